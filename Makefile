@@ -1,0 +1,39 @@
+# Every target makes .venv by itself; Python >= 3.11, git and make are all that is needed.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: demo test check bench docs format clean
+
+demo: $(STAMP) ## the main job on embedded defaults
+	$(BIN)/signal-gateway demo
+
+test: $(STAMP) ## every test, in parallel
+	$(BIN)/python -m pytest -n auto
+
+check: $(STAMP) ## format, lint, types, the arrows between the rooms
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/mypy --config-file pyproject.toml tests
+	$(BIN)/lint-imports
+
+bench: $(STAMP) ## the numbers of docs/benchmarks.md
+	$(BIN)/python -m tests.benchmarks
+
+docs: $(STAMP) ## HTML documentation in docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "signal-gateway needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,21 @@
+"""What the audit room raises."""
+
+from signal_gateway.errors import AuditError
+
+__all__ = ["AuditStoreClosed", "AuditStoreFull", "DataStorageUnavailable", "InvalidAuditEvent"]
+
+
+class AuditStoreClosed(AuditError):  # noqa: N818 - public name
+    """`record` was called after `close`: the event was not taken."""
+
+
+class AuditStoreFull(AuditError):  # noqa: N818 - public name
+    """The spool reached its limit in bytes: the event was not taken, and nothing older was dropped for it."""
+
+
+class InvalidAuditEvent(AuditError, ValueError):  # noqa: N818 - public name
+    """The event breaks a rule of the wire format; the message names the field, the value and the rule."""
+
+
+class DataStorageUnavailable(AuditError):  # noqa: N818 - public name
+    """No DataStorage answers at the URL; the message names the URL, where it came from and the cause."""

@@ -1,0 +1,1 @@
+"""DataStorage: the service that keeps audit events."""

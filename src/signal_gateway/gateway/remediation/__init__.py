@@ -1,0 +1,1 @@
+"""What goes out: deduplication, naming, creation, occurrence counts."""

@@ -1,0 +1,1 @@
+"""What came in: one adapter per source, the target, the fingerprint."""

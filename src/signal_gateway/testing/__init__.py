@@ -1,0 +1,1 @@
+"""The harness for direct import. Does not import pytest."""
