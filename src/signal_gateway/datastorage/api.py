@@ -1,0 +1,193 @@
+"""AuditApi: the HTTP endpoints of DataStorage."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import orjson
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent
+from signal_gateway.clock import Clock
+from signal_gateway.datastorage.backend import Backend, BackendNotOpen, BackendUnavailable, Duplicate, Page
+from signal_gateway.datastorage.intake import read_batch, read_event
+from signal_gateway.datastorage.metrics import DataStorageMetrics
+from signal_gateway.datastorage.query import EventQuery, Position, event_query
+from signal_gateway.datastorage.record import microseconds, row_of, to_json
+from signal_gateway.web.problem import Problem
+
+__all__ = ["AuditApi"]
+
+_log = logging.getLogger(__name__)
+
+_JSON = "application/json"
+
+
+class AuditApi:
+    """The endpoints, over whatever database they are given.
+
+    Args:
+        backend: Keeps the events; somebody else opens and closes it.
+        clock: Says when an event came in, and what `24h` means in a query.
+        registry: What `/metrics` shows.
+        metrics: Where events are counted.
+        max_batch_events: The largest batch that is taken, in events.
+        max_body_bytes: The largest body, to be told to clients; a middleware enforces it.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        registry: CollectorRegistry,
+        metrics: DataStorageMetrics,
+        max_batch_events: int,
+        max_body_bytes: int,
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._registry = registry
+        self._metrics = metrics
+        self._max_batch_events = max_batch_events
+        self._max_body_bytes = max_body_bytes
+
+    def routes(self) -> list[Route]:
+        """Return the routes; no path has parameters."""
+        return [
+            Route("/api/v1/audit/events", self._events, methods=["GET", "POST"]),
+            Route("/api/v1/audit/events/batch", self._store_batch, methods=["POST"]),
+            Route("/api/v1/audit/limits", self._limits, methods=["GET"]),
+            Route("/healthz", self._health, methods=["GET"]),
+            Route("/readyz", self._readiness, methods=["GET"]),
+            Route("/metrics", self._metrics_page, methods=["GET"]),
+        ]
+
+    async def _events(self, request: Request) -> Response:
+        # one route, so that the Allow header of a 405 names both methods
+        return await (self._store_event(request) if request.method == "POST" else self._find_events(request))
+
+    async def _store_event(self, request: Request) -> Response:
+        with self._refusals_counted():
+            event = read_event(await _json_body(request))
+        duplicates = await self._store([event])
+        message = "The event is stored."
+        if duplicates:
+            message = "An event with this event_id was stored before"
+            message += "." if duplicates[0].has_same_content else ", with different content; that one stays."
+        return _json(
+            {"event_id": event.event_id, "event_timestamp": event.event_timestamp, "message": message}, status=201
+        )
+
+    async def _store_batch(self, request: Request) -> Response:
+        with self._refusals_counted():
+            events = await read_batch(await _json_body(request), max_events=self._max_batch_events)
+        duplicates = await self._store(events)
+        accepted = len(events) - len(duplicates)
+        return _json(
+            {
+                "event_ids": [event.event_id for event in events],
+                "message": f"{accepted} events are stored, {len(duplicates)} were stored before.",
+                "accepted": accepted,
+                "duplicates": [
+                    {
+                        "index": duplicate.index,
+                        "event_id": duplicate.event_id,
+                        "different_content": not duplicate.has_same_content,
+                    }
+                    for duplicate in duplicates
+                ],
+            },
+            status=201,
+        )
+
+    async def _store(self, events: Sequence[AuditEvent]) -> Sequence[Duplicate]:
+        received_at = microseconds(self._clock.now())
+        rows = [row_of(event, received_at=received_at) for event in events]
+        with _database_trouble("Nothing was stored; send it again."):
+            duplicates = await self._backend.insert(rows)
+        self._metrics.events.labels("accepted").inc(len(events) - len(duplicates))
+        self._metrics.events.labels("duplicate").inc(len(duplicates))
+        return duplicates
+
+    @contextmanager
+    def _refusals_counted(self) -> Iterator[None]:
+        """Count the bad events of a refused body; a body that isn't read as events counts as none."""
+        try:
+            yield
+        except Problem as problem:
+            self._metrics.events.labels("refused").inc(
+                len({error["index"] for error in problem.members.get("errors", ())})
+            )
+            raise
+
+    async def _find_events(self, request: Request) -> Response:
+        query = event_query(request.query_params.multi_items(), now=self._clock.now())
+        with _database_trouble("Ask again later."):
+            page = await self._backend.query(query)
+        return Response(_page_json(query, page), media_type=_JSON)
+
+    async def _limits(self, _request: Request) -> Response:
+        return _json(
+            {
+                "max_batch": self._max_batch_events,
+                "max_body_bytes": self._max_body_bytes,
+                "max_event_bytes": MAX_EVENT_DATA_BYTES,
+            }
+        )
+
+    async def _health(self, _request: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def _readiness(self, _request: Request) -> Response:
+        with _database_trouble("Not ready."):
+            await self._backend.ping()
+        return _json({"status": "ready"})
+
+    async def _metrics_page(self, _request: Request) -> Response:
+        return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@contextmanager
+def _database_trouble(advice: str) -> Iterator[None]:
+    """Turn a database that can't do it into a 503; its own words go to the log only."""
+    try:
+        yield
+    except BackendNotOpen as exc:
+        detail = "This DataStorage is not running: serve its app with lifespan, or enter it with `async with`."
+        raise Problem(503, detail) from exc
+    except BackendUnavailable as exc:
+        _log.exception("the database can't be used")
+        raise Problem(503, f"The database can't be used now. {advice}", headers={"Retry-After": "1"}) from exc
+
+
+async def _json_body(request: Request) -> bytes:
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != _JSON:
+        raise Problem(415, f"The content type is {content_type!r}; send {_JSON}.")
+    try:
+        return await request.body()
+    except ClientDisconnect as exc:
+        raise Problem(400, "The connection ended before the body did.") from exc
+
+
+def _json(document: object, *, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status_code=status, media_type=_JSON)
+
+
+def _page_json(query: EventQuery, page: Page) -> bytes:
+    pagination: dict[str, object] = {
+        "limit": query.limit,
+        "offset": query.offset,
+        "total": page.total,
+        "has_more": page.has_more,
+    }
+    if page.has_more:
+        last = page.events[-1]
+        pagination["next_cursor"] = query.cursor(Position(last.event_timestamp, last.sequence))
+    data = b",".join(to_json(event) for event in page.events)
+    return b'{"data":[%b],"pagination":%b}' % (data, orjson.dumps(pagination))

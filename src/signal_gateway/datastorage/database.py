@@ -1,0 +1,36 @@
+"""Database URLs: which backend keeps the events, and where."""
+
+from pathlib import Path
+
+from signal_gateway.datastorage.backend import Backend
+from signal_gateway.datastorage.sqlite import SqliteBackend
+from signal_gateway.errors import ConfigurationError
+
+__all__ = ["backend_for"]
+
+_EXAMPLES = "write sqlite:///audit.db for a file in the working directory or sqlite:////var/lib/audit.db"
+
+
+def backend_for(database: str) -> Backend:
+    """Choose the backend for a database URL; nothing is opened yet.
+
+    Args:
+        database: `sqlite:///` and a path, which is taken literally: relative, or absolute with a fourth slash.
+
+    Raises:
+        ConfigurationError: The URL names no database that can be used; the message says what is allowed.
+            Only its scheme is repeated: the rest may hold a password.
+    """
+    scheme, separator, rest = database.partition("://")
+    if not separator or scheme != "sqlite":
+        given = f"{scheme}://" if separator else "a database without a scheme"
+        raise ConfigurationError(f"{given} can't keep audit events: {_EXAMPLES}")
+    if not rest.startswith("/"):
+        raise ConfigurationError(f"sqlite:// has no host, and {database!r} names one: {_EXAMPLES}")
+
+    path = rest[1:]
+    if path in ("", ":memory:"):
+        raise ConfigurationError(f"{database!r} would forget its events when it stops; name a file: {_EXAMPLES}")
+    if "?" in path or "\0" in path:
+        raise ConfigurationError(f"{database!r} has a character that a path here can't have; options aren't taken")
+    return SqliteBackend(Path(path))

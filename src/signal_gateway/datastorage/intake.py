@@ -1,0 +1,95 @@
+"""From a request's body to valid events, or to a 400 that names every item at fault."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+
+from signal_gateway.audit.event import AuditEvent
+from signal_gateway.web.problem import Problem
+
+__all__ = ["read_batch", "read_event"]
+
+# about a millisecond's work
+_EVENTS_PER_TURN = 100
+_UUID_TEXT_LENGTH = 36
+
+
+def read_event(body: bytes) -> AuditEvent:
+    """Read a body that holds one event.
+
+    Raises:
+        Problem: 400; see `read_batch`.
+    """
+    event = _event_or_errors(0, _json(body))
+    if not isinstance(event, AuditEvent):
+        raise _refusal("The event is not valid", event)
+    return event
+
+
+async def read_batch(body: bytes, *, max_events: int) -> Sequence[AuditEvent]:
+    """Read a body that holds an array of events, giving way to other requests now and then.
+
+    Args:
+        body: JSON.
+        max_events: The largest batch that is taken.
+
+    Raises:
+        Problem: 400. For a batch with bad items its member `errors` has an object `{index, event_id, field,
+            reason}` for each thing that is wrong with each of them; `event_id` and `field` may be null.
+    """
+    items = _json(body)
+    if not isinstance(items, list):
+        raise Problem(400, "The body must be a JSON array of events; one event alone goes to /api/v1/audit/events.")
+    if not 1 <= len(items) <= max_events:
+        raise Problem(400, f"The batch has {len(items)} events; send 1 to {max_events}.")
+
+    events: list[AuditEvent] = []
+    errors: list[dict[str, Any]] = []
+    bad_items = 0
+    for index, item in enumerate(items):
+        if index % _EVENTS_PER_TURN == _EVENTS_PER_TURN - 1:
+            await asyncio.sleep(0)
+        event = _event_or_errors(index, item)
+        if isinstance(event, AuditEvent):
+            events.append(event)
+        else:
+            bad_items += 1
+            errors.extend(event)
+    if errors:
+        raise _refusal(f"{bad_items} of {len(items)} events are not valid and nothing was stored", errors)
+    return events
+
+
+def _json(body: bytes) -> Any:
+    try:
+        # orjson would turn a whole number of more than 64 bits into a float in silence
+        return from_json(body)
+    except ValueError as exc:
+        raise Problem(400, f"The body is not JSON: {exc}.") from exc
+
+
+def _event_or_errors(index: int, item: Any) -> AuditEvent | list[dict[str, Any]]:
+    try:
+        return AuditEvent.from_wire(item)
+    except ValidationError as exc:
+        event_id = item.get("event_id") if isinstance(item, dict) else None
+        if not isinstance(event_id, str) or len(event_id) > _UUID_TEXT_LENGTH:
+            event_id = None
+        return [
+            {
+                "index": index,
+                "event_id": event_id,
+                "field": ".".join(str(part) for part in error["loc"]) or None,
+                "reason": str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"],
+            }
+            for error in exc.errors(include_url=False, include_input=False)
+        ]
+
+
+def _refusal(what: str, errors: list[dict[str, Any]]) -> Problem:
+    first = errors[0]
+    detail = f"{what}; the first: item {first['index']}, {first['field'] or 'the item itself'}: {first['reason']}"
+    return Problem(400, detail, members={"errors": errors})

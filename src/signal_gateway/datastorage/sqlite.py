@@ -1,0 +1,149 @@
+"""SqliteBackend: audit events in one SQLite file."""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from signal_gateway.datastorage.backend import Duplicate, EventRow, Page, StoredEvent
+from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.record import has_same_content
+from signal_gateway.datastorage.sqlite_schema import connect, prepare
+from signal_gateway.datastorage.sqlite_select import count_statement, page_statement
+from signal_gateway.datastorage.sqlite_thread import ConnectionThread
+
+__all__ = ["SqliteBackend"]
+
+# One statement for many rows: between two statements another thread may take the GIL and keep it for 5 ms, so a
+# statement for each row makes a batch take seconds when the process is busy. Powers of two keep the prepared
+# statements few.
+_ROWS_PER_STATEMENT = 256
+
+
+class SqliteBackend:
+    """Keeps events in an SQLite file: WAL, `synchronous=FULL`, one thread that writes and one that reads.
+
+    An insert is on the disk before it returns. Readers never wait for the writer, and each read sees all that
+    was committed before it began.
+
+    Args:
+        path: The file; its directory must exist.
+        busy_timeout: How long to wait for another process that holds the write lock, in seconds.
+    """
+
+    def __init__(self, path: Path, *, busy_timeout: float = 5.0) -> None:
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._writer = ConnectionThread(f"audit writer {path.name}", self._connect)
+        self._reader = ConnectionThread(f"audit reader {path.name}", self._connect)
+
+    async def open(self) -> None:
+        """Open the file, create it if it isn't there.
+
+        Raises:
+            DataStorageError: It can't be written, or it holds something else; the message says which.
+        """
+        try:
+            await self._writer.open()
+            await self._writer.run(lambda connection: prepare(connection, self._path))
+            await self._reader.open()
+        except BaseException:
+            await self.close()
+            raise
+
+    async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
+        """Commit all rows or none; see `Backend.insert`."""
+        return await self._writer.run(lambda connection: _insert(connection, rows))
+
+    async def query(self, query: EventQuery) -> Page:
+        """Read a page; see `Backend.query`."""
+        return await self._reader.run(lambda connection: _query(connection, query))
+
+    async def ping(self) -> None:
+        """Return if the write lock can be had; see `Backend.ping`."""
+        await self._writer.run(_take_the_write_lock)
+
+    async def close(self) -> None:
+        """Stop the running query, finish the running insert and close the file."""
+        await self._reader.close(interrupt=True)
+        await self._writer.close()
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self._path, busy_timeout=self._busy_timeout)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite may have rolled back by itself
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
+    first: dict[str, EventRow] = {}
+    for row in rows:
+        first.setdefault(row.event_id, row)
+
+    with _transaction(connection, "BEGIN IMMEDIATE"):
+        (newest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()
+        stored: dict[str, StoredEvent] = {}
+        if _insert_new(connection, list(first.values())) < len(first):
+            stored = _stored_before(connection, list(first), newest)
+
+    if len(first) == len(rows) and not stored:
+        return []
+    duplicates = []
+    for index, row in enumerate(rows):
+        original = stored.get(row.event_id) or first[row.event_id]
+        if original is not row:
+            duplicates.append(Duplicate(index, row.event_id, has_same_content(original, row)))
+    return duplicates
+
+
+def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
+    """Insert the rows whose id is new and return how many they were."""
+    inserted = start = 0
+    while start < len(rows):
+        size = min(_ROWS_PER_STATEMENT, 1 << (len(rows) - start).bit_length() - 1)
+        chunk = rows[start : start + size]
+        cursor = connection.execute(_insert_statement(size), [value for row in chunk for value in row])
+        inserted += cursor.rowcount
+        start += size
+    return inserted
+
+
+def _insert_statement(rows: int) -> str:
+    placeholders = ", ".join("?" * len(EventRow._fields))
+    values = ", ".join([f"({placeholders})"] * rows)
+    return f"INSERT INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
+
+
+def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredEvent]:
+    """Return the events with these ids that were stored up to the sequence `newest`."""
+    stored = {}
+    for start in range(0, len(ids), _ROWS_PER_STATEMENT):
+        chunk = ids[start : start + _ROWS_PER_STATEMENT]
+        found = connection.execute(
+            f"SELECT event_id, {', '.join(StoredEvent._fields)} FROM audit_events"
+            f" WHERE event_id IN ({', '.join('?' * len(chunk))}) AND sequence <= ?",
+            [*chunk, newest],
+        )
+        stored.update({event_id: StoredEvent(*event) for event_id, *event in found})
+    return stored
+
+
+def _query(connection: sqlite3.Connection, query: EventQuery) -> Page:
+    with _transaction(connection, "BEGIN"):  # so that the count and the page are of one moment
+        (total,) = connection.execute(*count_statement(query)).fetchone()
+        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query))]
+    return Page(events[: query.limit], total, has_more=len(events) > query.limit)
+
+
+def _take_the_write_lock(connection: sqlite3.Connection) -> None:
+    with _transaction(connection, "BEGIN IMMEDIATE"):
+        pass
