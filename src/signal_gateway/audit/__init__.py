@@ -3,7 +3,9 @@
 Importing this package imports nothing else: each public name is loaded when it is first used (PEP 562).
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client import DataStorageClient
@@ -28,31 +30,20 @@ __all__ = [
     "InvalidAuditEvent",
 ]
 
-_HOMES = {
-    "AuditEvent": "event",
-    "AuditStats": "store",
-    "AuditStore": "store",
-    "AuditStoreClosed": "errors",
-    "AuditStoreConfig": "config",
-    "AuditStoreFull": "errors",
-    "AuditTrail": "trail",
-    "BufferedAuditStore": "store",
-    "DataStorageClient": "client",
-    "DataStorageUnavailable": "errors",
-    "FlushResult": "store",
-    "InvalidAuditEvent": "errors",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
-
-    value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    globals(),
+    {
+        "AuditEvent": "event",
+        "AuditStats": "store",
+        "AuditStore": "store",
+        "AuditStoreClosed": "errors",
+        "AuditStoreConfig": "config",
+        "AuditStoreFull": "errors",
+        "AuditTrail": "trail",
+        "BufferedAuditStore": "store",
+        "DataStorageClient": "client",
+        "DataStorageUnavailable": "errors",
+        "FlushResult": "store",
+        "InvalidAuditEvent": "errors",
+    },
+)

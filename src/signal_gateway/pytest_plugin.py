@@ -1,0 +1,178 @@
+"""Fixtures and hooks, nothing else. Whatever they need is imported when it is first used."""
+
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from signal_gateway.audit import AuditTrail, BufferedAuditStore
+    from signal_gateway.gateway.config import GatewayConfig
+    from signal_gateway.testing.cluster import Cluster
+    from signal_gateway.testing.factory import GatewayFactory, ServiceFactory
+    from signal_gateway.testing.live_gateway import LiveGateway
+    from signal_gateway.testing.session import SessionHarness
+    from signal_gateway.testing.suite import SharedDataStorage
+
+SETTINGS = {
+    "gateway_datastorage_url": "use the DataStorage at this URL; unset: an embedded one",
+    "gateway_kubeconfig": "use the cluster of this kubeconfig, one namespace per test; unset: an embedded one per test",
+}
+HARNESS: "pytest.StashKey[SessionHarness]" = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add each setting as a command line option and an ini option."""
+    group = parser.getgroup("gateway", "signal-gateway")
+    for name, description in SETTINGS.items():
+        group.addoption("--" + name.replace("_", "-"), dest=name, default=None, metavar="X", help=description)
+        parser.addini(name, description, default="")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker."""
+    config.addinivalue_line(
+        "markers", "gateway(**settings): settings for this test's gateways, such as processing={'retry': {...}}"
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Before the first test, ask the services that were set whether they are there; workers need not."""
+    config = session.config
+    if config.option.collectonly or hasattr(config, "workerinput") or not _settings_given(config):
+        return
+    from signal_gateway.errors import SignalGatewayError
+
+    try:
+        _harness(config).check()
+    except SignalGatewayError as exc:
+        raise pytest.UsageError(str(exc)) from exc
+
+
+@pytest.hookimpl(wrapper=True, trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
+    """Close what the session shared, after the last fixture is gone: innermost wrapper, so also after -x and Ctrl-C."""
+    result = yield
+    harness = session.config.stash.get(HARNESS, None)
+    if harness is not None:
+        harness.finish(session)
+    return result
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """Say how many servers there were and what became of the events."""
+    harness = config.stash.get(HARNESS, None)
+    if harness is not None:
+        harness.summarise(terminalreporter)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand an xdist worker the DataStorage of the run."""
+    _harness(node.config).equip_worker(node.workerinput)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any, error: object) -> None:
+    """Take an xdist worker's verdict."""
+    _harness(node.config).collect_worker(node.gateway.id, getattr(node, "workeroutput", None), error)
+
+
+def _settings_given(config: pytest.Config) -> bool:
+    import os
+
+    return any(
+        config.getoption(name) or config.getini(name) or os.environ.get(f"PYTEST_{name.upper()}") for name in SETTINGS
+    )
+
+
+def _harness(config: pytest.Config) -> "SessionHarness":
+    if HARNESS not in config.stash:
+        from signal_gateway.testing.session import SessionHarness
+
+        config.stash[HARNESS] = SessionHarness(
+            option=config.getoption, ini=config.getini, workerinput=getattr(config, "workerinput", None)
+        )
+    return config.stash[HARNESS]
+
+
+@pytest.fixture
+def gateway_config(request: pytest.FixtureRequest) -> "GatewayConfig":
+    """Settings of this test's gateways; override it in a conftest, or use `@pytest.mark.gateway(...)`."""
+    from signal_gateway.gateway.config import GatewayConfig, merged
+
+    config = GatewayConfig(processing={"scope": {"enabled": False}})
+    for settings in _marked_settings(request):
+        config = merged(config, settings)
+    return config
+
+
+@pytest.fixture
+def gateway_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster]":
+    """An empty Kubernetes of the test's own: embedded, or a namespace on the cluster of `gateway_kubeconfig`."""
+    with _harness(request.config).cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def gateway_datastorage(request: pytest.FixtureRequest) -> "SharedDataStorage":
+    """The DataStorage of the whole run, shared by all xdist workers."""
+    return _harness(request.config).suite.datastorage
+
+
+@pytest.fixture(scope="session")
+def gateway_audit_store(request: pytest.FixtureRequest) -> "BufferedAuditStore":
+    """The one audit store of this process. It closes after the last test, never before."""
+    return _harness(request.config).suite.audit_store
+
+
+@pytest.fixture
+def gateway_audit_trail(gateway_audit_store: "BufferedAuditStore") -> "AuditTrail":
+    """Exact queries over everything this process recorded: a flush barrier, then one query."""
+    from signal_gateway.audit import AuditTrail
+
+    return AuditTrail(gateway_audit_store.client, barrier=gateway_audit_store.flush)
+
+
+@pytest.fixture
+def gateway_factory(
+    request: pytest.FixtureRequest,
+    gateway_config: "GatewayConfig",
+    gateway_cluster: "Cluster",
+    gateway_audit_store: "BufferedAuditStore",
+) -> "Iterator[GatewayFactory]":
+    """Any number of live gateways, each with its own settings: `gateway_factory(processing={...})`."""
+    from signal_gateway.testing.factory import GatewayFactory
+
+    factory = GatewayFactory(
+        _harness(request.config).suite,
+        config=gateway_config,
+        cluster=gateway_cluster,
+        audit_store=gateway_audit_store,
+        overrides=_marked_settings(request),
+    )
+    yield factory
+    factory.close()
+
+
+@pytest.fixture
+def gateway(gateway_factory: "GatewayFactory") -> "LiveGateway":
+    """A gateway of the test's own on a real socket, stopped at the end of the test."""
+    return gateway_factory()
+
+
+@pytest.fixture
+def gateway_serve(
+    request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
+) -> "Iterator[ServiceFactory]":
+    """Serve any ASGI application, or a `(registry, audit_store) -> app`, on a real socket for the test."""
+    from signal_gateway.testing.factory import ServiceFactory
+
+    factory = ServiceFactory(_harness(request.config).suite, audit_store=gateway_audit_store)
+    yield factory
+    factory.close()
+
+
+def _marked_settings(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
+    markers = list(request.node.iter_markers("gateway"))
+    return [marker.kwargs for marker in reversed(markers)]  # the closest marker last, so that it wins

@@ -1,0 +1,190 @@
+"""LiveGateway: a gateway on a real socket, with what a test wants to know about it."""
+
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from prometheus_client import CollectorRegistry
+
+from signal_gateway.audit.store import BufferedAuditStore, FlushResult
+from signal_gateway.audit.trail import AuditTrail
+from signal_gateway.errors import HarnessError
+from signal_gateway.gateway.config import GatewayConfig
+from signal_gateway.gateway.factory import Gateway
+from signal_gateway.testing.cluster import Cluster
+from signal_gateway.testing.live_server import LiveServer
+from signal_gateway.testing.metrics import MetricsView
+from signal_gateway.testing.payloads import alert, alertmanager_webhook
+
+__all__ = ["PROMETHEUS_PATH", "LiveGateway", "serve"]
+
+PROMETHEUS_PATH = "/api/v1/signals/prometheus"
+
+
+class LiveGateway:
+    """A gateway that serves on loopback. Stopping it never closes the audit store, the client or the cluster.
+
+    Attributes:
+        gateway: The gateway itself.
+        metrics: This gateway's metrics, by name and labels.
+
+    Args:
+        gateway: A gateway that was not started.
+        cluster: The cluster it works on, for `.cluster`.
+        startup_timeout: Seconds that its start may take, the first list of RemediationRequests included.
+        stop_grace: Seconds that open requests may go on after the stop.
+        settle_timeout: Seconds that `settle` waits unless told otherwise.
+    """
+
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        cluster: Cluster | None = None,
+        startup_timeout: float = 10.0,
+        stop_grace: float = 2.0,
+        settle_timeout: float = 5.0,
+    ) -> None:
+        self.gateway = gateway
+        self.metrics = MetricsView(gateway.registry)
+        self._cluster = cluster
+        self._settle_timeout = settle_timeout
+        self._server = LiveServer(
+            gateway.app, name="gateway", lifespan="on", startup_timeout=startup_timeout, stop_grace=stop_grace
+        )
+
+    def start(self) -> None:
+        """Start serving; returns when the gateway is ready.
+
+        Raises:
+            Exception: The gateway's own, if its start-up failed.
+        """
+        self._server.start()
+
+    def stop(self) -> None:
+        """Stop serving and check that nothing is left. Does nothing twice.
+
+        Raises:
+            HarnessError: A step failed or something was left.
+        """
+        self._server.stop()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Where it answers, such as `http://127.0.0.1:41234`."""
+        return self._server.url
+
+    @property
+    def client(self) -> httpx.Client:
+        """A ready client; relative URLs are enough."""
+        return self._server.client
+
+    @property
+    def async_client(self) -> httpx.AsyncClient:
+        """A ready client for tests on any loop; relative URLs are enough."""
+        return self._server.async_client
+
+    @property
+    def config(self) -> GatewayConfig:
+        """This gateway's own settings."""
+        return self.gateway.config
+
+    @property
+    def registry(self) -> CollectorRegistry:
+        """This gateway's own metrics registry."""
+        return self.gateway.registry
+
+    @property
+    def cluster(self) -> Cluster:
+        """The cluster it works on.
+
+        Raises:
+            HarnessError: None was passed to `serve`.
+        """
+        if self._cluster is None:
+            raise HarnessError("this gateway was served without a cluster: pass serve(gateway, cluster=...)")
+        return self._cluster
+
+    @property
+    def audit_trail(self) -> AuditTrail:
+        """Exact queries over what was recorded: each one settles this gateway first.
+
+        Raises:
+            HarnessError: Its audit store has no DataStorage behind it.
+        """
+        store = self.gateway.audit_store
+        if not isinstance(store, BufferedAuditStore):
+            raise HarnessError(
+                f"a {type(store).__name__} has no DataStorage to query: serve a gateway with a BufferedAuditStore"
+            )
+        return AuditTrail(store.client, barrier=self._barrier, timeout=self._settle_timeout)
+
+    def send_alert(
+        self,
+        name: str,
+        *,
+        status: str = "firing",
+        severity: str | None = "warning",
+        annotations: Mapping[str, str] | None = None,
+        **labels: str,
+    ) -> httpx.Response:
+        """Post one alert the way Alertmanager does.
+
+        Args:
+            name: The alert's name.
+            status: `firing` or `resolved`.
+            severity: The label `severity`; None leaves it out.
+            annotations: The alert's annotations.
+            **labels: The alert's labels, such as `namespace="prod", deployment="api"`.
+        """
+        one = alert(name, status=status, severity=severity, annotations=annotations, **labels)
+        return self.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(one))
+
+    def settle(self, timeout: float | None = None) -> FlushResult | None:
+        """Wait until no request and no background write is left, then until every event is delivered.
+
+        Args:
+            timeout: Seconds that each of the steps may take; by default the gateway's `settle_timeout`.
+
+        Returns:
+            What the flush of the audit store said; None if the store is no `BufferedAuditStore`.
+
+        Raises:
+            HarnessError: A request or a background write was still open then.
+        """
+        timeout = self._settle_timeout if timeout is None else timeout
+        self._settle_gateway(timeout)
+        store = self.gateway.audit_store
+        return store.flush(timeout=timeout) if isinstance(store, BufferedAuditStore) else None
+
+    def _settle_gateway(self, timeout: float) -> None:
+        self._server.is_idle(timeout)
+        self._server.call(
+            self.gateway.settle(), timeout=timeout, doing=f"waiting for background writes of the gateway at {self.url}"
+        )
+
+    def _barrier(self, timeout: float) -> FlushResult:
+        result = self.settle(timeout)
+        assert result is not None  # `audit_trail` asked for a BufferedAuditStore
+        return result
+
+
+def serve(gateway: Gateway, *, cluster: Cluster | None = None, **options: Any) -> LiveGateway:
+    """Return a context manager that serves a gateway on a real loopback socket.
+
+    Args:
+        gateway: A gateway that was not started.
+        cluster: The cluster it works on, for `.cluster`.
+        **options: `startup_timeout`, `stop_grace`, `settle_timeout` in seconds, as `LiveGateway` takes them.
+    """
+    return LiveGateway(gateway, cluster=cluster, **options)

@@ -1,0 +1,134 @@
+"""Suite: what all tests of one pytest process share. Made by the plugin, usable without pytest."""
+
+from dataclasses import dataclass
+
+from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.config import AuditStoreConfig
+from signal_gateway.audit.store import AuditStats, BufferedAuditStore
+from signal_gateway.testing._cleanup import run_all
+from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
+from signal_gateway.testing.datastorage import EmbeddedDataStorage
+from signal_gateway.testing.settings import Setting, Settings
+from signal_gateway.testing.verdict import Verdict
+
+__all__ = ["SharedDataStorage", "Suite"]
+
+FLUSH_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SharedDataStorage:
+    """The DataStorage of the whole run. It has no `stop`: others use it too.
+
+    Attributes:
+        url: Where it answers.
+        source: Who chose it: a setting, or `embedded`.
+    """
+
+    url: str
+    source: str
+
+
+class Suite:
+    """One DataStorage and one audit store for a process, each made when it is first asked for.
+
+    Args:
+        settings: What the session is run with.
+        worker: The xdist worker's id, or `main`.
+        shared_datastorage_url: The DataStorage that an xdist controller hands its workers.
+    """
+
+    def __init__(self, settings: Settings, *, worker: str = "main", shared_datastorage_url: str | None = None) -> None:
+        self.settings = settings
+        self.worker = worker
+        self.servers = 0
+        self._shared_datastorage_url = shared_datastorage_url
+        self._embedded: EmbeddedDataStorage | None = None
+        self._client: DataStorageClient | None = None
+        self._audit_store: BufferedAuditStore | None = None
+        self._has_loops = False
+
+    def check_datastorage(self) -> None:
+        """Ask the DataStorage that was set, if one was, whether it is one.
+
+        Raises:
+            DataStorageUnavailable: Nothing answers there, or a stranger; names the URL, its source and the cause.
+            ConfigurationError: The URL is no URL.
+        """
+        setting = self.settings.datastorage_url
+        if setting.value is not None:
+            client = DataStorageClient(setting.value, source=setting.source)
+            try:
+                client.check()
+            finally:
+                client.close()
+
+    @property
+    def datastorage(self) -> SharedDataStorage:
+        """The DataStorage of the run: the one that was set, the xdist controller's, or an embedded one."""
+        setting = self._datastorage_setting()
+        assert setting.value is not None
+        return SharedDataStorage(setting.value, setting.source)
+
+    @property
+    def audit_store(self) -> BufferedAuditStore:
+        """The one audit store of this process."""
+        if self._audit_store is None:
+            setting = self._datastorage_setting()
+            assert setting.value is not None
+            self._client = DataStorageClient(setting.value, source=setting.source)
+            self._client.check()
+            self._audit_store = BufferedAuditStore(
+                self._client, service="gateway", config=AuditStoreConfig(durability="memory")
+            )
+        return self._audit_store
+
+    def keep_loops(self) -> None:
+        """Keep the two loop threads until the suite closes, so that they aren't started for each test anew."""
+        if not self._has_loops:
+            SERVERS.acquire()
+            NEIGHBOURS.acquire()
+            self._has_loops = True
+
+    def close(self) -> Verdict:
+        """Deliver what is left within the flush timeout, close everything, and tell what became of the events.
+
+        Raises:
+            HarnessError: Something of the harness's own does not stop.
+        """
+        verdict = self._close_store()
+        run_all(
+            "the test suite's harness",
+            *([self._client.close] if self._client is not None else []),
+            *([self._embedded.close] if self._embedded is not None else []),
+            *([SERVERS.release, NEIGHBOURS.release] if self._has_loops else []),
+        )
+        return verdict
+
+    def _close_store(self) -> Verdict:
+        if self._audit_store is None:
+            return Verdict(self.worker, servers=self.servers)
+        result = self._audit_store.close(timeout=FLUSH_TIMEOUT)
+        stats: AuditStats = self._audit_store.stats
+        datastorage = self.datastorage
+        return Verdict(
+            self.worker,
+            servers=self.servers,
+            flushers=1,
+            recorded=stats.recorded,
+            delivered=stats.delivered,
+            rejected=stats.rejected,
+            pending=stats.pending,
+            error=None if result.error is None else str(result.error),
+            datastorage=f"{datastorage.url} (from {datastorage.source})",
+        )
+
+    def _datastorage_setting(self) -> Setting:
+        if self.settings.datastorage_url.value is not None:
+            return self.settings.datastorage_url
+        if self._shared_datastorage_url is not None:
+            return Setting(self._shared_datastorage_url, "the xdist controller")
+        if self._embedded is None:
+            self._embedded = EmbeddedDataStorage()
+            self._embedded.start()
+        return Setting(self._embedded.url, "embedded")

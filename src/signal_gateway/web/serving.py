@@ -1,0 +1,261 @@
+"""Serve an ASGI app on a socket that is already listening, and stop it without polling.
+
+uvicorn polls twice while it stops, 160 ms in all. Its `main_loop` and `shutdown` are overridden here by ones that
+wait for events. They are undocumented, so a contract test runs against the lowest and the newest supported version;
+should uvicorn stop calling them, `should_exit` still ends the server, only slower.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any, Literal
+
+import uvicorn
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from signal_gateway.errors import SignalGatewayError
+from signal_gateway.web.sockets import url_of
+
+__all__ = ["AppServer", "ServerStartError"]
+
+_log = logging.getLogger(__name__)
+
+
+class ServerStartError(SignalGatewayError):
+    """The server could not start, and the application gave no exception that says why."""
+
+
+class AppServer:
+    """One ASGI app on one listening socket. All coroutines run on one loop: the one that called `start`.
+
+    Args:
+        app: The application.
+        sock: A listening socket from `bind`; the server closes it.
+        lifespan: `on` if the application must have a lifespan, `auto` if it may.
+        websockets: Whether websocket upgrades are served, if a library for them is installed.
+        grace: How long open requests may go on after `stop`, in seconds; then they are cancelled.
+        before_drain: Called once when stopping, before open responses are waited for. An application that
+            holds responses open, such as a watch, ends them here.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        sock: socket.socket,
+        lifespan: Literal["on", "auto"] = "on",
+        websockets: bool = False,
+        grace: float = 2.0,
+        before_drain: Callable[[], None] | None = None,
+    ) -> None:
+        self.url = url_of(sock)
+        self._sock = sock
+        self._app = _LifespanErrors(app)
+        self._uvicorn = _Server(
+            uvicorn.Config(
+                self._app,
+                interface="asgi3",
+                http="httptools",
+                ws="auto" if websockets else "none",
+                lifespan=lifespan,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+            ),
+            grace=grace,
+            before_drain=before_drain,
+        )
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def requests_in_flight(self) -> int:
+        """How many requests are being answered now."""
+        return len(self._uvicorn.server_state.tasks)
+
+    @property
+    def open_connections(self) -> int:
+        """How many client connections are open now, idle ones included."""
+        return len(self._uvicorn.server_state.connections)
+
+    async def start(self) -> None:
+        """Run the application's start-up and accept connections.
+
+        Raises:
+            Exception: The application's own, if its start-up failed; the socket is closed then.
+            ServerStartError: It failed without one.
+        """
+        self._serving = asyncio.create_task(self._serve(), name=f"serve {self.url}")
+        started = asyncio.create_task(self._uvicorn.has_started.wait())
+        try:
+            await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            started.cancel()
+        if self._serving.done():
+            self._sock.close()
+            self._serving.result()
+            raise ServerStartError(f"the application for {self.url} ended before it had started")
+
+    async def stop(self) -> None:
+        """Stop accepting, let open requests finish within the grace, run the application's shutdown.
+
+        Raises:
+            Exception: The application's own, if its shutdown failed.
+        """
+        self._uvicorn.request_stop()
+        if self._serving is not None:
+            await self._serving
+        self._sock.close()
+
+    async def run(self) -> None:
+        """Serve until a signal or `stop`; on the main thread SIGINT and SIGTERM stop it.
+
+        Raises:
+            Exception: The application's own, if its start-up or shutdown failed.
+        """
+        try:
+            await self._serve()
+        finally:
+            self._sock.close()
+
+    async def is_idle(self) -> None:
+        """Return as soon as no request is being answered."""
+        await self._uvicorn.tasks_done()
+
+    async def _serve(self) -> None:
+        try:
+            await self._uvicorn.serve(sockets=[self._sock])
+        except SystemExit as exc:  # uvicorn's answer to a failed start-up; it would end a shared loop thread
+            if self._app.error is None:
+                raise ServerStartError(f"the application for {self.url} refused to start") from exc
+        if self._app.error is not None:
+            raise self._app.error
+
+
+class _LifespanErrors:
+    """Keeps the exception that an application's lifespan raised; uvicorn only logs it."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.error: BaseException | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self._app(scope, receive, send)
+            return
+
+        has_received = False
+
+        async def receive_noted() -> Any:
+            nonlocal has_received
+            has_received = True
+            return await receive()
+
+        try:
+            await self._app(scope, receive_noted, send)
+        except Exception as exc:
+            if has_received:  # before the first receive it only means that the app has no lifespan
+                self.error = exc
+            raise
+
+
+class _NotifyingSet(set[Any]):
+    """A set that says when its last member has left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emptied = asyncio.Event()
+
+    def discard(self, item: Any) -> None:
+        super().discard(item)
+        if not self:
+            self.emptied.set()
+
+    async def is_empty(self) -> None:
+        while self:
+            self.emptied.clear()
+            await self.emptied.wait()
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, *, grace: float, before_drain: Callable[[], None] | None) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+        self._stop_requested = asyncio.Event()
+        self._grace = grace
+        self._before_drain = before_drain
+        self._connections = _NotifyingSet()
+        self._tasks = _NotifyingSet()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.server_state.connections = self._connections
+        self.server_state.tasks = self._tasks
+
+    def request_stop(self) -> None:
+        """Ask for the end, from the server's own loop."""
+        self.should_exit = True
+        self._stop_requested.set()
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        super().handle_exit(sig, frame)
+        if self._loop is not None:  # a signal handler runs between bytecodes of the main thread
+            self._loop.call_soon_threadsafe(self._stop_requested.set)
+
+    async def tasks_done(self) -> None:
+        await self._tasks.is_empty()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=sockets)
+        self.has_started.set()
+
+    async def main_loop(self) -> None:
+        counter = 0
+        while not await self.on_tick(counter):
+            counter = (counter + 10) % 864000  # `on_tick` renews the Date header on every tenth count
+            try:
+                async with asyncio.timeout(1):
+                    await self._stop_requested.wait()
+            except TimeoutError:
+                continue
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for sock in sockets or []:
+            sock.close()
+        if self._before_drain is not None:
+            self._before_drain()
+
+        for connection in list(self._connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(self._grace):
+                await self._drained()
+        except TimeoutError:
+            await self._cut_off()
+
+        if not self.force_exit:
+            await self.lifespan.shutdown()
+
+    async def _drained(self) -> None:
+        await self._tasks.is_empty()
+        await self._connections.is_empty()
+        for server in self.servers:
+            await server.wait_closed()
+
+    async def _cut_off(self) -> None:
+        _log.warning(
+            "cut off %d requests and %d connections that were still open %s s after the stop",
+            len(self._tasks),
+            len(self._connections),
+            self._grace,
+        )
+        for task in list(self._tasks):
+            task.cancel()
+        for connection in list(self._connections):
+            connection.transport.abort()
+        try:
+            async with asyncio.timeout(self._grace):
+                await self._drained()
+        except TimeoutError:
+            _log.error("%d requests ignored their cancellation", len(self._tasks))

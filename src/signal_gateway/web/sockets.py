@@ -1,0 +1,76 @@
+"""Listening sockets: bound before a server starts, so that the address is known and no port is raced for.
+
+Imports the standard library's `socket` alone, so that a port can be held without paying for a server.
+"""
+
+import socket
+
+from signal_gateway.errors import ConfigurationError
+
+__all__ = ["bind", "parse_listen", "reserve_port", "url_of"]
+
+BACKLOG = 2048
+
+
+def parse_listen(address: str) -> tuple[str, int]:
+    """Split `host:port`.
+
+    Args:
+        address: Such as `127.0.0.1:8080` or `[::1]:8080`; port 0 lets the system choose.
+
+    Raises:
+        ConfigurationError: It has another form, or the port is not within 0 to 65535.
+    """
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
+        raise ConfigurationError(f"{address!r} is no address to listen on: write host:port, such as 127.0.0.1:8080")
+    return host.removeprefix("[").removesuffix("]"), int(port)
+
+
+def bind(host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) -> socket.socket:
+    """Open a listening TCP socket: from here on the address is known and connections queue up.
+
+    Args:
+        host: IPv4 or IPv6 address, or a name that resolves to one.
+        port: TCP port; 0 lets the system choose a free one.
+        reuse_port: Set `SO_REUSEPORT`, for an owner that holds the port with a second socket.
+
+    Returns:
+        The socket, made with `IPPROTO_TCP` said: with protocol 0 asyncio never sets `TCP_NODELAY`, and each
+        request on a kept-alive connection takes 44 ms instead of 0.6.
+
+    Raises:
+        ConfigurationError: The address can't be bound; the message names it and the cause.
+    """
+    sock: socket.socket | None = None
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        sock.bind(address)
+        sock.listen(BACKLOG)
+    except OSError as exc:
+        if sock is not None:
+            sock.close()
+        raise ConfigurationError(f"can't listen on {host}:{port}: {exc.strerror or exc}") from exc
+    sock.setblocking(False)
+    return sock
+
+
+def url_of(sock: socket.socket) -> str:
+    """Return the `http://host:port` that a listening socket answers at."""
+    host, port = sock.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def reserve_port() -> socket.socket:
+    """Bind a free loopback port without listening: connections are refused, and nobody else gets the port.
+
+    Listen on it with `bind(port=..., reuse_port=True)`.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind(("127.0.0.1", 0))
+    return sock
