@@ -2,7 +2,14 @@
 
 from signal_gateway.errors import AuditError
 
-__all__ = ["AuditStoreClosed", "AuditStoreFull", "DataStorageUnavailable", "InvalidAuditEvent"]
+__all__ = [
+    "AuditStoreClosed",
+    "AuditStoreFull",
+    "AuditTrailMismatch",
+    "DataStorageUnavailable",
+    "InvalidAuditEvent",
+    "RecursiveAuditEvent",
+]
 
 
 class AuditStoreClosed(AuditError):  # noqa: N818 - public name
@@ -17,5 +24,13 @@ class InvalidAuditEvent(AuditError, ValueError):  # noqa: N818 - public name
     """The event breaks a rule of the wire format; the message names the field, the value and the rule."""
 
 
+class RecursiveAuditEvent(AuditError):  # noqa: N818 - public name
+    """`record` was called from within the store's own HTTP call or logging: the event was not taken."""
+
+
 class DataStorageUnavailable(AuditError):  # noqa: N818 - public name
     """No DataStorage answers at the URL; the message names the URL, where it came from and the cause."""
+
+
+class AuditTrailMismatch(AuditError, AssertionError):  # noqa: N818 - public name
+    """The trail is not what was claimed; the message prints the timeline that was found."""

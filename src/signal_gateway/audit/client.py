@@ -1,0 +1,325 @@
+"""DataStorageClient: one DataStorage over HTTP; deliver a batch, query, ask whether it is there."""
+
+import os
+import ssl
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
+
+import httpx
+import orjson
+
+from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, read_answer
+from signal_gateway.audit.errors import DataStorageUnavailable
+from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.errors import AuditError, ConfigurationError
+
+__all__ = ["AuditFilters", "DataStorageClient", "Page"]
+
+_EVENTS = "/api/v1/audit/events"
+_BATCH = "/api/v1/audit/events/batch"
+_MAX_PAGE = 1000
+
+
+class AuditFilters(TypedDict, total=False):
+    """What an audit query may ask for; every filter is exact, and they are all to be met.
+
+    Attributes:
+        correlation_id: Whole correlation id.
+        event_type: Whole event type.
+        event_category: Whole category.
+        event_outcome: `success`, `failure` or `pending`.
+        severity: Whole severity.
+        since: From then on; an aware datetime, or a text that the server reads (RFC 3339, a date, `24h`).
+        until: Until then; the same forms.
+        detail_key: A key of `event_data`; together with `detail_value`.
+        detail_value: Its value.
+    """
+
+    correlation_id: str
+    event_type: str
+    event_category: str
+    event_outcome: str
+    severity: str
+    since: datetime | str
+    until: datetime | str
+    detail_key: str
+    detail_value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a query.
+
+    Attributes:
+        events: The events as the server sent them, decoded.
+        total: How many match in all.
+        has_more: Whether another page follows.
+        cursor: Where it begins, from a server that has cursors.
+    """
+
+    events: tuple[dict[str, Any], ...]
+    total: int
+    has_more: bool
+    cursor: str | None
+
+
+class DataStorageClient:
+    """Talks to one DataStorage. Any thread may call it; connections are made when first needed.
+
+    It reads no environment variables: no proxy, no default URL. A forked child gets connections of its own.
+
+    Args:
+        url: Where DataStorage is, such as `http://127.0.0.1:8080`; a path in front of `/api` is kept.
+        token: Bearer token, if it wants one.
+        timeout: Seconds for each phase of a call (connect, write, read), and for a response body as a whole.
+        source: Where the URL came from, for error messages: `argument`, `--gateway-datastorage-url`, ….
+        clock: For a `Retry-After` that is a date.
+
+    Raises:
+        ConfigurationError: The URL or the token can't be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: str | None = None,
+        timeout: float = 10.0,
+        source: str = "argument",
+        clock: Clock | None = None,
+    ) -> None:
+        self._url = _checked_url(url, source)
+        self._headers = {} if token is None else {"authorization": f"Bearer {_checked_token(token, self._url)}"}
+        self._timeout = timeout
+        self._source = source
+        self._clock = clock or SystemClock()
+        self._calls = threading.local()
+        # by process: a forked child must not touch its parent's connections, nor a lock over them
+        self._connections: dict[int, httpx.Client] = {}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._url!r}, source={self._source!r})"
+
+    @property
+    def url(self) -> str:
+        """The URL, without a slash at its end."""
+        return self._url
+
+    @property
+    def source(self) -> str:
+        """Where the URL came from."""
+        return self._source
+
+    @property
+    def calling(self) -> bool:
+        """Whether this very thread is inside a call of this client."""
+        return getattr(self._calls, "depth", 0) > 0
+
+    def deliver(self, batch: bytes, count: int) -> DeliveryAnswer:
+        """Send a batch and say what became of it; a server that can't be reached is an answer, too.
+
+        Args:
+            batch: JSON array of events.
+            count: How many there are in it.
+        """
+        headers = {"content-type": "application/json"}
+        try:
+            response = self._request("POST", _BATCH, content=batch, headers=headers)
+        except httpx.RequestError as exc:
+            return Unavailable(_cause(exc))
+        return read_answer(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
+
+    def query(
+        self,
+        *,
+        limit: int = 50,
+        offset: int = 0,
+        cursor: str | None = None,
+        ascending: bool = False,
+        **filters: Unpack[AuditFilters],
+    ) -> Page:
+        """Ask for one page of events.
+
+        Args:
+            limit: Most events on the page, 1 to 1000.
+            offset: How many to pass over.
+            cursor: Where the page begins, from the page before; instead of `offset`.
+            ascending: Oldest first; newest first otherwise.
+            **filters: What to ask for.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage answers.
+            AuditError: It refuses the query; the message has its reason.
+        """
+        params = {name: _parameter(value) for name, value in filters.items()}
+        params["limit"] = str(limit)
+        if ascending:
+            params["order"] = "asc"
+        if cursor is not None:
+            params["cursor"] = cursor
+        elif offset:
+            params["offset"] = str(offset)
+        return self._page(params, self._timeout)
+
+    def events(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
+        """Yield every event that matches, oldest first, page after page.
+
+        Args:
+            **filters: What to ask for.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage answers.
+            AuditError: It refuses the query; the message has its reason.
+        """
+        passed = 0
+        cursor: str | None = None
+        while True:
+            page = self.query(limit=_MAX_PAGE, offset=passed, cursor=cursor, ascending=True, **filters)
+            yield from page.events
+            if not page.has_more or not page.events:
+                return
+            passed += len(page.events)
+            cursor = page.cursor
+
+    def check(self, timeout: float = 5.0) -> None:
+        """Make sure that a DataStorage answers.
+
+        Args:
+            timeout: Seconds, for all of it.
+
+        Raises:
+            DataStorageUnavailable: None does, or a stranger; the message names URL, source and cause.
+            AuditError: It refuses the query.
+        """
+        self._page({"limit": "1"}, timeout)
+
+    def close(self) -> None:
+        """Close the connections. The client stays usable: its next call opens new ones."""
+        connection = self._connections.pop(os.getpid(), None)
+        if connection is not None:
+            connection.close()
+
+    def _page(self, params: Mapping[str, str], timeout: float) -> Page:
+        try:
+            response = self._request("GET", _EVENTS, params=params, timeout=timeout)
+        except httpx.RequestError as exc:
+            raise self._unavailable(_cause(exc)) from exc
+        answered = f"answered {response.status_code} {response.headers.get('content-type', 'without a content type')}"
+        if response.status_code in (400, 422):
+            raise AuditError(f"DataStorage at {self._url} refused the query {dict(params)}: {response.text[:1000]}")
+        if response.status_code != 200:
+            raise self._unavailable(f"{answered}: {response.text[:300]!r}")
+        try:
+            document = orjson.loads(response.content)
+            pagination = document["pagination"]
+            cursor = pagination.get("next_cursor")
+            return Page(tuple(document["data"]), int(pagination["total"]), bool(pagination["has_more"]), cursor)
+        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as exc:
+            raise self._unavailable(f"{answered}, but no 'data' and 'pagination': something else lives there") from exc
+
+    def _unavailable(self, cause: str) -> DataStorageUnavailable:
+        return DataStorageUnavailable(f"no DataStorage at {self._url} (from {self._source}): {cause}")
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = None,
+    ) -> httpx.Response:
+        deadline = time.monotonic() + (timeout or self._timeout)
+        # connecting and waiting for the answer come one after the other, so a total is shared between them
+        phases = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout / 2)
+        with (
+            self._call(),
+            self._connection().stream(
+                method, self._url + path, params=params, content=content, headers=headers, timeout=phases
+            ) as response,
+        ):
+            body = bytearray()
+            for chunk in response.iter_bytes():
+                body += chunk
+                if time.monotonic() > deadline:
+                    raise httpx.ReadTimeout("the response body takes too long", request=response.request)
+        return httpx.Response(response.status_code, headers=_without_encoding(response.headers), content=bytes(body))
+
+    @contextmanager
+    def _call(self) -> Iterator[None]:
+        self._calls.depth = getattr(self._calls, "depth", 0) + 1
+        try:
+            yield
+        finally:
+            self._calls.depth -= 1
+
+    def _connection(self) -> httpx.Client:
+        process = os.getpid()
+        connection = self._connections.get(process)
+        if connection is None:
+            mine = httpx.Client(
+                headers=self._headers, timeout=self._timeout, verify=_verification(self._url), trust_env=False
+            )
+            connection = self._connections.setdefault(process, mine)
+            if connection is not mine:
+                mine.close()
+        return connection
+
+
+def _checked_url(url: str, source: str) -> str:
+    def wrong(what: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"DataStorage URL {url!r} (from {source}) {what}: give one such as http://127.0.0.1:8080"
+        )
+
+    if not isinstance(url, str) or not url.strip():
+        raise wrong("is missing")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as exc:
+        raise wrong(f"is not a URL, {exc}") from exc
+    if parsed.scheme not in ("http", "https"):
+        raise wrong(f"has the scheme {parsed.scheme!r}, not http or https")
+    if not parsed.host:
+        raise wrong("has no host")
+    if parsed.port == 0:
+        raise wrong("has port 0, which nothing listens on")
+    if parsed.userinfo:
+        raise ConfigurationError(
+            f"DataStorage URL for host {parsed.host} (from {source}) has a password in it: use token="
+        )
+    if parsed.query or parsed.fragment:
+        raise wrong("has a query or a fragment")
+    return url.strip().rstrip("/")
+
+
+def _checked_token(token: str, url: str) -> str:
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise ConfigurationError(f"the token for DataStorage at {url} is empty or has characters that no header takes")
+    return token
+
+
+def _verification(url: str) -> ssl.SSLContext | bool:
+    # a context costs 19 ms and plain http has no use for one
+    return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else False
+
+
+def _parameter(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _cause(exc: Exception) -> str:
+    return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+
+
+def _without_encoding(headers: httpx.Headers) -> httpx.Headers:
+    kept = headers.copy()
+    for name in ("content-encoding", "content-length", "transfer-encoding"):
+        kept.pop(name, None)
+    return kept

@@ -1,0 +1,279 @@
+"""Flusher: the one background thread of a store; takes batches from the spool and delivers them in order."""
+
+import itertools
+import logging
+import math
+import random
+import threading
+import time
+from queue import Empty, SimpleQueue
+
+from signal_gateway.audit.answer import Accepted, DeliveryAnswer, Refused, TooLarge, Unavailable
+from signal_gateway.audit.batch import Batch, BatchLimit
+from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.config import AuditStoreConfig
+from signal_gateway.audit.spool import Spool
+from signal_gateway.clock import Clock
+from signal_gateway.errors import AuditError
+
+__all__ = ["FlushRequest", "Flusher"]
+
+_IDLE_SECONDS = 30.0
+_ALARM_SECONDS = 60.0
+_LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is beyond any max_backoff
+
+_ANYTHING = 0.0
+_NOTHING = math.inf
+
+
+class FlushRequest:
+    """One caller that waits until everything up to its barrier has left the queue.
+
+    Args:
+        barrier: Ordinal of the last event to wait for.
+    """
+
+    def __init__(self, barrier: int) -> None:
+        self.barrier = barrier
+        self.done = threading.Event()
+        self.abandoned = False
+
+
+class Flusher:
+    """Delivers what is in a spool, forever, on a daemon thread of its own.
+
+    Its mailbox is a SimpleQueue, whose `put` may be re-entered by a signal handler; only this thread reads it.
+    Every wait is a wait for the mailbox, so that a flush or a stop ends it. It holds no lock during I/O.
+
+    Args:
+        spool: Where events come from.
+        client: Where they go; its connections are closed with the thread.
+        config: Batches and pauses.
+        service: In the thread's name, `audit-flusher-<service>`.
+        clock: Times the alarm.
+    """
+
+    def __init__(
+        self, *, spool: Spool, client: DataStorageClient, config: AuditStoreConfig, service: str, clock: Clock
+    ) -> None:
+        self._spool = spool
+        self._client = client
+        self._config = config
+        self._clock = clock
+        self._log = logging.getLogger(__name__)
+        self._mailbox: SimpleQueue[FlushRequest | None] = SimpleQueue()
+        self._recorded = itertools.count(1)
+        self._wake_at = _NOTHING  # how many records wake the thread; written by it alone
+        self._requests: list[FlushRequest] = []
+        self._limit = BatchLimit(config.max_batch_events, config.max_batch_bytes)
+        self._failures = 0  # in a row, since the last answer, flush or stop
+        self._alarm_at = -math.inf
+        self._stopping = False
+        self._finished = threading.Event()
+        self._start_ticket = [None]
+        self._thread = threading.Thread(target=self._run, name=f"audit-flusher-{service}", daemon=True)
+        self.batches = 0
+        self.retries = 0
+        self.last_error: str | None = None
+
+    @property
+    def is_this_thread(self) -> bool:
+        """Whether the caller runs on the flusher's thread."""
+        return threading.get_ident() == self._thread.ident
+
+    def ensure_started(self) -> None:
+        """Start the thread if nobody did; from any thread, and from a signal handler in the midst of it.
+
+        Raises:
+            AuditError: No thread can be started, as at interpreter exit.
+        """
+        if not self._start_ticket:
+            return
+        try:
+            self._start_ticket.pop()  # atomic: one caller gets it
+        except IndexError:
+            return
+        try:
+            self._thread.start()
+        except RuntimeError as exc:
+            self._start_ticket.append(None)
+            raise AuditError(f"the audit flusher can't start: {exc}") from exc
+
+    def notice_record(self) -> None:
+        """Wake the thread if it waits for this event; called after each append."""
+        if next(self._recorded) >= self._wake_at:
+            self._mailbox.put(None)
+
+    def wait(self, barrier: int, timeout: float) -> None:
+        """Ask for delivery now, and wait until all up to `barrier` have left the queue, at most `timeout` seconds."""
+        if self._spool.counts().acknowledged >= barrier or self.is_this_thread:
+            return
+        request = FlushRequest(barrier)
+        self._mailbox.put(request)
+        if self._finished.is_set():  # else the thread answers every request that it finds when it ends
+            return
+        try:
+            request.done.wait(max(timeout, 0.0))
+        finally:
+            request.abandoned = True
+
+    def stop(self, timeout: float) -> bool:
+        """End the thread after the delivery that it is in.
+
+        Args:
+            timeout: Seconds to wait for that; what is left then ends with the call's own timeout.
+
+        Returns:
+            Whether it has ended.
+        """
+        self._stopping = True
+        self.drain_and_end()
+        if not self.is_this_thread and self._finished.wait(max(timeout, 0.0)) and self._thread.ident is not None:
+            self._thread.join()
+        return self._finished.is_set()
+
+    def drain_and_end(self) -> None:
+        """Let the thread deliver all that is in the sealed spool and then end; nobody waits for it."""
+        try:
+            self._start_ticket.pop()
+        except IndexError:
+            self._mailbox.put(None)
+        else:
+            self._finish()
+
+    def _run(self) -> None:
+        try:
+            while self._wait_for_batch():
+                try:
+                    self._deliver_batch()
+                except Exception as exc:  # noqa: BLE001 - the one thread outlives whatever a delivery raises
+                    self._log.exception("delivering audit events failed in an unexpected way; they are kept")
+                    self._back_off(Unavailable(f"{type(exc).__name__}: {exc}"))
+        finally:
+            self._finish()
+
+    def _finish(self) -> None:
+        self._finished.set()
+        self._receive(timeout=0)
+        for request in self._requests:
+            request.done.set()
+        self._client.close()
+
+    def _wait_for_batch(self) -> bool:
+        """Return True when a batch is due, False when the thread is to end."""
+        lingers_until: float | None = None
+        try:
+            while not self._stopping:
+                counts = self._spool.counts()
+                self._answer_requests(counts.acknowledged)
+                if counts.pending == 0:
+                    if self._spool.sealed:
+                        return False
+                    if self._wake_at == _ANYTHING:  # and nothing came since, so whatever comes now will wake us
+                        self._receive(_IDLE_SECONDS)
+                    self._wake_at = _ANYTHING
+                    continue
+
+                lingers_until = lingers_until or time.monotonic() + self._config.linger
+                remaining = lingers_until - time.monotonic()
+                if counts.pending >= self._limit.events or self._requests or self._spool.sealed or remaining <= 0:
+                    return True
+                full_at = counts.acknowledged + self._limit.events
+                if self._wake_at == full_at:
+                    self._receive(remaining)
+                self._wake_at = full_at
+        finally:
+            self._wake_at = _NOTHING
+        return False
+
+    def _deliver_batch(self) -> None:
+        """Settle the events at the head of the spool one way or the other, unless told to stop before."""
+        batch = Batch(self._spool.head(self._limit.events, self._limit.body_bytes), limit=self._limit)
+        while not self._stopping and (run := batch.next_run()):
+            answer = self._client.deliver(batch.body(run), len(run))
+            self.batches += 1
+            match answer:
+                case Accepted():
+                    batch.accept(run)
+                case TooLarge(reason):
+                    batch.too_large(run, reason)
+                case Refused(reason, items):
+                    batch.refuse(run, reason, items)
+                case Unavailable():
+                    self._back_off(answer)
+                    continue
+            self._note_answer(answer)
+            self._acknowledge(batch)
+        if batch.limit != self._limit:
+            self._log.warning("DataStorage at %s takes less at once, from now on %s", self._client.url, batch.limit)
+            self._limit = batch.limit
+
+    def _acknowledge(self, batch: Batch) -> None:
+        """Let go what is settled at the head of the queue, the rejected events with a word in the log."""
+        count, rejected = batch.take_settled()
+        if not count:
+            return
+        for event in self._spool.acknowledge(count, rejected=rejected):
+            self._log.error(
+                "DataStorage at %s rejected audit event %s for good: %s", self._client.url, event.event_id, event.reason
+            )
+        self._receive(timeout=0)
+        self._answer_requests(self._spool.counts().acknowledged)
+
+    def _note_answer(self, answer: DeliveryAnswer) -> None:
+        if self._failures:
+            self._log.info("DataStorage at %s answers again", self._client.url)
+        self._failures = 0
+        if isinstance(answer, TooLarge | Refused):
+            self.last_error = answer.reason
+
+    def _back_off(self, answer: Unavailable) -> None:
+        """Wait before the next attempt; a flush cuts it short, but not the time that the server asked for."""
+        self.retries += 1
+        self.last_error = f"{self._client.url}: {answer.reason}"
+        self._raise_alarm()
+        longest = min(
+            self._config.max_backoff, self._config.initial_backoff * 2 ** min(self._failures, _LARGEST_DOUBLING)
+        )
+        self._failures += 1
+
+        asked_for = time.monotonic() + (answer.retry_after or 0.0)
+        until = max(asked_for, time.monotonic() + random.uniform(0.0, longest))
+        while not self._stopping and (remaining := until - time.monotonic()) > 0:
+            if self._receive(remaining):
+                until = asked_for
+                self._failures = 0
+
+    def _raise_alarm(self) -> None:
+        now = self._clock.monotonic()
+        if now - self._alarm_at < _ALARM_SECONDS:
+            return
+        self._alarm_at = now
+        pending = self._spool.counts().pending
+        self._log.error("%d audit events wait for DataStorage, attempts go on: %s", pending, self.last_error)
+
+    def _receive(self, timeout: float) -> bool:
+        """Wait for mail, then empty the mailbox.
+
+        Returns:
+            Whether there was a flush request in it.
+        """
+        asked = False
+        try:
+            message = self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait()
+            while True:
+                if message is not None:
+                    self._requests.append(message)
+                    asked = True
+                message = self._mailbox.get_nowait()
+        except Empty:
+            return asked
+
+    def _answer_requests(self, acknowledged: int) -> None:
+        waiting = []
+        for request in self._requests:
+            if request.barrier <= acknowledged:
+                request.done.set()
+            elif not request.abandoned:
+                waiting.append(request)
+        self._requests = waiting

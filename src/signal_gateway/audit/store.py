@@ -1,0 +1,358 @@
+"""AuditStore, what others depend on, and BufferedAuditStore: record now, deliver in the background, lose nothing."""
+
+import atexit
+import functools
+import logging
+import os
+import threading
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol, Self
+
+import anyio.to_thread
+import orjson
+
+from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.config import AuditStoreConfig, Durability
+from signal_gateway.audit.errors import InvalidAuditEvent, RecursiveAuditEvent
+from signal_gateway.audit.event import AuditEvent, encoded_event_data
+from signal_gateway.audit.flusher import Flusher
+from signal_gateway.audit.spool import MemorySpool, RejectedEvent, Spool, SpoolCounts
+from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.errors import AuditError
+
+__all__ = ["AuditStats", "AuditStore", "BufferedAuditStore", "FlushResult"]
+
+_TIMEOUT = 5.0
+_EXIT_TIMEOUT = 5.0
+_LAST_DELIVERY_GRACE = 0.05  # seconds that close may take beyond its timeout
+
+_live_stores: "weakref.WeakSet[BufferedAuditStore]" = weakref.WeakSet()
+
+
+class AuditStore(Protocol):
+    """What takes audit events; all that a gateway needs to know of one."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Take an event, without blocking on the network.
+
+        Raises:
+            AuditError: It was not taken; the subclass says why.
+        """
+        ...
+
+    @property
+    def accepting(self) -> bool:
+        """Whether `record` takes events at present."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class AuditStats:
+    """What a store did so far. `recorded == delivered + rejected + pending`, at every moment.
+
+    Attributes:
+        recorded: Events that `record` took.
+        delivered: Those that DataStorage acknowledged.
+        rejected: Those that it refused for good.
+        pending: Those that still wait.
+        refused: Calls of `record` that raised; their events were never recorded.
+        batches: Deliveries that were attempted.
+        retries: Those among them that got no verdict and are repeated.
+        last_error: What went wrong last, also when it is over; None if nothing ever did.
+        oldest_pending_age: Seconds since the oldest pending event was recorded; 0.0 when there is none.
+        durability: What recorded events survive.
+    """
+
+    recorded: int
+    delivered: int
+    rejected: int
+    pending: int
+    refused: int
+    batches: int
+    retries: int
+    last_error: str | None
+    oldest_pending_age: float
+    durability: Durability
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """What a barrier found.
+
+    Attributes:
+        ok: Whether everything recorded before the call is delivered. A rejected event is not delivered, and never
+            will be: from the first one on no barrier behind it is ok.
+        delivered: Events delivered since the previous flush.
+        rejected: Events rejected since the previous flush.
+        pending: Events recorded before the call that still wait.
+        error: Why it is not ok; None when it is.
+    """
+
+    ok: bool
+    delivered: int
+    rejected: int
+    pending: int
+    error: str | None
+
+
+class BufferedAuditStore:
+    """Takes events at once and delivers them from one background thread until DataStorage has them.
+
+    The thread starts with the first `record`. Whoever makes a store closes it, by `close`, `aclose`, `with` or
+    `async with`; closing it closes the client's connections. A store dropped without that is a ResourceWarning, and
+    its thread delivers what it still can; a store open at interpreter exit is closed there, with 5 seconds.
+
+    `record` takes no lock and makes no system call but to wake the thread, so that it may run in a signal handler
+    which interrupted another `record`. A forked child has an empty store, a thread and connections of its own.
+
+    Args:
+        client: Where events are delivered.
+        service: Whose events these are; in the thread's name, `audit-flusher-<service>`.
+        config: How to batch, retry and buffer.
+        clock: Times `oldest_pending_age` and the alarm; waits use the machine's own clock.
+    """
+
+    def __init__(
+        self, client: DataStorageClient, *, service: str, config: AuditStoreConfig, clock: Clock | None = None
+    ) -> None:
+        self._client = client
+        self._service = service
+        self._config = config
+        self._clock = clock or SystemClock()
+        self._log = logging.getLogger(__name__)
+        self._begin()
+        self._at_exit = _close_at_exit(weakref.ref(self))
+        atexit.register(self._at_exit)
+        _forget_in_forked_children()
+        _live_stores.add(self)
+
+    def _begin(self) -> None:
+        self._spool: Spool = MemorySpool(max_bytes=self._config.max_spool_bytes, clock=self._clock)
+        self._flusher = Flusher(
+            spool=self._spool, client=self._client, config=self._config, service=self._service, clock=self._clock
+        )
+        self._refused = 0
+        self._reported = SpoolCounts(recorded=0, delivered=0, rejected=0, first_rejected=None)
+        self._lock = threading.RLock()  # over the two above; re-entrant for signal handlers, never held in a wait
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._service!r} to {self._client.url}, {self._spool.counts()}>"
+
+    @property
+    def client(self) -> DataStorageClient:
+        """The client that delivers, which may be asked, too."""
+        return self._client
+
+    @property
+    def service(self) -> str:
+        """Whose events these are."""
+        return self._service
+
+    @property
+    def durability(self) -> Durability:
+        """What recorded events survive."""
+        return self._config.durability
+
+    @property
+    def accepting(self) -> bool:
+        """Whether `record` takes events: the store is neither closed nor full."""
+        return not self._spool.sealed and not self._spool.full
+
+    @property
+    def closed(self) -> bool:
+        """Whether `close` was called."""
+        return self._spool.sealed
+
+    @property
+    def stats(self) -> AuditStats:
+        """A snapshot of the counters."""
+        counts = self._spool.counts()
+        oldest = self._spool.oldest_recorded_at()
+        return AuditStats(
+            recorded=counts.recorded,
+            delivered=counts.delivered,
+            rejected=counts.rejected,
+            pending=counts.pending,
+            refused=self._refused,
+            batches=self._flusher.batches,
+            retries=self._flusher.retries,
+            last_error=self._flusher.last_error,
+            oldest_pending_age=0.0 if oldest is None else max(self._clock.monotonic() - oldest, 0.0),
+            durability=self._config.durability,
+        )
+
+    def rejected_events(self) -> tuple[RejectedEvent, ...]:
+        """Return the events that DataStorage refused for good, oldest first."""
+        return self._spool.rejected_events()
+
+    def record(self, event: AuditEvent) -> None:
+        """Take an event; when this returns, it is in the spool and will be delivered.
+
+        Args:
+            event: What happened. It is encoded here: changing its `event_data` afterwards changes nothing.
+
+        Raises:
+            InvalidAuditEvent: It is no AuditEvent, or its `event_data` was changed into something unfit.
+            AuditStoreClosed: `close` was called.
+            AuditStoreFull: The spool holds as much as it may.
+            RecursiveAuditEvent: The store's own HTTP call or logging tried to record.
+            AuditError: The flusher's thread can't be started.
+        """
+        try:
+            if self._flusher.is_this_thread or self._client.calling:
+                raise RecursiveAuditEvent(
+                    "the audit store's own HTTP call or logging can't record audit events: leave it out"
+                )
+            payload = _encoded(event, self._config.max_batch_bytes)
+            if not self._spool.sealed:  # which is no promise; append decides
+                self._flusher.ensure_started()
+            self._spool.append(payload)
+        except AuditError:
+            with self._lock:
+                self._refused += 1
+            raise
+        self._flusher.notice_record()
+
+    def flush(self, timeout: float = _TIMEOUT) -> FlushResult:
+        """Wait until everything recorded before this call has left the queue. Never raises.
+
+        Events recorded meanwhile don't delay it. It cuts a pause between attempts short.
+
+        Args:
+            timeout: Seconds to wait at most.
+        """
+        barrier = self._spool.counts().recorded
+        self._flusher.wait(barrier, timeout)
+        return self._report(barrier, timeout)
+
+    def close(self, timeout: float = _TIMEOUT) -> FlushResult:
+        """Take no more events, deliver what there is, end the thread. Idempotent, never raises.
+
+        Args:
+            timeout: Seconds for all of it. What is pending then is named in the result and the log, and lost.
+        """
+        deadline = time.monotonic() + timeout
+        first = not self._spool.sealed
+        self._spool.seal()
+        barrier = self._spool.counts().recorded
+        self._flusher.wait(barrier, timeout)
+        self._flusher.stop(max(deadline - time.monotonic(), 0.0) + _LAST_DELIVERY_GRACE)
+        atexit.unregister(self._at_exit)
+        result = self._report(barrier, timeout)
+        if first and result.pending:
+            self._log.error(
+                "the audit store of %s closed with %d events undelivered: %s",
+                self._service,
+                result.pending,
+                result.error,
+            )
+        return result
+
+    async def aflush(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - the result tells it
+        """Do `flush` without blocking the loop, asyncio's or trio's."""
+        return await anyio.to_thread.run_sync(functools.partial(self.flush, timeout), abandon_on_cancel=True)
+
+    async def aclose(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - the result tells it
+        """Do `close` without blocking the loop, asyncio's or trio's."""
+        return await anyio.to_thread.run_sync(functools.partial(self.close, timeout), abandon_on_cancel=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __del__(self) -> None:
+        spool: Spool | None = getattr(self, "_spool", None)
+        if spool is None or spool.sealed:
+            return
+        spool.seal()
+        self._flusher.drain_and_end()
+        atexit.unregister(self._at_exit)
+        warnings.warn(
+            f"{self!r} was never closed: use it in a with statement", ResourceWarning, source=self, stacklevel=1
+        )
+
+    def _report(self, barrier: int, timeout: float) -> FlushResult:
+        with self._lock:
+            counts = self._spool.counts()
+            previous, self._reported = self._reported, counts
+        pending = max(barrier - counts.acknowledged, 0)
+        rejected_before = counts.first_rejected is not None and counts.first_rejected <= barrier
+        ok = not pending and not rejected_before
+        if ok:
+            error = None
+        elif pending:
+            error = self._flusher.last_error or f"no answer from DataStorage at {self._client.url} within {timeout} s"
+        else:
+            reason = self.rejected_events()[-1].reason
+            error = f"{counts.rejected} audit events were rejected so far, the last one because of: {reason}"
+        return FlushResult(
+            ok=ok,
+            delivered=counts.delivered - previous.delivered,
+            rejected=counts.rejected - previous.rejected,
+            pending=pending,
+            error=error,
+        )
+
+    def _forget(self) -> None:
+        """Begin anew in a forked child: what was recorded is the parent's to deliver."""
+        closed = self._spool.sealed
+        self._begin()
+        if closed:
+            self._spool.seal()
+
+
+def _encoded(event: AuditEvent, max_bytes: int) -> bytes:
+    if not isinstance(event, AuditEvent):
+        raise InvalidAuditEvent(f"record takes an AuditEvent, not {type(event).__name__} {event!r:.200}")
+    try:
+        encoded_event_data(event.event_data)
+        payload = event.to_wire()
+    except (ValueError, orjson.JSONEncodeError) as exc:
+        raise InvalidAuditEvent(f"event_data of {event.event_type} {event.event_id} was changed and now {exc}") from exc
+    inner = event.event_data.get("event_type")
+    if inner != event.event_type:
+        raise InvalidAuditEvent(
+            f"event_data of {event.event_id} was changed and now has event_type {inner!r}, not {event.event_type!r}"
+        )
+    if len(payload) + 2 > max_bytes:  # with the brackets around it
+        raise InvalidAuditEvent(
+            f"{event.event_type} {event.event_id} is {len(payload)} bytes of JSON and does not fit into a batch of"
+            f" {max_bytes}: shorten it, or raise max_batch_bytes"
+        )
+    return payload
+
+
+def _close_at_exit(reference: "weakref.ref[BufferedAuditStore]") -> Callable[[], None]:
+    def close() -> None:
+        store = reference()
+        if store is not None:
+            store.close(_EXIT_TIMEOUT)
+
+    return close
+
+
+@functools.cache
+def _forget_in_forked_children() -> None:
+    os.register_at_fork(after_in_child=_forget_all)
+
+
+def _forget_all() -> None:
+    for store in list(_live_stores):
+        store._forget()

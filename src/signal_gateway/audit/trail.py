@@ -1,0 +1,186 @@
+"""AuditTrail: what the audit says about one matter, asked exactly; for tests and people."""
+
+import functools
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from typing import Unpack
+
+import anyio.to_thread
+from pydantic import ValidationError
+
+from signal_gateway.audit.client import AuditFilters, DataStorageClient
+from signal_gateway.audit.errors import AuditTrailMismatch
+from signal_gateway.audit.event import AuditEvent
+from signal_gateway.audit.store import FlushResult
+from signal_gateway.errors import AuditError
+
+__all__ = ["AuditTrail", "StoredEvent"]
+
+
+class StoredEvent(AuditEvent):
+    """An audit event as DataStorage gives it back, with what was added there.
+
+    Attributes:
+        event_date: The UTC day of the event.
+        sequence: Its place in the order of storage.
+        received_at: When DataStorage got it.
+        clock_skew: Whether its timestamp was more than an hour ahead of that.
+    """
+
+    event_date: date | None = None
+    sequence: int | None = None
+    received_at: datetime | None = None
+    clock_skew: bool | None = None
+
+
+class AuditTrail:
+    """Asks DataStorage what happened, after everything recorded before the question has arrived there.
+
+    Each question is a flush barrier and then one exact query, oldest first: no sleeping and no polling. So an event
+    that is not found was not recorded, by this process; what others still buffer can't be known.
+
+    Args:
+        client: The DataStorage that is asked.
+        barrier: `flush` of the store whose events are asked for; None when they are known to have arrived.
+        timeout: Seconds that the barrier may take.
+    """
+
+    def __init__(
+        self, client: DataStorageClient, *, barrier: Callable[[float], FlushResult] | None, timeout: float = 5.0
+    ) -> None:
+        self._client = client
+        self._barrier = barrier
+        self._timeout = timeout
+
+    def events(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
+        """Return every event that matches, oldest first.
+
+        Args:
+            **filters: What to ask for, see `AuditFilters`; nothing asks for everything.
+
+        Raises:
+            AuditError: Events are still on their way or were rejected, so that no answer would be true.
+            DataStorageUnavailable: No DataStorage answers.
+        """
+        self._wait_for_events()
+        return self._query(filters)
+
+    def one(self, **filters: Unpack[AuditFilters]) -> StoredEvent:
+        """Return the only event that matches.
+
+        Args:
+            **filters: What to ask for.
+
+        Raises:
+            AuditTrailMismatch: There is none, or more than one.
+            AuditError: As for `events`.
+        """
+        found = self.events(**filters)
+        if len(found) != 1:
+            raise self._mismatch(f"wanted one audit event with {_named(filters)}, found {len(found)}", found, filters)
+        return found[0]
+
+    def none(self, **filters: Unpack[AuditFilters]) -> None:
+        """Make sure that no event matches.
+
+        Args:
+            **filters: What to ask for.
+
+        Raises:
+            AuditTrailMismatch: There is one.
+            AuditError: As for `events`.
+        """
+        found = self.events(**filters)
+        if found:
+            raise self._mismatch(f"wanted no audit event with {_named(filters)}, found {len(found)}", found, filters)
+
+    def sequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
+        """Return events of these types in this order; others may lie between them.
+
+        Args:
+            *event_types: At least one.
+            correlation_id: Whose events.
+
+        Returns:
+            The earliest events that fit, one for each type.
+
+        Raises:
+            AuditTrailMismatch: The types do not occur in this order.
+            AuditError: As for `events`.
+        """
+        if not event_types:
+            raise ValueError("sequence() needs at least one event type; to get all events use events()")
+        found = self.events(correlation_id=correlation_id)
+        rest = iter(found)
+        matched: list[StoredEvent] = []
+        for event_type in event_types:
+            match = next((event for event in rest if event.event_type == event_type), None)
+            if match is None:
+                behind = f" behind {matched[-1].event_type}" if matched else ""
+                raise self._mismatch(
+                    f"wanted {' → '.join(event_types)} for {correlation_id}, found no {event_type}{behind}",
+                    found,
+                    {"correlation_id": correlation_id},
+                )
+            matched.append(match)
+        return matched
+
+    async def aevents(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
+        """Do `events` without blocking the loop."""
+        return await anyio.to_thread.run_sync(functools.partial(self.events, **filters), abandon_on_cancel=True)
+
+    async def aone(self, **filters: Unpack[AuditFilters]) -> StoredEvent:
+        """Do `one` without blocking the loop."""
+        return await anyio.to_thread.run_sync(functools.partial(self.one, **filters), abandon_on_cancel=True)
+
+    async def anone(self, **filters: Unpack[AuditFilters]) -> None:
+        """Do `none` without blocking the loop."""
+        await anyio.to_thread.run_sync(functools.partial(self.none, **filters), abandon_on_cancel=True)
+
+    async def asequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
+        """Do `sequence` without blocking the loop."""
+        ask = functools.partial(self.sequence, *event_types, correlation_id=correlation_id)
+        return await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+
+    def _wait_for_events(self) -> None:
+        if self._barrier is None:
+            return
+        result = self._barrier(self._timeout)
+        # an event rejected before an earlier flush is that one's story and does not spoil this answer
+        if result.pending or result.rejected:
+            raise AuditError(
+                f"the audit trail at {self._client.url} is not complete: {result.pending} events pending after"
+                f" {self._timeout} s, {result.rejected} rejected: {result.error}"
+            )
+
+    def _query(self, filters: AuditFilters) -> list[StoredEvent]:
+        return [_read(document, self._client.url) for document in self._client.events(**filters)]
+
+    def _mismatch(self, claim: str, found: Sequence[StoredEvent], filters: AuditFilters) -> AuditTrailMismatch:
+        shown = found
+        if not found and "correlation_id" in filters:
+            shown = self._query({"correlation_id": filters["correlation_id"]})
+        return AuditTrailMismatch(f"{claim}\n{_timeline(shown)}")
+
+
+def _read(document: object, url: str) -> StoredEvent:
+    try:
+        return StoredEvent.from_wire(document)
+    except ValidationError as exc:
+        raise AuditError(f"DataStorage at {url} gave an event that is none: {exc}") from exc
+
+
+def _named(filters: AuditFilters) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in filters.items()) or "no filter"
+
+
+def _timeline(events: Sequence[StoredEvent]) -> str:
+    if not events:
+        return "  (no events)"
+    rows = [("time", "event_type", "outcome", "correlation_id", "event_id")]
+    rows += [
+        (f"{e.event_timestamp:%H:%M:%S.%f}", e.event_type, e.event_outcome, e.correlation_id, e.event_id)
+        for e in events
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return "\n".join("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
