@@ -9,8 +9,8 @@ from types import TracebackType
 from typing import Any, Protocol, Self
 
 import httpx2
-import lightkube
 import yaml
+from lightkube import AsyncClient, Client
 from lightkube.config.client_adapter import verify_cluster
 from lightkube.config.kubeconfig import KubeConfig
 from lightkube.core.exceptions import ConfigError
@@ -19,7 +19,7 @@ from lightkube.resources.core_v1 import Namespace
 
 from signal_gateway.apiserver import ApiServer, Faults, create_apiserver
 from signal_gateway.errors import HarnessError
-from signal_gateway.gateway.config import DEFAULT_CONTROLLER_NAMESPACE
+from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.kubernetes import KubernetesClient, crd_manifest
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
@@ -58,11 +58,11 @@ class Cluster(Protocol):
         """Return a client as a gateway takes it; the cluster closes it."""
         ...
 
-    def lightkube(self) -> lightkube.Client:
+    def lightkube(self) -> Client:
         """Return a plain lightkube client; the cluster closes it."""
         ...
 
-    def async_lightkube(self) -> lightkube.AsyncClient:
+    def async_lightkube(self) -> AsyncClient:
         """Return a plain asynchronous lightkube client; the cluster closes it."""
         ...
 
@@ -76,7 +76,7 @@ class EmbeddedCluster:
         crds: Further CustomResourceDefinitions to install, as JSON-like dicts.
     """
 
-    namespace = DEFAULT_CONTROLLER_NAMESPACE
+    namespace: str = GatewayConfig().controller_namespace
 
     def __init__(self, *, crds: Iterable[Mapping[str, Any]] = ()) -> None:
         self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds])
@@ -130,11 +130,11 @@ class EmbeddedCluster:
         """Return a client as a gateway takes it; closed with the cluster."""
         return self._clients.client()
 
-    def lightkube(self) -> lightkube.Client:
+    def lightkube(self) -> Client:
         """Return a plain lightkube client; closed with the cluster."""
         return self._clients.lightkube()
 
-    def async_lightkube(self) -> lightkube.AsyncClient:
+    def async_lightkube(self) -> AsyncClient:
         """Return a plain asynchronous lightkube client, for tests on any loop; closed with the cluster."""
         return self._clients.async_lightkube()
 
@@ -208,11 +208,11 @@ class ExistingCluster:
         """Return a client as a gateway takes it; closed with the cluster."""
         return self._clients.client()
 
-    def lightkube(self) -> lightkube.Client:
+    def lightkube(self) -> Client:
         """Return a plain lightkube client whose default namespace is this one; closed with the cluster."""
         return self._clients.lightkube()
 
-    def async_lightkube(self) -> lightkube.AsyncClient:
+    def async_lightkube(self) -> AsyncClient:
         """Return a plain asynchronous lightkube client, for tests on any loop; closed with the cluster."""
         return self._clients.async_lightkube()
 
@@ -223,8 +223,8 @@ class _Clients:
     def __init__(self, config: Mapping[str, Any] | KubeConfig) -> None:
         self._config = config if isinstance(config, KubeConfig) else KubeConfig.from_dict(dict(config))
         self._clients: list[KubernetesClient] = []
-        self._lightkubes: list[lightkube.Client] = []
-        self._async_lightkubes: list[lightkube.AsyncClient] = []
+        self._lightkubes: list[Client] = []
+        self._async_lightkubes: list[AsyncClient] = []
 
     def open(self) -> None:
         SERVERS.acquire()
@@ -234,18 +234,18 @@ class _Clients:
         self._clients.append(client)
         return client
 
-    def lightkube(self) -> lightkube.Client:
-        client = lightkube.Client(self._config, trust_env=False)
+    def lightkube(self) -> Client:
+        client = Client(self._config, trust_env=False)
         self._lightkubes.append(client)
         return client
 
-    def async_lightkube(self) -> lightkube.AsyncClient:
-        client = lightkube.AsyncClient(self._config, trust_env=False, transport=_transport_without_idle(self._config))
+    def async_lightkube(self) -> AsyncClient:
+        client = AsyncClient(self._config, trust_env=False, transport=_transport_without_idle(self._config))
         self._async_lightkubes.append(client)
         return client
 
     def close(self) -> None:
-        def close_on_loop(client: KubernetesClient | lightkube.AsyncClient) -> None:
+        def close_on_loop(client: KubernetesClient | AsyncClient) -> None:
             coroutine = client.aclose() if isinstance(client, KubernetesClient) else client.close()
             SERVERS.call(coroutine, timeout=CALL_TIMEOUT, doing="closing a client")
 
@@ -273,6 +273,7 @@ def _transport_without_idle(config: KubeConfig) -> httpx2.AsyncHTTPTransport:
     """Keep no idle connections: one kept from a test's loop that has ended would fail the next test."""
     single = config.get()
     assert single is not None  # checked, or written, by the cluster
+    assert single.user is not None
     return httpx2.AsyncHTTPTransport(
         verify=verify_cluster(single.cluster, single.user, single.abs_file, trust_env=False),
         trust_env=False,

@@ -76,7 +76,7 @@ class GatewayFactory:
         """
         cluster = cluster or self._cluster
         config = config or self._config
-        if "controller_namespace" not in config.model_fields_set:
+        if config.controller_namespace == GatewayConfig().controller_namespace:
             config = merged(config, {"controller_namespace": cluster.namespace})
         gateway = create_gateway(
             merged(config, overrides),

@@ -195,9 +195,7 @@ class LiveServer:
             raise HarnessError(f"it left behind: {', '.join(left)}")
 
 
-def _remember_task(
-    loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **options: Any
-) -> "asyncio.Task[Any]":
+def _remember_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
     task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
     context = options.get("context")
     owner = _owner.get(None) if context is None else context.get(_owner)

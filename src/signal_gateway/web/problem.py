@@ -10,6 +10,8 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from signal_gateway.web.request_id import REQUEST_ID_HEADER
+
 __all__ = ["PROBLEM_JSON", "ExceptionHandler", "Problem", "problem_handlers", "problem_response"]
 
 PROBLEM_JSON = "application/problem+json"
@@ -69,12 +71,14 @@ def problem_response(problem: Problem, *, instance: str, request_id: str | None)
         "detail": problem.detail,
         "instance": instance,
     }
+    headers = problem.headers
     if request_id is not None:
         body["request_id"] = request_id
+        headers = headers | {REQUEST_ID_HEADER: request_id}  # the answer to a bug passes no middleware of ours
     return Response(
         orjson.dumps(body | problem.members),
         status_code=problem.status,
-        headers=problem.headers,
+        headers=headers,
         media_type=PROBLEM_JSON,
     )
 

@@ -6,9 +6,11 @@ should uvicorn stop calling them, `should_exit` still ends the server, only slow
 """
 
 import asyncio
+import contextlib
 import logging
+import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import uvicorn
@@ -107,15 +109,36 @@ class AppServer:
             await self._serving
         self._sock.close()
 
-    async def run(self) -> None:
-        """Serve until a signal or `stop`; on the main thread SIGINT and SIGTERM stop it.
+    async def run(self, *, on_start: Callable[[], None] = lambda: None) -> None:
+        """Serve until SIGINT or SIGTERM, then stop gracefully; a second signal ends the process at once.
+
+        Call it on the main thread.
+
+        Args:
+            on_start: Called once when requests are answered.
 
         Raises:
             Exception: The application's own, if its start-up or shutdown failed.
         """
+        loop = asyncio.get_running_loop()
+
+        def stop_listening_to_signals() -> None:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
+
+        def begin_stop() -> None:
+            stop_listening_to_signals()  # from here on the system's defaults hold
+            self._uvicorn.request_stop()
+
+        await self.start()
+        assert self._serving is not None
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, begin_stop)
+        on_start()
         try:
-            await self._serve()
+            await self._serving
         finally:
+            stop_listening_to_signals()
             self._sock.close()
 
     async def is_idle(self) -> None:
@@ -186,7 +209,6 @@ class _Server(uvicorn.Server):
         self._before_drain = before_drain
         self._connections = _NotifyingSet()
         self._tasks = _NotifyingSet()
-        self._loop: asyncio.AbstractEventLoop | None = None
         self.server_state.connections = self._connections
         self.server_state.tasks = self._tasks
 
@@ -195,16 +217,14 @@ class _Server(uvicorn.Server):
         self.should_exit = True
         self._stop_requested.set()
 
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        super().handle_exit(sig, frame)
-        if self._loop is not None:  # a signal handler runs between bytecodes of the main thread
-            self._loop.call_soon_threadsafe(self._stop_requested.set)
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield  # whoever runs the server decides; uvicorn would raise the signal again before clean-up is done
 
     async def tasks_done(self) -> None:
         await self._tasks.is_empty()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
         await super().startup(sockets=sockets)
         self.has_started.set()
 

@@ -1,0 +1,36 @@
+"""The harness by direct import: no pytest, every part made and closed in plain sight."""
+
+from signal_gateway import GatewayConfig, create_gateway
+from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
+from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, alertmanager_webhook, serve
+
+
+def main() -> None:
+    with EmbeddedCluster() as cluster, EmbeddedDataStorage() as datastorage:
+        client = DataStorageClient(datastorage.url)
+        config = AuditStoreConfig(durability="memory")
+        with BufferedAuditStore(client, service="gateway", config=config) as store:
+            # the store is shared; each gateway has its own registry, settings and socket
+            for attempts in (1, 3):
+                gateway = create_gateway(
+                    GatewayConfig(processing={"retry": {"max_attempts": attempts}, "scope": {"enabled": False}}),
+                    kubernetes=cluster.client(),
+                    audit_store=store,
+                )
+                with serve(gateway, cluster=cluster) as live:
+                    webhook = alertmanager_webhook(alert("DiskFull", namespace="prod", statefulset=f"db-{attempts}"))
+                    response = live.client.post("/api/v1/signals/prometheus", json=webhook)
+                    name = response.json()["remediationRequestName"]
+                    print(f"{live.url} with {attempts} attempts: {response.status_code} {name}")
+
+                    for event in live.audit_trail.events(correlation_id=name):
+                        print(f"  {event.event_type}")
+
+            print(
+                f"delivered {store.flush(timeout=5).delivered + store.stats.delivered} of {store.stats.recorded} events"
+            )
+        client.close()
+
+
+if __name__ == "__main__":
+    main()

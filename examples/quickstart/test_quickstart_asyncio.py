@@ -1,0 +1,31 @@
+"""The same fixtures in asyncio tests: the servers live on loops of their own, so any loop of yours will do."""
+
+import asyncio
+
+import pytest
+
+from signal_gateway.testing import alert, alertmanager_webhook
+
+
+@pytest.mark.asyncio
+@pytest.mark.gateway(processing={"retry": {"max_attempts": 1}})
+async def test_api_outage_is_the_senders_to_retry(gateway):
+    gateway.cluster.faults.fail(verb="create", resource="remediationrequests", status=503, times=1)
+    webhook = alertmanager_webhook(alert("X", namespace="prod", deployment="api"))
+
+    response = await gateway.async_client.post("/api/v1/signals/prometheus", json=webhook)
+
+    assert response.status_code == 503
+    assert "Retry-After" in response.headers
+
+
+@pytest.mark.asyncio
+async def test_alerts_at_the_same_moment_make_one_remediation(gateway):
+    webhooks = [alertmanager_webhook(alert(f"Alert{n}", namespace="prod", deployment="api")) for n in range(5)]
+
+    responses = await asyncio.gather(
+        *(gateway.async_client.post("/api/v1/signals/prometheus", json=webhook) for webhook in webhooks)
+    )
+
+    assert sorted(response.status_code for response in responses) == [201, 202, 202, 202, 202]
+    assert len({response.json()["remediationRequestName"] for response in responses}) == 1

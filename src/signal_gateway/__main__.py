@@ -1,0 +1,6 @@
+"""`python -m signal_gateway` is `signal-gateway`."""
+
+from signal_gateway.cli import main
+
+if __name__ == "__main__":
+    main()

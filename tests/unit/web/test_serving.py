@@ -1,0 +1,199 @@
+import asyncio
+import contextlib
+import inspect
+import logging
+
+import httpx
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
+
+from signal_gateway.web.serving import AppServer
+from signal_gateway.web.sockets import bind
+
+
+async def hello(_request):
+    return PlainTextResponse("hello")
+
+
+@contextlib.asynccontextmanager
+async def client_for(server):
+    async with httpx.AsyncClient(base_url=server.url, trust_env=False, verify=False) as client:
+        yield client
+
+
+@pytest.mark.asyncio
+async def test_app_answers_between_start_and_stop():
+    server = AppServer(Starlette(routes=[Route("/", hello)]), sock=bind())
+    await server.start()
+
+    async with client_for(server) as client:
+        response = await client.get("/")
+        await server.stop()
+
+        assert response.text == "hello"
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/")
+
+
+@pytest.mark.asyncio
+async def test_failed_startup_raises_the_applications_own_exception():
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        raise LookupError("no such cluster")
+        yield
+
+    sock = bind()
+    server = AppServer(Starlette(lifespan=lifespan), sock=sock)
+
+    with pytest.raises(LookupError, match="no such cluster"):
+        await server.start()
+    assert sock.fileno() == -1
+
+
+@pytest.mark.asyncio
+async def test_failed_shutdown_raises_the_applications_own_exception():
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        yield
+        raise LookupError("could not say goodbye")
+
+    server = AppServer(Starlette(lifespan=lifespan), sock=bind())
+    await server.start()
+
+    with pytest.raises(LookupError, match="could not say goodbye"):
+        await server.stop()
+
+
+@pytest.mark.asyncio
+async def test_app_without_a_lifespan_is_served_where_it_may_lack_one():
+    async def app(scope, receive, send):
+        assert scope["type"] == "http", "this application knows no other"
+        await PlainTextResponse("bare")(scope, receive, send)
+
+    server = AppServer(app, sock=bind(), lifespan="auto")
+    await server.start()
+
+    async with client_for(server) as client:
+        assert (await client.get("/")).text == "bare"
+    await server.stop()
+
+
+@pytest.mark.asyncio
+async def test_request_in_flight_is_answered_before_the_stop_ends():
+    has_begun, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request):
+        has_begun.set()
+        await may_answer.wait()
+        return PlainTextResponse("done")
+
+    server = AppServer(Starlette(routes=[Route("/", slow)]), sock=bind())
+    await server.start()
+
+    async with client_for(server) as client:
+        request = asyncio.create_task(client.get("/"))
+        await has_begun.wait()
+        stop = asyncio.create_task(server.stop())
+        may_answer.set()
+        response = await request
+        await stop
+
+    assert response.text == "done"
+
+
+@pytest.mark.asyncio
+async def test_request_that_outlasts_the_grace_is_cut_off(caplog):
+    has_begun = asyncio.Event()
+
+    async def endless(_request):
+        has_begun.set()
+        await asyncio.Event().wait()
+
+    server = AppServer(Starlette(routes=[Route("/", endless)]), sock=bind(), grace=0.01)
+    await server.start()
+
+    async with client_for(server) as client:
+        request = asyncio.create_task(client.get("/"))
+        await has_begun.wait()
+        with caplog.at_level(logging.WARNING, "signal_gateway.web.serving"):
+            await server.stop()
+        with pytest.raises(httpx.TransportError):
+            await request
+
+    assert "cut off 1 requests" in caplog.text
+
+
+@pytest.mark.asyncio
+async def test_app_is_told_to_end_its_open_responses_before_they_are_waited_for():
+    has_begun, is_over = asyncio.Event(), asyncio.Event()
+
+    async def watch(_request):
+        has_begun.set()
+        await is_over.wait()
+        return PlainTextResponse("over")
+
+    app = Starlette(routes=[Route("/", watch)])
+    server = AppServer(app, sock=bind(), grace=3600, before_drain=is_over.set)
+    await server.start()
+
+    async with client_for(server) as client:
+        request = asyncio.create_task(client.get("/"))
+        await has_begun.wait()
+        await server.stop()
+
+        assert (await request).text == "over"
+
+
+@pytest.mark.asyncio
+async def test_idle_waits_for_the_request_in_flight():
+    has_begun, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def slow(_request):
+        has_begun.set()
+        await may_answer.wait()
+        return PlainTextResponse("done")
+
+    server = AppServer(Starlette(routes=[Route("/", slow)]), sock=bind())
+    await server.start()
+
+    async with client_for(server) as client:
+        request = asyncio.create_task(client.get("/"))
+        await has_begun.wait()
+        idle = asyncio.create_task(server.is_idle())
+        await asyncio.sleep(0)
+        assert not idle.done()
+        assert server.requests_in_flight == 1
+        may_answer.set()
+        await idle
+        await request
+    await server.stop()
+
+
+@pytest.mark.asyncio
+async def test_accepted_connections_have_nodelay_set():
+    flags = []
+
+    async def app(scope, receive, send):
+        await PlainTextResponse("x")(scope, receive, send)
+
+    server = AppServer(app, sock=bind(), lifespan="auto")
+    await server.start()
+    async with client_for(server) as client:
+        await client.get("/")
+        for connection in server._uvicorn.server_state.connections:
+            accepted = connection.transport.get_extra_info("socket")
+            flags.append(accepted.getsockopt(6, 1))  # IPPROTO_TCP, TCP_NODELAY
+    await server.stop()
+
+    assert flags == [1]
+
+
+def test_uvicorn_still_has_the_hooks_that_the_stop_relies_on():
+    for hook in ("startup", "main_loop", "shutdown", "on_tick"):
+        assert inspect.iscoroutinefunction(getattr(uvicorn.Server, hook)), hook
+    body = inspect.getsource(uvicorn.Server._serve)
+    assert "await self.main_loop()" in body
+    assert "await self.shutdown(sockets=sockets)" in body
