@@ -1,0 +1,215 @@
+"""create_gateway(): the only way to build a gateway, for production and for tests."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
+from typing import Literal, Self
+
+from prometheus_client import CollectorRegistry
+from starlette.applications import Starlette
+
+from signal_gateway.audit.store import AuditStore
+from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.errors import GatewayError
+from signal_gateway.gateway.activity import Activity
+from signal_gateway.gateway.config import GatewayConfig
+from signal_gateway.gateway.health import health_routes
+from signal_gateway.gateway.journal import Journal
+from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.middleware import gateway_middleware
+from signal_gateway.gateway.remediation.triage import Triage
+from signal_gateway.gateway.remediation.view import ClusterView
+from signal_gateway.gateway.routes import SignalEndpoint, signal_route
+from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
+from signal_gateway.kubernetes import KubernetesClient, RemediationRequestIndex
+from signal_gateway.web.problem import problem_handlers
+
+__all__ = ["Gateway", "create_gateway"]
+
+_log = logging.getLogger(__name__)
+
+_STOP_GRACE = 2.0
+_WHY_NOT_SERVING = {
+    "new": "The gateway has not been started: its ASGI lifespan did not run. Serve its app with the lifespan on, "
+    "pass the lifespan on where the app is mounted, or use `async with gateway`.",
+    "starting": "The gateway is starting.",
+    "started": None,
+    "stopping": "The gateway is stopping.",
+    "stopped": "The gateway has been stopped.",
+}
+
+_State = Literal["new", "starting", "started", "stopping", "stopped"]
+
+
+def create_gateway(
+    config: GatewayConfig,
+    *,
+    kubernetes: KubernetesClient,
+    audit_store: AuditStore,
+    registry: CollectorRegistry | None = None,
+    clock: Clock | None = None,
+) -> "Gateway":
+    """Build a gateway; nothing is started, and nothing connects, before its lifespan runs.
+
+    Args:
+        config: Its settings.
+        kubernetes: The client it works through. Whoever made it closes it.
+        audit_store: Where its audit events go: shared by all gateways of a process. Whoever made it closes it.
+        registry: Where its metrics are registered; a fresh one by default. Two gateways cannot share one.
+        clock: What time it is; the machine's by default.
+
+    Raises:
+        TypeError: `audit_store` is not an audit store.
+        ValueError: The registry already has a gateway's metrics.
+    """
+    if not callable(getattr(audit_store, "record", None)) or not hasattr(audit_store, "accepting"):
+        raise TypeError(
+            f"audit_store must have `record` and `accepting`, and {audit_store!r} has not: pass the process's "
+            "BufferedAuditStore, or a RecordingAuditStore in a unit test; a gateway never makes a store of its own"
+        )
+    return Gateway(
+        config,
+        kubernetes=kubernetes,
+        audit_store=audit_store,
+        registry=CollectorRegistry() if registry is None else registry,
+        clock=SystemClock() if clock is None else clock,
+    )
+
+
+class Gateway:
+    """One gateway, made by `create_gateway`; it can be started once, and then be stopped.
+
+    Its ASGI app's lifespan and `async with gateway` do the same. All of it runs on the loop that starts it.
+
+    Attributes:
+        app: The ASGI application.
+        config: The settings.
+        kubernetes: The client, not owned.
+        audit_store: The audit store, not owned.
+        registry: The registry of its metrics, and of nobody else's.
+        metrics: Its metrics.
+        clock: Its clock.
+    """
+
+    def __init__(
+        self,
+        config: GatewayConfig,
+        *,
+        kubernetes: KubernetesClient,
+        audit_store: AuditStore,
+        registry: CollectorRegistry,
+        clock: Clock,
+    ) -> None:
+        self.config = config
+        self.kubernetes = kubernetes
+        self.audit_store = audit_store
+        self.registry = registry
+        self.clock = clock
+        self.metrics = GatewayMetrics(registry)
+        self._state: _State = "new"
+        self._activity = Activity()
+        self._index: RemediationRequestIndex | None = None
+        self._open_index: AbstractAsyncContextManager[RemediationRequestIndex] | None = None
+        self._endpoint = SignalEndpoint(
+            AlertmanagerAdapter(),
+            activity=self._activity,
+            clock=clock,
+            request_deadline=config.processing.request_deadline,
+        )
+        self.app = self._build_app()
+
+    async def start(self) -> None:
+        """Wait until the index of RemediationRequests is complete, then serve.
+
+        Raises:
+            GatewayError: It was started before.
+            KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
+        """
+        if self._state != "new":
+            raise GatewayError(f"a gateway can be started once, and this one is {self._state}: create another one")
+        self._state = "starting"
+        namespace = self.config.controller_namespace
+        open_index = self.kubernetes.index(namespace)
+        try:
+            index = await open_index.__aenter__()
+        except BaseException:
+            self._state = "stopped"
+            raise
+        self._open_index, self._index = open_index, index
+        view = ClusterView(
+            kubernetes=self.kubernetes,
+            index=index,
+            namespace=namespace,
+            namespace_uid=index.namespace_uid,
+            retry=self.config.processing.retry,
+            observer=self.metrics.count_kubernetes_request,
+        )
+        self._endpoint.triage = Triage(
+            view,
+            journal=Journal(self.audit_store, metrics=self.metrics),
+            metrics=self.metrics,
+            clock=self.clock,
+            spawn=self._activity.spawn,
+        )
+        self._state = "started"
+
+    async def stop(self) -> None:
+        """Take no further requests, let what was begun finish within a short grace, and let go of the index.
+
+        Does nothing if the gateway does not run. The client and the store stay open.
+        """
+        if self._state != "started" or self._open_index is None:
+            return
+        self._state = "stopping"
+        try:
+            await self._activity.end(grace=_STOP_GRACE)
+        finally:
+            await self._open_index.__aexit__(None, None, None)
+            self._index = self._open_index = None
+            self._state = "stopped"
+
+    async def settle(self) -> None:
+        """Return as soon as no request is in flight and no background write is left; runs on the gateway's loop."""
+        await self._activity.settle()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    def _build_app(self) -> Starlette:
+        handlers = problem_handlers()
+        on_bug = handlers.pop(Exception)
+        health = health_routes(
+            registry=self.registry,
+            kubernetes=self.kubernetes,
+            audit_store=self.audit_store,
+            index_is_alive=lambda: self._index is not None and self._index.is_alive,
+            observer=self.metrics.count_kubernetes_request,
+        )
+        app = Starlette(
+            routes=[signal_route(self._endpoint), *health],
+            middleware=gateway_middleware(
+                activity=self._activity,
+                metrics=self.metrics,
+                clock=self.clock,
+                why_not_serving=lambda: _WHY_NOT_SERVING[self._state],
+                on_bug=on_bug,
+                max_concurrent_requests=self.config.processing.max_concurrent_requests,
+                max_body_bytes=self.config.processing.max_body_bytes,
+            ),
+            exception_handlers=handlers,
+            lifespan=self._lifespan,
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        async with self:
+            yield

@@ -1,0 +1,79 @@
+"""Liveness, readiness and metrics."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import orjson
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from signal_gateway.audit.store import AuditStore
+from signal_gateway.gateway.answers import RETRY_AFTER_SECONDS
+from signal_gateway.kubernetes import KubernetesClient, KubernetesError
+from signal_gateway.web.problem import Problem
+
+__all__ = ["health_routes"]
+
+_log = logging.getLogger(__name__)
+
+_PING_TIMEOUT = 2.0
+
+
+def health_routes(
+    *,
+    registry: CollectorRegistry,
+    kubernetes: KubernetesClient,
+    audit_store: AuditStore,
+    index_is_alive: Callable[[], bool],
+    observer: Callable[[str, str, str], None],
+) -> list[Route]:
+    """Return the routes `/healthz`, `/readyz` and `/metrics`.
+
+    Args:
+        registry: What `/metrics` shows.
+        kubernetes: Asked for a sign of life by `/readyz`.
+        audit_store: Must be taking events to be ready.
+        index_is_alive: Whether the index of RemediationRequests is up to date.
+        observer: Told verb, resource and code of the calls to the Kubernetes API.
+    """
+
+    async def healthz(_: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        checks = {
+            "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
+            "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
+            "audit_store": None if audit_store.accepting else "the audit store takes no events",
+        }
+        shown = {name: obstacle or "ok" for name, obstacle in checks.items()}
+        obstacles = [obstacle for obstacle in checks.values() if obstacle is not None]
+        if obstacles:
+            detail = f"Not ready: {'; '.join(obstacles)}."
+            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            raise Problem(503, detail, headers=headers, members={"checks": shown})
+        return _json({"status": "ready", "checks": shown})
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"Content-Type": content_type})
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+async def _answers(kubernetes: KubernetesClient, observer: Callable[[str, str, str], None]) -> bool:
+    try:
+        async with asyncio.timeout(_PING_TIMEOUT):
+            await kubernetes.ping(observer=observer)
+    except (KubernetesError, TimeoutError) as exc:
+        _log.warning("not ready, the Kubernetes API does not answer: %s", exc)
+        return False
+    return True
+
+
+def _json(body: dict[str, object]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,0 +1,106 @@
+"""GatewayMetrics: everything that one gateway counts, on a registry of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from signal_gateway import __version__
+
+__all__ = ["OTHER", "GatewayMetrics"]
+
+OTHER = "other"
+
+_MAX_UNKNOWN_SEVERITIES = 20
+_KNOWN_SEVERITIES = frozenset({"critical", "error", "warning", "info", "none", "unknown"})
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class GatewayMetrics:
+    """The collectors of one gateway. Label values are bounded: what a sender can choose never grows them without end.
+
+    Not safe for several loops; a gateway runs on one.
+
+    Args:
+        registry: Where to register them. Two gateways cannot share one.
+
+    Raises:
+        ValueError: The registry has collectors of these names already.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, documentation: str, *labels: str) -> Counter:
+            return Counter(name, documentation, labels, registry=registry)
+
+        self._signals_received = counter(
+            "gateway_signals_received_total", "Signals that came in, good or bad.", "source_type", "severity"
+        )
+        self._signals_deduplicated = counter(
+            "gateway_signals_deduplicated_total", "Signals counted on an existing RemediationRequest.", "source_type"
+        )
+        self._signals_rejected = counter("gateway_signals_rejected_total", "Signals turned away.", "reason")
+        self._signals_resolved = counter("gateway_signals_resolved_total", "Resolved signals.", "source_type")
+        self._crds_created = counter(
+            "gateway_crds_created_total", "RemediationRequests created.", "source_type", "status"
+        )
+        self._crd_creation_errors = counter(
+            "gateway_crd_creation_errors_total", "Failed attempts to create a RemediationRequest.", "error_type"
+        )
+        self._kubernetes_requests = counter(
+            "gateway_kubernetes_requests_total", "Calls to the Kubernetes API.", "verb", "resource", "code"
+        )
+        self._audit_events = counter(
+            "gateway_audit_events_total", "Audit events handed to the store, and whether it took them.", "outcome"
+        )
+        self._http_request_duration = Histogram(
+            "gateway_http_request_duration_seconds",
+            "Time from the request's head to the end of its answer.",
+            ("endpoint", "method", "status"),
+            registry=registry,
+        )
+        build_info = Gauge("gateway_build_info", "Always 1; the version is a label.", ("version",), registry=registry)
+        build_info.labels(version=__version__).set(1)
+        self._unknown_severities: set[str] = set()
+
+    def count_received(self, *, source: str, severity: str) -> None:
+        """Count a signal that came in."""
+        self._signals_received.labels(source_type=source, severity=self._bounded_severity(severity)).inc()
+
+    def count_deduplicated(self, *, source: str) -> None:
+        """Count a duplicate, once its occurrence is written."""
+        self._signals_deduplicated.labels(source_type=source).inc()
+
+    def count_rejected(self, *, reason: str) -> None:
+        """Count a signal that is turned away; `reason` comes from a fixed list."""
+        self._signals_rejected.labels(reason=reason).inc()
+
+    def count_resolved(self, *, source: str) -> None:
+        """Count a resolved signal."""
+        self._signals_resolved.labels(source_type=source).inc()
+
+    def count_created(self, *, source: str) -> None:
+        """Count a RemediationRequest of our making."""
+        self._crds_created.labels(source_type=source, status="created").inc()
+
+    def count_creation_error(self, *, error_type: str) -> None:
+        """Count a failed attempt to create one; `error_type` comes from a fixed list."""
+        self._crd_creation_errors.labels(error_type=error_type).inc()
+
+    def count_kubernetes_request(self, verb: str, resource: str, code: str) -> None:
+        """Count a call to the Kubernetes API; the signature is that of a client's observer."""
+        self._kubernetes_requests.labels(verb=verb, resource=resource, code=code).inc()
+
+    def count_audit_event(self, *, outcome: str) -> None:
+        """Count an audit event as `recorded`, or as `refused` by the store."""
+        self._audit_events.labels(outcome=outcome).inc()
+
+    def observe_request(self, *, endpoint: str | None, method: str, status: int, seconds: float) -> None:
+        """Note how long a request took; `endpoint` is its route's template, None if no route matched."""
+        self._http_request_duration.labels(
+            endpoint=endpoint or OTHER, method=method if method in _METHODS else OTHER, status=str(status)
+        ).observe(seconds)
+
+    def _bounded_severity(self, severity: str) -> str:
+        if severity in _KNOWN_SEVERITIES or severity in self._unknown_severities:
+            return severity
+        if len(self._unknown_severities) >= _MAX_UNKNOWN_SEVERITIES:
+            return OTHER
+        self._unknown_severities.add(severity)
+        return severity

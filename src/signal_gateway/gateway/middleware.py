@@ -1,0 +1,188 @@
+"""What every request of a gateway passes on its way in, outermost first in `gateway_middleware`."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from starlette.datastructures import MutableHeaders
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from signal_gateway.clock import Clock
+from signal_gateway.gateway.activity import Activity
+from signal_gateway.gateway.answers import unavailable
+from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.web.body_limit import BodyLimitMiddleware
+from signal_gateway.web.problem import ExceptionHandler, Problem, problem_response
+from signal_gateway.web.request_id import RequestIdMiddleware
+
+__all__ = ["gateway_middleware"]
+
+_log = logging.getLogger(__name__)
+
+_SIGNALS_PATH = "/api/v1/signals/"
+_SECURITY_HEADERS: Mapping[str, str] = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+
+def gateway_middleware(
+    *,
+    activity: Activity,
+    metrics: GatewayMetrics,
+    clock: Clock,
+    why_not_serving: Callable[[], str | None],
+    on_bug: ExceptionHandler,
+    max_concurrent_requests: int,
+    max_body_bytes: int,
+) -> list[Middleware]:
+    """Return the middleware of a gateway.
+
+    Args:
+        activity: Counts requests in flight.
+        metrics: Where their durations go.
+        clock: What measures them.
+        why_not_serving: Says why the gateway cannot serve now; None if it can.
+        on_bug: Answers an unexpected exception.
+        max_concurrent_requests: Requests with signals in flight at once.
+        max_body_bytes: The largest body.
+    """
+    return [
+        Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock),
+        Middleware(RequestIdMiddleware),
+        Middleware(_SecurityHeadersMiddleware),
+        Middleware(_BugMiddleware, on_bug=on_bug),
+        Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
+        Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
+    ]
+
+
+class _ObserveMiddleware:
+    """Counts the request as in flight and notes how long it took, under its route's template."""
+
+    def __init__(self, app: ASGIApp, *, activity: Activity, metrics: GatewayMetrics, clock: Clock) -> None:
+        self._app = app
+        self._activity = activity
+        self._metrics = metrics
+        self._clock = clock
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        status: int | None = None
+        begun_at = self._clock.monotonic()
+
+        async def send_noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        with self._activity.request():
+            try:
+                await self._app(scope, receive, send_noted)
+            finally:
+                if status is not None:
+                    self._metrics.observe_request(
+                        endpoint=getattr(scope.get("route"), "path", None),
+                        method=scope["method"],
+                        status=status,
+                        seconds=self._clock.monotonic() - begun_at,
+                    )
+
+
+class _SecurityHeadersMiddleware:
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+
+class _BugMiddleware:
+    """Answers what nobody else caught, inside the headers that every answer carries.
+
+    Starlette's own place for it is outside of all other middleware, and raises again after the answer.
+    """
+
+    def __init__(self, app: ASGIApp, *, on_bug: ExceptionHandler) -> None:
+        self._app = app
+        self._on_bug = on_bug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        has_answered = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal has_answered
+            has_answered = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except ClientDisconnect:
+            _log.info("the sender left before %s %s was read", scope["method"], scope["path"])
+        except Exception as exc:
+            if has_answered:
+                raise
+            response = await self._on_bug(Request(scope), exc)
+            await response(scope, receive, send)
+
+
+class _AdmissionMiddleware:
+    """Answers 503 while the gateway does not run, and to signals beyond the number that may be in flight.
+
+    Never 429: after a 4xx Alertmanager does not send again before the next group interval.
+    """
+
+    def __init__(self, app: ASGIApp, *, why_not_serving: Callable[[], str | None], max_requests: int) -> None:
+        self._app = app
+        self._why_not_serving = why_not_serving
+        self._max_requests = max_requests
+        self._requests = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        obstacle = self._why_not_serving()
+        if obstacle is not None:
+            await _refuse(unavailable(obstacle), scope, receive, send)
+            return
+        if not scope["path"].startswith(_SIGNALS_PATH):
+            await self._app(scope, receive, send)
+            return
+        if self._requests >= self._max_requests:
+            problem = unavailable(f"{self._max_requests} requests are being handled already.", retry_after=1)
+            await _refuse(problem, scope, receive, send)
+            return
+
+        self._requests += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._requests -= 1
+
+
+async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
+    request_id = scope.get("state", {}).get("request_id")
+    await problem_response(problem, instance=scope["path"], request_id=request_id)(scope, receive, send)

@@ -1,0 +1,172 @@
+"""Create the RemediationRequest of a problem, once, however many replicas try."""
+
+import logging
+from dataclasses import dataclass
+
+from signal_gateway.clock import Clock
+from signal_gateway.gateway import events
+from signal_gateway.gateway.journal import AuditUnavailable, Journal
+from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
+from signal_gateway.gateway.remediation.manifest import REQUEST_ANNOTATION, remediation_request_manifest
+from signal_gateway.gateway.remediation.naming import newest_ended, remediation_request_name
+from signal_gateway.gateway.remediation.outcome import Undecided
+from signal_gateway.gateway.remediation.view import ClusterView
+from signal_gateway.gateway.signals.signal import Signal
+from signal_gateway.gateway.timestamps import rfc3339
+from signal_gateway.kubernetes import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    KubernetesApiError,
+    KubernetesSetupError,
+    NotFound,
+    Refused,
+    RemediationRecord,
+)
+
+__all__ = ["Created", "Creation"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_STEPS = 8
+_ERROR_TYPES: dict[type[KubernetesApiError], str] = {
+    NotFound: "not_found",
+    AlreadyExists: "already_exists",
+    Conflict: "conflict",
+    Forbidden: "forbidden",
+    Refused: "refused",
+    KubernetesSetupError: "setup",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Created:
+    """A RemediationRequest of this signal's making.
+
+    Attributes:
+        record: The object.
+    """
+
+    record: RemediationRecord
+
+
+class Creation:
+    """Creates under derived names: the API server's uniqueness is the lock between replicas.
+
+    Args:
+        view: Access to the RemediationRequests.
+        journal: Where its events go.
+        metrics: Where it is counted.
+        clock: The wall clock.
+    """
+
+    def __init__(self, view: ClusterView, *, journal: Journal, metrics: GatewayMetrics, clock: Clock) -> None:
+        self._view = view
+        self._journal = journal
+        self._metrics = metrics
+        self._clock = clock
+
+    async def create(self, signal: Signal, *, signal_type: str, mark: str, deadline: float) -> Created | DuplicateOf:
+        """Create a RemediationRequest, or find the one that somebody else created meanwhile.
+
+        The events of the creation are built, and the store asked whether it takes them, before each attempt.
+
+        Args:
+            signal: A firing signal that nothing handles, as far as the index knows.
+            signal_type: What the signal's adapter calls its signals.
+            mark: Unique to this signal of this request; by it a create whose answer was lost is known again.
+            deadline: Time of the running loop after which no further attempt starts.
+
+        Raises:
+            AuditUnavailable: The audit store takes no events.
+            KubernetesApiError: The API failed or refused.
+            Undecided: The name was taken anew at every step.
+        """
+        try:
+            return await self._create(signal, signal_type=signal_type, mark=mark, deadline=deadline)
+        except Undecided as exc:
+            self._note_failure(signal, signal_type, str(exc), error_type="undecided", can_be_retried=True)
+            raise
+
+    async def _create(self, signal: Signal, *, signal_type: str, mark: str, deadline: float) -> Created | DuplicateOf:
+        assert signal.fingerprint is not None, "a firing signal has a fingerprint"
+        fingerprint, namespace = signal.fingerprint, self._view.namespace
+        found_records: list[RemediationRecord] = []
+        clashes = 0
+
+        def on_failure(failure: KubernetesApiError) -> None:
+            if not isinstance(failure, AlreadyExists):
+                self._note_failure(
+                    signal,
+                    signal_type,
+                    str(failure),
+                    error_type=_ERROR_TYPES.get(type(failure), "unavailable"),
+                    can_be_retried=not isinstance(failure, Refused),
+                )
+
+        for _ in range(_MAX_STEPS):
+            previous = newest_ended(
+                self._known(fingerprint, found_records),
+                namespace_uid=self._view.namespace_uid,
+                fingerprint=fingerprint,
+            )
+            name = remediation_request_name(
+                namespace_uid=self._view.namespace_uid,
+                fingerprint=fingerprint,
+                previous_uid=previous.uid if previous is not None else None,
+                clashes=clashes,
+            )
+            now = self._clock.now()
+            drafts = events.created_events(signal, signal_type=signal_type, name=name, namespace=namespace, at=now)
+            manifest = remediation_request_manifest(
+                signal, name=name, namespace=namespace, signal_type=signal_type, mark=mark, created_at=rfc3339(now)
+            )
+            self._journal.require_accepting()
+            try:
+                record = await self._view.create(manifest, deadline=deadline, on_failure=on_failure)
+            except AlreadyExists:
+                found = await self._view.read(name, deadline=deadline)
+                if found is None:
+                    continue
+                record = RemediationRecord.from_object(found)
+                is_ours = found["metadata"].get("annotations", {}).get(REQUEST_ANNOTATION) == mark
+                if not is_ours and record.fingerprint != fingerprint:
+                    clashes += 1
+                    continue
+                if not is_ours:
+                    found_records.append(record)
+                    verdict = decide(self._known(fingerprint, found_records), now=self._clock.now())
+                    if isinstance(verdict, DuplicateOf):
+                        return verdict
+                    clashes = 0
+                    continue
+
+            self._metrics.count_created(source=signal.source)
+            answered_at = self._clock.now()
+            self._journal.record(*(events.with_uid(draft, record.uid, at=answered_at) for draft in drafts))
+            return Created(record)
+        raise Undecided(f"no free name for {signal.name} after {_MAX_STEPS} steps")
+
+    def _known(self, fingerprint: str, found: list[RemediationRecord]) -> list[RemediationRecord]:
+        """Return what the index knows, and what was found by name and the index does not show."""
+        known = {record.uid: record for record in found}
+        known.update((record.uid, record) for record in self._view.records(fingerprint))
+        return list(known.values())
+
+    def _note_failure(
+        self, signal: Signal, signal_type: str, message: str, *, error_type: str, can_be_retried: bool
+    ) -> None:
+        self._metrics.count_creation_error(error_type=error_type)
+        event = events.creation_failed(
+            signal,
+            signal_type=signal_type,
+            message=message,
+            code=error_type,
+            can_be_retried=can_be_retried,
+            at=self._clock.now(),
+        )
+        try:
+            self._journal.record(event)
+        except AuditUnavailable:
+            _log.warning("the audit store did not take the event of a failed creation: %s", message)

@@ -1,0 +1,51 @@
+"""Try a call to the Kubernetes API again when, and only when, that can help."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from signal_gateway.gateway.config import RetryConfig
+from signal_gateway.kubernetes import KubernetesApiError
+
+__all__ = ["retrying"]
+
+_JITTER = 0.1
+
+Answer = TypeVar("Answer")
+
+
+async def retrying(
+    call: Callable[[], Awaitable[Answer]],
+    *,
+    config: RetryConfig,
+    deadline: float,
+    on_failure: Callable[[KubernetesApiError], None] | None = None,
+    jitter: Callable[[], float] = random.random,
+) -> Answer:
+    """Await a call until it succeeds, fails for good, or runs out of attempts or time.
+
+    Args:
+        call: Makes one attempt.
+        config: Attempts and waits.
+        deadline: Time of the running loop after which no further attempt starts.
+        on_failure: Told of each failed attempt, the last one included.
+        jitter: Returns a number from 0 to 1; spreads the waits by ten per cent either way.
+
+    Raises:
+        KubernetesApiError: What the last attempt raised.
+    """
+    loop = asyncio.get_running_loop()
+    backoff = config.initial_backoff
+    for attempt in range(1, config.max_attempts + 1):
+        try:
+            return await call()
+        except KubernetesApiError as exc:
+            if on_failure is not None:
+                on_failure(exc)
+            wait = max(backoff * (1 + _JITTER * (2 * jitter() - 1)), exc.retry_after or 0.0)
+            if not exc.is_transient or attempt == config.max_attempts or loop.time() + wait >= deadline:
+                raise
+        await asyncio.sleep(wait)
+        backoff = min(backoff * 2, config.max_backoff)
+    raise AssertionError("the last attempt returns or raises")

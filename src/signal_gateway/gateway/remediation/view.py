@@ -1,0 +1,145 @@
+"""ClusterView: one gateway's access to the RemediationRequests of its controller namespace."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from signal_gateway.gateway.config import RetryConfig
+from signal_gateway.gateway.remediation.retry import retrying
+from signal_gateway.kubernetes import (
+    KubernetesApiError,
+    KubernetesClient,
+    NotFound,
+    RemediationRecord,
+    RemediationRequestIndex,
+)
+
+__all__ = ["ClusterView"]
+
+_MAX_CONCURRENT_CALLS = 64
+
+
+class ClusterView:
+    """Reads from the shared index, writes through the client, and folds each answer into the index at once.
+
+    Writes are tried again as configured. Runs on the client's loop.
+
+    Args:
+        kubernetes: The client.
+        index: The client's index of `namespace`, synced.
+        namespace: The controller namespace.
+        namespace_uid: Its uid.
+        retry: How writes are tried again.
+        observer: Told verb, resource and code of every call.
+    """
+
+    def __init__(
+        self,
+        *,
+        kubernetes: KubernetesClient,
+        index: RemediationRequestIndex,
+        namespace: str,
+        namespace_uid: str,
+        retry: RetryConfig,
+        observer: Callable[[str, str, str], None],
+    ) -> None:
+        self.namespace = namespace
+        self.namespace_uid = namespace_uid
+        self._kubernetes = kubernetes
+        self._index = index
+        self._retry = retry
+        self._observer = observer
+        self._calls = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether the index is complete and has shown a sign of life lately."""
+        return self._index.is_alive
+
+    def records(self, fingerprint: str) -> tuple[RemediationRecord, ...]:
+        """Return what is known of a problem's RemediationRequests."""
+        return self._index.by_fingerprint(fingerprint)
+
+    async def create(
+        self, manifest: dict[str, Any], *, deadline: float, on_failure: Callable[[KubernetesApiError], None]
+    ) -> RemediationRecord:
+        """Create a RemediationRequest.
+
+        Args:
+            manifest: The object.
+            deadline: Time of the running loop after which no further attempt starts.
+            on_failure: Told of each failed attempt.
+
+        Raises:
+            KubernetesApiError: What the last attempt raised.
+        """
+
+        async def attempt() -> dict[str, Any]:
+            async with self._calls:
+                return await self._kubernetes.create_remediation_request(manifest, observer=self._observer)
+
+        created = await retrying(attempt, config=self._retry, deadline=deadline, on_failure=on_failure)
+        self._index.note(created)
+        return RemediationRecord.from_object(created)
+
+    async def read(self, name: str, *, deadline: float) -> dict[str, Any] | None:
+        """Read a RemediationRequest from the API itself, not from the index.
+
+        Args:
+            name: Its name.
+            deadline: Time of the running loop after which no further attempt starts.
+
+        Returns:
+            The object, or None if there is none.
+
+        Raises:
+            KubernetesApiError: What the last attempt raised.
+        """
+
+        async def attempt() -> dict[str, Any]:
+            async with self._calls:
+                return await self._kubernetes.get_remediation_request(self.namespace, name, observer=self._observer)
+
+        try:
+            found = await retrying(attempt, config=self._retry, deadline=deadline)
+        except NotFound:
+            return None
+        self._index.note(found)
+        return found
+
+    async def patch_status(
+        self,
+        name: str,
+        patch: dict[str, Any],
+        *,
+        deadline: float,
+        on_failure: Callable[[KubernetesApiError], None],
+    ) -> dict[str, Any]:
+        """Merge a patch into a RemediationRequest's status.
+
+        Args:
+            name: Its name.
+            patch: The merge patch; with `metadata.resourceVersion` it only holds for that version.
+            deadline: Time of the running loop after which no further attempt starts.
+            on_failure: Told of each failed attempt.
+
+        Returns:
+            The object as it is now.
+
+        Raises:
+            KubernetesApiError: What the last attempt raised.
+        """
+
+        async def attempt() -> dict[str, Any]:
+            async with self._calls:
+                return await self._kubernetes.patch_remediation_request_status(
+                    self.namespace, name, patch, observer=self._observer
+                )
+
+        patched = await retrying(attempt, config=self._retry, deadline=deadline, on_failure=on_failure)
+        self._index.note(patched)
+        return patched
+
+    def forget(self, uid: str) -> None:
+        """Drop an object that the API says is gone."""
+        self._index.forget(uid)

@@ -1,0 +1,177 @@
+"""Alertmanager's webhook, payload version 4.
+
+Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from signal_gateway.gateway.signals.adapter import InvalidPayload, json_object, unrepresentable
+from signal_gateway.gateway.signals.fingerprint import fingerprint_of
+from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
+from signal_gateway.gateway.signals.target import namespace_from_labels, target_from_labels
+from signal_gateway.gateway.timestamps import parse_rfc3339
+
+__all__ = ["AlertmanagerAdapter"]
+
+_PAYLOAD_VERSION = "4"
+_MAX_NAME_LENGTH = 253
+_MAX_SEVERITY_LENGTH = 50
+_CLOCK_SKEW = timedelta(minutes=2)
+
+
+class _InvalidAlert(Exception):  # noqa: N818 - an outcome, not an error
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class AlertmanagerAdapter:
+    """Reads what Alertmanager posts."""
+
+    name = "prometheus"
+    signal_type = "alert"
+
+    def parse(self, body: bytes, *, received_at: datetime) -> Sequence[Signal | InvalidSignal]:
+        """Read one webhook: one item for each of its alerts, in payload order.
+
+        Labels and annotations are the alert's own over the group's common ones. Unknown members are ignored.
+
+        Raises:
+            InvalidPayload: It is not a webhook of version 4, or has no alerts.
+        """
+        payload = json_object(body)
+        version = payload.get("version")
+        if version != _PAYLOAD_VERSION:
+            raise InvalidPayload(
+                f'"version" is {_shown(version)}, and only "{_PAYLOAD_VERSION}" is understood: '
+                "send what Alertmanager's webhook_config sends."
+            )
+        alerts = payload.get("alerts")
+        if not isinstance(alerts, list) or not alerts:
+            raise InvalidPayload('"alerts" must be a list with at least one alert.')
+
+        common_labels = _common(payload, "commonLabels")
+        common_annotations = _common(payload, "commonAnnotations")
+        return [self._read(alert, common_labels, common_annotations, received_at) for alert in alerts]
+
+    def _read(
+        self,
+        alert: object,
+        common_labels: Mapping[str, str],
+        common_annotations: Mapping[str, str],
+        received_at: datetime,
+    ) -> Signal | InvalidSignal:
+        labels: dict[str, str] = {}
+        try:
+            if not isinstance(alert, dict):
+                raise _InvalidAlert("shape", "The alert is not a JSON object.")
+            labels = {**common_labels, **_strings(alert, "labels")}
+            annotations = {**common_annotations, **_strings(alert, "annotations")}
+            return self._signal(alert, labels, annotations, received_at)
+        except _InvalidAlert as exc:
+            return InvalidSignal(
+                reason=exc.reason,
+                message=exc.message,
+                source=self.name,
+                name=_printable(labels.get("alertname"), _MAX_NAME_LENGTH),
+                severity=_printable(labels.get("severity"), _MAX_SEVERITY_LENGTH) or "unknown",
+            )
+
+    def _signal(
+        self, alert: dict[str, Any], labels: dict[str, str], annotations: dict[str, str], received_at: datetime
+    ) -> Signal:
+        for part in (alert, labels, annotations):
+            why = unrepresentable(part)
+            if why is not None:
+                raise _InvalidAlert("unrepresentable", f"The alert cannot be kept as it is: {why}.")
+
+        status = alert.get("status")
+        if status != "firing" and status != "resolved":
+            raise _InvalidAlert("status", f'"status" is {_shown(status)}; it must be "firing" or "resolved".')
+        name = labels.get("alertname", "")
+        if not 1 <= len(name) <= _MAX_NAME_LENGTH:
+            raise _InvalidAlert(
+                "name", f'The label "alertname" has {len(name)} characters; it must have 1 to {_MAX_NAME_LENGTH}.'
+            )
+        severity = labels.get("severity") or "unknown"
+        if len(severity) > _MAX_SEVERITY_LENGTH:
+            raise _InvalidAlert(
+                "severity",
+                f'The label "severity" has {len(severity)} characters; it may have at most {_MAX_SEVERITY_LENGTH}.',
+            )
+
+        is_firing = status == "firing"
+        fired_at = _fired_at(alert)
+        if is_firing and fired_at > received_at + _CLOCK_SKEW:
+            raise _InvalidAlert(
+                "from_the_future",
+                f'"startsAt" is {alert["startsAt"]}, later than two minutes from now: compare the clocks.',
+            )
+        namespace, target = _located(labels, must_have_target=is_firing)
+        return Signal(
+            name=name,
+            severity=severity,
+            status="firing" if is_firing else "resolved",
+            source=self.name,
+            target=target,
+            fingerprint=fingerprint_of(target) if target is not None else None,
+            namespace=namespace,
+            labels=labels,
+            annotations=annotations,
+            fired_at=fired_at,
+            received_at=received_at,
+            payload=alert,
+        )
+
+
+def _located(labels: Mapping[str, str], *, must_have_target: bool) -> tuple[str | None, Target | None]:
+    try:
+        namespace, target = namespace_from_labels(labels), target_from_labels(labels)
+    except ValueError as exc:
+        if must_have_target:
+            raise _InvalidAlert("namespace", f"No target can be told from the labels: {exc}.") from exc
+        return None, None
+    if target is None and must_have_target:
+        raise _InvalidAlert(
+            "no_target",
+            "No label names a Kubernetes workload: add one such as deployment, statefulset, pod or node "
+            "whose value is the workload's name.",
+        )
+    return namespace, target
+
+
+def _fired_at(alert: Mapping[str, Any]) -> datetime:
+    starts_at = alert.get("startsAt")
+    try:
+        return parse_rfc3339(starts_at if isinstance(starts_at, str) else "")
+    except ValueError as exc:
+        raise _InvalidAlert(
+            "starts_at", f'"startsAt" is {_shown(starts_at)}; it must be a date-time such as 2026-01-31T12:00:00Z.'
+        ) from exc
+
+
+def _strings(alert: Mapping[str, Any], member: str) -> dict[str, str]:
+    mapping = alert.get(member)
+    if mapping is None:
+        return {}
+    if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
+        raise _InvalidAlert("shape", f'"{member}" must be an object whose values are strings.')
+    return mapping
+
+
+def _common(payload: Mapping[str, Any], member: str) -> dict[str, str]:
+    try:
+        return _strings(payload, member)
+    except _InvalidAlert as exc:
+        raise InvalidPayload(exc.message) from exc
+
+
+def _printable(text: str | None, max_length: int) -> str | None:
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
+
+
+def _shown(value: object) -> str:
+    return "missing" if value is None else repr(value)[:100]
