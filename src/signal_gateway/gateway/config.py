@@ -1,21 +1,26 @@
 """GatewayConfig: every setting of one gateway, frozen, the same everywhere."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
 
 from signal_gateway.errors import ConfigurationError
+from signal_gateway.gateway.setting_errors import setting_errors
 
 __all__ = [
+    "DEFAULT_NAMESPACE",
     "GatewayConfig",
+    "NamespaceName",
     "ProcessingConfig",
     "RetryConfig",
     "ScopeConfig",
-    "SettingError",
-    "allowed_keys",
     "merged",
-    "setting_errors",
+]
+
+DEFAULT_NAMESPACE = "kubernaut-system"
+NamespaceName = Annotated[
+    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
 ]
 
 
@@ -95,9 +100,7 @@ class GatewayConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    controller_namespace: Annotated[
-        str, StringConstraints(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
-    ] = "kubernaut-system"
+    controller_namespace: NamespaceName = DEFAULT_NAMESPACE
     processing: ProcessingConfig = ProcessingConfig()
 
 
@@ -116,55 +119,6 @@ def merged(config: GatewayConfig, overrides: Mapping[str, Any]) -> GatewayConfig
     except ValidationError as exc:
         lines = [f"  {error.key} = {error.value!r}: {error.reason}" for error in setting_errors(exc, GatewayConfig)]
         raise ConfigurationError("the gateway's settings are wrong:\n" + "\n".join(lines)) from exc
-
-
-class SettingError(NamedTuple):
-    """One thing that is wrong with one setting.
-
-    Attributes:
-        key: Dotted path, such as `processing.retry.max_attempts`.
-        value: What was given; None where nothing was.
-        reason: What is allowed.
-        is_missing: Whether the setting is required and absent.
-    """
-
-    key: str
-    value: object
-    reason: str
-    is_missing: bool
-
-
-def setting_errors(error: ValidationError, model: type[BaseModel]) -> list[SettingError]:
-    """Return what is wrong, setting by setting, in the words of someone who writes a configuration.
-
-    Args:
-        error: What validating `model` raised.
-        model: The model, whose keys are listed where one is unknown.
-    """
-    found = []
-    for detail in error.errors():
-        path = [str(part) for part in detail["loc"]]
-        kind = detail["type"]
-        reason = detail["msg"].removeprefix("Value error, ")
-        if kind == "extra_forbidden":
-            reason = f"there is no such key; allowed here: {', '.join(allowed_keys(model, path[:-1]))}"
-        elif kind in {"model_type", "model_attributes_type"}:
-            reason = f"this is a section; it must hold keys out of: {', '.join(allowed_keys(model, path))}"
-        is_missing = kind == "missing"
-        value = None if is_missing else detail["input"]
-        found.append(SettingError(".".join(path), value, "it is required" if is_missing else reason, is_missing))
-    return found
-
-
-def allowed_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys of the section at a path; none if there is no such section."""
-    for key in path:
-        field = model.model_fields.get(key)
-        section = field.annotation if field is not None else None
-        if not (isinstance(section, type) and issubclass(section, BaseModel)):
-            return []
-        model = section
-    return sorted(model.model_fields)
 
 
 def _deep_merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

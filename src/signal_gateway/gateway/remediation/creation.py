@@ -18,12 +18,12 @@ from signal_gateway.kubernetes import (
     AlreadyExists,
     Conflict,
     Forbidden,
-    KubernetesApiError,
     KubernetesSetupError,
     NotFound,
     Refused,
     RemediationRecord,
 )
+from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["Created", "Creation"]
 

@@ -11,7 +11,8 @@ from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.outcome import Undecided
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.timestamps import rfc3339
-from signal_gateway.kubernetes import Conflict, KubernetesApiError, NotFound, RemediationRecord
+from signal_gateway.kubernetes import Conflict, NotFound, RemediationRecord
+from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["Occurrence", "OccurrenceCounter"]
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from signal_gateway.gateway.config import RetryConfig
-from signal_gateway.kubernetes import KubernetesApiError
+from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["retrying"]
 

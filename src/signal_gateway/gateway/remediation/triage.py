@@ -15,7 +15,8 @@ from signal_gateway.gateway.remediation.occurrence import Occurrence, Occurrence
 from signal_gateway.gateway.remediation.outcome import Failure, Outcome, Undecided
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
-from signal_gateway.kubernetes import KubernetesApiError, Refused
+from signal_gateway.kubernetes import Refused
+from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["Triage"]
 

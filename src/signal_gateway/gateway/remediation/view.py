@@ -7,12 +7,12 @@ from typing import Any
 from signal_gateway.gateway.config import RetryConfig
 from signal_gateway.gateway.remediation.retry import retrying
 from signal_gateway.kubernetes import (
-    KubernetesApiError,
     KubernetesClient,
     NotFound,
     RemediationRecord,
     RemediationRequestIndex,
 )
+from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["ClusterView"]
 

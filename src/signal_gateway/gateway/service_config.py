@@ -1,0 +1,147 @@
+"""ServiceConfig: what `signal-gateway serve` loads, from a YAML file under environment variables."""
+
+import os
+from collections.abc import Mapping
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+
+from signal_gateway.errors import ConfigurationError
+from signal_gateway.gateway.config import DEFAULT_NAMESPACE, GatewayConfig, NamespaceName, ProcessingConfig
+from signal_gateway.gateway.setting_errors import setting_errors
+from signal_gateway.gateway.setting_source import Sourced, read_environment, read_yaml
+from signal_gateway.web.sockets import parse_listen
+
+__all__ = ["AuditConfig", "KubernetesConfig", "LoggingConfig", "ServerConfig", "ServiceConfig"]
+
+
+def _loopback_address(listen: str) -> str:
+    try:
+        host, _ = parse_listen(listen)
+        is_loopback = host == "localhost" or ip_address(host).is_loopback
+    except (ConfigurationError, ValueError):
+        raise ValueError("must be HOST:PORT with an IP address, such as 127.0.0.1:8080") from None
+    if not is_loopback:
+        raise ValueError("must be a loopback address, such as 127.0.0.1:8080: callers are not authenticated yet")
+    return listen
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http or https URL, such as http://127.0.0.1:8080")
+    return url
+
+
+def _crash_safe_spool_is_not_built(durability: object) -> object:
+    if durability != "memory":
+        raise ValueError('must be said, and only "memory" is built yet: undelivered events die with the process')
+    return durability
+
+
+class ServerConfig(BaseModel):
+    """Where the gateway listens.
+
+    Attributes:
+        listen: `HOST:PORT`; port 0 takes a free one.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: Annotated[str, AfterValidator(_loopback_address)] = "127.0.0.1:8080"
+
+
+class AuditConfig(BaseModel):
+    """Where audit events go.
+
+    Attributes:
+        datastorage_url: URL of the DataStorage; there is no default.
+        durability: What undelivered events survive; only `memory` yet: nothing but the process.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    datastorage_url: Annotated[str, AfterValidator(_http_url)]
+    durability: Annotated[Literal["memory"], BeforeValidator(_crash_safe_spool_is_not_built)]
+
+
+class KubernetesConfig(BaseModel):
+    """Which cluster.
+
+    Attributes:
+        kubeconfig: Path of a kubeconfig; None to use the pod's own service account.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kubeconfig: Path | None = None
+
+
+class LoggingConfig(BaseModel):
+    """What is logged.
+
+    Attributes:
+        level: The least level that is.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class ServiceConfig(BaseModel):
+    """Everything that the service needs to know.
+
+    Attributes:
+        controller_namespace: Where RemediationRequests live.
+        processing: How requests and signals are handled.
+        server: Where the gateway listens.
+        audit: Where audit events go.
+        kubernetes: Which cluster.
+        logging: What is logged.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    controller_namespace: NamespaceName = DEFAULT_NAMESPACE
+    processing: ProcessingConfig = ProcessingConfig()
+    server: ServerConfig = ServerConfig()
+    audit: AuditConfig
+    kubernetes: KubernetesConfig = KubernetesConfig()
+    logging: LoggingConfig = LoggingConfig()
+
+    @property
+    def gateway(self) -> GatewayConfig:
+        """What the gateway itself is built with."""
+        return GatewayConfig(controller_namespace=self.controller_namespace, processing=self.processing)
+
+    @classmethod
+    def load_from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> Self:
+        """Read a YAML file; variables such as `SIGNAL_GATEWAY__PROCESSING__RETRY__MAX_ATTEMPTS` override it.
+
+        Needs no server and no network.
+
+        Args:
+            path: The file.
+            environment: Where variables are looked up; the process's own by default.
+
+        Raises:
+            ConfigurationError: The file cannot be read, a key or a variable with our prefix is unknown, or a value
+                is not allowed; the message lists everything at once, each with its source, key and value.
+        """
+        settings = Sourced()
+        read_yaml(Path(path), into=settings)
+        read_environment(os.environ if environment is None else environment, into=settings)
+        try:
+            config = cls.model_validate(settings.tree())
+        except ValidationError as exc:
+            found = setting_errors(exc, cls)
+        else:
+            if not settings.problems:
+                return config
+            found = []
+        lines = settings.problems + [settings.explain(error, file=str(path)) for error in found]
+        raise ConfigurationError("the configuration is wrong:\n" + "\n".join(f"  {line}" for line in lines))
