@@ -1,6 +1,6 @@
 """LiveGateway: a gateway on a real socket, with what a test wants to know about it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -166,6 +166,18 @@ class LiveGateway:
         self._settle_gateway(timeout)
         store = self.gateway.audit_store
         return store.flush(timeout=timeout) if isinstance(store, BufferedAuditStore) else None
+
+    def wait_for(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
+        """Wait for a neighbour's doing, such as an Alertmanager that sends again, without polling.
+
+        Args:
+            condition: Looked at now and after each request that this gateway answered.
+            timeout: Seconds to wait at the most.
+
+        Raises:
+            HarnessError: It still did not hold then.
+        """
+        self._server.wait_for(condition, timeout)
 
     def _settle_gateway(self, timeout: float) -> None:
         self._server.is_idle(timeout)

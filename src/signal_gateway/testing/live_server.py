@@ -5,13 +5,14 @@ import contextvars
 import functools
 import socket
 import ssl
+import threading
 import weakref
 from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Literal, Self
 
 import httpx
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing._cleanup import run_all
@@ -64,8 +65,9 @@ class LiveServer:
         self._loop = loop
         self._startup_timeout = startup_timeout
         self._stop_grace = stop_grace
+        self._answered = threading.Condition()
         self._server = AppServer(
-            app,
+            self._answer,
             sock=self._sock,
             lifespan=lifespan,
             websockets=websockets,
@@ -163,9 +165,31 @@ class LiveServer:
         """
         self.call(self._server.is_idle(), timeout=timeout, doing=f"waiting for open requests of the {self._name}")
 
+    def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
+        """Wait until a condition holds; it is looked at now and after each request that was answered.
+
+        Args:
+            condition: Called without arguments, on this thread.
+            timeout: Seconds to wait at the most.
+
+        Raises:
+            HarnessError: It still did not hold then.
+        """
+        with self._answered:
+            if not self._answered.wait_for(condition, timeout):
+                raise HarnessError(f"the condition still did not hold {timeout} s later, at the {self._name}")
+
     def call(self, coroutine: Coroutine[Any, Any, Any], *, timeout: float, doing: str) -> Any:
         """Run a coroutine on the server's loop and wait for its result."""
         return self._loop.call(coroutine, timeout=timeout, doing=doing)
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            if scope["type"] == "http":
+                with self._answered:
+                    self._answered.notify_all()
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()

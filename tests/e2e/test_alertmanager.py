@@ -1,0 +1,65 @@
+import pytest
+from lightkube.generic_resource import create_namespaced_resource
+
+from signal_gateway.kubernetes import GROUP, PLURAL, VERSION
+from signal_gateway.testing.live_gateway import PROMETHEUS_PATH
+
+RemediationRequest = create_namespaced_resource(GROUP, VERSION, "RemediationRequest", PLURAL)
+
+API = {"alertname": "HighLatency", "severity": "critical", "namespace": "prod", "deployment": "payment-api"}
+NODE = {"alertname": "NodePressure", "severity": "warning", "node": "worker-node-1"}
+DATABASE = {"alertname": "DiskFull", "severity": "warning", "namespace": "prod", "statefulset": "orders-db"}
+
+
+def created(cluster, count):
+    """Wait on a watch until so many RemediationRequests have been created, and return them by signal name."""
+    found = {}
+    for event, request in cluster.lightkube().watch(RemediationRequest, namespace=cluster.namespace, server_timeout=60):
+        if event == "ADDED":
+            found[request["spec"]["signalName"]] = request
+        if len(found) == count:
+            return found
+    raise AssertionError(f"only {sorted(found)} were created")
+
+
+def test_alerts_that_fire_become_remediation_requests_with_an_audit_trail(gateway, alertmanager):
+    sender = alertmanager(gateway.url + PROMETHEUS_PATH)
+
+    sender.fire(API, NODE)
+    requests = created(gateway.cluster, 2)
+
+    assert requests["HighLatency"]["spec"]["targetResource"]["name"] == "payment-api"
+    assert requests["HighLatency"]["spec"]["severity"] == "critical"
+    assert requests["NodePressure"]["spec"]["targetResource"]["kind"] == "Node"
+    for request in requests.values():
+        gateway.audit_trail.sequence(
+            "gateway.signal.received", "gateway.crd.created", correlation_id=request.metadata.name
+        )
+
+
+def test_resolved_notification_creates_nothing(gateway, alertmanager):
+    sender = alertmanager(gateway.url + PROMETHEUS_PATH)
+    sender.fire(API)
+    name = created(gateway.cluster, 1)["HighLatency"].metadata.name
+
+    sender.resolve(API)
+    gateway.wait_for(lambda: gateway.metrics.value("gateway_signals_resolved_total", source_type="prometheus") == 1)
+
+    requests = list(gateway.cluster.lightkube().list(RemediationRequest, namespace=gateway.cluster.namespace))
+    assert [request.metadata.name for request in requests] == [name]
+    gateway.audit_trail.one("gateway.signal.resolved", correlation_id=name)
+
+
+@pytest.mark.gateway(processing={"retry": {"max_attempts": 1}})
+def test_no_alert_is_missing_after_the_gateway_has_answered_503(gateway, alertmanager):
+    sender = alertmanager(gateway.url + PROMETHEUS_PATH)
+    gateway.cluster.faults.fail(verb="create", resource="remediationrequests", status=503, times=4)
+
+    sender.fire(API, NODE, DATABASE)
+    requests = created(gateway.cluster, 3)
+
+    assert set(requests) == {"HighLatency", "NodePressure", "DiskFull"}
+    refused = gateway.metrics.value(
+        "gateway_http_request_duration_seconds_count", endpoint=PROMETHEUS_PATH, method="POST", status="503"
+    )
+    assert refused >= 2
