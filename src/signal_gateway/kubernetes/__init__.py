@@ -1,1 +1,47 @@
-"""Typed access to a cluster."""
+"""Typed access to a cluster: a client, an index of RemediationRequests, and errors by what they mean."""
+
+from signal_gateway.kubernetes.client import KubernetesClient, Observer
+from signal_gateway.kubernetes.crd import crd_manifest, crd_path
+from signal_gateway.kubernetes.errors import (
+    AlreadyExists,
+    Conflict,
+    Forbidden,
+    KubernetesError,
+    KubernetesSetupError,
+    NotFound,
+    Refused,
+    Unavailable,
+    classify,
+)
+from signal_gateway.kubernetes.index import RemediationRequestIndex
+from signal_gateway.kubernetes.remediation_request import (
+    GROUP,
+    KIND,
+    PLURAL,
+    TERMINAL_PHASES,
+    VERSION,
+    RemediationRecord,
+)
+
+__all__ = [
+    "GROUP",
+    "KIND",
+    "PLURAL",
+    "TERMINAL_PHASES",
+    "VERSION",
+    "AlreadyExists",
+    "Conflict",
+    "Forbidden",
+    "KubernetesClient",
+    "KubernetesError",
+    "KubernetesSetupError",
+    "NotFound",
+    "Observer",
+    "Refused",
+    "RemediationRecord",
+    "RemediationRequestIndex",
+    "Unavailable",
+    "classify",
+    "crd_manifest",
+    "crd_path",
+]
