@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from signal_gateway.audit.store import AuditStore
 from signal_gateway.gateway.answers import RETRY_AFTER_SECONDS
-from signal_gateway.kubernetes import KubernetesClient, KubernetesError
+from signal_gateway.kubernetes import KubernetesClient, KubernetesError, Observer
 from signal_gateway.web.problem import Problem
 
 __all__ = ["health_routes"]
@@ -29,7 +29,7 @@ def health_routes(
     kubernetes: KubernetesClient,
     audit_store: AuditStore,
     index_is_alive: Callable[[], bool],
-    observer: Callable[[str, str, str], None],
+    observer: Observer,
 ) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`.
 
@@ -65,7 +65,7 @@ def health_routes(
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
-async def _answers(kubernetes: KubernetesClient, observer: Callable[[str, str, str], None]) -> bool:
+async def _answers(kubernetes: KubernetesClient, observer: Observer) -> bool:
     try:
         async with asyncio.timeout(_PING_TIMEOUT):
             await kubernetes.ping(observer=observer)

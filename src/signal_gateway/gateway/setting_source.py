@@ -79,9 +79,7 @@ def read_yaml(path: Path, *, into: Sourced) -> None:
         if root is None:
             return
         if not isinstance(root, yaml.MappingNode):
-            raise ConfigurationError(
-                f"{path} must have a mapping of sections at its root, such as `audit:`, and nothing else"
-            )
+            raise ConfigurationError(f"{path} must be a mapping of sections, such as `audit:`, at its root")
         _read_mapping(loader, root, (), str(path), into)
     except yaml.YAMLError as exc:
         raise ConfigurationError(f"{path} is not YAML: {exc}") from exc

@@ -18,19 +18,19 @@ from signal_gateway.kubernetes import (
     AlreadyExists,
     Conflict,
     Forbidden,
+    KubernetesError,
     KubernetesSetupError,
     NotFound,
     Refused,
     RemediationRecord,
 )
-from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["Created", "Creation"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_STEPS = 8
-_ERROR_TYPES: dict[type[KubernetesApiError], str] = {
+_ERROR_TYPES: dict[type[KubernetesError], str] = {
     NotFound: "not_found",
     AlreadyExists: "already_exists",
     Conflict: "conflict",
@@ -80,7 +80,7 @@ class Creation:
 
         Raises:
             AuditUnavailable: The audit store takes no events.
-            KubernetesApiError: The API failed or refused.
+            KubernetesError: The API failed or refused.
             Undecided: The name was taken anew at every step.
         """
         try:
@@ -95,7 +95,7 @@ class Creation:
         found_records: list[RemediationRecord] = []
         clashes = 0
 
-        def on_failure(failure: KubernetesApiError) -> None:
+        def on_failure(failure: KubernetesError) -> None:
             if not isinstance(failure, AlreadyExists):
                 self._note_failure(
                     signal,

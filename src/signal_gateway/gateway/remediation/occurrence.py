@@ -11,8 +11,7 @@ from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.outcome import Undecided
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.timestamps import rfc3339
-from signal_gateway.kubernetes import Conflict, NotFound, RemediationRecord
-from signal_gateway.kubernetes.errors import KubernetesApiError
+from signal_gateway.kubernetes import Conflict, KubernetesError, NotFound, RemediationRecord
 
 __all__ = ["Occurrence", "OccurrenceCounter"]
 
@@ -79,7 +78,7 @@ class OccurrenceCounter:
 
         Returns:
             A future of the occurrence; of None if the object no longer handles the problem: decide again.
-            It fails with a KubernetesApiError or Undecided if the count could not be written.
+            It fails with a KubernetesError or Undecided if the count could not be written.
         """
         waiter = _Waiter(asyncio.get_running_loop().create_future(), seen_at, deadline)
         if record.uid in self._waiting:
@@ -105,7 +104,7 @@ class OccurrenceCounter:
     async def _answer(self, record: RemediationRecord, batch: Sequence[_Waiter]) -> None:
         try:
             occurrences = await self._commit(record, batch)
-        except (KubernetesApiError, Undecided) as exc:
+        except (KubernetesError, Undecided) as exc:
             for waiter in batch:
                 if not waiter.counted.done():
                     waiter.counted.set_exception(exc)
@@ -128,7 +127,7 @@ class OccurrenceCounter:
                 "metadata": {"resourceVersion": str(record.resource_version)},
                 "status": {"deduplication": deduplication},
             }
-            lost_answers: list[KubernetesApiError] = []
+            lost_answers: list[KubernetesError] = []
             try:
                 patched = await self._view.patch_status(
                     record.name, patch, deadline=deadline, on_failure=_transient_into(lost_answers)
@@ -157,8 +156,8 @@ def _next_deduplication(record: RemediationRecord, batch: Sequence[_Waiter]) -> 
     return deduplication
 
 
-def _transient_into(failures: list[KubernetesApiError]) -> Callable[[KubernetesApiError], None]:
-    def note(failure: KubernetesApiError) -> None:
+def _transient_into(failures: list[KubernetesError]) -> Callable[[KubernetesError], None]:
+    def note(failure: KubernetesError) -> None:
         if failure.is_transient:
             failures.append(failure)
 

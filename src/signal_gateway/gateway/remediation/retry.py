@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from signal_gateway.gateway.config import RetryConfig
-from signal_gateway.kubernetes.errors import KubernetesApiError
+from signal_gateway.kubernetes import KubernetesError
 
 __all__ = ["retrying"]
 
@@ -20,7 +20,7 @@ async def retrying(
     *,
     config: RetryConfig,
     deadline: float,
-    on_failure: Callable[[KubernetesApiError], None] | None = None,
+    on_failure: Callable[[KubernetesError], None] | None = None,
     jitter: Callable[[], float] = random.random,
 ) -> Answer:
     """Await a call until it succeeds, fails for good, or runs out of attempts or time.
@@ -33,14 +33,14 @@ async def retrying(
         jitter: Returns a number from 0 to 1; spreads the waits by ten per cent either way.
 
     Raises:
-        KubernetesApiError: What the last attempt raised.
+        KubernetesError: What the last attempt raised.
     """
     loop = asyncio.get_running_loop()
     backoff = config.initial_backoff
     for attempt in range(1, config.max_attempts + 1):
         try:
             return await call()
-        except KubernetesApiError as exc:
+        except KubernetesError as exc:
             if on_failure is not None:
                 on_failure(exc)
             wait = max(backoff * (1 + _JITTER * (2 * jitter() - 1)), exc.retry_after or 0.0)

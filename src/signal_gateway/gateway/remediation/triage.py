@@ -15,8 +15,7 @@ from signal_gateway.gateway.remediation.occurrence import Occurrence, Occurrence
 from signal_gateway.gateway.remediation.outcome import Failure, Outcome, Undecided
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
-from signal_gateway.kubernetes import Refused
-from signal_gateway.kubernetes.errors import KubernetesApiError
+from signal_gateway.kubernetes import KubernetesError, Refused
 
 __all__ = ["Triage"]
 
@@ -78,7 +77,7 @@ class Triage:
         except Refused as exc:
             _log.error("RemediationRequest for %s refused, signal %s: %s", signal.name, mark, exc)
             return _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.")
-        except KubernetesApiError as exc:
+        except KubernetesError as exc:
             _log.warning("signal %s waits for its sender to try again: %s", mark, exc)
             message = "The Kubernetes API cannot be used now; send the signal again."
             return _failed(fingerprint, "transient", message, retry_after=exc.retry_after)

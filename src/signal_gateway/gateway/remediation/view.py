@@ -8,11 +8,12 @@ from signal_gateway.gateway.config import RetryConfig
 from signal_gateway.gateway.remediation.retry import retrying
 from signal_gateway.kubernetes import (
     KubernetesClient,
+    KubernetesError,
     NotFound,
+    Observer,
     RemediationRecord,
     RemediationRequestIndex,
 )
-from signal_gateway.kubernetes.errors import KubernetesApiError
 
 __all__ = ["ClusterView"]
 
@@ -41,7 +42,7 @@ class ClusterView:
         namespace: str,
         namespace_uid: str,
         retry: RetryConfig,
-        observer: Callable[[str, str, str], None],
+        observer: Observer,
     ) -> None:
         self.namespace = namespace
         self.namespace_uid = namespace_uid
@@ -61,7 +62,7 @@ class ClusterView:
         return self._index.by_fingerprint(fingerprint)
 
     async def create(
-        self, manifest: dict[str, Any], *, deadline: float, on_failure: Callable[[KubernetesApiError], None]
+        self, manifest: dict[str, Any], *, deadline: float, on_failure: Callable[[KubernetesError], None]
     ) -> RemediationRecord:
         """Create a RemediationRequest.
 
@@ -71,7 +72,7 @@ class ClusterView:
             on_failure: Told of each failed attempt.
 
         Raises:
-            KubernetesApiError: What the last attempt raised.
+            KubernetesError: What the last attempt raised.
         """
 
         async def attempt() -> dict[str, Any]:
@@ -93,7 +94,7 @@ class ClusterView:
             The object, or None if there is none.
 
         Raises:
-            KubernetesApiError: What the last attempt raised.
+            KubernetesError: What the last attempt raised.
         """
 
         async def attempt() -> dict[str, Any]:
@@ -113,7 +114,7 @@ class ClusterView:
         patch: dict[str, Any],
         *,
         deadline: float,
-        on_failure: Callable[[KubernetesApiError], None],
+        on_failure: Callable[[KubernetesError], None],
     ) -> dict[str, Any]:
         """Merge a patch into a RemediationRequest's status.
 
@@ -127,7 +128,7 @@ class ClusterView:
             The object as it is now.
 
         Raises:
-            KubernetesApiError: What the last attempt raised.
+            KubernetesError: What the last attempt raised.
         """
 
         async def attempt() -> dict[str, Any]:
