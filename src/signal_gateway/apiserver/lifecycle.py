@@ -1,0 +1,126 @@
+"""What a cluster does by itself: establish definitions, delete, and empty what is being terminated.
+
+A real cluster's controllers do this a moment later; here it is done before the request that caused it is answered,
+so that no test has to wait for it. Watches see the same steps.
+"""
+
+from signal_gateway.apiserver.builtin import NAMESPACES
+from signal_gateway.apiserver.crds import CLEANUP_FINALIZER, CRDS, established_status, resources_of
+from signal_gateway.apiserver.metadata import has_finalizers
+from signal_gateway.apiserver.objects import JsonObject, timestamp
+from signal_gateway.apiserver.resources import Registry, Resource
+from signal_gateway.apiserver.store import ObjectStore, StoredObject
+from signal_gateway.clock import Clock
+
+__all__ = ["Lifecycle", "is_terminating"]
+
+
+def is_terminating(stored: StoredObject) -> bool:
+    """Return whether an object is being deleted."""
+    return "deletionTimestamp" in stored.object["metadata"]
+
+
+class Lifecycle:
+    """Carries out deletions, and what follows from a write.
+
+    Args:
+        store: The cluster's objects.
+        registry: The resources that are served; definitions add theirs and take them away.
+        clock: For `deletionTimestamp` and conditions.
+    """
+
+    def __init__(self, store: ObjectStore, registry: Registry, clock: Clock) -> None:
+        self._store = store
+        self._registry = registry
+        self._clock = clock
+
+    def after_write(self, resource: Resource, stored: StoredObject) -> None:
+        """Draw the consequences of an object that was created or changed."""
+        if resource is CRDS and not is_terminating(stored):
+            self._establish(stored)
+        elif resource is CRDS:
+            self._finish_definition(stored.name)
+        elif resource is NAMESPACES:
+            self._finish_namespace(stored.name)
+
+    def delete(self, resource: Resource, stored: StoredObject) -> StoredObject | None:
+        """Delete an object, or mark it as being deleted while something holds it.
+
+        Returns:
+            The object as it is now; `None` if it is gone, other than for what deletes in two steps.
+        """
+        if is_terminating(stored):
+            return stored
+        if resource is NAMESPACES:
+            return self._terminate_namespace(stored)
+        if resource is CRDS:
+            return self._terminate_definition(stored)
+        if has_finalizers(stored.object["metadata"]):
+            return self._store.put(resource.key, self._marked(resource, stored))
+        self.remove(resource, stored.object)
+        return None
+
+    def remove(self, resource: Resource, object: JsonObject) -> None:
+        """Take an object out of the store, and let go what only waited for it."""
+        gone = self._store.remove(resource.key, object)
+        if gone.namespace:
+            self._finish_namespace(gone.namespace)
+        if resource.is_custom:
+            self._finish_definition(resource.key)
+
+    def _marked(self, resource: Resource, stored: StoredObject) -> JsonObject:
+        metadata = stored.object["metadata"] | {"deletionTimestamp": timestamp(self._clock.now())}
+        if resource is not NAMESPACES and resource is not CRDS:
+            metadata["deletionGracePeriodSeconds"] = 0
+            if resource.has_generation:
+                metadata["generation"] += 1
+        return stored.object | {"metadata": metadata}
+
+    def _establish(self, stored: StoredObject) -> None:
+        for resource in resources_of(stored.object):
+            self._store.open(resource.key)
+        self._registry.remove(stored.object["spec"]["group"], stored.object["spec"]["names"]["plural"])
+        for resource in resources_of(stored.object):
+            self._registry.add(resource)
+        if not stored.object["status"]["conditions"]:
+            status = established_status(stored.object, self._clock)
+            metadata = dict(stored.object["metadata"])
+            self._store.put(CRDS.key, stored.object | {"metadata": metadata, "status": status})
+
+    def _terminate_namespace(self, stored: StoredObject) -> StoredObject:
+        marked = self._store.put(
+            NAMESPACES.key, self._marked(NAMESPACES, stored) | {"status": {"phase": "Terminating"}}
+        )
+        for resource in self._registry.namespaced():
+            for content in self._store.list(resource.key, marked.name):
+                self.delete(resource, content)
+        self._finish_namespace(marked.name)
+        return marked
+
+    def _finish_namespace(self, name: str) -> None:
+        stored = self._store.get(NAMESPACES.key, "", name)
+        if stored is None or not is_terminating(stored) or has_finalizers(stored.object["metadata"]):
+            return
+        if not any(self._store.list(resource.key, name) for resource in self._registry.namespaced()):
+            self._store.remove(NAMESPACES.key, stored.object)
+
+    def _terminate_definition(self, stored: StoredObject) -> StoredObject:
+        definition = self._marked(CRDS, stored)
+        finalizers = definition["metadata"].get("finalizers", [])
+        definition["metadata"]["finalizers"] = [*finalizers, CLEANUP_FINALIZER]
+        marked = self._store.put(CRDS.key, definition)
+        for resource in resources_of(definition)[:1]:
+            for instance in self._store.list(resource.key):
+                self.delete(resource, instance)
+        self._finish_definition(marked.name)
+        return marked
+
+    def _finish_definition(self, name: str) -> None:
+        stored = self._store.get(CRDS.key, "", name)
+        if stored is None or not is_terminating(stored) or self._store.list(name):
+            return
+        finalizers = stored.object["metadata"].get("finalizers", [])
+        if set(finalizers) <= {CLEANUP_FINALIZER}:
+            self._registry.remove(stored.object["spec"]["group"], stored.object["spec"]["names"]["plural"])
+            self._store.close(name)
+            self._store.remove(CRDS.key, stored.object)

@@ -1,0 +1,223 @@
+"""The API server: an ASGI app over one in-memory cluster."""
+
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from signal_gateway.apiserver import reads
+from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES
+from signal_gateway.apiserver.crds import CRDS
+from signal_gateway.apiserver.discovery import discover
+from signal_gateway.apiserver.faults import Faults
+from signal_gateway.apiserver.lifecycle import Lifecycle
+from signal_gateway.apiserver.objects import JsonObject, encode
+from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
+from signal_gateway.apiserver.request_log import LogEntry, RequestLog
+from signal_gateway.apiserver.resources import Registry, Resource
+from signal_gateway.apiserver.status import StatusError, method_not_allowed
+from signal_gateway.apiserver.store import ObjectStore
+from signal_gateway.apiserver.watch import Watches
+from signal_gateway.apiserver.writes import Writes
+from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.errors import ApiServerError
+
+__all__ = ["ApiServer", "create_apiserver"]
+
+_log = logging.getLogger(__name__)
+
+_JSON = b"application/json"
+_TEXT = b"text/plain; charset=utf-8"
+
+
+def create_apiserver(
+    *,
+    crds: Iterable[JsonObject] = (),
+    clock: Clock = SystemClock(),  # noqa: B008 - a clock without state
+    history: int = 1_000,
+) -> "ApiServer":
+    """Build an API server with an empty cluster of its own.
+
+    The cluster has the namespaces `default`, `kube-system` and `kubernaut-system`. Nothing is listening yet: serve
+    the server's `app`.
+
+    Args:
+        crds: CustomResourceDefinitions to install.
+        clock: For timestamps.
+        history: How many changes of each resource a watch can start behind.
+
+    Raises:
+        ApiServerError: A definition is refused; the message says why.
+    """
+    return ApiServer(crds=crds, clock=clock, history=history)
+
+
+class ApiServer:
+    """One embedded Kubernetes API server. Made by `create_apiserver`.
+
+    Requests are answered on the loop that serves `app`, and so must `stop` be called there; `faults` and `log` may
+    be used from any thread.
+
+    Attributes:
+        faults: Makes requests fail.
+        log: The requests that were answered.
+    """
+
+    def __init__(self, *, crds: Iterable[JsonObject], clock: Clock, history: int) -> None:
+        self.faults = Faults()
+        self.log = RequestLog()
+        self._clock = clock
+        self._store = ObjectStore(history=history)
+        self._registry = Registry(BUILTIN)
+        for resource in BUILTIN:
+            self._store.open(resource.key)
+        self._writes = Writes(self._store, Lifecycle(self._store, self._registry, clock), clock)
+        self._watches = Watches(self._store)
+        for name in INITIAL_NAMESPACES:
+            self._install(NAMESPACES, {"metadata": {"name": name}})
+        for crd in crds:
+            self._install(CRDS, crd)
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; the ASGI application."""
+        if scope["type"] == "http":
+            await self._respond(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            self.stop()
+            await send({"type": "lifespan.shutdown.complete"})
+        else:
+            await send({"type": "websocket.close", "code": 1003})
+
+    def stop(self) -> None:
+        """End all open watches, so that the server under the app can drain. Call it on the serving loop."""
+        self._watches.stop()
+
+    def _install(self, resource: Resource, object: JsonObject) -> None:
+        request = ApiRequest(
+            method="POST",
+            verb="create",
+            group=resource.group,
+            version=resource.version,
+            namespace="",
+            plural=resource.plural,
+            name="",
+            subresource="",
+            query={},
+            content_type="application/json",
+            accept="",
+        )
+        try:
+            self._writes.create(resource, request, encode(object))
+        except StatusError as exc:
+            raise ApiServerError(f"can't install this {resource.kind}: {exc.message}") from exc
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = read_request(scope)
+        resource = self._registry.find(request.group, request.version, request.plural) if request else None
+        if request is None or resource is None:
+            await self._respond_without_resource(scope, request, send)
+            return
+        headers: list[tuple[bytes, bytes]] = []
+        try:
+            self.faults.check(request)
+            _check_served(resource, request)
+            if request.verb == "watch":
+                await self._watches.serve(resource, request, receive, self._logged(request, send))
+                return
+            body = await read_body(receive) if request.method not in ("GET", "HEAD") else b""
+            code, answer = (201 if request.verb == "create" else 200), self._answer(resource, request, body)
+        except StatusError as exc:
+            code, answer = exc.code, encode(exc.to_status())
+            if exc.retry_after is not None:
+                headers.append((b"retry-after", str(exc.retry_after).encode()))
+        except Exception:  # noqa: BLE001 - a bug must not look like a lost connection
+            _log.exception("unexpected error in %s %s", scope["method"], scope["path"])
+            message = "Internal error occurred: the embedded API server has a bug; its log has the traceback"
+            code, answer = 500, encode(StatusError(500, message, reason="InternalError").to_status())
+        await _send(self._logged(request, send), code, _JSON, answer, headers)
+
+    def _answer(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        match request.verb:
+            case "get":
+                return reads.get(self._store, resource, request)
+            case "list":
+                return reads.list_objects(self._store, resource, request)
+            case "create":
+                return self._writes.create(resource, request, body)
+            case "update":
+                return self._writes.update(resource, request, body)
+            case "patch":
+                return self._writes.patch(resource, request, body)
+            case "delete":
+                return self._writes.delete(resource, request, body)
+            case "deletecollection":
+                return self._writes.delete_collection(resource, request, body)
+            case _:
+                raise method_not_allowed()
+
+    def _logged(self, request: ApiRequest, send: Send) -> Send:
+        async def send_and_log(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                entry = LogEntry(
+                    request.verb,
+                    request.resource,
+                    request.namespace,
+                    request.name,
+                    message["status"],
+                    self._clock.now(),
+                )
+                self.log.append(entry)
+            await send(message)
+
+        return send_and_log
+
+    async def _respond_without_resource(self, scope: Scope, request: ApiRequest | None, send: Send) -> None:
+        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
+        found = discover(self._registry, scope["path"], host)
+        if found is not None and scope["method"] not in ("GET", "HEAD"):
+            await _send(send, 405, _JSON, encode(method_not_allowed().to_status()))
+        elif isinstance(found, str):
+            await _send(send, 200, _TEXT, found.encode())
+        elif found is not None:
+            await _send(send, 200, _JSON, encode(found))
+        elif request is not None and not request.group:
+            message = "the server could not find the requested resource"
+            status = StatusError(404, message, reason="NotFound", details={}).to_status()
+            await _send(send, 404, _JSON, encode(status))
+        else:  # text, not a Status: so answers a real server for a group, version or resource that it doesn't have
+            await _send(send, 404, _TEXT, b"404 page not found\n")
+
+
+def _check_served(resource: Resource, request: ApiRequest) -> None:
+    """Refuse verbs, subresources and representations that a resource doesn't have."""
+    if request.subresource and not (request.subresource == "status" and resource.has_status):
+        what = f"{resource.plural}/{request.subresource}"
+        raise StatusError(404, f"the server could not find {what}", reason="NotFound", details={})
+    if request.subresource and request.verb not in ("get", "update", "patch"):
+        raise method_not_allowed()
+    if request.verb not in resource.verbs:
+        raise method_not_allowed()
+    if resource.namespaced and not request.namespace and (request.name or request.verb not in ("list", "watch")):
+        raise method_not_allowed()
+    accepted = [media_type.strip() for media_type in request.accept.split(",")]
+    if request.accept and not any(_is_acceptable(media_type) for media_type in accepted):
+        message = "only the following media types are accepted: application/json"
+        raise StatusError(406, message, reason="NotAcceptable")
+
+
+def _is_acceptable(media_type: str) -> bool:
+    name, _, parameters = media_type.partition(";")
+    return name.strip() in ("application/json", "application/*", "*/*") and "as=" not in parameters
+
+
+async def _send(
+    send: Send, code: int, content_type: bytes, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    length = str(len(body)).encode()
+    start = [(b"content-type", content_type), (b"content-length", length), *headers]
+    await send({"type": "http.response.start", "status": code, "headers": start})
+    await send({"type": "http.response.body", "body": body})

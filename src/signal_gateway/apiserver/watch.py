@@ -1,0 +1,209 @@
+"""watch: a stream of changes, from the past or from now, until someone ends it."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from starlette.types import Receive, Send
+
+from signal_gateway.apiserver.objects import encode
+from signal_gateway.apiserver.reads import render, requested_revision, selector_of
+from signal_gateway.apiserver.request import ApiRequest
+from signal_gateway.apiserver.resources import Resource
+from signal_gateway.apiserver.selectors import Selector
+from signal_gateway.apiserver.status import expired
+from signal_gateway.apiserver.store import Change, ChangeLog, ObjectStore, StoredObject
+
+__all__ = ["Watches"]
+
+_BATCH = 100
+_BOOKMARK_INTERVAL = 60.0
+
+
+class Watches:
+    """The open watches of a cluster. Runs on the server's loop.
+
+    A watch ends when its `timeoutSeconds` are over, its client leaves, its resource is served no longer, or the
+    server stops. It reads the log at the speed at which its client takes the stream; one that is too slow is told
+    so by an ERROR event with code 410.
+
+    Args:
+        store: The cluster's objects.
+    """
+
+    def __init__(self, store: ObjectStore) -> None:
+        self._store = store
+        self._open: set[_Watch] = set()
+        self._is_stopped = False
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    def stop(self) -> None:
+        """End every open watch, and each later one as soon as it has sent what is there already."""
+        self._is_stopped = True
+        for watch in self._open:
+            watch.end()
+
+    async def serve(self, resource: Resource, request: ApiRequest, receive: Receive, send: Send) -> None:
+        """Answer a watch, and return when it has ended.
+
+        Raises:
+            StatusError: 400 or 500 for parameters that can't be read; nothing has been sent then.
+        """
+        selector = selector_of(resource, request)
+        revision = requested_revision(request)
+        timeout_seconds = request.number("timeoutSeconds")
+        log = self._store.log(resource.key)
+        with log.listening() as news:
+            watch = _Watch(self._store, log, resource, request, selector, news)
+            if self._is_stopped:
+                watch.end()
+            headers = [(b"content-type", b"application/json")]
+            with self._tracked(watch):
+                departure = asyncio.create_task(_departure(receive, watch))
+                try:
+                    await send({"type": "http.response.start", "status": 200, "headers": headers})
+                    await watch.run(revision, timeout_seconds, send)
+                finally:
+                    departure.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await departure
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    @contextmanager
+    def _tracked(self, watch: "_Watch") -> Iterator[None]:
+        self._open.add(watch)
+        try:
+            yield
+        finally:
+            self._open.discard(watch)
+
+
+async def _departure(receive: Receive, watch: "_Watch") -> None:
+    """End the watch when its client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    watch.end()
+
+
+class _Watch:
+    """One stream and how far it has come."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        log: ChangeLog,
+        resource: Resource,
+        request: ApiRequest,
+        selector: Selector,
+        news: asyncio.Event,
+    ) -> None:
+        self._store = store
+        self._log = log
+        self._resource = resource
+        self._namespace = request.namespace
+        self._has_bookmarks = request.flag("allowWatchBookmarks")
+        self._selector = selector
+        self._news = news
+        self._position = 0
+        self._is_over = False
+
+    def end(self) -> None:
+        """Make the stream end after what it has still to send."""
+        self._is_over = True
+        self._news.set()
+
+    async def run(self, revision: int, timeout_seconds: int, send: Send) -> None:
+        """Send what there is from a revision on, then what comes.
+
+        Args:
+            revision: The last that the client knows; 0 for everything there is now, as if just created.
+            timeout_seconds: Seconds after which the stream ends; 0 for none.
+            send: Where to send it; waits while the client does not read.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout_seconds if timeout_seconds else float("inf")
+        next_bookmark = loop.time() + _BOOKMARK_INTERVAL
+        if revision == 0:
+            await self._send_present(send)
+        else:
+            self._position = revision
+
+        while True:
+            self._news.clear()
+            if not await self._send_changes(send):
+                return
+            now = loop.time()
+            is_over = self._is_over or self._log.is_closed or now >= deadline
+            if self._has_bookmarks and (now >= min(next_bookmark, deadline)):
+                await _send(send, [self._bookmark()])
+                next_bookmark = now + _BOOKMARK_INTERVAL
+            if is_over:
+                return
+            wake_at = min(deadline, next_bookmark if self._has_bookmarks else deadline)
+            with suppress(TimeoutError):
+                async with asyncio.timeout_at(None if wake_at == float("inf") else wake_at):
+                    await self._news.wait()
+
+    async def _send_present(self, send: Send) -> None:
+        present = self._store.list(self._resource.key, self._namespace)
+        self._position = self._store.revision
+        lines = [
+            _line("ADDED", render(self._resource, stored))
+            for stored in present
+            if self._selector.matches(stored.object)
+        ]
+        for first in range(0, len(lines), _BATCH):
+            await _send(send, lines[first : first + _BATCH])
+
+    async def _send_changes(self, send: Send) -> bool:
+        """Send what the log has; return whether the stream may go on."""
+        while True:
+            if self._position < self._log.start:
+                error = expired(f"too old resource version: {self._position} ({self._log.start})")
+                await _send(send, [_line("ERROR", encode(error.to_status()))])
+                return False
+            changes = self._log.after(self._position, limit=_BATCH)
+            if not changes:
+                return True
+            self._position = changes[-1].revision
+            lines = [line for change in changes if (line := self._event(change)) is not None]
+            if lines:
+                await _send(send, lines)
+
+    def _event(self, change: Change) -> bytes | None:
+        """Return a change as this watch sees it: what leaves the selection is deleted, what enters it is added."""
+        if self._namespace and change.current.namespace != self._namespace:
+            return None
+        was_selected = self._is_selected(change.previous)
+        is_selected = change.type != "DELETED" and self._is_selected(change.current)
+        if is_selected:
+            return _line("MODIFIED" if was_selected else "ADDED", render(self._resource, change.current))
+        if not was_selected or change.previous is None:
+            return None
+        if change.type == "DELETED":
+            return _line("DELETED", render(self._resource, change.current))
+        metadata = change.previous.object["metadata"] | {"resourceVersion": str(change.revision)}
+        last = change.previous.object | {"apiVersion": self._resource.api_version, "metadata": metadata}
+        return _line("DELETED", encode(last))
+
+    def _is_selected(self, stored: StoredObject | None) -> bool:
+        return stored is not None and self._selector.matches(stored.object)
+
+    def _bookmark(self) -> bytes:
+        self._position = max(self._position, self._store.revision)
+        bookmark = {
+            "kind": self._resource.kind,
+            "apiVersion": self._resource.api_version,
+            "metadata": {"resourceVersion": str(self._position), "creationTimestamp": None},
+        }
+        return _line("BOOKMARK", encode(bookmark))
+
+
+def _line(type: str, object: bytes) -> bytes:
+    return b'{"type":"%s","object":%s}\n' % (type.encode(), object)
+
+
+async def _send(send: Send, lines: list[bytes]) -> None:
+    await send({"type": "http.response.body", "body": b"".join(lines), "more_body": True})

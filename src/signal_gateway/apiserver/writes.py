@@ -1,0 +1,415 @@
+"""create, update, patch and delete: from a body to a stored object, by the rules of the generic registry.
+
+The order of the checks follows `k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
+"""
+
+import random
+import uuid
+from typing import Any
+
+import orjson
+
+from signal_gateway.apiserver.builtin import NAMESPACES
+from signal_gateway.apiserver.crds import CRDS
+from signal_gateway.apiserver.lifecycle import Lifecycle, is_terminating
+from signal_gateway.apiserver.metadata import (
+    MetadataTypeError,
+    check_metadata,
+    check_metadata_update,
+    clean_metadata,
+    has_finalizers,
+)
+from signal_gateway.apiserver.objects import JsonObject, encode, timestamp
+from signal_gateway.apiserver.patches import json_patch, merge_patch
+from signal_gateway.apiserver.reads import find, render, render_list, selector_of
+from signal_gateway.apiserver.request import ApiRequest
+from signal_gateway.apiserver.resources import Resource
+from signal_gateway.apiserver.status import (
+    Cause,
+    StatusError,
+    already_exists,
+    bad_request,
+    conflict,
+    forbidden,
+    internal_error,
+    invalid,
+    method_not_allowed,
+    not_found,
+    not_implemented,
+    unsupported_media_type,
+)
+from signal_gateway.apiserver.store import ObjectStore, StoredObject
+from signal_gateway.clock import Clock
+
+__all__ = ["Writes"]
+
+_IMMORTAL_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
+_MERGE = "application/merge-patch+json"
+_JSON = "application/json-patch+json"
+_STRATEGIC = "application/strategic-merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
+_OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_SERVER_SET = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+
+
+class Writes:
+    """Answers the requests that change objects. Runs on the server's loop; no method waits.
+
+    Args:
+        store: The cluster's objects.
+        lifecycle: What follows from a write.
+        clock: For `creationTimestamp`.
+    """
+
+    def __init__(self, store: ObjectStore, lifecycle: Lifecycle, clock: Clock) -> None:
+        self._store = store
+        self._lifecycle = lifecycle
+        self._clock = clock
+        self._random = random.Random()
+
+    def create(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        """Create an object and return it.
+
+        Raises:
+            StatusError: 400 if the body can't be read, 403 or 404 for its namespace, 409 if the name is taken, 422
+                if the object is invalid.
+        """
+        if request.name:
+            raise method_not_allowed()
+        new = self._decode(resource, request, body)
+        metadata = new["metadata"]
+        if metadata.get("namespace", request.namespace) != request.namespace:
+            message = "the namespace of the provided object does not match the namespace sent on the request"
+            raise bad_request(message)
+        if "resourceVersion" in metadata:
+            raise internal_error("resourceVersion should not be set on objects to be created")
+        self._stamp(resource, request, metadata)
+        self._admit(resource, request.namespace, metadata.get("name", ""))
+
+        if resource.has_status:
+            new.pop("status", None)
+        self._shape(resource, request, new, None)
+        self._check(resource, new, None)
+        existing = self._store.get(resource.key, request.namespace, metadata["name"])
+        if existing is not None:
+            is_being_deleted = is_terminating(existing)
+            raise already_exists(resource.group, resource.plural, metadata["name"], is_being_deleted=is_being_deleted)
+        if _is_dry_run(request):
+            return encode(new)
+        stored = self._store.put(resource.key, new)
+        self._lifecycle.after_write(resource, stored)
+        return stored.raw
+
+    def update(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        """Replace an object, or its status, and return it.
+
+        Raises:
+            StatusError: 400 if the body can't be read, 404, 409 if it is based on another version, 422 if it is
+                invalid.
+        """
+        if not request.name:
+            raise bad_request("name must be provided")
+        new = self._decode(resource, request, body)
+        _check_identity(request, new["metadata"])
+        stored = find(self._store, resource, request)
+        uid, actual = new["metadata"].get("uid"), stored.object["metadata"]["uid"]
+        if uid not in (None, actual):
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}"
+            raise conflict(resource.group, resource.plural, request.name, why)
+        return self._replace(resource, request, stored, new)
+
+    def patch(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        """Change an object, or its status, by a merge patch or a JSON Patch, and return it.
+
+        Raises:
+            StatusError: 400 if the patch can't be read, 404, 409 if it names another resourceVersion, 415 for
+                another kind of patch, 422 if it can't be applied or its outcome is invalid.
+        """
+        if not request.name:
+            raise bad_request("name must be provided")
+        _check_patch_type(resource, request.content_type)
+        stored = find(self._store, resource, request)
+        try:
+            patch = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise bad_request(f"error decoding patch: {exc}") from exc
+        new = merge_patch(stored.object, patch) if request.content_type == _MERGE else json_patch(stored.object, patch)
+        if not isinstance(new, dict):
+            raise invalid("", "", "", [Cause.invalid("patch", body.decode(), "the patch must leave an object")])
+        self._check_type(resource, new, is_patch=True)
+        new["metadata"] = _clean(resource, new)
+        _check_identity(request, new["metadata"])
+        return self._replace(resource, request, stored, new)
+
+    def delete(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        """Delete an object.
+
+        Returns:
+            A `Status` if it is gone; the object if it waits for finalizers.
+
+        Raises:
+            StatusError: 404, 403 for a namespace that must stay, 409 if a precondition fails.
+        """
+        options = _delete_options(request, body)
+        stored = find(self._store, resource, request)
+        self._check_preconditions(resource, stored, options.get("preconditions") or {})
+        if resource is NAMESPACES and stored.name in _IMMORTAL_NAMESPACES:
+            raise forbidden("", resource.plural, stored.name, "this namespace may not be deleted")
+        if _is_dry_run(request) or options.get("dryRun"):
+            return stored.raw
+        remaining = self._lifecycle.delete(resource, stored)
+        if remaining is not None:
+            return render(resource, remaining)
+        details = {
+            "name": stored.name,
+            "group": resource.group,
+            "kind": resource.plural,
+            "uid": stored.object["metadata"]["uid"],
+        }
+        return encode(
+            {
+                "kind": "Status",
+                "apiVersion": "v1",
+                "metadata": {},
+                "status": "Success",
+                "details": {key: value for key, value in details.items() if value},
+            }
+        )
+
+    def delete_collection(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        """Delete every selected object of a namespace, and return them as a list."""
+        options = _delete_options(request, body)
+        selector = selector_of(resource, request)
+        listed = self._store.list(resource.key, request.namespace)
+        chosen = [stored for stored in listed if selector.matches(stored.object)]
+        if not (_is_dry_run(request) or options.get("dryRun")):
+            for stored in chosen:
+                self._lifecycle.delete(resource, stored)
+        return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
+
+    def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
+        old = stored.object
+        metadata = new["metadata"]
+        self._check_revision(resource, request, stored, metadata.get("resourceVersion", ""))
+        if request.subresource == "status":
+            new = {key: value for key, value in old.items() if key != "status"} | (
+                {"status": new["status"]} if "status" in new else {}
+            )
+            new["metadata"] = dict(old["metadata"])
+        else:
+            new["metadata"] = metadata
+            _keep_server_set(metadata, old["metadata"])
+            if resource.has_status:
+                new.pop("status", None)
+                new |= {"status": old["status"]} if "status" in old else {}
+        new = orjson.loads(encode(new))  # nothing below may reach into what is stored
+        new["apiVersion"] = old["apiVersion"]
+        new["metadata"]["resourceVersion"] = str(stored.revision)
+
+        self._shape(resource, request, new, old)
+        self._check(resource, new, old)
+        if resource.has_generation and _content(resource, new) != _content(resource, old):
+            new["metadata"]["generation"] += 1
+        if _is_dry_run(request):
+            return encode(new)
+        if is_terminating(stored) and not has_finalizers(new["metadata"]) and resource is not NAMESPACES:
+            if resource is CRDS:
+                self._lifecycle.after_write(resource, self._store.put(resource.key, new))
+            else:
+                self._lifecycle.remove(resource, new)
+            return encode(new | {"apiVersion": resource.api_version})
+        if encode(new) != stored.raw:
+            stored = self._store.put(resource.key, new)
+            self._lifecycle.after_write(resource, stored)
+        return render(resource, stored)
+
+    def _decode(self, resource: Resource, request: ApiRequest, body: bytes) -> JsonObject:
+        if request.content_type not in ("", "application/json"):
+            raise unsupported_media_type(*_OBJECT_TYPES)
+        problem = f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
+        try:
+            new = orjson.loads(body)
+        except orjson.JSONDecodeError as exc:
+            raise bad_request(f"{problem}json parse error: {exc}") from exc
+        if not isinstance(new, dict):
+            raise bad_request(f"{problem}json parse error: not an object")
+        self._check_type(resource, new, is_patch=False)
+        new["metadata"] = _clean(resource, new)
+        return new
+
+    def _check_type(self, resource: Resource, new: JsonObject, *, is_patch: bool) -> None:
+        api_version, kind = new.get("apiVersion"), new.get("kind")
+        if not resource.is_custom:
+            new["apiVersion"], new["kind"] = resource.api_version, resource.kind
+            if api_version not in (None, "", resource.api_version) or kind not in (None, "", resource.kind):
+                what = f'{kind} in version "{api_version}" cannot be handled as a {resource.kind}'
+                raise bad_request(f"{what}: no such kind or version here")
+            return
+        prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        if not kind:
+            raise bad_request(f"{prefix}: Object 'Kind' is missing")
+        name = _name_of(new)
+        if kind != resource.kind:
+            raise invalid(resource.group, str(kind), name, [Cause.invalid("kind", kind, f"must be {resource.kind}")])
+        if api_version == resource.api_version:
+            return
+        if is_patch:
+            cause = Cause.invalid("apiVersion", api_version, f"must be {resource.api_version}")
+            raise invalid(resource.group, resource.kind, name, [cause])
+        raise bad_request(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({resource.api_version})"
+        )
+
+    def _stamp(self, resource: Resource, request: ApiRequest, metadata: JsonObject) -> None:
+        for field in _SERVER_SET:
+            metadata.pop(field, None)
+        if not metadata.get("name") and metadata.get("generateName"):
+            suffix = "".join(self._random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
+            metadata["name"] = metadata["generateName"][:58] + suffix
+        if resource.namespaced:
+            metadata["namespace"] = request.namespace
+        else:
+            metadata.pop("namespace", None)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = timestamp(self._clock.now())
+        if resource.has_generation:
+            metadata["generation"] = 1
+
+    def _admit(self, resource: Resource, namespace: str, name: str) -> None:
+        """Refuse what would be created in something that isn't there or is about to go."""
+        if resource.namespaced:
+            home = self._store.get(NAMESPACES.key, "", namespace)
+            if home is None:
+                raise not_found("", NAMESPACES.plural, namespace)
+            if is_terminating(home):
+                why = f"unable to create new content in namespace {namespace} because it is being terminated"
+                cause = {
+                    "reason": "NamespaceTerminating",
+                    "message": f"namespace {namespace} is being terminated",
+                    "field": "metadata.namespace",
+                }
+                raise forbidden(resource.group, resource.plural, name, why, [cause])
+        if resource.is_custom:
+            definition = self._store.get(CRDS.key, "", resource.key)
+            if definition is not None and is_terminating(definition):
+                message = "create not allowed while custom resource definition is terminating"
+                raise StatusError(405, message, reason="MethodNotAllowed", details={})
+
+    def _shape(self, resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> None:
+        dropped = resource.strategy.shape(new, old)
+        if dropped and request.query.get("fieldValidation") == "Strict":
+            unknown = ", ".join(f'unknown field "{path}"' for path in dropped)
+            prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+            raise bad_request(f"{prefix}: strict decoding error: {unknown}")
+
+    def _check(self, resource: Resource, new: JsonObject, old: JsonObject | None) -> None:
+        causes = check_metadata(resource, new["metadata"])
+        if old is not None:
+            causes += check_metadata_update(new["metadata"], old["metadata"])
+        causes += resource.strategy.check(new, old) if new["metadata"].get("name") else []
+        if causes:
+            raise invalid(resource.group, resource.kind, new["metadata"].get("name", ""), causes)
+
+    def _check_revision(self, resource: Resource, request: ApiRequest, stored: StoredObject, sent: str) -> None:
+        if sent in ("", "0"):
+            if resource.needs_resource_version:
+                detail = "Invalid value: 0x0: must be specified for an update"
+                cause = Cause("FieldValueInvalid", "metadata.resourceVersion", detail)
+                raise invalid(resource.group, resource.plural, request.name, [cause])
+        elif not (sent.isascii() and sent.isdecimal()):
+            raise internal_error(f'strconv.ParseUint: parsing "{sent}": invalid syntax')
+        elif int(sent) != stored.revision:
+            raise conflict(resource.group, resource.plural, request.name)
+
+    def _check_preconditions(self, resource: Resource, stored: StoredObject, wanted: JsonObject) -> None:
+        actual = stored.object["metadata"]
+        if (uid := wanted.get("uid")) is not None and uid != actual["uid"]:
+            why = (
+                f"the UID in the precondition ({uid}) does not match the UID in record ({actual['uid']}). "
+                "The object might have been deleted and then recreated"
+            )
+            raise conflict(resource.group, resource.kind, stored.name, why)
+        version = wanted.get("resourceVersion")
+        if version is not None and version != actual["resourceVersion"]:
+            why = (
+                f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
+                f"({actual['resourceVersion']}). The object might have been modified"
+            )
+            raise conflict(resource.group, resource.kind, stored.name, why)
+
+
+def _clean(resource: Resource, new: JsonObject) -> JsonObject:
+    try:
+        return clean_metadata(new.get("metadata"))
+    except MetadataTypeError as exc:
+        prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise bad_request(f"{prefix}: {exc}") from exc
+
+
+def _name_of(new: JsonObject) -> str:
+    metadata = new.get("metadata")
+    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
+
+
+def _check_identity(request: ApiRequest, metadata: JsonObject) -> None:
+    name, namespace = metadata.get("name", ""), metadata.get("namespace", request.namespace)
+    if name != request.name:
+        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
+    if namespace != request.namespace:
+        raise bad_request(
+            f"the namespace of the object ({namespace}) does not match the namespace on the request "
+            f"({request.namespace})"
+        )
+    if request.namespace:
+        metadata["namespace"] = request.namespace
+
+
+def _keep_server_set(metadata: JsonObject, old: JsonObject) -> None:
+    """Take over what only the server writes; a uid that differs is left to be refused."""
+    uid = metadata.get("uid")
+    for field in _SERVER_SET:
+        metadata.pop(field, None)
+        if field in old:
+            metadata[field] = old[field]
+    metadata["uid"] = uid or old["uid"]
+
+
+def _content(resource: Resource, object: JsonObject) -> bytes:
+    """Return what `metadata.generation` counts the changes of."""
+    left_out = ("metadata", "status") if resource.has_status else ("metadata",)
+    return encode({key: value for key, value in object.items() if key not in left_out})
+
+
+def _check_patch_type(resource: Resource, content_type: str) -> None:
+    if content_type == _APPLY:
+        raise not_implemented("server-side apply")
+    if content_type == _STRATEGIC and not resource.is_custom:
+        raise not_implemented("strategic merge patch; send a merge patch or a JSON patch")
+    if content_type not in (_MERGE, _JSON):
+        accepted = (_JSON, _MERGE, _APPLY) if resource.is_custom else (_JSON, _MERGE, _STRATEGIC, _APPLY)
+        raise unsupported_media_type(*accepted)
+
+
+def _is_dry_run(request: ApiRequest) -> bool:
+    value = request.query.get("dryRun", "")
+    if value not in ("", "All"):
+        raise bad_request(f"dryRun: Unsupported value: {value!r}: supported values: 'All'")
+    return value == "All"
+
+
+def _delete_options(request: ApiRequest, body: bytes) -> dict[str, Any]:
+    try:
+        options = orjson.loads(body) if body else {}
+    except orjson.JSONDecodeError as exc:
+        raise internal_error(f"couldn't get version/kind; json parse error: {exc}") from exc
+    if not isinstance(options, dict):
+        raise bad_request("the body of a delete must be DeleteOptions")
+    policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
+    allowed = ["Foreground", "Background", "Orphan", "nil"]
+    if policy not in (None, *allowed[:3]):
+        cause = Cause.not_supported("propagationPolicy", policy, allowed)
+        raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+    if policy == "Foreground":
+        raise not_implemented("foreground deletion")
+    return options
