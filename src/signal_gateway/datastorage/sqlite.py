@@ -11,6 +11,7 @@ from signal_gateway.datastorage.record import has_same_content
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
 from signal_gateway.datastorage.sqlite_select import count_statement, page_statement
 from signal_gateway.datastorage.sqlite_thread import ConnectionThread
+from signal_gateway.errors import DataStorageError
 
 __all__ = ["SqliteBackend"]
 
@@ -41,8 +42,11 @@ class SqliteBackend:
         """Open the file, create it if it isn't there.
 
         Raises:
-            DataStorageError: It can't be written, or it holds something else; the message says which.
+            DataStorageError: It can't be written, or it holds something else, or this backend is open already;
+                the message says which.
         """
+        if self._writer.is_open:
+            raise DataStorageError(f"{self._path} is open already: a DataStorage is entered or served once at a time")
         try:
             await self._writer.open()
             await self._writer.run(lambda connection: prepare(connection, self._path))

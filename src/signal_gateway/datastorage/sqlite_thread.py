@@ -30,6 +30,11 @@ class ConnectionThread:
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None  # set and cleared on the thread
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it was opened and not closed since."""
+        return self._executor is not None
+
     async def open(self) -> None:
         """Start the thread and connect.
 

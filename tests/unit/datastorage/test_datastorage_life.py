@@ -3,16 +3,18 @@
 import os
 import resource
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, closing, contextmanager
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
 
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import BackendUnavailable, EventRow
+from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.sqlite import SqliteBackend
 from signal_gateway.errors import ConfigurationError, DataStorageError
 from signal_gateway.web.problem import PROBLEM_JSON
@@ -26,6 +28,19 @@ Serve = Callable[..., httpx.Client]
 def total(client: httpx.Client) -> int:
     count: int = client.get(EVENTS, params={"limit": 1}).raise_for_status().json()["pagination"]["total"]
     return count
+
+
+def row(n: int) -> EventRow:
+    return EventRow(str(UUID(int=n)), n, n, "t", "c", "success", "x", None, "{}", "{}")
+
+
+@asynccontextmanager
+async def closing_backend(backend: SqliteBackend) -> AsyncIterator[SqliteBackend]:
+    await backend.open()
+    try:
+        yield backend
+    finally:
+        await backend.close()
 
 
 @contextmanager
@@ -161,24 +176,43 @@ def test_full_disk_is_503_takes_nothing_and_recovers(serve: Serve, make_event: M
 
 
 @pytest.mark.asyncio
+async def test_batch_that_breaks_in_its_last_row_stores_none(tmp_path: Path) -> None:
+    rows = [row(n) for n in range(600)]
+    broken = rows[-1]._replace(severity=b"not text")  # type: ignore[arg-type]
+    async with closing_backend(SqliteBackend(tmp_path / "audit.db")) as backend:
+        with pytest.raises(BackendUnavailable):
+            await backend.insert([*rows[:-1], broken])
+
+        assert (await backend.query(EventQuery())).total == 0
+        assert await backend.insert(rows) == []
+        assert (await backend.query(EventQuery())).total == 600
+
+
+@pytest.mark.asyncio
+async def test_datastorage_is_not_opened_twice_at_once(tmp_path: Path) -> None:
+    datastorage = create_datastorage(f"sqlite:///{tmp_path}/audit.db")
+    async with datastorage:
+        with pytest.raises(DataStorageError, match="open already"):
+            await datastorage.__aenter__()
+
+    async with datastorage:
+        pass
+
+
+@pytest.mark.asyncio
 async def test_database_locked_by_another_process_takes_nothing_and_recovers(tmp_path: Path) -> None:
     path = tmp_path / "audit.db"
-    backend = SqliteBackend(path, busy_timeout=0)
-    row = EventRow("01932c3e-8a00-7000-8000-000000000000", 1, 1, "t", "c", "success", "x", None, "{}", "{}")
-    await backend.open()
-    try:
+    async with closing_backend(SqliteBackend(path, busy_timeout=0)) as backend:
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
 
             with pytest.raises(BackendUnavailable, match="locked"):
-                await backend.insert([row])
+                await backend.insert([row(1)])
             with pytest.raises(BackendUnavailable, match="locked"):
                 await backend.ping()
 
         await backend.ping()
-        assert await backend.insert([row]) == []
-    finally:
-        await backend.close()
+        assert await backend.insert([row(1)]) == []
 
 
 def test_health_and_readiness(client: httpx.Client) -> None:

@@ -21,8 +21,8 @@ MakeEvent = Callable[..., dict[str, Any]]
 Serve = Callable[..., httpx.Client]
 
 
-def stored(client: httpx.Client, **filters: Any) -> list[dict[str, Any]]:
-    answer = client.get(EVENTS, params={"order": "asc", "limit": 1000} | filters)
+def stored(client: httpx.Client, **filters: str) -> list[dict[str, Any]]:
+    answer = client.get(EVENTS, params={"order": "asc", "limit": "1000", **filters})
     assert answer.status_code == 200, answer.text
     page = answer.json()
     assert not page["pagination"]["has_more"]
