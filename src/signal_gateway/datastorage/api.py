@@ -13,7 +13,14 @@ from starlette.routing import Route
 
 from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent
 from signal_gateway.clock import Clock
-from signal_gateway.datastorage.backend import Backend, BackendNotOpen, BackendUnavailable, Duplicate, Page
+from signal_gateway.datastorage.backend import (
+    Backend,
+    BackendNotOpen,
+    BackendUnavailable,
+    Duplicate,
+    Page,
+    QueryTooSlow,
+)
 from signal_gateway.datastorage.intake import read_batch, read_event
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
@@ -159,6 +166,9 @@ def _database_trouble(advice: str) -> Iterator[None]:
         yield
     except BackendNotOpen as exc:
         detail = "This DataStorage is not running: serve its app with lifespan, or enter it with `async with`."
+        raise Problem(503, detail) from exc
+    except QueryTooSlow as exc:
+        detail = "The query took too long and was given up; narrow it, best by correlation_id or event_type."
         raise Problem(503, detail) from exc
     except BackendUnavailable as exc:
         _log.exception("the database can't be used")

@@ -7,7 +7,16 @@ from typing import NamedTuple, Protocol
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.errors import DataStorageError
 
-__all__ = ["Backend", "BackendNotOpen", "BackendUnavailable", "Duplicate", "EventRow", "Page", "StoredEvent"]
+__all__ = [
+    "Backend",
+    "BackendNotOpen",
+    "BackendUnavailable",
+    "Duplicate",
+    "EventRow",
+    "Page",
+    "QueryTooSlow",
+    "StoredEvent",
+]
 
 
 class BackendUnavailable(DataStorageError):  # noqa: N818 - a state, as HTTP's 503
@@ -16,6 +25,10 @@ class BackendUnavailable(DataStorageError):  # noqa: N818 - a state, as HTTP's 5
 
 class BackendNotOpen(BackendUnavailable):
     """The backend was used before `open` or after `close`."""
+
+
+class QueryTooSlow(BackendUnavailable):
+    """A query was given up at its deadline: it matches or scans too much."""
 
 
 class EventRow(NamedTuple):
@@ -124,6 +137,7 @@ class Backend(Protocol):
         """Read what was committed before the call, and maybe what was committed since.
 
         Raises:
+            QueryTooSlow: It took longer than the backend allows.
             BackendUnavailable: The database can't be read now.
         """
         ...

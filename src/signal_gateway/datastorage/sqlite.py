@@ -1,11 +1,12 @@
 """SqliteBackend: audit events in one SQLite file."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from signal_gateway.datastorage.backend import Duplicate, EventRow, Page, StoredEvent
+from signal_gateway.datastorage.backend import Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.record import has_same_content
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
@@ -20,6 +21,9 @@ __all__ = ["SqliteBackend"]
 # statements few.
 _ROWS_PER_STATEMENT = 256
 
+# a few milliseconds' work between two looks at a query's deadline
+_STEPS_PER_LOOK = 100_000
+
 
 class SqliteBackend:
     """Keeps events in an SQLite file: WAL, `synchronous=FULL`, one thread that writes and one that reads.
@@ -30,10 +34,12 @@ class SqliteBackend:
     Args:
         path: The file; its directory must exist.
         busy_timeout: How long to wait for another process that holds the write lock, in seconds.
+        query_timeout: How long a query may run, in seconds; others wait for it.
     """
 
-    def __init__(self, path: Path, *, busy_timeout: float = 5.0) -> None:
+    def __init__(self, path: Path, *, busy_timeout: float = 5.0, query_timeout: float = 10.0) -> None:
         self._path = path
+        self._query_timeout = query_timeout
         self._busy_timeout = busy_timeout
         self._writer = ConnectionThread(f"audit writer {path.name}", self._connect)
         self._reader = ConnectionThread(f"audit reader {path.name}", self._connect)
@@ -61,7 +67,7 @@ class SqliteBackend:
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
-        return await self._reader.run(lambda connection: _query(connection, query))
+        return await self._reader.run(lambda connection: _query(connection, query, self._query_timeout))
 
     async def ping(self) -> None:
         """Return if the write lock can be had; see `Backend.ping`."""
@@ -141,10 +147,19 @@ def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: i
     return stored
 
 
-def _query(connection: sqlite3.Connection, query: EventQuery) -> Page:
-    with _transaction(connection, "BEGIN"):  # so that the count and the page are of one moment
-        (total,) = connection.execute(*count_statement(query)).fetchone()
-        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query))]
+def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
+    deadline = time.monotonic() + timeout
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_LOOK)
+    try:
+        with _transaction(connection, "BEGIN"):  # so that the count and the page are of one moment
+            (total,) = connection.execute(*count_statement(query)).fetchone()
+            events = [StoredEvent(*row) for row in connection.execute(*page_statement(query))]
+    except sqlite3.OperationalError as exc:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and time.monotonic() > deadline:
+            raise QueryTooSlow(f"a query took longer than {timeout} s and was given up") from exc
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
     return Page(events[: query.limit], total, has_more=len(events) > query.limit)
 
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from signal_gateway.datastorage import create_datastorage
-from signal_gateway.datastorage.backend import BackendUnavailable, EventRow
+from signal_gateway.datastorage.backend import BackendUnavailable, EventRow, QueryTooSlow
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.sqlite import SqliteBackend
 from signal_gateway.errors import ConfigurationError, DataStorageError
@@ -197,6 +197,18 @@ async def test_datastorage_is_not_opened_twice_at_once(tmp_path: Path) -> None:
 
     async with datastorage:
         pass
+
+
+@pytest.mark.asyncio
+async def test_query_past_its_deadline_is_given_up_and_the_next_is_answered(tmp_path: Path) -> None:
+    scan = EventQuery(detail=("name", "value"))
+    async with closing_backend(SqliteBackend(tmp_path / "audit.db", query_timeout=0)) as backend:
+        await backend.insert([row(n) for n in range(20_000)])
+
+        with pytest.raises(QueryTooSlow):
+            await backend.query(scan)
+
+        assert len((await backend.query(EventQuery(correlation_id="none"))).events) == 0
 
 
 @pytest.mark.asyncio
