@@ -1,0 +1,185 @@
+"""What a registry counts, as tests ask for it: one value by name and labels, or what changed meanwhile."""
+
+import difflib
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.utils import floatToGoString
+
+from signal_gateway.errors import HarnessError
+
+__all__ = ["MetricsDelta", "MetricsView", "UnknownMetric"]
+
+_SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
+    "counter": ("_total", "_created"),
+    "histogram": ("_bucket", "_count", "_sum", "_created"),
+    "summary": ("", "_count", "_sum", "_created"),
+    "info": ("_info",),
+}
+_NUMERIC_LABELS: Final = ("le", "quantile")
+_LABEL_OF_SUFFIX: Final[Mapping[str, str]] = {"_bucket": "le"}
+# they depend on how long something took or when it began: no test can foretell them
+_UNFORETELLABLE: Final = ("_bucket", "_sum", "_created")
+
+
+class UnknownMetric(HarnessError, LookupError):  # noqa: N818 - says what the name is
+    """No series of this registry has the name or the labels that were asked for; the message has near misses."""
+
+
+class MetricsDelta(Mapping[str, float]):
+    """The series that changed in a block, by how much: `{'gateway_x_total{source_type="prometheus"}': 1.0}`.
+
+    A key is the series as `/metrics` writes it, labels in order of their names; one without labels is its name alone.
+    It equals a dict with the same items, `expected.items() <= delta.items()` asks for some of them, and its repr shows
+    every changed series on a line of its own. It can be read when the block has ended.
+
+    Of histograms and summaries only the `_count` is here: buckets and sums depend on how long things took.
+    """
+
+    def __init__(self) -> None:
+        self._changes: dict[str, float] | None = None
+
+    def settle(self, before: Mapping[str, float], after: Mapping[str, float]) -> None:
+        """Take the difference of two readings.
+
+        Args:
+            before: The series at the start.
+            after: The series at the end.
+        """
+        differences = {key: after.get(key, 0.0) - before.get(key, 0.0) for key in sorted({*before, *after})}
+        self._changes = {key: difference for key, difference in differences.items() if difference}
+
+    def __getitem__(self, key: str) -> float:
+        return self._read()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._read())
+
+    def __len__(self) -> int:
+        return len(self._read())
+
+    def __repr__(self) -> str:
+        if self._changes is None:
+            return "<MetricsDelta of a block that has not ended>"
+        if not self._changes:
+            return "<MetricsDelta: no series changed>"
+        return "<MetricsDelta:" + "".join(f"\n  {key} {change:+g}" for key, change in self._changes.items()) + "\n>"
+
+    def _read(self) -> dict[str, float]:
+        if self._changes is None:
+            raise HarnessError("the delta is known when its block has ended: read it after the with statement")
+        return self._changes
+
+
+class MetricsView:
+    """Reads one registry, and that one only.
+
+    Args:
+        registry: A gateway's own, or any.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def value(self, name: str, /, **labels: object) -> float:
+        """Return one sample's value.
+
+        Args:
+            name: As `/metrics` writes it, suffix included: `gateway_crds_created_total`.
+            **labels: All of its labels; values that are no strings are made ones.
+
+        Returns:
+            The value; 0 for labels that nothing was counted under yet.
+
+        Raises:
+            UnknownMetric: No such name, an unknown label, or a label is missing; the message has near misses.
+        """
+        families = list(self._registry.collect())
+        names = {sample_name: family for family in families for sample_name in _sample_names(family)}
+        family = names.get(name)
+        if family is None:
+            raise UnknownMetric(f"no metric is called {name!r}{_near_misses(name, names)}")
+
+        samples = [sample for sample in family.samples if sample.name == name]
+        known = frozenset(samples[0].labels) if samples else self._declared_labels(family, name)
+        if known is not None:
+            _check_labels(name, labels, known)
+        wanted = {label: _text(label, value) for label, value in labels.items()}
+        for sample in samples:
+            if sample.labels == wanted:
+                return sample.value
+        for label in _NUMERIC_LABELS:
+            there = {sample.labels[label] for sample in samples if label in sample.labels}
+            if there and wanted[label] not in there:
+                raise UnknownMetric(f"{name} has no {label}={wanted[label]!r}: it has {', '.join(sorted(there))}")
+        return 0.0
+
+    @contextmanager
+    def delta(self) -> Iterator[MetricsDelta]:
+        """Compare before and after a block.
+
+        Yields:
+            What changed in the block; readable when it has ended.
+        """
+        delta = MetricsDelta()
+        before = self._series()
+        try:
+            yield delta
+        finally:
+            delta.settle(before, self._series())
+
+    def _series(self) -> dict[str, float]:
+        return {
+            _key(sample.name, sample.labels): sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+            if not (family.type in _SUFFIXES and sample.name.removeprefix(family.name) in _UNFORETELLABLE)
+        }
+
+    def _declared_labels(self, family: Metric, name: str) -> frozenset[str] | None:
+        """Return the label names of a family without samples; None for a collector that does not declare any."""
+        collector = self._registry._names_to_collectors.get(family.name)
+        declared: tuple[str, ...] | None = getattr(collector, "_labelnames", None)
+        if declared is None:
+            return None
+        implied = _LABEL_OF_SUFFIX.get(name.removeprefix(family.name))
+        return frozenset(declared if implied is None else (*declared, implied))
+
+
+def _sample_names(family: Metric) -> set[str]:
+    return {family.name + suffix for suffix in _SUFFIXES.get(family.type, ("",))} | {
+        sample.name for sample in family.samples
+    }
+
+
+def _check_labels(name: str, labels: Collection[str], known: frozenset[str]) -> None:
+    for label in labels:
+        if label not in known:
+            has = f"it has {', '.join(sorted(known))}" if known else "it has none"
+            raise UnknownMetric(f"{name} has no label {label!r}{_near_misses(label, known)}; {has}")
+    if missing := sorted(known.difference(labels)):
+        raise UnknownMetric(f"{name} is one series per label value: say {', '.join(missing)} too")
+
+
+def _near_misses(word: str, known: Collection[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=3, cutoff=0.6)
+    return f": did you mean {' or '.join(close)}?" if close else ""
+
+
+def _text(label: str, value: object) -> str:
+    if label in _NUMERIC_LABELS and isinstance(value, (int, float)):
+        return floatToGoString(value)
+    return str(value)
+
+
+def _key(name: str, labels: Mapping[str, str]) -> str:
+    if not labels:
+        return name
+    pairs = (f'{label}="{_escaped(value)}"' for label, value in sorted(labels.items()))
+    return f"{name}{{{','.join(pairs)}}}"
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
