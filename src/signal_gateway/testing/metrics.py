@@ -15,7 +15,7 @@ __all__ = ["MetricsDelta", "MetricsView", "UnknownMetric"]
 _SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "counter": ("_total", "_created"),
     "histogram": ("_bucket", "_count", "_sum", "_created"),
-    "summary": ("", "_count", "_sum", "_created"),
+    "summary": ("_count", "_sum", "_created"),
     "info": ("_info",),
 }
 _NUMERIC_LABELS: Final = ("le", "quantile")
@@ -144,7 +144,7 @@ class MetricsView:
         declared: tuple[str, ...] | None = getattr(collector, "_labelnames", None)
         if declared is None:
             return None
-        implied = _LABEL_OF_SUFFIX.get(name.removeprefix(family.name))
+        implied = family.name if family.type == "stateset" else _LABEL_OF_SUFFIX.get(name.removeprefix(family.name))
         return frozenset(declared if implied is None else (*declared, implied))
 
 
@@ -170,7 +170,8 @@ def _near_misses(word: str, known: Collection[str]) -> str:
 
 def _text(label: str, value: object) -> str:
     if label in _NUMERIC_LABELS and isinstance(value, (int, float)):
-        return floatToGoString(value)
+        text: str = floatToGoString(value)  # type: ignore[no-untyped-call]
+        return text
     return str(value)
 
 
