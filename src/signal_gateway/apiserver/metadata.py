@@ -42,6 +42,11 @@ _NAME_PART_RULE = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_NAME_PART}')"
 )
+_QUALIFIED_RULE = (
+    "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    f"'{_NAME_PART}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
+)
 _LABEL_VALUE_RULE = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
@@ -145,6 +150,8 @@ def _check_name(resource: Resource, metadata: JsonObject) -> list[Cause]:
 
 
 def _check_qualified(field: str, key: str) -> list[Cause]:
+    if key.count("/") > 1:
+        return [Cause.invalid(field, key, _QUALIFIED_RULE)]
     prefix, slash, name = key.rpartition("/")
     causes = []
     if slash and not prefix:
@@ -176,9 +183,11 @@ def _check_owners(owners: list[JsonObject]) -> list[Cause]:
 
 def check_metadata_update(new: JsonObject, old: JsonObject) -> list[Cause]:
     """Return everything that is wrong with a change of metadata."""
-    causes = []
-    if new["uid"] != old["uid"]:
-        causes.append(Cause.invalid("metadata.uid", new["uid"], "field is immutable"))
+    causes = [
+        Cause.invalid(f"metadata.{field}", new.get(field), "field is immutable")
+        for field in ("uid", "deletionTimestamp")
+        if new.get(field) != old.get(field)
+    ]
     if "deletionTimestamp" in old:
         added = [item for item in new.get("finalizers", []) if item not in old.get("finalizers", [])]
         if added:

@@ -1,7 +1,7 @@
 """The API server: an ASGI app over one in-memory cluster."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -12,11 +12,11 @@ from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.discovery import discover
 from signal_gateway.apiserver.faults import Faults
 from signal_gateway.apiserver.lifecycle import Lifecycle
-from signal_gateway.apiserver.objects import JsonObject, encode
+from signal_gateway.apiserver.objects import encode
 from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
 from signal_gateway.apiserver.request_log import LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
-from signal_gateway.apiserver.status import StatusError, method_not_allowed
+from signal_gateway.apiserver.status import StatusError, method_not_allowed, not_found, verb_not_supported
 from signal_gateway.apiserver.store import ObjectStore
 from signal_gateway.apiserver.watch import Watches
 from signal_gateway.apiserver.writes import Writes
@@ -33,7 +33,7 @@ _TEXT = b"text/plain; charset=utf-8"
 
 def create_apiserver(
     *,
-    crds: Iterable[JsonObject] = (),
+    crds: Iterable[Mapping[str, Any]] = (),
     clock: Clock = SystemClock(),  # noqa: B008 - a clock without state
     history: int = 1_000,
 ) -> "ApiServer":
@@ -64,7 +64,7 @@ class ApiServer:
         log: The requests that were answered.
     """
 
-    def __init__(self, *, crds: Iterable[JsonObject], clock: Clock, history: int) -> None:
+    def __init__(self, *, crds: Iterable[Mapping[str, Any]], clock: Clock, history: int) -> None:
         self.faults = Faults()
         self.log = RequestLog()
         self._clock = clock
@@ -96,7 +96,7 @@ class ApiServer:
         """End all open watches, so that the server under the app can drain. Call it on the serving loop."""
         self._watches.stop()
 
-    def _install(self, resource: Resource, object: JsonObject) -> None:
+    def _install(self, resource: Resource, object: Mapping[str, Any]) -> None:
         request = ApiRequest(
             method="POST",
             verb="create",
@@ -195,12 +195,11 @@ class ApiServer:
 def _check_served(resource: Resource, request: ApiRequest) -> None:
     """Refuse verbs, subresources and representations that a resource doesn't have."""
     if request.subresource and not (request.subresource == "status" and resource.has_status):
-        what = f"{resource.plural}/{request.subresource}"
-        raise StatusError(404, f"the server could not find {what}", reason="NotFound", details={})
-    if request.subresource and request.verb not in ("get", "update", "patch"):
-        raise method_not_allowed()
-    if request.verb not in resource.verbs:
-        raise method_not_allowed()
+        raise not_found(resource.group, resource.plural, request.name)
+    verbs = ("get", "update", "patch") if request.subresource else resource.verbs
+    if request.verb not in verbs:
+        is_custom = resource.is_custom
+        raise verb_not_supported(resource.group, resource.plural, request.verb) if is_custom else method_not_allowed()
     if resource.namespaced and not request.namespace and (request.name or request.verb not in ("list", "watch")):
         raise method_not_allowed()
     accepted = [media_type.strip() for media_type in request.accept.split(",")]

@@ -26,6 +26,7 @@ __all__ = [
     "not_implemented",
     "reason_of",
     "unsupported_media_type",
+    "verb_not_supported",
 ]
 
 
@@ -190,6 +191,12 @@ def method_not_allowed() -> StatusError:
     """Say that the resource has no such verb."""
     message = "the server does not allow this method on the requested resource"
     return StatusError(405, message, reason="MethodNotAllowed", details={})
+
+
+def verb_not_supported(group: str, plural: str, verb: str) -> StatusError:
+    """Say that a custom resource, or its subresource, has no such verb."""
+    message = f'{verb} is not supported on resources of kind "{_qualified(plural, group)}"'
+    return StatusError(405, message, reason="MethodNotAllowed", details=_details(group, plural, ""))
 
 
 def unsupported_media_type(*accepted: str) -> StatusError:

@@ -5,22 +5,26 @@ The order of the checks follows `k8s.io/apiserver/pkg/registry/generic/registry/
 
 import random
 import uuid
-from typing import Any
 
 import orjson
 
+from signal_gateway.apiserver.bodies import (
+    check_identity,
+    check_patch_type,
+    decode_object,
+    decode_patched,
+    delete_options,
+    is_dry_run,
+)
 from signal_gateway.apiserver.builtin import NAMESPACES
 from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.lifecycle import Lifecycle, is_terminating
 from signal_gateway.apiserver.metadata import (
-    MetadataTypeError,
     check_metadata,
     check_metadata_update,
-    clean_metadata,
     has_finalizers,
 )
 from signal_gateway.apiserver.objects import JsonObject, encode, timestamp
-from signal_gateway.apiserver.patches import json_patch, merge_patch
 from signal_gateway.apiserver.reads import find, render, render_list, selector_of
 from signal_gateway.apiserver.request import ApiRequest
 from signal_gateway.apiserver.resources import Resource
@@ -35,8 +39,6 @@ from signal_gateway.apiserver.status import (
     invalid,
     method_not_allowed,
     not_found,
-    not_implemented,
-    unsupported_media_type,
 )
 from signal_gateway.apiserver.store import ObjectStore, StoredObject
 from signal_gateway.clock import Clock
@@ -44,11 +46,6 @@ from signal_gateway.clock import Clock
 __all__ = ["Writes"]
 
 _IMMORTAL_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
-_MERGE = "application/merge-patch+json"
-_JSON = "application/json-patch+json"
-_STRATEGIC = "application/strategic-merge-patch+json"
-_APPLY = "application/apply-patch+yaml"
-_OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
 _SERVER_SET = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
@@ -76,7 +73,7 @@ class Writes:
         """
         if request.name:
             raise method_not_allowed()
-        new = self._decode(resource, request, body)
+        new = decode_object(resource, request, body)
         metadata = new["metadata"]
         if metadata.get("namespace", request.namespace) != request.namespace:
             message = "the namespace of the provided object does not match the namespace sent on the request"
@@ -94,7 +91,7 @@ class Writes:
         if existing is not None:
             is_being_deleted = is_terminating(existing)
             raise already_exists(resource.group, resource.plural, metadata["name"], is_being_deleted=is_being_deleted)
-        if _is_dry_run(request):
+        if is_dry_run(request):
             return encode(new)
         stored = self._store.put(resource.key, new)
         self._lifecycle.after_write(resource, stored)
@@ -109,8 +106,8 @@ class Writes:
         """
         if not request.name:
             raise bad_request("name must be provided")
-        new = self._decode(resource, request, body)
-        _check_identity(request, new["metadata"])
+        new = decode_object(resource, request, body)
+        check_identity(request, new["metadata"])
         stored = find(self._store, resource, request)
         uid, actual = new["metadata"].get("uid"), stored.object["metadata"]["uid"]
         if uid not in (None, actual):
@@ -127,18 +124,9 @@ class Writes:
         """
         if not request.name:
             raise bad_request("name must be provided")
-        _check_patch_type(resource, request.content_type)
+        check_patch_type(resource, request.content_type)
         stored = find(self._store, resource, request)
-        try:
-            patch = orjson.loads(body)
-        except orjson.JSONDecodeError as exc:
-            raise bad_request(f"error decoding patch: {exc}") from exc
-        new = merge_patch(stored.object, patch) if request.content_type == _MERGE else json_patch(stored.object, patch)
-        if not isinstance(new, dict):
-            raise invalid("", "", "", [Cause.invalid("patch", body.decode(), "the patch must leave an object")])
-        self._check_type(resource, new, is_patch=True)
-        new["metadata"] = _clean(resource, new)
-        _check_identity(request, new["metadata"])
+        new = decode_patched(resource, request, stored.object, body)
         return self._replace(resource, request, stored, new)
 
     def delete(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
@@ -150,14 +138,12 @@ class Writes:
         Raises:
             StatusError: 404, 403 for a namespace that must stay, 409 if a precondition fails.
         """
-        options = _delete_options(request, body)
+        options = delete_options(request, body)
         stored = find(self._store, resource, request)
         self._check_preconditions(resource, stored, options.get("preconditions") or {})
         if resource is NAMESPACES and stored.name in _IMMORTAL_NAMESPACES:
             raise forbidden("", resource.plural, stored.name, "this namespace may not be deleted")
-        if _is_dry_run(request) or options.get("dryRun"):
-            return stored.raw
-        remaining = self._lifecycle.delete(resource, stored)
+        remaining = None if options.get("dryRun") else self._lifecycle.delete(resource, stored)
         if remaining is not None:
             return render(resource, remaining)
         details = {
@@ -178,11 +164,11 @@ class Writes:
 
     def delete_collection(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
         """Delete every selected object of a namespace, and return them as a list."""
-        options = _delete_options(request, body)
+        options = delete_options(request, body)
         selector = selector_of(resource, request)
         listed = self._store.list(resource.key, request.namespace)
         chosen = [stored for stored in listed if selector.matches(stored.object)]
-        if not (_is_dry_run(request) or options.get("dryRun")):
+        if not options.get("dryRun"):
             for stored in chosen:
                 self._lifecycle.delete(resource, stored)
         return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
@@ -210,7 +196,7 @@ class Writes:
         self._check(resource, new, old)
         if resource.has_generation and _content(resource, new) != _content(resource, old):
             new["metadata"]["generation"] += 1
-        if _is_dry_run(request):
+        if is_dry_run(request):
             return encode(new)
         if is_terminating(stored) and not has_finalizers(new["metadata"]) and resource is not NAMESPACES:
             if resource is CRDS:
@@ -222,44 +208,6 @@ class Writes:
             stored = self._store.put(resource.key, new)
             self._lifecycle.after_write(resource, stored)
         return render(resource, stored)
-
-    def _decode(self, resource: Resource, request: ApiRequest, body: bytes) -> JsonObject:
-        if request.content_type not in ("", "application/json"):
-            raise unsupported_media_type(*_OBJECT_TYPES)
-        problem = f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
-        try:
-            new = orjson.loads(body)
-        except orjson.JSONDecodeError as exc:
-            raise bad_request(f"{problem}json parse error: {exc}") from exc
-        if not isinstance(new, dict):
-            raise bad_request(f"{problem}json parse error: not an object")
-        self._check_type(resource, new, is_patch=False)
-        new["metadata"] = _clean(resource, new)
-        return new
-
-    def _check_type(self, resource: Resource, new: JsonObject, *, is_patch: bool) -> None:
-        api_version, kind = new.get("apiVersion"), new.get("kind")
-        if not resource.is_custom:
-            new["apiVersion"], new["kind"] = resource.api_version, resource.kind
-            if api_version not in (None, "", resource.api_version) or kind not in (None, "", resource.kind):
-                what = f'{kind} in version "{api_version}" cannot be handled as a {resource.kind}'
-                raise bad_request(f"{what}: no such kind or version here")
-            return
-        prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-        if not kind:
-            raise bad_request(f"{prefix}: Object 'Kind' is missing")
-        name = _name_of(new)
-        if kind != resource.kind:
-            raise invalid(resource.group, str(kind), name, [Cause.invalid("kind", kind, f"must be {resource.kind}")])
-        if api_version == resource.api_version:
-            return
-        if is_patch:
-            cause = Cause.invalid("apiVersion", api_version, f"must be {resource.api_version}")
-            raise invalid(resource.group, resource.kind, name, [cause])
-        raise bad_request(
-            f"the API version in the data ({api_version}) does not match the expected API version "
-            f"({resource.api_version})"
-        )
 
     def _stamp(self, resource: Resource, request: ApiRequest, metadata: JsonObject) -> None:
         for field in _SERVER_SET:
@@ -339,77 +287,17 @@ class Writes:
             raise conflict(resource.group, resource.kind, stored.name, why)
 
 
-def _clean(resource: Resource, new: JsonObject) -> JsonObject:
-    try:
-        return clean_metadata(new.get("metadata"))
-    except MetadataTypeError as exc:
-        prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-        raise bad_request(f"{prefix}: {exc}") from exc
-
-
-def _name_of(new: JsonObject) -> str:
-    metadata = new.get("metadata")
-    return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
-
-
-def _check_identity(request: ApiRequest, metadata: JsonObject) -> None:
-    name, namespace = metadata.get("name", ""), metadata.get("namespace", request.namespace)
-    if name != request.name:
-        raise bad_request(f"the name of the object ({name}) does not match the name on the URL ({request.name})")
-    if namespace != request.namespace:
-        raise bad_request(
-            f"the namespace of the object ({namespace}) does not match the namespace on the request "
-            f"({request.namespace})"
-        )
-    if request.namespace:
-        metadata["namespace"] = request.namespace
-
-
 def _keep_server_set(metadata: JsonObject, old: JsonObject) -> None:
-    """Take over what only the server writes; a uid that differs is left to be refused."""
-    uid = metadata.get("uid")
+    """Take over what only the server writes, but for what is refused when it differs."""
     for field in _SERVER_SET:
-        metadata.pop(field, None)
-        if field in old:
+        sent = metadata.pop(field, None)
+        if sent and field in ("uid", "deletionTimestamp"):
+            metadata[field] = sent
+        elif field in old:
             metadata[field] = old[field]
-    metadata["uid"] = uid or old["uid"]
 
 
 def _content(resource: Resource, object: JsonObject) -> bytes:
     """Return what `metadata.generation` counts the changes of."""
     left_out = ("metadata", "status") if resource.has_status else ("metadata",)
     return encode({key: value for key, value in object.items() if key not in left_out})
-
-
-def _check_patch_type(resource: Resource, content_type: str) -> None:
-    if content_type == _APPLY:
-        raise not_implemented("server-side apply")
-    if content_type == _STRATEGIC and not resource.is_custom:
-        raise not_implemented("strategic merge patch; send a merge patch or a JSON patch")
-    if content_type not in (_MERGE, _JSON):
-        accepted = (_JSON, _MERGE, _APPLY) if resource.is_custom else (_JSON, _MERGE, _STRATEGIC, _APPLY)
-        raise unsupported_media_type(*accepted)
-
-
-def _is_dry_run(request: ApiRequest) -> bool:
-    value = request.query.get("dryRun", "")
-    if value not in ("", "All"):
-        raise bad_request(f"dryRun: Unsupported value: {value!r}: supported values: 'All'")
-    return value == "All"
-
-
-def _delete_options(request: ApiRequest, body: bytes) -> dict[str, Any]:
-    try:
-        options = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as exc:
-        raise internal_error(f"couldn't get version/kind; json parse error: {exc}") from exc
-    if not isinstance(options, dict):
-        raise bad_request("the body of a delete must be DeleteOptions")
-    policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
-    allowed = ["Foreground", "Background", "Orphan", "nil"]
-    if policy not in (None, *allowed[:3]):
-        cause = Cause.not_supported("propagationPolicy", policy, allowed)
-        raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
-    if policy == "Foreground":
-        raise not_implemented("foreground deletion")
-    return options
