@@ -1,0 +1,238 @@
+"""A DataStorage that does as it is told, over real sockets, and stores that talk to it."""
+
+import json
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
+
+DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: "_Listener"
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        self.server.owner._post(self, body)
+
+    def do_GET(self) -> None:
+        self.server.owner._get(self)
+
+    def reply(self, status: int, body: bytes = b"", content_type: str = "application/json", **headers: str) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
+        self.send_header("content-length", str(len(body)))
+        for name, value in headers.items():
+            self.send_header(name.replace("_", "-"), value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def drop(self) -> None:
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = False
+    owner: "FaultServer"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # a client that went away in the midst is what some tests are about
+
+
+Answer = Callable[[_Handler, list[dict[str, Any]]], None]
+
+
+class FaultServer:
+    """Answers each batch as the script says, and stores it when there is no script."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, dict[str, Any]] = {}
+        self.batches: list[list[str]] = []
+        self.bodies: list[bytes] = []
+        self.headers: list[Mapping[str, str]] = []
+        self.arrivals = threading.Semaphore(0)
+        self._script: deque[Answer] = deque()
+        self._always: Answer = self.store
+        self._lock = threading.Lock()
+        self._released = threading.Event()
+        self._listener: _Listener | None = None
+        self._port = 0
+        self.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def received(self) -> Counter[str]:
+        return Counter(event_id for batch in self.batches for event_id in batch)
+
+    def start(self) -> None:
+        self._listener = _Listener(("127.0.0.1", self._port), _Handler)
+        self._listener.owner = self
+        self._port = self._listener.server_port
+        self._thread = threading.Thread(target=self._listener.serve_forever, kwargs={"poll_interval": 0.005})
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the listening socket; clients must have closed their connections."""
+        if self._listener is not None:
+            self._released.set()
+            self._listener.shutdown()
+            self._listener.server_close()
+            self._thread.join()
+            self._listener = None
+
+    def release(self) -> None:
+        """End every hang."""
+        self._released.set()
+
+    def script(self, *answers: Answer) -> None:
+        self._script.extend(answers)
+
+    def always(self, answer: Answer) -> None:
+        self._always = answer
+
+    def wait_for_batch(self) -> None:
+        assert self.arrivals.acquire(timeout=DEADLINE), "no batch arrived"
+
+    def store(self, handler: _Handler, events: list[dict[str, Any]]) -> None:
+        self.keep(events)
+        self.reply_201(handler, [event["event_id"] for event in events])
+
+    def keep(self, events: list[dict[str, Any]]) -> None:
+        with self._lock:
+            for event in events:
+                self.stored.setdefault(event["event_id"], event)
+
+    def reply_201(self, handler: _Handler, event_ids: list[str]) -> None:
+        handler.reply(201, json.dumps({"event_ids": event_ids, "message": "stored"}).encode())
+
+    def take_202(self, handler: _Handler, events: list[dict[str, Any]]) -> None:
+        self.keep(events)
+        handler.reply(202)
+
+    def status(self, status: int, body: bytes = b"", content_type: str = "text/html", **headers: str) -> Answer:
+        return lambda handler, _: handler.reply(status, body, content_type, **headers)
+
+    def problem(self, status: int, **members: Any) -> Answer:
+        document = {"type": "about:blank", "title": "no", "status": status, "detail": "scripted", **members}
+        return self.status(status, json.dumps(document).encode(), "application/problem+json")
+
+    def refusing(self, is_bad: Callable[[dict[str, Any]], bool], *, named: bool, status: int = 400) -> Answer:
+        """All or nothing: a batch with a bad event is refused, with or without naming it."""
+
+        def answer(handler: _Handler, events: list[dict[str, Any]]) -> None:
+            bad = [index for index, event in enumerate(events) if is_bad(event)]
+            if not bad:
+                self.store(handler, events)
+            elif named:
+                errors = [{"index": index, "field": "severity", "reason": "is bad"} for index in bad]
+                self.problem(status, errors=errors)(handler, events)
+            else:
+                self.problem(status)(handler, events)
+
+        return answer
+
+    def taking_at_most(self, most: int, otherwise: Answer) -> Answer:
+        return lambda handler, events: (self.store if len(events) <= most else otherwise)(handler, events)
+
+    def commit_then_drop(self, handler: _Handler, events: list[dict[str, Any]]) -> None:
+        self.keep(events)
+        handler.drop()
+
+    def half_a_body(self, handler: _Handler, events: list[dict[str, Any]]) -> None:
+        self.keep(events)
+        handler.send_response(201)
+        handler.send_header("content-length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"event_ids": [')
+        handler.drop()
+
+    def hang(self, handler: _Handler, _: list[dict[str, Any]]) -> None:
+        self._released.wait(DEADLINE)
+        handler.drop()
+
+    def _post(self, handler: _Handler, body: bytes) -> None:
+        events = json.loads(body)
+        with self._lock:
+            self.bodies.append(body)
+            self.batches.append([event["event_id"] for event in events])
+            self.headers.append({name.lower(): value for name, value in handler.headers.items()})
+            answer = self._script.popleft() if self._script else self._always
+        self.arrivals.release()
+        answer(handler, events)
+
+    def _get(self, handler: _Handler) -> None:
+        query = dict(parse_qsl(urlsplit(handler.path).query))
+        limit, offset = int(query.pop("limit", 50)), int(query.pop("offset", 0))
+        query.pop("order", None)
+        with self._lock:
+            found = [e for e in self.stored.values() if all(e.get(name) == value for name, value in query.items())]
+        page = found[offset : offset + limit]
+        has_more = offset + limit < len(found)
+        pagination = {"limit": limit, "offset": offset, "total": len(found), "has_more": has_more}
+        handler.reply(200, json.dumps({"data": page, "pagination": pagination}).encode())
+
+
+MakeEvent = Callable[..., AuditEvent]
+MakeStore = Callable[..., BufferedAuditStore]
+
+
+@pytest.fixture
+def make_event() -> MakeEvent:
+    def make(number: int = 0, *, correlation_id: str = "order-1", **fields: Any) -> AuditEvent:
+        fields.setdefault("event_type", "order.placed")
+        return AuditEvent(
+            event_category="order",
+            event_action="placed",
+            event_outcome="success",
+            correlation_id=correlation_id,
+            event_data={"event_type": fields["event_type"], "number": number},
+            **fields,
+        )
+
+    return make
+
+
+@pytest.fixture
+def server() -> Iterator[FaultServer]:
+    server = FaultServer()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def make_store(server: FaultServer) -> Iterator[MakeStore]:
+    """Give stores to the fault server, with pauses of milliseconds, that are closed at the end."""
+    with ExitStack() as stack:
+
+        def make(
+            *, client: DataStorageClient | None = None, request_timeout: float = 5.0, **config: Any
+        ) -> BufferedAuditStore:
+            settings = {"durability": "memory", "initial_backoff": 0.002, "max_backoff": 0.01, **config}
+            client = client or DataStorageClient(server.url, timeout=request_timeout)
+            store = BufferedAuditStore(client, service="shop", config=AuditStoreConfig(**settings))
+            stack.callback(store.close, 1.0)
+            return store
+
+        yield make
+        server.release()
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> BufferedAuditStore:
+    return make_store()

@@ -1,0 +1,54 @@
+import pytest
+from pydantic import ValidationError
+
+from signal_gateway.audit import AuditStoreConfig
+from signal_gateway.errors import ConfigurationError
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"durability": "process"},
+        {"spool_directory": "/spool"},
+        {"durability": "memory", "spool_directory": "/spool"},
+    ],
+)
+def test_crash_safe_spool_is_refused_with_the_remedy(settings):
+    with pytest.raises(ConfigurationError, match=r'crash-safe.*AuditStoreConfig\(durability="memory"\)'):
+        AuditStoreConfig(**settings)
+
+
+def test_defaults_are_those_of_the_contract():
+    config = AuditStoreConfig(durability="memory")
+
+    assert config.max_batch_events == 1000
+    assert config.max_batch_bytes == 4 * 1024 * 1024
+    assert (config.linger, config.initial_backoff, config.max_backoff) == (0.05, 0.1, 30.0)
+    assert config.max_spool_bytes == 256 * 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"max_batch_events": 0},
+        {"max_batch_events": 1001},
+        {"linger": -1},
+        {"linger": float("inf")},
+        {"initial_backoff": 0},
+        {"max_spool_bytes": 0},
+        {"initial_backoff": 2, "max_backoff": 1},
+        {"durability": "disk"},
+        {"max_batch": 5},
+    ],
+)
+def test_wrong_setting_is_refused(wrong):
+    with pytest.raises(ValidationError):
+        AuditStoreConfig(**{"durability": "memory"} | wrong)
+
+
+def test_settings_can_not_be_changed_later():
+    config = AuditStoreConfig(durability="memory")
+
+    with pytest.raises(ValidationError):
+        config.linger = 1

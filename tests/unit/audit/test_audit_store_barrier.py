@@ -1,0 +1,358 @@
+"""flush is an honest barrier, and the counters add up."""
+
+import itertools
+import logging
+import threading
+
+import pytest
+
+from signal_gateway.audit import (
+    AuditStoreConfig,
+    AuditStoreFull,
+    BufferedAuditStore,
+    DataStorageClient,
+    InvalidAuditEvent,
+)
+from signal_gateway.audit.errors import RecursiveAuditEvent
+from signal_gateway.clock import ManualClock
+
+DEADLINE = 10.0
+
+
+def assert_adds_up(stats):
+    assert stats.recorded == stats.delivered + stats.rejected + stats.pending
+
+
+def record_forever(store, make_event):
+    for number in itertools.count():
+        store.record(make_event(number))
+
+
+@pytest.fixture
+def recording_handler(make_event):
+    """A logging handler that audits whatever is logged, and keeps the refusals."""
+
+    class RecordingHandler(logging.Handler):
+        store = None
+        refusals = ()
+
+        def emit(self, _record):
+            try:
+                self.store.record(make_event(99))
+            except RecursiveAuditEvent as exc:
+                self.refusals += (exc,)
+
+    return RecordingHandler()
+
+
+def test_flush_of_an_unused_store_is_ok_and_starts_no_thread(store):
+    threads = threading.active_count()
+
+    assert store.flush().ok
+    assert threading.active_count() == threads
+
+
+def test_thread_starts_with_the_first_record_and_there_is_one(store, make_event):
+    names = [thread.name for thread in threading.enumerate()]
+    assert "audit-flusher-shop" not in names
+
+    for number in range(3):
+        store.record(make_event(number))
+        store.flush()
+
+    flushers = [thread for thread in threading.enumerate() if thread.name == "audit-flusher-shop"]
+    assert len(flushers) == 1
+    assert flushers[0].daemon
+
+
+def test_flush_counts_what_left_since_the_previous_one(store, make_event):
+    store.record(make_event(0))
+    assert store.flush().delivered == 1
+    assert store.flush().delivered == 0
+
+    store.record(make_event(1))
+    store.record(make_event(2))
+
+    assert store.flush().delivered == 2
+    assert store.stats.delivered == 3
+
+
+def test_flush_says_what_is_pending_and_why(server, make_store, make_event):
+    store = make_store()
+    server.always(server.status(503))
+    for number in range(4):
+        store.record(make_event(number))
+
+    result = store.flush(timeout=0.05)
+
+    assert not result.ok
+    assert (result.delivered, result.rejected, result.pending) == (0, 0, 4)
+    assert "503" in result.error
+    assert server.url in result.error
+    assert_adds_up(store.stats)
+    server.always(server.store)
+    assert store.flush().ok
+
+
+def test_flush_says_so_when_no_answer_came_at_all(server, make_store, make_event):
+    store = make_store()
+    server.script(server.hang)
+    store.record(make_event())
+
+    result = store.flush(timeout=0.05)
+
+    assert result.pending == 1
+    assert "no answer" in result.error
+    server.release()
+
+
+def test_later_events_do_not_delay_a_flush(server, make_store, make_event):
+    store = make_store(linger=0)
+    late_answer = threading.Event()
+
+    def answer_late(handler, events):
+        assert late_answer.wait(DEADLINE)
+        server.store(handler, events)
+
+    server.script(server.store, answer_late)
+    store.record(make_event(0))
+    server.wait_for_batch()
+    store.record(make_event(1))
+    barrier_is_set = threading.Event()
+    results = []
+
+    def flush_behind_the_first():
+        barrier_is_set.set()
+        results.append(store.flush(timeout=DEADLINE))
+
+    server.wait_for_batch()
+    # the second event hangs at the server; a barrier over the first alone is reached
+    store._flusher.wait(1, timeout=DEADLINE)
+    assert store.stats.delivered == 1
+    flusher = threading.Thread(target=flush_behind_the_first)
+    flusher.start()
+    assert barrier_is_set.wait(DEADLINE)
+    late_answer.set()
+    flusher.join(DEADLINE)
+    assert results[0].ok
+
+
+def test_flush_under_constant_load_returns(server, make_store, make_event):
+    store = make_store(max_batch_events=10)
+    loaded = threading.Event()
+    loaded.set()
+
+    def store_and_record_as_many_again(handler, events):
+        if loaded.is_set():
+            for event in events:
+                store.record(make_event(event["event_data"]["number"]))
+        server.store(handler, events)
+
+    server.always(store_and_record_as_many_again)
+    for number in range(50):
+        store.record(make_event(number))
+
+    result = store.flush(timeout=DEADLINE)
+
+    assert result.ok
+    assert store.stats.pending
+    loaded.clear()
+    assert store.flush(timeout=DEADLINE).ok
+
+
+def test_rejected_event_makes_every_later_barrier_say_so(server, make_store, make_event):
+    store = make_store()
+    server.script(server.problem(400, detail="severity is bad"))
+    store.record(make_event(0))
+    first = store.flush()
+    store.record(make_event(1))
+
+    second = store.flush()
+
+    assert (first.ok, first.rejected) == (False, 1)
+    assert (second.ok, second.delivered, second.rejected, second.pending) == (False, 1, 0, 0)
+    assert "severity is bad" in second.error
+
+
+def test_barrier_before_a_rejected_event_is_ok(server, make_store, make_event):
+    store = make_store()
+    store.record(make_event(0))
+    assert store.flush().ok
+    server.script(server.problem(400))
+
+    store.record(make_event(1))
+
+    assert not store.flush().ok
+    assert store._report(1, 0).ok
+
+
+def test_many_flushes_at_once_count_each_event_once(store, make_event):
+    together = threading.Barrier(8, timeout=DEADLINE)
+    results = []
+
+    def record_and_flush(number):
+        together.wait()
+        for _ in range(50):
+            store.record(make_event(number))
+        results.append(store.flush(timeout=DEADLINE))
+
+    threads = [threading.Thread(target=record_and_flush, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+    assert all(result.ok for result in results)
+    assert sum(result.delivered for result in results) == store.stats.delivered == 400
+
+
+def test_stats_add_up_at_every_read(server, make_store, make_event):
+    store = make_store(max_batch_events=3)
+    refusing = server.refusing(lambda event: event["event_data"]["number"] % 10 == 7, named=False)
+    snapshots = []
+
+    def read_and_answer(handler, events):
+        snapshots.append(store.stats)
+        refusing(handler, events)
+
+    server.always(read_and_answer)
+    for number in range(500):
+        store.record(make_event(number))
+        snapshots.append(store.stats)
+    store.flush(timeout=DEADLINE)
+
+    for stats in snapshots:
+        assert_adds_up(stats)
+    assert (store.stats.delivered, store.stats.rejected) == (450, 50)
+
+
+def test_refused_records_are_counted_apart(server, make_store, make_event):
+    store = make_store(max_spool_bytes=1024)
+    server.script(server.hang)
+    store.record(make_event(0))
+    with pytest.raises(AuditStoreFull, match="max_spool_bytes"):
+        record_forever(store, make_event)
+    with pytest.raises(InvalidAuditEvent):
+        store.record({"event_type": "order.placed"})
+
+    stats = store.stats
+
+    assert stats.refused == 2
+    assert stats.recorded == stats.pending > 0
+    assert store.accepting
+    server.release()
+    assert store.flush().ok
+
+
+def test_full_store_accepts_nothing_until_there_is_room(server, make_store, make_event):
+    store = make_store(max_spool_bytes=2048)
+    server.script(server.hang)
+    store.record(make_event(0))
+    room = 2048 - store._spool._held_bytes - 12
+    filler = make_event(1)
+    store.record(make_event(1, error_message="x" * (room - len(filler.to_wire()) - len(b',"error_message":""'))))
+
+    assert not store.accepting
+
+    server.release()
+    assert store.flush().ok
+    assert store.accepting
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda data: data.update(more="x" * 300_000), "bytes"),
+        (lambda data: data.update(more=object()), "JSON"),
+        (lambda data: data.update(more=float("nan")), "JSON"),
+        (lambda data: data.update(more="\0"), "NUL"),
+        (lambda data: data.update(more=data), "nested"),
+        (lambda data: data.update(event_type="order.paid"), "order.paid"),
+        (lambda data: data.clear(), "None"),
+    ],
+)
+def test_event_data_changed_into_something_unfit_is_refused(store, make_event, change, what):
+    event = make_event()
+    change(event.event_data)
+
+    with pytest.raises(InvalidAuditEvent, match=what):
+        store.record(event)
+
+    assert store.stats.recorded == 0
+
+
+def test_event_data_changed_after_record_changes_nothing(server, store, make_event):
+    event = make_event(1)
+    store.record(event)
+    event.event_data["number"] = 2
+
+    store.flush()
+
+    assert server.stored[event.event_id]["event_data"]["number"] == 1
+
+
+def test_event_that_no_batch_can_hold_is_refused(make_store, make_event):
+    store = make_store(max_batch_bytes=1024)
+
+    with pytest.raises(InvalidAuditEvent, match="max_batch_bytes"):
+        store.record(make_event(error_message="x" * 1024))
+
+
+def test_age_of_the_oldest_pending_event_is_told(server, make_event):
+    clock = ManualClock()
+    client = DataStorageClient(server.url)
+    with BufferedAuditStore(client, service="shop", config=AuditStoreConfig(durability="memory"), clock=clock) as store:
+        server.script(server.hang)
+        store.record(make_event())
+        clock.advance(42)
+
+        assert store.stats.oldest_pending_age == 42.0
+
+        server.release()
+        store.flush()
+        assert store.stats.oldest_pending_age == 0.0
+
+
+def test_events_from_the_stores_own_logging_are_refused_and_delivery_goes_on(
+    server, store, make_event, recording_handler
+):
+    recording_handler.store = store
+    logger = logging.getLogger("signal_gateway.audit.flusher")
+    logger.addHandler(recording_handler)
+    try:
+        server.script(server.status(500))
+        store.record(make_event(0))
+        assert store.flush().ok
+    finally:
+        logger.removeHandler(recording_handler)
+
+    assert recording_handler.refusals
+    assert store.stats.recorded == 1
+    assert store.stats.refused == len(recording_handler.refusals)
+
+
+def test_events_from_a_query_of_the_stores_own_client_are_refused(store, make_event, recording_handler, caplog):
+    recording_handler.store = store
+    caplog.set_level(logging.INFO, logger="httpx")
+    logger = logging.getLogger("httpx")
+    logger.addHandler(recording_handler)
+    try:
+        store.client.check()
+    finally:
+        logger.removeHandler(recording_handler)
+
+    assert recording_handler.refusals
+    store.record(make_event(0))
+    assert store.stats.recorded == 1
+
+
+@pytest.mark.asyncio
+async def test_aflush_and_aclose_do_the_same_on_a_loop(make_store, make_event):
+    async with make_store() as store:
+        store.record(make_event())
+
+        assert (await store.aflush()).ok
+
+        store.record(make_event())
+    assert store.stats.delivered == 2
+    assert (await store.aclose()).ok

@@ -1,0 +1,349 @@
+"""Every row of the table of answers, over real sockets."""
+
+import itertools
+import logging
+import time
+
+import pytest
+
+from signal_gateway.audit import AuditEvent
+
+
+def settled(store):
+    stats = store.stats
+    assert stats.recorded == stats.delivered + stats.rejected + stats.pending
+    return stats
+
+
+def record_all(store, events: list[AuditEvent]) -> list[str]:
+    for event in events:
+        store.record(event)
+    return [event.event_id for event in events]
+
+
+def test_event_is_stored_as_it_was_recorded(server, store, make_event):
+    event = make_event(7, severity="critical")
+
+    store.record(event)
+    result = store.flush()
+
+    assert result.ok
+    assert (result.delivered, result.rejected, result.pending, result.error) == (1, 0, 0, None)
+    assert server.bodies == [b"[" + event.to_wire() + b"]"]
+    assert server.headers[0]["content-type"] == "application/json"
+
+
+def test_event_is_delivered_without_a_flush(server, store, make_event):
+    store.record(make_event())
+
+    server.wait_for_batch()
+
+
+def test_202_counts_as_accepted(server, store, make_event):
+    server.always(server.take_202)
+    ids = record_all(store, [make_event(n) for n in range(5)])
+
+    assert store.flush().ok
+    assert list(server.stored) == ids
+
+
+def test_201_with_an_id_missing_is_not_an_acknowledgement(server, store, make_event):
+    server.script(lambda handler, events: server.reply_201(handler, [e["event_id"] for e in events][1:]))
+    ids = record_all(store, [make_event(n) for n in range(3)])
+
+    assert store.flush().ok
+    assert store.stats.retries == 1
+    assert list(server.stored) == ids
+
+
+def test_batches_hold_no_more_than_configured(server, make_store, make_event):
+    store = make_store(max_batch_events=10)
+    ids = record_all(store, [make_event(n) for n in range(3000)])
+
+    result = store.flush(timeout=30)
+
+    assert result.ok
+    assert result.delivered == 3000
+    assert list(server.stored) == ids
+    assert {len(batch) for batch in server.batches} <= set(range(1, 11))
+    # only while the recording went on could a batch be less than full
+    assert len(server.batches) <= 600
+
+
+def test_batches_hold_no_more_bytes_than_configured(server, make_store, make_event):
+    store = make_store(max_batch_bytes=2048)
+    server.script(server.status(500))
+    record_all(store, [make_event(n) for n in range(50)])
+
+    assert store.flush().ok
+    assert max(len(body) for body in server.bodies) <= 2048
+    assert max(len(batch) for batch in server.batches) > 1
+
+
+def test_full_batch_does_not_linger(server, make_store, make_event):
+    store = make_store(max_batch_events=3, linger=3600)
+
+    record_all(store, [make_event(n) for n in range(3)])
+
+    server.wait_for_batch()
+
+
+def test_lone_event_lingers_until_a_flush(server, make_store, make_event):
+    store = make_store(linger=3600)
+    store.record(make_event())
+
+    assert not server.batches
+    assert store.flush().ok
+
+
+@pytest.mark.parametrize("most", [1, 7, 10, 50])
+def test_413_halves_the_batch_and_what_passes_is_remembered(server, make_store, make_event, most):
+    store = make_store(max_batch_events=100)
+    server.always(server.taking_at_most(most, server.status(413)))
+    ids = record_all(store, [make_event(n + 1000) for n in range(100)])
+    assert store.flush(timeout=30).ok
+    seen = len(server.batches)
+
+    ids += record_all(store, [make_event(n + 1000) for n in range(100)])
+
+    assert store.flush(timeout=30).ok
+    assert list(server.stored) == ids
+    assert all(len(batch) <= most for batch in server.batches[seen:])
+
+
+def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(server, make_store, make_event):
+    limit = 20_000
+    store = make_store(max_batch_events=64)
+    server.always(
+        lambda handler, events: (
+            server.store(handler, events)
+            if sum(len(str(event)) for event in events) < limit
+            else server.status(413)(handler, events)
+        )
+    )
+    huge = make_event(1, error_message="x" * limit)
+    record_all(store, [make_event(0), huge, *(make_event(n) for n in range(6))])
+
+    result = store.flush(timeout=30)
+
+    assert (result.delivered, result.rejected) == (7, 1)
+    assert [rejected.event_id for rejected in store.rejected_events()] == [huge.event_id]
+    record_all(store, [make_event(n) for n in range(32)])
+    assert store.flush().delivered == 32
+    assert max(len(batch) for batch in server.batches[-3:]) > 8
+
+
+@pytest.mark.parametrize("status", [400, 422])
+@pytest.mark.parametrize("named", [True, False])
+def test_one_bad_event_among_500_is_rejected_alone(server, make_store, make_event, status, named, caplog):
+    store = make_store(linger=3600)
+    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=named, status=status))
+    events = [make_event(n, severity="bad" if n == 321 else None) for n in range(500)]
+    ids = record_all(store, events)
+
+    result = store.flush()
+
+    assert not result.ok
+    assert (result.delivered, result.rejected, result.pending) == (499, 1, 0)
+    assert "answered" in result.error or "bad" in result.error
+    assert list(server.stored) == [event_id for event_id in ids if event_id != events[321].event_id]
+    (rejected,) = store.rejected_events()
+    assert rejected.event_id == events[321].event_id
+    assert rejected.payload == events[321].to_wire()
+    (message,) = [r.getMessage() for r in caplog.records if r.levelno == logging.ERROR]
+    assert events[321].event_id in message
+    assert store.stats.retries == 0
+    if named:
+        assert store.stats.batches == 2
+
+
+@pytest.mark.parametrize("index", range(7))
+def test_bad_event_is_found_at_every_index(server, make_store, make_event, index):
+    store = make_store(linger=3600)
+    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=False))
+    ids = record_all(store, [make_event(n, severity="bad" if n == index else None) for n in range(7)])
+
+    result = store.flush()
+
+    assert (result.delivered, result.rejected) == (6, 1)
+    assert list(server.stored) == ids[:index] + ids[index + 1 :]
+
+
+def test_rejected_events_do_not_come_again(server, make_store, make_event):
+    store = make_store()
+    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=True))
+    bad = make_event(0, severity="bad")
+    store.record(bad)
+    assert store.flush().rejected == 1
+
+    store.record(make_event(1))
+    store.flush()
+
+    assert server.received[bad.event_id] == 1
+
+
+def test_problem_that_names_its_item_at_the_top_rejects_that_one(server, make_store, make_event):
+    store = make_store(linger=3600)
+    server.script(server.problem(400, index=1))
+    ids = record_all(store, [make_event(n) for n in range(3)])
+
+    assert store.flush().rejected == 1
+    assert list(server.stored) == [ids[0], ids[2]]
+
+
+def test_problem_with_indices_out_of_range_is_bisected(server, make_store, make_event):
+    store = make_store(linger=3600)
+    server.script(server.problem(400, errors=[{"index": 99}, {"index": -1}, {"index": True}, "nonsense"]))
+    ids = record_all(store, [make_event(n) for n in range(4)])
+
+    assert store.flush().ok
+    assert list(server.stored) == ids
+
+
+def test_400_about_the_size_is_found_out_and_remembered(server, make_store, make_event):
+    store = make_store(max_batch_events=100, linger=3600)
+    server.always(server.taking_at_most(25, server.problem(400)))
+    ids = record_all(store, [make_event(n) for n in range(100)])
+    result = store.flush()
+    assert result.ok
+    assert result.rejected == 0
+    seen = len(server.batches)
+
+    ids += record_all(store, [make_event(n) for n in range(100)])
+
+    assert store.flush().ok
+    assert list(server.stored) == ids
+    assert [len(batch) for batch in server.batches[seen:]] == [25, 25, 25, 25]
+
+
+FAULTS = {
+    "400 that is no problem+json": lambda s: s.status(400, b'{"error": "no"}', "application/json"),
+    "422 that is a page of HTML": lambda s: s.status(422, b"<html>"),
+    "401": lambda s: s.problem(401),
+    "403": lambda s: s.problem(403),
+    "404": lambda s: s.status(404, b"<html>not here"),
+    "405": lambda s: s.status(405),
+    "408": lambda s: s.status(408),
+    "429": lambda s: s.status(429),
+    "500": lambda s: s.status(500),
+    "502": lambda s: s.status(502, b"<html>bad gateway"),
+    "503": lambda s: s.problem(503),
+    "a redirect": lambda s: s.status(302, location="http://127.0.0.1:1/elsewhere"),
+    "308": lambda s: s.status(308, location="/api/v2"),
+    "200": lambda s: s.status(200, b'{"event_ids": []}', "application/json"),
+    "204": lambda s: s.status(204),
+    "201 that is a page of HTML": lambda s: s.status(201, b"<html>welcome"),
+    "201 with a list": lambda s: s.status(201, b"[]", "application/json"),
+    "a lost answer": lambda s: s.commit_then_drop,
+    "half a body": lambda s: s.half_a_body,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_that_is_not_the_events_keeps_them_until_it_is_over(server, make_store, make_event, fault):
+    store = make_store(linger=3600)
+    answer = FAULTS[fault](server)
+    server.script(answer, answer)
+    ids = record_all(store, [make_event(n) for n in range(3)])
+
+    result = store.flush()
+
+    assert result.ok
+    assert list(server.stored) == ids
+    stats = settled(store)
+    assert (stats.delivered, stats.rejected, stats.retries) == (3, 0, 2)
+    assert server.batches == [ids, ids, ids]
+
+
+def test_hanging_server_is_left_after_the_clients_timeout(server, make_store, make_event):
+    store = make_store(request_timeout=0.05)
+    server.script(server.hang)
+    store.record(make_event())
+
+    assert store.flush().ok
+    assert store.stats.retries == 1
+    assert "ReadTimeout" in store.stats.last_error
+
+
+def test_retry_after_is_waited_for_also_by_a_flush(server, make_store, make_event):
+    store = make_store(linger=3600)
+    server.script(server.status(429, retry_after="3600"))
+    store.record(make_event())
+    assert store.flush(timeout=0.05).pending == 1
+
+    result = store.flush(timeout=0.05)
+
+    assert result.pending == 1
+    assert "429" in result.error
+    assert len(server.batches) == 1
+    assert store.close(timeout=0.05).pending == 1
+
+
+def test_429_with_retry_after_waits_then_delivers(server, make_store, make_event):
+    store = make_store()
+    answered = []
+    too_many = server.status(429, retry_after="1")
+    server.script(lambda handler, events: (answered.append(time.monotonic()), too_many(handler, events)))
+    server.always(lambda handler, events: (answered.append(time.monotonic()), server.store(handler, events)))
+    store.record(make_event())
+
+    assert store.flush().ok
+    assert answered[1] - answered[0] >= 1.0
+
+
+def test_flush_cuts_a_backoff_short(server, make_store, make_event):
+    store = make_store(initial_backoff=3600, max_backoff=3600)
+    server.script(server.status(500))
+    store.record(make_event())
+    server.wait_for_batch()
+
+    assert store.flush().ok
+
+
+def test_server_that_comes_back_gets_what_was_recorded_without_it(server, make_store, make_event):
+    store = make_store()
+    store.client.close()
+    server.stop()
+    ids = record_all(store, [make_event(n) for n in range(2500)])
+    assert store.flush(timeout=0.05).pending == 2500
+    assert "ConnectError" in store.stats.last_error
+
+    server.start()
+
+    result = store.flush()
+    assert result.ok
+    assert result.delivered == 2500
+    assert list(server.stored) == ids
+
+
+def test_lost_answers_make_no_duplicates(server, make_store, make_event):
+    store = make_store(max_batch_events=5, linger=3600)
+    faults = itertools.cycle([server.commit_then_drop, server.store, server.half_a_body])
+    server.script(*itertools.islice(faults, 30))
+    ids = record_all(store, [make_event(n) for n in range(50)])
+
+    assert store.flush().ok
+    assert list(server.stored) == ids
+    assert settled(store).delivered == 50
+
+
+def test_alarm_is_raised_once_a_minute(server, make_store, make_event, caplog):
+    store = make_store()
+    server.script(*[server.status(503)] * 20)
+    store.record(make_event())
+
+    assert store.flush().ok
+
+    alarms = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(alarms) == 1
+    assert "503" in alarms[0].getMessage()
+
+
+def test_unexpected_exception_in_a_delivery_does_not_end_the_flusher(make_store, make_event):
+    store = make_store()
+    deliver, fails = store.client.deliver, iter([True, False])
+    store.client.deliver = lambda body, count: 1 / 0 if next(fails, False) else deliver(body, count)
+    store.record(make_event())
+
+    assert store.flush().ok
+    assert "ZeroDivisionError" in store.stats.last_error
