@@ -1,5 +1,6 @@
 """DataStorageClient: one DataStorage over HTTP; deliver a batch, query, ask whether it is there."""
 
+import encodings.idna  # noqa: F401 - see httpcore
 import os
 import ssl
 import threading
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict, Unpack
 
+import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork meanwhile would find half of it
 import httpx
 import orjson
 
@@ -208,22 +210,25 @@ class DataStorageClient:
         try:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
         except httpx.RequestError as exc:
-            raise self._unavailable(_cause(exc)) from exc
+            raise self._unavailable(_cause(exc), answered=False) from exc
         answered = f"answered {response.status_code} {response.headers.get('content-type', 'without a content type')}"
         if response.status_code in (400, 422):
             raise AuditError(f"DataStorage at {self._url} refused the query {dict(params)}: {response.text[:1000]}")
         if response.status_code != 200:
-            raise self._unavailable(f"{answered}: {response.text[:300]!r}")
+            raise self._unavailable(f"{answered}: {response.text[:300]!r}", answered=True)
         try:
             document = orjson.loads(response.content)
             pagination = document["pagination"]
             cursor = pagination.get("next_cursor")
             return Page(tuple(document["data"]), int(pagination["total"]), bool(pagination["has_more"]), cursor)
         except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as exc:
-            raise self._unavailable(f"{answered}, but no 'data' and 'pagination': something else lives there") from exc
+            cause = f"{answered}, but no 'data' and 'pagination': something else lives there"
+            raise self._unavailable(cause, answered=True) from exc
 
-    def _unavailable(self, cause: str) -> DataStorageUnavailable:
-        return DataStorageUnavailable(f"no DataStorage at {self._url} (from {self._source}): {cause}")
+    def _unavailable(self, cause: str, *, answered: bool) -> DataStorageUnavailable:
+        return DataStorageUnavailable(
+            f"no DataStorage at {self._url} (from {self._source}): {cause}", answered=answered
+        )
 
     def _request(
         self,

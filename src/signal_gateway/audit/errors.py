@@ -29,7 +29,15 @@ class RecursiveAuditEvent(AuditError):  # noqa: N818 - public name
 
 
 class DataStorageUnavailable(AuditError):  # noqa: N818 - public name
-    """No DataStorage answers at the URL; the message names the URL, where it came from and the cause."""
+    """No DataStorage answers at the URL; the message names the URL, where it came from and the cause.
+
+    Attributes:
+        answered: Whether something answered that is no DataStorage, or one out of order; else nothing did.
+    """
+
+    def __init__(self, message: str, *, answered: bool) -> None:
+        super().__init__(message)
+        self.answered = answered
 
 
 class AuditTrailMismatch(AuditError, AssertionError):  # noqa: N818 - public name

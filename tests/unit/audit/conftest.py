@@ -103,6 +103,9 @@ class FaultServer:
     def script(self, *answers: Answer) -> None:
         self._script.extend(answers)
 
+    def script_is_over(self) -> None:
+        self._script.clear()
+
     def always(self, answer: Answer) -> None:
         self._always = answer
 

@@ -1,0 +1,165 @@
+"""AuditTrail: a barrier, an exact query, and a timeline when the claim is wrong."""
+
+import pytest
+
+from signal_gateway.audit import AuditTrail, FlushResult
+from signal_gateway.audit.errors import AuditTrailMismatch
+from signal_gateway.errors import AuditError
+
+
+@pytest.fixture
+def trail(store):
+    return AuditTrail(store.client, barrier=store.flush)
+
+
+@pytest.fixture
+def order(store, make_event):
+    """An order that was placed, packed twice and shipped, beside one that was only placed."""
+    events = [
+        make_event(n, event_type=f"order.{what}") for n, what in enumerate(["placed", "packed", "packed", "shipped"])
+    ]
+    for event in [*events, make_event(9, event_type="order.placed", correlation_id="order-2")]:
+        store.record(event)
+    return events
+
+
+def test_events_are_found_without_waiting_or_asking_twice(trail, order):
+    found = trail.events(correlation_id="order-1")
+
+    assert [event.event_id for event in found] == [event.event_id for event in order]
+    assert found[0].event_data == order[0].event_data
+    assert found[0].event_timestamp == order[0].event_timestamp
+
+
+def test_stored_event_has_what_the_server_added(server, trail, store, make_event):
+    event = make_event()
+    store.record(event)
+    store.flush()
+    server.stored[event.event_id] |= {
+        "event_date": "2026-01-01",
+        "sequence": 7,
+        "received_at": "2026-01-01T00:00:00Z",
+        "actor_type": "service",
+        "something_new": 1,
+    }
+
+    stored = trail.one(event_type="order.placed")
+
+    assert (stored.sequence, stored.event_date.isoformat(), stored.received_at.year) == (7, "2026-01-01", 2026)
+    assert stored.actor_type == "service"
+
+
+def test_one_gives_the_only_event(trail, order):
+    assert trail.one(correlation_id="order-1", event_type="order.shipped").event_id == order[3].event_id
+
+
+@pytest.mark.usefixtures("order")
+def test_one_fails_with_the_events_found_when_there_are_more(trail):
+    with pytest.raises(AssertionError, match=r"wanted one .*'order.packed', found 2") as failure:
+        trail.one(correlation_id="order-1", event_type="order.packed")
+
+    assert str(failure.value).count("order.packed  success") == 2
+
+
+@pytest.mark.usefixtures("order")
+def test_one_fails_with_the_whole_timeline_when_there_is_none(trail):
+    with pytest.raises(AuditTrailMismatch, match="found 0") as failure:
+        trail.one(correlation_id="order-1", event_type="order.returned")
+
+    for event_type in ["order.placed", "order.packed", "order.shipped"]:
+        assert event_type in str(failure.value)
+    assert "order-2" not in str(failure.value)
+
+
+@pytest.mark.usefixtures("order")
+def test_none_proves_absence(trail):
+    trail.none(correlation_id="order-2", event_type="order.shipped")
+
+    with pytest.raises(AssertionError, match=r"wanted no .*found 1"):
+        trail.none(correlation_id="order-1", event_type="order.shipped")
+
+
+@pytest.mark.usefixtures("order")
+def test_sequence_gives_the_first_events_in_this_order(trail):
+    found = trail.sequence("order.placed", "order.packed", "order.shipped", correlation_id="order-1")
+
+    assert [event.event_data["number"] for event in found] == [0, 1, 3]
+    assert len(trail.sequence("order.packed", "order.packed", correlation_id="order-1")) == 2
+
+
+@pytest.mark.usefixtures("order")
+@pytest.mark.parametrize(
+    ("types", "said"),
+    [
+        (["order.shipped", "order.placed"], "found no order.placed behind order.shipped"),
+        (["order.returned"], "found no order.returned"),
+        (["order.placed", "order.placed"], "found no order.placed behind order.placed"),
+    ],
+)
+def test_sequence_in_another_order_fails_with_the_timeline(trail, types, said):
+    with pytest.raises(AuditTrailMismatch, match=said) as failure:
+        trail.sequence(*types, correlation_id="order-1")
+
+    assert str(failure.value).count("order-1") >= 4
+
+
+def test_sequence_of_nothing_is_a_mistake(trail):
+    with pytest.raises(ValueError, match="at least one"):
+        trail.sequence(correlation_id="order-1")
+
+
+def test_events_still_pending_are_an_error_and_not_an_absence(server, store, make_event):
+    trail = AuditTrail(store.client, barrier=store.flush, timeout=0.05)
+    server.always(server.status(503))
+    store.record(make_event())
+
+    with pytest.raises(AuditError, match=r"1 events pending.*503") as failure:
+        trail.none(correlation_id="order-1")
+
+    assert not isinstance(failure.value, AssertionError)
+
+
+def test_rejected_event_spoils_the_first_question_and_not_the_later_ones(server, trail, store, make_event):
+    server.script(server.problem(400, detail="bad severity"))
+    store.record(make_event())
+
+    with pytest.raises(AuditError, match=r"1 rejected.*bad severity"):
+        trail.events()
+
+    assert trail.events() == []
+
+
+def test_barrier_gets_the_timeout(store):
+    asked = []
+
+    def barrier(timeout):
+        asked.append(timeout)
+        return FlushResult(ok=True, delivered=0, rejected=0, pending=0, error=None)
+
+    AuditTrail(store.client, barrier=barrier, timeout=1.5).events()
+
+    assert asked == [1.5]
+
+
+def test_trail_without_a_barrier_asks_at_once(server, store, make_event):
+    event = make_event()
+    server.keep([{**event.model_dump(mode="json", exclude_none=True)}])
+
+    assert AuditTrail(store.client, barrier=None).one().event_id == event.event_id
+
+
+def test_event_that_is_none_is_an_error(server, store):
+    server.keep([{"event_id": "x"}])
+
+    with pytest.raises(AuditError, match="event that is none"):
+        AuditTrail(store.client, barrier=None).events()
+
+
+@pytest.mark.asyncio
+async def test_async_twins_say_the_same(trail, order):
+    assert len(await trail.aevents(correlation_id="order-1")) == 4
+    assert (await trail.aone(event_type="order.shipped")).event_id == order[3].event_id
+    await trail.anone(event_type="order.returned")
+    assert len(await trail.asequence("order.placed", "order.shipped", correlation_id="order-1")) == 2
+    with pytest.raises(AuditTrailMismatch):
+        await trail.aone(event_type="order.packed")
