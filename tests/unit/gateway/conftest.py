@@ -11,6 +11,7 @@ from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.apiserver import create_apiserver
 from signal_gateway.clock import ManualClock
 from signal_gateway.gateway.config import merged
+from signal_gateway.gateway.remediation.occurrence import OccurrenceCounter
 from signal_gateway.kubernetes import GROUP, PLURAL, VERSION, KubernetesClient, crd_manifest
 from signal_gateway.testing.recording import RecordingAuditStore
 from signal_gateway.web.serving import AppServer
@@ -41,6 +42,9 @@ class Wire:
 
     def silence_watches(self):
         self._watches_speak.clear()
+
+    def let_watches_speak(self):
+        self._watches_speak.set()
 
     async def __call__(self, scope, receive, send):
         if scope["type"] != "http":
@@ -129,6 +133,7 @@ async def cluster():
     await server.start()
     async with httpx.AsyncClient(base_url=server.url, verify=False) as http:
         yield Cluster(api, wire, server.url, http)
+    wire.let_watches_speak()
     await server.stop()
 
 
@@ -152,6 +157,37 @@ async def run_gateway(cluster):
 @pytest_asyncio.fixture
 async def gateway(run_gateway):
     return await run_gateway()
+
+
+class Arrivals:
+    """Counts calls, and tells when a number of them has come."""
+
+    def __init__(self):
+        self._count = 0
+        self._has_grown = asyncio.Event()
+
+    def note(self):
+        self._count += 1
+        self._has_grown.set()
+
+    async def have_come(self, number):
+        async with asyncio.timeout(5):
+            while self._count < number:
+                self._has_grown.clear()
+                await self._has_grown.wait()
+
+
+@pytest.fixture
+def duplicates(monkeypatch):
+    """Tell how many duplicates have asked to be counted."""
+    arrivals, count = Arrivals(), OccurrenceCounter.count
+
+    def noted(*args, **kwargs):
+        arrivals.note()
+        return count(*args, **kwargs)
+
+    monkeypatch.setattr(OccurrenceCounter, "count", noted)
+    return arrivals
 
 
 @pytest.fixture
