@@ -1,0 +1,126 @@
+import hashlib
+
+import orjson
+import pytest
+
+from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
+from signal_gateway.audit.event import AuditEvent, encoded_event_data
+
+pytestmark = pytest.mark.asyncio
+
+FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
+
+
+async def test_creation_is_recorded_as_received_then_created(gateway, alert):
+    sent = alert("HighLatency", namespace="prod", deployment="payment-api", severity="critical")
+
+    body = (await gateway.post(sent)).json()
+
+    name, uid = body["remediationRequestName"], body["remediationRequestUid"]
+    received, created = gateway.events()
+    assert (received.event_type, received.resource_type, received.resource_id) == (
+        "gateway.signal.received", "Signal", FINGERPRINT,
+    )  # fmt: skip
+    assert (created.event_type, created.resource_type, created.resource_id) == (
+        "gateway.crd.created", "RemediationRequest", f"kubernaut-system/{name}",
+    )  # fmt: skip
+    for event in (received, created):
+        assert (event.event_category, event.event_outcome, event.correlation_id) == ("gateway", "success", name)
+        assert (event.actor_type, event.actor_id) == ("external", "prometheus")
+        assert (event.namespace, event.severity) == ("prod", "critical")
+        assert event.event_data == {
+            "event_type": event.event_type,
+            "signal_type": "alert",
+            "signal_name": "HighLatency",
+            "namespace": "prod",
+            "fingerprint": FINGERPRINT,
+            "severity": "critical",
+            "resource_kind": "Deployment",
+            "resource_name": "payment-api",
+            "remediation_request": f"kubernaut-system/{name}",
+            "remediation_request_uid": uid,
+            "deduplication_status": "new",
+            "occurrence_count": 1,
+            "signal_labels": sent["labels"],
+            "signal_annotations": sent["annotations"],
+            "original_payload": sent,
+        }
+    assert received.event_timestamp <= created.event_timestamp
+
+
+async def test_events_of_a_creation_are_what_the_wire_takes(gateway, alert):
+    await gateway.post(alert())
+
+    for event in gateway.events():
+        assert AuditEvent.from_wire(orjson.loads(event.to_wire())) == event
+
+
+async def test_duplicate_is_recorded_with_its_count(gateway, alert):
+    name = (await gateway.post(alert())).json()["remediationRequestName"]
+
+    await gateway.post(alert())
+
+    [event] = gateway.events("gateway.signal.deduplicated")
+    assert (event.correlation_id, event.resource_type, event.resource_id) == (name, "Signal", FINGERPRINT)
+    assert event.event_data["deduplication_status"] == "duplicate"
+    assert event.event_data["occurrence_count"] == 2
+
+
+async def test_resolved_alert_is_correlated_with_what_handles_the_problem(gateway, alert):
+    await gateway.post(alert(status="resolved"))
+    name = (await gateway.post(alert())).json()["remediationRequestName"]
+    await gateway.post(alert(status="resolved"))
+    response = await gateway.post(alert("Gone", status="resolved", job="x"))
+
+    before, during, without_target = gateway.events("gateway.signal.resolved")
+    assert before.correlation_id == FINGERPRINT
+    assert during.correlation_id == name
+    assert without_target.correlation_id == f"{response.headers['x-request-id']}/0"
+
+
+async def test_invalid_alert_is_recorded_as_rejected(gateway, alert):
+    response = await gateway.post(alert("NoTarget", job="x", severity="s" * 50))
+
+    [event] = gateway.events()
+    assert response.status_code == 400
+    assert (event.event_type, event.event_outcome) == ("gateway.signal.rejected", "success")
+    assert event.correlation_id == f"{response.headers['x-request-id']}/0"
+    assert event.severity == "s" * 20
+    assert event.event_data["severity"] == "s" * 50
+    assert event.event_data["error_details"]["code"] == "no_target"
+
+
+async def test_long_payload_is_cut_and_its_hash_kept(gateway, alert):
+    sent = alert() | {"extra": "x" * 100_000}
+
+    await gateway.post(sent)
+
+    data = gateway.events("gateway.crd.created")[0].event_data
+    whole = orjson.dumps(sent)
+    assert data["original_payload"] == {"json": whole[: 64 * 1024].decode()}
+    assert data["original_payload_sha256"] == hashlib.sha256(whole).hexdigest()
+    assert data["truncated"] is True
+
+
+async def test_largest_alert_still_fits_into_an_event(gateway, alert):
+    sent = alert("X", namespace="prod", deployment="payment-api", **{f"l{n}": '"\\\x01' * 100 for n in range(1000)})
+    sent["annotations"] = {f"a{n}": '"\\\x01' * 100 for n in range(1000)}
+
+    response = await gateway.post(sent)
+
+    assert response.status_code == 201
+    assert all(len(encoded_event_data(event.event_data)) <= 256 * 1024 for event in gateway.events())
+
+
+@pytest.mark.parametrize("refusal", [AuditStoreClosed, AuditStoreFull])
+async def test_event_that_the_store_does_not_take_is_counted_and_503(gateway, alert, refusal, monkeypatch):
+    def refuse(_):
+        raise refusal("no")
+
+    monkeypatch.setattr(gateway.store, "record", refuse)
+
+    response = await gateway.post(alert())
+
+    assert response.status_code == 503
+    assert "retry-after" in response.headers
+    assert gateway.metric("gateway_audit_events_total", outcome="refused") == 2

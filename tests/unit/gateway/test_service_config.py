@@ -1,0 +1,144 @@
+from pathlib import Path
+
+import pytest
+
+from signal_gateway.errors import ConfigurationError
+from signal_gateway.gateway.service_config import ServiceConfig
+
+LEAST = "audit:\n  datastorage_url: http://127.0.0.1:9000\n  durability: memory\n"
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(text, **environment):
+        path = tmp_path / "config.yaml"
+        path.write_text(text)
+        return ServiceConfig.load_from_file(path, environment=environment)
+
+    return load
+
+
+def problems(load, text, **environment):
+    with pytest.raises(ConfigurationError) as refusal:
+        load(text, **environment)
+    return str(refusal.value)
+
+
+def test_least_configuration_has_the_documented_defaults(load):
+    config = load(LEAST)
+
+    assert config.server.listen == "127.0.0.1:8080"
+    assert config.kubernetes.kubeconfig is None
+    assert config.logging.level == "info"
+    assert config.gateway.controller_namespace == "kubernaut-system"
+
+
+def test_variables_override_the_file(load):
+    config = load(
+        LEAST + "processing:\n  retry:\n    max_attempts: 4\n    max_backoff: 7\n",
+        SIGNAL_GATEWAY__PROCESSING__RETRY__MAX_ATTEMPTS="9",
+        SIGNAL_GATEWAY__PROCESSING__SCOPE__ENABLED="false",
+        SIGNAL_GATEWAY__KUBERNETES__KUBECONFIG="/etc/kubeconfig",
+        SIGNAL_GATEWAY_TEST_POSTGRES_URL="not ours to read",
+    )
+
+    assert config.gateway.processing.retry.max_attempts == 9
+    assert config.gateway.processing.retry.max_backoff == 7
+    assert config.kubernetes.kubeconfig == Path("/etc/kubeconfig")
+
+
+def test_variables_are_enough_with_an_empty_file(load):
+    config = load(
+        "",
+        SIGNAL_GATEWAY__AUDIT__DATASTORAGE_URL="http://127.0.0.1:9000",
+        SIGNAL_GATEWAY__AUDIT__DURABILITY="memory",
+    )
+
+    assert config.audit.datastorage_url == "http://127.0.0.1:9000"
+
+
+def test_environment_of_the_process_is_read_by_default(tmp_path, monkeypatch):
+    path = tmp_path / "config.yaml"
+    path.write_text(LEAST)
+    monkeypatch.setenv("SIGNAL_GATEWAY__LOGGING__LEVEL", "debug")
+
+    assert ServiceConfig.load_from_file(path).logging.level == "debug"
+
+
+def test_all_mistakes_are_told_at_once_each_with_its_source(load, tmp_path):
+    message = problems(
+        load,
+        "controller_namespace: a\n"
+        "controller_namespace: b\n"
+        "processing:\n"
+        "  retry: {max_attempts: 0, attempts: 1}\n"
+        "server: {listen: 0.0.0.0:8080}\n"
+        "audit: {durability: process}\n",
+        SIGNAL_GATEWAY__PROCESSING__MAX_BODY_BYTES="large",
+        SIGNAL_GATEWAY__PROCESING__RETRY__MAX_ATTEMPTS="1",
+        SIGNAL_GATEWAY__LOGGING="debug",
+    )
+
+    file = tmp_path / "config.yaml"
+    assert f"{file}:2: controller_namespace is given twice, first in line 1" in message
+    assert f"{file}:4: processing.retry.max_attempts = 0: Input should be greater" in message
+    assert f"{file}:4: processing.retry.attempts = 1: there is no such key; allowed here: initial_backoff" in message
+    assert f"{file}:5: server.listen = '0.0.0.0:8080': must be a loopback address" in message
+    assert f"{file}:6: audit.durability = 'process': must be said" in message
+    assert f"audit.datastorage_url: it is required; set it in {file} or as SIGNAL_GATEWAY__AUDIT__DATA" in message
+    assert "variable SIGNAL_GATEWAY__PROCESSING__MAX_BODY_BYTES: processing.max_body_bytes = 'large'" in message
+    assert "variable SIGNAL_GATEWAY__PROCESING__RETRY__MAX_ATTEMPTS: procesing = " in message
+    assert "variable SIGNAL_GATEWAY__LOGGING: logging = 'debug': this is a section" in message
+
+
+def test_durability_must_be_said(load):
+    message = problems(load, "audit: {datastorage_url: http://127.0.0.1:9000}\n")
+
+    assert "audit.durability: it is required" in message
+
+
+@pytest.mark.parametrize("url", ["", "127.0.0.1:9000", "ftp://storage", "http://"])
+def test_datastorage_url_must_be_one(load, url):
+    message = problems(load, f"audit: {{datastorage_url: '{url}', durability: memory}}\n")
+
+    assert "audit.datastorage_url" in message
+    assert "must be an http or https URL" in message
+
+
+@pytest.mark.parametrize("listen", ["8080", "127.0.0.1:", "127.0.0.1:99999", "example.org:80"])
+def test_address_to_listen_on_must_be_one(load, listen):
+    assert "server.listen" in problems(load, LEAST + f"server: {{listen: '{listen}'}}\n")
+
+
+@pytest.mark.parametrize("listen", ["[::1]:0", "localhost:8080", "127.0.0.1:0"])
+def test_loopback_addresses_are_fine(load, listen):
+    assert load(LEAST + f"server: {{listen: '{listen}'}}\n").server.listen == listen
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("- a\n- b\n", "mapping of sections"),
+        ("just text\n", "mapping of sections"),
+        ("a: [1\n", "is not YAML"),
+        ("a: 1\n---\nb: 2\n", "is not YAML"),
+    ],
+)
+def test_file_that_is_no_configuration_is_an_error(load, text, expected):
+    message = problems(load, text)
+
+    assert expected in message
+    assert "config.yaml" in message
+
+
+def test_missing_file_is_an_error(tmp_path):
+    with pytest.raises(ConfigurationError, match="No such file"):
+        ServiceConfig.load_from_file(tmp_path / "nowhere.yaml", environment={})
+
+
+def test_key_given_twice_within_a_section_is_an_error(load):
+    assert "logging.level is given twice" in problems(load, LEAST + "logging:\n  level: info\n  level: debug\n")
+
+
+def test_empty_section_means_its_defaults(load):
+    assert load(LEAST + "logging: {}\n").logging.level == "info"
