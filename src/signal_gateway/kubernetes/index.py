@@ -130,6 +130,7 @@ class RemediationRequestIndex:
                 self._put(record)
         self._noted_while_listing = None
         self._is_synced = True
+        self.mark_alive()
 
     def apply(self, event_type: str, obj: Mapping[str, Any]) -> None:
         """Take over an event of the watch.
@@ -162,7 +163,7 @@ class RemediationRequestIndex:
         self._namespace_uid = namespace["metadata"]["uid"]
 
     def mark_alive(self) -> None:
-        """Take note of a sign of life: an event, or a successful answer to a list or a watch."""
+        """Take note of a sign of life."""
         self._last_sign_of_life = self._clock.monotonic()
         self._last_error = None
 

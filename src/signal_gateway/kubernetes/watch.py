@@ -47,9 +47,12 @@ async def follow(
 ) -> Never:
     """Feed an index until cancelled; the watch's connection is closed before the cancellation gets through.
 
-    A watch that ends is started again where it was; one that is too old (410) leads to a new list. A failure,
-    and a watch that ends at once without a word, is followed by a wait that grows from 0.1 to 2 seconds, or by
-    the one that the API asks for, at most 30 seconds.
+    A watch that ends is started again where it was; one that is too old (410), or nothing heard for so long that
+    the index is not alive, leads to a new list. A failure, and a watch that ends at once without a word, is followed
+    by a wait that grows from 0.1 to 2 seconds, or by the one that the API asks for, at most 30 seconds.
+
+    Signs of life are a complete list, an event, and a watch opened after one that ended cleanly. A watch opened after
+    a failure is none: what it said might be lost again and again.
 
     Args:
         index: What to feed.
@@ -62,9 +65,10 @@ async def follow(
             KubernetesSetupError says what is missing and the `kubectl` line that makes it.
     """
     clock = asyncio.get_running_loop().time
-    transport = _WatchTransport(pool, on_answer=lambda: _mark_alive(index))
+    transport = _WatchTransport(pool)
     client = lightkube_client(config, transport)
     must_list = True
+    has_ended_cleanly = False
     failures = 0
     while True:
         started, heard_up_to = clock(), index.resource_version
@@ -74,13 +78,15 @@ async def follow(
                 await _list(index, client, is_first=not index.is_synced)
                 on_synced()
                 must_list, started, heard_up_to = False, clock(), index.resource_version
-            transport.expect_watch()
+            transport.expect_watch(on_open=index.mark_alive if has_ended_cleanly else None)
+            has_ended_cleanly = False
             await _watch(index, client)
+            has_ended_cleanly = True
         except KubernetesError as exc:
             if not index.is_synced and not exc.is_transient:
                 raise
             error = exc
-            must_list = must_list or exc.status == _GONE
+            must_list = must_list or exc.status == _GONE or not index.is_alive
             index.mark_failed(exc)
 
         has_lasted = transport.has_opened and clock() - started >= _SHORT_WATCH
@@ -162,12 +168,6 @@ async def _watch(index: RemediationRequestIndex, client: AsyncClient) -> None:
         raise classify(exc, "watch", PLURAL) from exc
 
 
-def _mark_alive(index: RemediationRequestIndex) -> None:
-    if index.last_error is not None:
-        _log.info("hearing of %s in namespace %s again", PLURAL, index.namespace)
-    index.mark_alive()
-
-
 def _wait(failures: int, error: KubernetesError | None) -> float:
     backoff = min(_INITIAL_BACKOFF * 2.0 ** min(failures - 1, 10), _MAX_BACKOFF) * random.uniform(0.5, 1)
     asked_for = min((error.retry_after if error is not None else None) or 0.0, _MAX_RETRY_AFTER)
@@ -182,17 +182,18 @@ class _WatchTransport(httpx2.AsyncBaseTransport):
     """Carries requests to a pool that others share, and shows what lightkube's watch hides.
 
     When a watch ends, lightkube's generator sends the next request unseen. Here that is the sign of a clean end,
-    so that `follow` alone starts watches, and every successful answer is told of.
+    so that `follow` alone starts watches, and it is told when one is open.
     """
 
-    def __init__(self, pool: httpx2.AsyncBaseTransport, *, on_answer: Callable[[], None]) -> None:
+    def __init__(self, pool: httpx2.AsyncBaseTransport) -> None:
         self._pool = pool
-        self._on_answer = on_answer
+        self._on_open: Callable[[], None] | None = None
         self.has_opened = False
 
-    def expect_watch(self) -> None:
-        """Let one more watch be opened."""
+    def expect_watch(self, *, on_open: Callable[[], None] | None) -> None:
+        """Let one more watch be opened, and say what to call then."""
         self.has_opened = False
+        self._on_open = on_open
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Send one request; closing this transport leaves the pool open."""
@@ -200,7 +201,8 @@ class _WatchTransport(httpx2.AsyncBaseTransport):
         if is_watch and self.has_opened:
             raise _WatchEnded
         response = await self._pool.handle_async_request(request)
-        if response.is_success:
-            self.has_opened = self.has_opened or is_watch
-            self._on_answer()
+        if is_watch and response.is_success:
+            self.has_opened = True
+            if self._on_open is not None:
+                self._on_open()
         return response
