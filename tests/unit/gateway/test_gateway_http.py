@@ -100,6 +100,7 @@ async def test_first_in_payload_order_is_the_created_one(gateway, cluster, alert
     [created] = await cluster.requests()
     assert created["spec"]["signalName"] == "Alert0"
     assert created["status"]["deduplication"]["occurrenceCount"] == 20
+    assert len(cluster.calls("create")) == 1
     assert len(cluster.calls("patch")) <= 2
 
 
@@ -228,6 +229,26 @@ async def test_store_that_takes_no_events_stops_the_creation_before_it(gateway, 
     assert_is_problem(response, 503)
     assert "retry-after" in response.headers
     assert cluster.calls("create") == []
+
+
+async def test_store_that_takes_no_events_stops_the_count_of_a_duplicate_before_it(gateway, cluster, alert):
+    await gateway.post(alert())
+    gateway.store.accepting = False
+
+    response = await gateway.post(alert())
+
+    assert_is_problem(response, 503)
+    assert cluster.calls("patch") == []
+
+
+@pytest.mark.parametrize(("asked", "answered"), [(7, "7"), (None, "5")])
+async def test_senders_are_told_to_wait_as_long_as_the_api_asks(run_gateway, cluster, alert, asked, answered):
+    gateway = await run_gateway(processing={"retry": {"max_attempts": 1}})
+    cluster.api.faults.fail(verb="create", status=503, retry_after=asked)
+
+    single, batch = await gateway.post(alert()), await gateway.post(alert(), alert())
+
+    assert (single.headers["retry-after"], batch.headers["retry-after"]) == (answered, answered)
 
 
 async def test_ready_gateway_says_so(gateway):

@@ -116,7 +116,6 @@ class Triage:
         assert signal.fingerprint is not None, "a firing signal has a fingerprint"
         for _ in range(_MAX_STEPS):
             async with self._lanes.hold(signal.fingerprint, deadline=deadline):
-                self._journal.require_accepting()
                 verdict = decide(self._view.records(signal.fingerprint), now=self._clock.now())
                 result: Created | DuplicateOf
                 if isinstance(verdict, DuplicateOf):
@@ -132,6 +131,7 @@ class Triage:
                     )
                 if result.has_rivals:
                     _log.error("fingerprint %s has several active RemediationRequests", signal.fingerprint)
+                self._journal.require_accepting()
                 counting = self._counter.count(result.record, seen_at=signal.received_at, deadline=deadline)
 
             occurrence = await counting
