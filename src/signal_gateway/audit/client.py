@@ -7,16 +7,14 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, Unpack
 
 import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork meanwhile would find half of it
 import httpx
-import orjson
 
 from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, read_answer
 from signal_gateway.audit.errors import DataStorageUnavailable
+from signal_gateway.audit.query import AuditFilters, Page, parameters, read_page
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
@@ -25,49 +23,6 @@ __all__ = ["AuditFilters", "DataStorageClient", "Page"]
 _EVENTS = "/api/v1/audit/events"
 _BATCH = "/api/v1/audit/events/batch"
 _MAX_PAGE = 1000
-
-
-class AuditFilters(TypedDict, total=False):
-    """What an audit query may ask for; every filter is exact, and they are all to be met.
-
-    Attributes:
-        correlation_id: Whole correlation id.
-        event_type: Whole event type.
-        event_category: Whole category.
-        event_outcome: `success`, `failure` or `pending`.
-        severity: Whole severity.
-        since: From then on; an aware datetime, or a text that the server reads (RFC 3339, a date, `24h`).
-        until: Until then; the same forms.
-        detail_key: A key of `event_data`; together with `detail_value`.
-        detail_value: Its value.
-    """
-
-    correlation_id: str
-    event_type: str
-    event_category: str
-    event_outcome: str
-    severity: str
-    since: datetime | str
-    until: datetime | str
-    detail_key: str
-    detail_value: str
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a query.
-
-    Attributes:
-        events: The events as the server sent them, decoded.
-        total: How many match in all.
-        has_more: Whether another page follows.
-        cursor: Where it begins, from a server that has cursors.
-    """
-
-    events: tuple[dict[str, Any], ...]
-    total: int
-    has_more: bool
-    cursor: str | None
 
 
 class DataStorageClient:
@@ -158,8 +113,7 @@ class DataStorageClient:
             DataStorageUnavailable: No DataStorage answers.
             AuditError: It refuses the query; the message has its reason.
         """
-        params = {name: _parameter(value) for name, value in filters.items()}
-        params["limit"] = str(limit)
+        params = parameters(filters) | {"limit": str(limit)}
         if ascending:
             params["order"] = "asc"
         if cursor is not None:
@@ -217,13 +171,9 @@ class DataStorageClient:
         if response.status_code != 200:
             raise self._unavailable(f"{answered}: {response.text[:300]!r}", answered=True)
         try:
-            document = orjson.loads(response.content)
-            pagination = document["pagination"]
-            cursor = pagination.get("next_cursor")
-            return Page(tuple(document["data"]), int(pagination["total"]), bool(pagination["has_more"]), cursor)
-        except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError, ValueError) as exc:
-            cause = f"{answered}, but no 'data' and 'pagination': something else lives there"
-            raise self._unavailable(cause, answered=True) from exc
+            return read_page(response.content)
+        except ValueError as exc:
+            raise self._unavailable(f"{answered}, but {exc}: something else lives there", answered=True) from exc
 
     def _unavailable(self, cause: str, *, answered: bool) -> DataStorageUnavailable:
         return DataStorageUnavailable(
@@ -241,7 +191,7 @@ class DataStorageClient:
         timeout: float | None = None,
     ) -> httpx.Response:
         deadline = time.monotonic() + (timeout or self._timeout)
-        # connecting and waiting for the answer come one after the other, so a total is shared between them
+        # to connect and to wait for the answer come one after the other, so that they share a total
         phases = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout / 2)
         with (
             self._call(),
@@ -313,10 +263,6 @@ def _checked_token(token: str, url: str) -> str:
 def _verification(url: str) -> ssl.SSLContext | bool:
     # a context costs 19 ms and plain http has no use for one
     return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else False
-
-
-def _parameter(value: object) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _cause(exc: Exception) -> str:

@@ -143,14 +143,21 @@ class Flusher:
 
     def _run(self) -> None:
         try:
-            while self._wait_for_batch():
-                try:
-                    self._deliver_batch()
-                except Exception as exc:  # noqa: BLE001 - the one thread outlives whatever a delivery raises
-                    self._log.exception("delivering audit events failed in an unexpected way; they are kept")
-                    self._back_off(Unavailable(f"{type(exc).__name__}: {exc}"))
+            while self._deliver_what_comes():
+                pass
         finally:
             self._finish()
+
+    def _deliver_what_comes(self) -> bool:
+        """Return False when the thread is to end."""
+        try:
+            if not self._wait_for_batch():
+                return False
+            self._deliver_batch()
+        except Exception as exc:  # noqa: BLE001 - the one thread outlives whatever a delivery raises
+            self._log.exception("delivering audit events failed in an unexpected way; they are kept")
+            self._back_off(Unavailable(f"{type(exc).__name__}: {exc}"))
+        return True
 
     def _finish(self) -> None:
         self._finished.set()

@@ -1,26 +1,23 @@
 """AuditStore, what others depend on, and BufferedAuditStore: record now, deliver in the background, lose nothing."""
 
-import atexit
 import functools
 import logging
-import os
 import threading
 import time
 import warnings
-import weakref
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
 import anyio.to_thread
-import orjson
 
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
-from signal_gateway.audit.errors import InvalidAuditEvent, RecursiveAuditEvent
-from signal_gateway.audit.event import AuditEvent, encoded_event_data
+from signal_gateway.audit.errors import RecursiveAuditEvent
+from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.flusher import Flusher
+from signal_gateway.audit.lifetime import Lifetime
+from signal_gateway.audit.payload import encoded
 from signal_gateway.audit.spool import MemorySpool, RejectedEvent, Spool, SpoolCounts
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError
@@ -28,10 +25,7 @@ from signal_gateway.errors import AuditError
 __all__ = ["AuditStats", "AuditStore", "BufferedAuditStore", "FlushResult"]
 
 _TIMEOUT = 5.0
-_EXIT_TIMEOUT = 5.0
 _LAST_DELIVERY_GRACE = 0.05  # seconds that close may take beyond its timeout
-
-_live_stores: "weakref.WeakSet[BufferedAuditStore]" = weakref.WeakSet()
 
 
 class AuditStore(Protocol):
@@ -126,10 +120,7 @@ class BufferedAuditStore:
         self._clock = clock or SystemClock()
         self._log = logging.getLogger(__name__)
         self._begin()
-        self._at_exit = _close_at_exit(weakref.ref(self))
-        atexit.register(self._at_exit)
-        _forget_in_forked_children()
-        _live_stores.add(self)
+        self._lifetime = Lifetime(self)
 
     def _begin(self) -> None:
         self._spool: Spool = MemorySpool(max_bytes=self._config.max_spool_bytes, clock=self._clock)
@@ -208,7 +199,7 @@ class BufferedAuditStore:
                 raise RecursiveAuditEvent(
                     "the audit store's own HTTP call or logging can't record audit events: leave it out"
                 )
-            payload = _encoded(event, self._config.max_batch_bytes)
+            payload = encoded(event, max_bytes=self._config.max_batch_bytes)
             if not self._spool.sealed:  # which is no promise; append decides
                 self._flusher.ensure_started()
             self._spool.append(payload)
@@ -242,7 +233,7 @@ class BufferedAuditStore:
         barrier = self._spool.counts().recorded
         self._flusher.wait(barrier, timeout)
         self._flusher.stop(max(deadline - time.monotonic(), 0.0) + _LAST_DELIVERY_GRACE)
-        atexit.unregister(self._at_exit)
+        self._lifetime.end()
         result = self._report(barrier, timeout)
         if first and result.pending:
             self._log.error(
@@ -283,7 +274,7 @@ class BufferedAuditStore:
             return
         spool.seal()
         self._flusher.drain_and_end()
-        atexit.unregister(self._at_exit)
+        self._lifetime.end()
         warnings.warn(
             f"{self!r} was never closed: use it in a with statement", ResourceWarning, source=self, stacklevel=1
         )
@@ -310,49 +301,9 @@ class BufferedAuditStore:
             error=error,
         )
 
-    def _forget(self) -> None:
-        """Begin anew in a forked child: what was recorded is the parent's to deliver."""
+    def forget(self) -> None:
+        """Begin anew, in a forked child: what was recorded is its parent's to deliver. Not for anything else."""
         closed = self._spool.sealed
         self._begin()
         if closed:
             self._spool.seal()
-
-
-def _encoded(event: AuditEvent, max_bytes: int) -> bytes:
-    if not isinstance(event, AuditEvent):
-        raise InvalidAuditEvent(f"record takes an AuditEvent, not {type(event).__name__} {event!r:.200}")
-    try:
-        encoded_event_data(event.event_data)
-        payload = event.to_wire()
-    except (ValueError, orjson.JSONEncodeError) as exc:
-        raise InvalidAuditEvent(f"event_data of {event.event_type} {event.event_id} was changed and now {exc}") from exc
-    inner = event.event_data.get("event_type")
-    if inner != event.event_type:
-        raise InvalidAuditEvent(
-            f"event_data of {event.event_id} was changed and now has event_type {inner!r}, not {event.event_type!r}"
-        )
-    if len(payload) + 2 > max_bytes:  # with the brackets around it
-        raise InvalidAuditEvent(
-            f"{event.event_type} {event.event_id} is {len(payload)} bytes of JSON and does not fit into a batch of"
-            f" {max_bytes}: shorten it, or raise max_batch_bytes"
-        )
-    return payload
-
-
-def _close_at_exit(reference: "weakref.ref[BufferedAuditStore]") -> Callable[[], None]:
-    def close() -> None:
-        store = reference()
-        if store is not None:
-            store.close(_EXIT_TIMEOUT)
-
-    return close
-
-
-@functools.cache
-def _forget_in_forked_children() -> None:
-    os.register_at_fork(after_in_child=_forget_all)
-
-
-def _forget_all() -> None:
-    for store in list(_live_stores):
-        store._forget()

@@ -108,6 +108,7 @@ def test_check_names_url_source_and_cause():
     assert url in str(failure.value)
     assert "ini gateway_datastorage_url" in str(failure.value)
     assert "ConnectError" in str(failure.value)
+    assert not failure.value.answered
     client.close()
 
 
@@ -128,8 +129,9 @@ def test_check_refuses_a_stranger(server, client, stranger, monkeypatch):
     status, body, content_type = STRANGERS[stranger]
     monkeypatch.setattr(server, "_get", lambda handler: handler.reply(status, body, content_type))
 
-    with pytest.raises(DataStorageUnavailable, match=str(status)):
+    with pytest.raises(DataStorageUnavailable, match=str(status)) as failure:
         client.check()
+    assert failure.value.answered
 
 
 def test_check_of_a_server_that_hangs_ends_in_time(server, client, monkeypatch):

@@ -151,6 +151,7 @@ def test_flush_under_constant_load_returns(server, make_store, make_event):
     server.always(store_and_record_as_many_again)
     for number in range(50):
         store.record(make_event(number))
+    server.wait_for_batch()
 
     result = store.flush(timeout=DEADLINE)
 
