@@ -57,14 +57,14 @@ class Lifecycle:
             return self._terminate_definition(stored)
         if has_finalizers(stored.object["metadata"]):
             return self._store.put(resource.key, self._marked(resource, stored))
-        self.remove(resource, stored.object)
+        self.remove(resource, stored)
         return None
 
-    def remove(self, resource: Resource, object: JsonObject) -> None:
+    def remove(self, resource: Resource, stored: StoredObject) -> None:
         """Take an object out of the store, and let go what only waited for it."""
-        gone = self._store.remove(resource.key, object)
-        if gone.namespace:
-            self._finish_namespace(gone.namespace)
+        self._store.remove(resource.key, stored)
+        if stored.namespace:
+            self._finish_namespace(stored.namespace)
         if resource.is_custom:
             self._finish_definition(resource.key)
 
@@ -102,7 +102,7 @@ class Lifecycle:
         if stored is None or not is_terminating(stored) or has_finalizers(stored.object["metadata"]):
             return
         if not any(self._store.list(resource.key, name) for resource in self._registry.namespaced()):
-            self._store.remove(NAMESPACES.key, stored.object)
+            self._store.remove(NAMESPACES.key, stored)
 
     def _terminate_definition(self, stored: StoredObject) -> StoredObject:
         definition = self._marked(CRDS, stored)
@@ -123,4 +123,4 @@ class Lifecycle:
         if set(finalizers) <= {CLEANUP_FINALIZER}:
             self._registry.remove(stored.object["spec"]["group"], stored.object["spec"]["names"]["plural"])
             self._store.close(name)
-            self._store.remove(CRDS.key, stored.object)
+            self._store.remove(CRDS.key, stored)

@@ -177,17 +177,11 @@ class ObjectStore:
         self._logs[resource].append(Change("MODIFIED" if previous else "ADDED", stored, previous))
         return stored
 
-    def remove(self, resource: str, object: JsonObject) -> StoredObject:
-        """Delete an object.
-
-        Args:
-            resource: Key of its resource.
-            object: Its last state, which watches see with the deletion's own revision; not changed.
-        """
-        gone = self._next({**object, "metadata": dict(object["metadata"])})
-        previous = self._objects[resource].pop(gone.key)
+    def remove(self, resource: str, stored: StoredObject) -> None:
+        """Delete an object; watches see its last stored state with the deletion's own revision."""
+        previous = self._objects[resource].pop(stored.key)
+        gone = self._next({**previous.object, "metadata": dict(previous.object["metadata"])})
         self._logs[resource].append(Change("DELETED", gone, previous))
-        return gone
 
     def _next(self, object: JsonObject) -> StoredObject:
         self.revision += 1

@@ -202,7 +202,7 @@ class Writes:
             if resource is CRDS:
                 self._lifecycle.after_write(resource, self._store.put(resource.key, new))
             else:
-                self._lifecycle.remove(resource, new)
+                self._lifecycle.remove(resource, stored)
             return encode(new | {"apiVersion": resource.api_version})
         if encode(new) != stored.raw:
             stored = self._store.put(resource.key, new)

@@ -102,7 +102,7 @@ def test_finalizer_is_seen_as_a_change_before_the_deletion(api):
     assert marked["type"] == "MODIFIED"
     assert marked["object"]["metadata"]["deletionTimestamp"]
     assert gone["type"] == "DELETED"
-    assert "finalizers" not in gone["object"]["metadata"]
+    assert gone["object"]["metadata"]["finalizers"] == ["example.com/hold"]
 
 
 def test_resource_version_that_is_too_old_is_expired(api):
