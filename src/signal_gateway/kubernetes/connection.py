@@ -119,7 +119,9 @@ def _read(what: str, read: Callable[[], KubeConfig], context: str | None) -> Sin
         config = read().get(context)
     except KeyError as exc:
         raise KubernetesSetupError(f"{what} can't be used: {exc} is missing in it or in the environment") from exc
-    except (OSError, ValueError, TypeError, ConfigError, yaml.YAMLError) as exc:
+    except (AttributeError, TypeError) as exc:
+        raise KubernetesSetupError(f"{what} can't be used: it has another form than a kubeconfig") from exc
+    except (OSError, ValueError, ConfigError, yaml.YAMLError) as exc:
         raise KubernetesSetupError(f"{what} can't be used: {exc}") from exc
     if config is None:
         raise KubernetesSetupError(f"{what} has no current context: set one with kubectl config use-context")
