@@ -3,13 +3,16 @@
 import asyncio
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from signal_gateway.errors import SignalGatewayError
+
+if TYPE_CHECKING:
+    from signal_gateway.audit.client import Page
 
 __all__ = ["main"]
 
@@ -41,7 +44,7 @@ def demo(
     """Start everything embedded on loopback, send alerts, and show what became of them."""
     from signal_gateway.demo import run_demo
 
-    run_demo(Console(), keep=keep)
+    run_demo(_console(), keep=keep)
 
 
 @app.command()
@@ -52,7 +55,8 @@ def serve(
     from signal_gateway.gateway.service import run_service
     from signal_gateway.gateway.service_config import ServiceConfig
 
-    asyncio.run(run_service(ServiceConfig.load_from_file(config)))
+    service = ServiceConfig.load_from_file(config)
+    asyncio.run(run_service(service, on_start=lambda url: _say(f"gateway on {url}")))
 
 
 @app.command()
@@ -85,18 +89,16 @@ def list_events(
     filters = {"correlation_id": correlation_id, "event_type": event_type, "event_outcome": outcome, "since": since}
     page = _query(datastorage, limit=limit, **{key: value for key, value in filters.items() if value is not None})
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("time", "event", "outcome", "correlation id", "event id"):
-        table.add_column(column)
+    fields = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
+    table = Table(*fields, box=None, pad_edge=False)
     for event in page.events:
         table.add_row(
-            f"{event.event_timestamp:%Y-%m-%d %H:%M:%S.%f}"[:-3],
-            event.event_type,
-            event.event_outcome,
-            event.correlation_id,
-            event.event_id,
+            *(
+                event[field]
+                for field in ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
+            )
         )
-    console = Console()
+    console = _console()
     console.print(table)
     console.print(f"{len(page.events)} of {page.total} events")
 
@@ -113,13 +115,13 @@ def show_correlation(
             f"DataStorage at {datastorage} has no event with the correlation id {correlation_id!r}"
         )
 
-    console = Console()
+    console = _console()
     for event in page.events:
-        console.print(f"[bold]{event.event_timestamp.isoformat()}  {event.event_type}[/bold]  {event.event_outcome}")
-        console.print_json(data=event.event_data)
+        console.print(f"[bold]{event['event_timestamp']}  {event['event_type']}[/bold]  {event['event_outcome']}")
+        console.print_json(data=event["event_data"])
 
 
-def _query(url: str, **filters: Any) -> Any:
+def _query(url: str, **filters: Any) -> "Page":
     from signal_gateway.audit.client import DataStorageClient
 
     client = DataStorageClient(url, source="--datastorage")
@@ -128,6 +130,11 @@ def _query(url: str, **filters: Any) -> Any:
         return client.query(**filters)
     finally:
         client.close()
+
+
+def _console() -> Console:
+    """Return a console wide enough for a row of a table; a narrower terminal wraps it."""
+    return Console(width=max(Console().width, 110))
 
 
 def _say(line: str) -> None:

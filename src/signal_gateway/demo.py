@@ -8,11 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
-from lightkube.generic_resource import create_namespaced_resource
 from lightkube.types import PatchType
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
@@ -20,7 +18,7 @@ from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.clock import SystemClock
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import create_gateway
-from signal_gateway.kubernetes import GROUP, PLURAL, VERSION
+from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
 from signal_gateway.testing.cluster import EmbeddedCluster
 from signal_gateway.testing.datastorage import EmbeddedDataStorage
 from signal_gateway.testing.live_gateway import PROMETHEUS_PATH, LiveGateway, serve
@@ -117,54 +115,52 @@ def _send_alerts(console: Console, live: LiveGateway, cluster: EmbeddedCluster) 
         ends_at=now,
     )
 
-    def post(title: str, *alerts: Any) -> list[dict[str, Any]]:
+    def post(title: str, *alerts: Any) -> None:
         response = live.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(*alerts))
-        return _show_response(console, title, response)
+        _show_response(console, title, response)
 
-    first = post("Alertmanager sends two alerts that fire", crash_looping, disk_pressure)
+    post("Alertmanager sends two alerts that fire", crash_looping, disk_pressure)
     post("another alert about the same Deployment, while it is being handled", slow)
     post("the node's alert is resolved", resolved)
 
-    name = first[0]["remediationRequestName"]
-    requests = create_namespaced_resource(GROUP, VERSION, "RemediationRequest", PLURAL)
-    cluster.lightkube().patch(
-        requests.Status,
+    completed = _complete(cluster, "KubePodCrashLooping")
+    console.print(f"\na controller completes {completed}")
+    post("the Deployment's alert fires again: a second episode", crash_looping)
+
+
+def _complete(cluster: EmbeddedCluster, signal_name: str) -> str:
+    """Do what a controller does at the end: set the phase of the signal's RemediationRequest; return its name."""
+    client = cluster.lightkube()
+    requests = client.list(RemediationRequest, namespace=cluster.namespace)
+    name: str = next(one["metadata"]["name"] for one in requests if one["spec"]["signalName"] == signal_name)
+    client.patch(
+        RemediationRequestStatus,
         name,
         {"status": {"overallPhase": "Completed", "completionStatus": {"outcome": "Remediated"}}},
         namespace=cluster.namespace,
         patch_type=PatchType.MERGE,
     )
-    console.print(f"\na controller completes {name} ...")
-    post("... and the Deployment's alert fires again: a second episode", crash_looping)
+    return name
 
 
-def _show_response(console: Console, title: str, response: httpx.Response) -> list[dict[str, Any]]:
-    """Print a response signal by signal, and return its results."""
+def _show_response(console: Console, title: str, response: httpx.Response) -> None:
     body = response.json()
-    results: list[dict[str, Any]] = body.get("results") or [body]
-
     console.print(f"\n[bold]{title}[/bold]")
     console.print(f"POST {PROMETHEUS_PATH} -> {response.status_code}")
-    table = Table(box=None, pad_edge=False)
-    for column in ("status", "RemediationRequest", "message"):
-        table.add_column(column)
-    for result in results:
-        table.add_row(result["status"], result.get("remediationRequestName", "-"), Text(result["message"]))
-    console.print(table)
-    return results
+    for result in body.get("results") or [body]:
+        console.print(f"  {result['status']:<10}{result['message']}", soft_wrap=True)
 
 
 def _show_remediation_requests(console: Console, cluster: EmbeddedCluster) -> None:
-    requests = create_namespaced_resource(GROUP, VERSION, "RemediationRequest", PLURAL)
     table = Table(title="RemediationRequests", title_justify="left", box=None, pad_edge=False)
     for column in ("name", "signal", "severity", "target", "phase", "occurrences"):
         table.add_column(column)
-    for request in cluster.lightkube().list(requests, namespace=cluster.namespace):
+    for request in cluster.lightkube().list(RemediationRequest, namespace=cluster.namespace):
         spec, status = request["spec"], request.get("status") or {}
         target = spec["targetResource"]
         where = "/".join(part for part in (target.get("namespace"), target["kind"], target["name"]) if part)
         table.add_row(
-            request.metadata.name,
+            request["metadata"]["name"],
             spec["signalName"],
             spec["severity"],
             where,

@@ -1,10 +1,7 @@
 import pytest
-from lightkube.generic_resource import create_namespaced_resource
 
-from signal_gateway.kubernetes import GROUP, PLURAL, VERSION
+from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing.live_gateway import PROMETHEUS_PATH
-
-RemediationRequest = create_namespaced_resource(GROUP, VERSION, "RemediationRequest", PLURAL)
 
 API = {"alertname": "HighLatency", "severity": "critical", "namespace": "prod", "deployment": "payment-api"}
 NODE = {"alertname": "NodePressure", "severity": "warning", "node": "worker-node-1"}
@@ -47,7 +44,7 @@ def test_resolved_notification_creates_nothing(gateway, alertmanager):
 
     requests = list(gateway.cluster.lightkube().list(RemediationRequest, namespace=gateway.cluster.namespace))
     assert [request.metadata.name for request in requests] == [name]
-    gateway.audit_trail.one("gateway.signal.resolved", correlation_id=name)
+    gateway.audit_trail.one(event_type="gateway.signal.resolved", correlation_id=name)
 
 
 @pytest.mark.gateway(processing={"retry": {"max_attempts": 1}})

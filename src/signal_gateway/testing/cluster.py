@@ -252,7 +252,8 @@ class _Clients:
         run_all(
             "the cluster's clients",
             *(client.close for client in self._lightkubes),
-            *(partial(close_on_loop, client) for client in [*self._async_lightkubes, *self._clients]),
+            *(partial(close_on_loop, client) for client in self._async_lightkubes),
+            *(partial(close_on_loop, client) for client in self._clients),
             SERVERS.release,
         )
 

@@ -1,8 +1,9 @@
 """LiveGateway: a gateway on a real socket, with what a test wants to know about it."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -133,9 +134,11 @@ class LiveGateway:
         self,
         name: str,
         *,
-        status: str = "firing",
+        status: Literal["firing", "resolved"] = "firing",
         severity: str | None = "warning",
         annotations: Mapping[str, str] | None = None,
+        starts_at: datetime | None = None,
+        ends_at: datetime | None = None,
         **labels: str,
     ) -> httpx.Response:
         """Post one alert the way Alertmanager does.
@@ -145,9 +148,19 @@ class LiveGateway:
             status: `firing` or `resolved`.
             severity: The label `severity`; None leaves it out.
             annotations: The alert's annotations.
+            starts_at: Since when it fires; a minute ago by default.
+            ends_at: When it was resolved; now by default, for a resolved one.
             **labels: The alert's labels, such as `namespace="prod", deployment="api"`.
         """
-        one = alert(name, status=status, severity=severity, annotations=annotations, **labels)
+        one = alert(
+            name,
+            status=status,
+            severity=severity,
+            annotations=annotations,
+            starts_at=starts_at,
+            ends_at=ends_at,
+            **labels,
+        )
         return self.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(one))
 
     def settle(self, timeout: float | None = None) -> FlushResult | None:

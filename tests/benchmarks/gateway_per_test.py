@@ -1,0 +1,52 @@
+"""Milliseconds per test with a live gateway, beside Starlette's TestClient and the uvicorn-in-a-thread recipe."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.benchmarks.measure import Benchmark, Ratio, Series
+
+SUITES = Path(__file__).parent / "suites"
+
+NAMES = {
+    "test_live_fresh": "live gateway, a fresh cluster per test",
+    "test_testclient_fresh": "Starlette TestClient, a fresh cluster per test",
+    "test_live_shared": "live gateway, one cluster",
+    "test_testclient_shared": "Starlette TestClient, one cluster",
+    "test_recipe_fresh": "uvicorn in a thread, a fresh cluster per test",
+}
+
+
+def run() -> Benchmark:
+    with tempfile.TemporaryDirectory() as directory:
+        figures = Path(directory) / "figures.json"
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", str(SUITES)],
+            check=True,
+            env=os.environ | {"BENCHMARK_FIGURES": str(figures)},
+        )
+        samples = json.loads(figures.read_text())
+
+    warm = {name: one[len(one) // 10 :] for name, one in samples.items()}
+    series = {name: Series(title, "ms", warm[name]) for name, title in NAMES.items()}
+    live = series["test_live_fresh"].median
+    return Benchmark(
+        "One test with a gateway: create, serve, one alert through, its audit trail, stop",
+        list(series.values()),
+        [
+            Ratio(
+                "live / TestClient, a fresh cluster per test",
+                live / series["test_testclient_fresh"].median,
+                at_most=1.5,
+            ),
+            Ratio(
+                "live / TestClient, one cluster",
+                series["test_live_shared"].median / series["test_testclient_shared"].median,
+                at_most=1.5,
+            ),
+            Ratio("uvicorn in a thread / live", series["test_recipe_fresh"].median / live, at_least=25),
+        ],
+    )

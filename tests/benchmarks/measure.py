@@ -1,0 +1,75 @@
+"""Figures, ratios and verdicts: what every benchmark hands back."""
+
+import statistics
+from dataclasses import dataclass, field
+
+__all__ = ["Benchmark", "Ratio", "Series"]
+
+
+@dataclass(frozen=True)
+class Series:
+    """Samples of one thing.
+
+    Attributes:
+        name: What was measured.
+        unit: Of the samples.
+        samples: Raw figures.
+    """
+
+    name: str
+    unit: str
+    samples: list[float]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.samples)
+
+    @property
+    def spread(self) -> tuple[float, float]:
+        """The 10th and the 90th percentile."""
+        if len(self.samples) < 2:
+            return self.samples[0], self.samples[0]
+        tenths = statistics.quantiles(self.samples, n=10)
+        return tenths[0], tenths[-1]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """One figure against another of the same run, and the bound that it has to keep.
+
+    Attributes:
+        name: What is compared.
+        value: The ratio, or a plain figure where the budget is one.
+        at_most: The bound from above, if there is one.
+        at_least: The bound from below, if there is one.
+    """
+
+    name: str
+    value: float
+    at_most: float | None = None
+    at_least: float | None = None
+
+    @property
+    def holds(self) -> bool:
+        return (self.at_most is None or self.value <= self.at_most) and (
+            self.at_least is None or self.value >= self.at_least
+        )
+
+    @property
+    def bound(self) -> str:
+        return f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """What one benchmark found.
+
+    Attributes:
+        title: For the heading.
+        series: What was measured.
+        ratios: What has to hold.
+    """
+
+    title: str
+    series: list[Series]
+    ratios: list[Ratio] = field(default_factory=list)
