@@ -26,7 +26,7 @@ class Wire:
 
     def __init__(self, app):
         self._app = app
-        self._losses = Counter()
+        self._losses: Counter[str] = Counter()
         self._held = {}
         self._watches_speak = asyncio.Event()
         self._watches_speak.set()

@@ -25,7 +25,7 @@ def test_config_cannot_be_changed():
     config = GatewayConfig()
 
     with pytest.raises(ValidationError, match="frozen"):
-        config.controller_namespace = "elsewhere"
+        config.controller_namespace = "elsewhere"  # type: ignore[misc]
 
 
 def test_scope_can_be_turned_off_as_the_final_configuration_does():

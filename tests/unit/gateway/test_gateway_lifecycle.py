@@ -36,7 +36,7 @@ def own_tasks():
     return [
         task
         for task in asyncio.all_tasks()
-        if any(room in task.get_coro().cr_code.co_filename for room in rooms) and not task.done()
+        if any(room in task.get_stack(limit=1)[0].f_code.co_filename for room in rooms)
     ]
 
 
@@ -45,9 +45,9 @@ def caller(gateway):
 
 
 @pytest.mark.parametrize("store", [None, object(), "http://127.0.0.1:8080"])
-async def test_gateway_without_a_store_is_refused_with_what_to_pass(store):
+async def test_gateway_without_a_store_is_refused_with_what_to_pass(build, store):
     with pytest.raises(TypeError, match="BufferedAuditStore"):
-        create_gateway(GatewayConfig(), kubernetes=object(), audit_store=store)
+        create_gateway(GatewayConfig(), kubernetes=build().kubernetes, audit_store=store)
 
 
 async def test_each_gateway_has_a_registry_of_its_own(build):

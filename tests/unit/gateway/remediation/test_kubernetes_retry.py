@@ -30,7 +30,8 @@ def in_seconds(seconds):
 
 
 async def test_transient_failure_is_tried_again_and_each_failure_told():
-    call, told = Script(Unavailable("first"), Unavailable("second")), []
+    call = Script(Unavailable("first"), Unavailable("second"))
+    told: list[Exception] = []
 
     assert await retrying(call, config=QUICK, deadline=in_seconds(10), on_failure=told.append) == "done"
 
@@ -38,7 +39,8 @@ async def test_transient_failure_is_tried_again_and_each_failure_told():
 
 
 async def test_attempts_are_counted_in_total():
-    call, told = Script(*(Unavailable("no") for _ in range(9))), []
+    call = Script(*(Unavailable("no") for _ in range(9)))
+    told: list[Exception] = []
 
     with pytest.raises(Unavailable):
         await retrying(call, config=QUICK, deadline=in_seconds(10), on_failure=told.append)

@@ -16,7 +16,7 @@ def parse(*alerts, **members):
 
 
 def nested(levels):
-    value = "leaf"
+    value: object = "leaf"
     for _ in range(levels):
         value = {"below": value}
     return value
