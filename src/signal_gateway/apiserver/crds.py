@@ -5,7 +5,7 @@ from typing import Any
 from signal_gateway.apiserver.objects import JsonObject, timestamp
 from signal_gateway.apiserver.resources import Resource
 from signal_gateway.apiserver.schema import IMMUTABILITY_RULES, SchemaStrategy, rules_of
-from signal_gateway.apiserver.status import Cause, not_implemented
+from signal_gateway.apiserver.status import Cause, bad_request, not_implemented
 from signal_gateway.clock import Clock
 
 __all__ = ["CLEANUP_FINALIZER", "CRDS", "established_status", "resources_of"]
@@ -13,10 +13,48 @@ __all__ = ["CLEANUP_FINALIZER", "CRDS", "established_status", "resources_of"]
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
 
+_TEXT = {"type": "string"}
+_TEXTS = {"type": "array", "items": _TEXT}
+_OBJECT = {"type": "object"}
+_NAMES = {
+    "plural": _TEXT,
+    "singular": _TEXT,
+    "kind": _TEXT,
+    "listKind": _TEXT,
+    "shortNames": _TEXTS,
+    "categories": _TEXTS,
+}
+_SCHEMA = {"type": "object", "nullable": True, "properties": {"openAPIV3Schema": _OBJECT | {"nullable": True}}}
+_FIELDS = {"type": "array", "items": {"type": "object", "required": ["jsonPath"], "properties": {"jsonPath": _TEXT}}}
+_VERSION = {
+    "type": "object",
+    "required": ["name"],
+    "properties": {
+        "name": _TEXT,
+        "served": {"type": "boolean"},
+        "storage": {"type": "boolean"},
+        "schema": _SCHEMA,
+        "subresources": _OBJECT | {"nullable": True},
+        "selectableFields": _FIELDS,
+    },
+}
+_SPEC = {
+    "group": _TEXT,
+    "scope": _TEXT,
+    "names": {"type": "object", "properties": _NAMES},
+    "conversion": _OBJECT,
+    "versions": {"type": "array", "items": _VERSION},
+}
+_TYPES = SchemaStrategy({"properties": {"spec": {"type": "object", "properties": _SPEC}}})
+
+
 class _CrdStrategy:
     """What a definition must say before its resources can be served."""
 
     def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
+        if causes := _TYPES.check(new, None):
+            what = 'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition'
+            raise bad_request(f"{what}: {causes[0].field}: {causes[0].message}")
         spec = new.setdefault("spec", {})
         spec.setdefault("conversion", {"strategy": "None"})
         names = spec.setdefault("names", {})
@@ -76,6 +114,8 @@ def _check_versions(crd: JsonObject) -> list[Cause]:
 
 
 def _check_structural(schema: JsonObject, path: str) -> list[Cause]:
+    if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
+        return [Cause.invalid(path, schema, "must be a schema")]
     causes = []
     is_typeless = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
     if not schema.get("type") and not is_typeless:

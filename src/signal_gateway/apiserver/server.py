@@ -134,7 +134,9 @@ class ApiServer:
             code, answer = exc.code, encode(exc.to_status())
             if exc.retry_after is not None:
                 headers.append((b"retry-after", str(exc.retry_after).encode()))
-        except Exception:  # noqa: BLE001 - a bug must not look like a lost connection
+        except Exception:
+            if request.verb == "watch":  # the stream has begun: nothing but its end can be sent
+                raise
             _log.exception("unexpected error in %s %s", scope["method"], scope["path"])
             message = "Internal error occurred: the embedded API server has a bug; its log has the traceback"
             code, answer = 500, encode(StatusError(500, message, reason="InternalError").to_status())

@@ -1,0 +1,143 @@
+import pytest
+
+from signal_gateway.apiserver import create_apiserver
+from signal_gateway.errors import ApiServerError
+
+
+@pytest.mark.asyncio
+async def test_two_clusters_share_nothing(crd, widgets_of):
+    first, second = (widgets_of(create_apiserver(crds=[crd])) for _ in range(2))
+    await first.create("a")
+
+    assert (await second.ask("GET"))[2]["items"] == []
+
+
+@pytest.mark.asyncio
+async def test_fresh_cluster_has_its_namespaces(server, widgets):
+    widgets.path = "/api/v1/namespaces"
+
+    listed = (await widgets.ask("GET"))[2]
+
+    assert [item["metadata"]["name"] for item in listed["items"]] == ["default", "kube-system", "kubernaut-system"]
+
+
+def test_definition_that_is_refused_is_an_error_at_once(crd):
+    crd["spec"]["scope"] = "Nowhere"
+
+    with pytest.raises(ApiServerError, match=r"spec\.scope"):
+        create_apiserver(crds=[crd])
+
+
+def test_rule_that_can_not_be_enforced_is_refused_rather_than_ignored(crd):
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": "self.min <= self.max"}]
+
+    with pytest.raises(ApiServerError, match=r"self\.min <= self\.max"):
+        create_apiserver(crds=[crd])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"names": []},
+        {"versions": "v1"},
+        {"versions": [{"name": 1}]},
+        {
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"properties": []}}}
+            ]
+        },
+    ],
+)
+def test_malformed_definition_is_refused_not_a_bug(crd, change):
+    crd["spec"] |= change
+
+    with pytest.raises(ApiServerError) as caught:
+        create_apiserver(crds=[crd])
+
+    assert caught.value.__cause__ is not None
+
+
+def test_definition_passed_in_is_not_changed(crd):
+    before = repr(crd)
+
+    create_apiserver(crds=[crd])
+
+    assert repr(crd) == before
+
+
+@pytest.mark.asyncio
+async def test_time_comes_from_the_clock(widgets, clock):
+    clock.advance(90)
+
+    created = await widgets.create("a")
+
+    assert created["metadata"]["creationTimestamp"] == "2026-01-01T00:01:30Z"
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("type", ["application/strategic-merge-patch+json", "application/apply-patch+yaml"])
+async def test_patch_that_is_not_built_yet_says_so(server, widgets, type):
+    widgets.path = "/api/v1/namespaces"
+    headers = [(b"content-type", type.encode())]
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"{}"}
+
+    async def send(message):
+        sent.append(message)
+
+    scope = {"type": "http", "method": "PATCH", "path": "/api/v1/namespaces/default", "query_string": b""}
+    await server.app(scope | {"headers": headers}, receive, send)
+
+    assert sent[0]["status"] == 501
+
+
+@pytest.mark.asyncio
+async def test_foreground_deletion_says_that_it_is_not_built_yet(widgets):
+    await widgets.create("a")
+
+    status, _, body = await widgets.ask("DELETE", "a", {"propagationPolicy": "Foreground"})
+
+    assert (status, body["kind"]) == (501, "Status")
+    assert (await widgets.ask("GET", "a"))[0] == 200
+
+
+@pytest.mark.asyncio
+async def test_body_that_is_too_large_is_refused(widgets):
+    status, _, body = await widgets.ask("POST", body={"spec": "x" * (3 * 1024 * 1024)})
+
+    assert (status, body["reason"]) == (413, "RequestEntityTooLarge")
+
+
+@pytest.mark.asyncio
+async def test_namespace_is_gone_with_its_content(server, widgets):
+    namespaces = type(widgets)(server)
+    namespaces.path = "/api/v1/namespaces"
+    await namespaces.ask("POST", body={"metadata": {"name": "n"}})
+    widgets.path = widgets.path.replace("default", "n")
+    await widgets.create("a")
+
+    status, _, marked = await namespaces.ask("DELETE", "n")
+
+    assert (status, marked["status"]["phase"]) == (200, "Terminating")
+    assert (await namespaces.ask("GET", "n"))[0] == 404
+    assert (await widgets.ask("GET", "a"))[0] == 404
+
+
+@pytest.mark.asyncio
+async def test_namespace_waits_for_finalizers_in_it(server, widgets):
+    namespaces = type(widgets)(server)
+    namespaces.path = "/api/v1/namespaces"
+    await namespaces.ask("POST", body={"metadata": {"name": "n"}})
+    widgets.path = widgets.path.replace("default", "n")
+    await widgets.create("a")
+    await widgets.ask("PATCH", "a", {"metadata": {"finalizers": ["example.com/hold"]}})
+
+    await namespaces.ask("DELETE", "n")
+    before = (await namespaces.ask("GET", "n"))[0]
+    await widgets.ask("PATCH", "a", {"metadata": {"finalizers": None}})
+    after = (await namespaces.ask("GET", "n"))[0]
+
+    assert (before, after) == (200, 404)
