@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
@@ -216,15 +216,17 @@ class KubernetesClient:
         if self._loop is not None:
             self._claim_loop()
         self._is_closed = True
-        for shared in list(self._indexes.values()):
-            await shared.stop()
+        indexes = list(self._indexes.values())
         self._indexes.clear()
-        if self._plain is not None:
-            await self._plain.aclose()
-        if self._lightkube is not None:
-            await self._lightkube.close()
-        if self._pool is not None:
-            await self._pool.aclose()
+        async with AsyncExitStack() as closing:  # last in, first out; each is closed whatever became of the others
+            if self._pool is not None:
+                closing.push_async_callback(self._pool.aclose)
+            if self._lightkube is not None:
+                closing.push_async_callback(self._lightkube.close)
+            if self._plain is not None:
+                closing.push_async_callback(self._plain.aclose)
+            for shared in indexes:
+                closing.push_async_callback(shared.stop)
 
     async def __aenter__(self) -> Self:
         return self

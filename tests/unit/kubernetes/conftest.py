@@ -105,7 +105,7 @@ class WatchStream(httpx2.AsyncByteStream):
 
     def __init__(self):
         self.is_closed = False
-        self._chunks = asyncio.Queue()
+        self._chunks: asyncio.Queue[bytes | Exception] = asyncio.Queue()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while (chunk := await self._chunks.get()) != END:
