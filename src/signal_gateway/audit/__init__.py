@@ -10,10 +10,18 @@ from signal_gateway._lazy import lazy_names
 if TYPE_CHECKING:
     from signal_gateway.audit.client import DataStorageClient
     from signal_gateway.audit.config import AuditStoreConfig
-    from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull, DataStorageUnavailable, InvalidAuditEvent
+    from signal_gateway.audit.errors import (
+        AuditStoreClosed,
+        AuditStoreFull,
+        AuditTrailMismatch,
+        DataStorageUnavailable,
+        InvalidAuditEvent,
+        RecursiveAuditEvent,
+    )
     from signal_gateway.audit.event import AuditEvent
+    from signal_gateway.audit.spool import RejectedEvent
     from signal_gateway.audit.store import AuditStats, AuditStore, BufferedAuditStore, FlushResult
-    from signal_gateway.audit.trail import AuditTrail
+    from signal_gateway.audit.trail import AuditTrail, StoredEvent
 
 __all__ = [
     "AuditEvent",
@@ -23,11 +31,15 @@ __all__ = [
     "AuditStoreConfig",
     "AuditStoreFull",
     "AuditTrail",
+    "AuditTrailMismatch",
     "BufferedAuditStore",
     "DataStorageClient",
     "DataStorageUnavailable",
     "FlushResult",
     "InvalidAuditEvent",
+    "RecursiveAuditEvent",
+    "RejectedEvent",
+    "StoredEvent",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -40,10 +52,14 @@ __getattr__, __dir__ = lazy_names(
         "AuditStoreConfig": "config",
         "AuditStoreFull": "errors",
         "AuditTrail": "trail",
+        "AuditTrailMismatch": "errors",
         "BufferedAuditStore": "store",
         "DataStorageClient": "client",
         "DataStorageUnavailable": "errors",
         "FlushResult": "store",
         "InvalidAuditEvent": "errors",
+        "RecursiveAuditEvent": "errors",
+        "RejectedEvent": "spool",
+        "StoredEvent": "trail",
     },
 )

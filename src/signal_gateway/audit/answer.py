@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Accepted", "DeliveryAnswer", "Refused", "TooLarge", "Unavailable", "read_answer"]
+__all__ = ["Accepted", "DeliveryAnswer", "Refused", "TooLarge", "Unavailable", "describe", "read_answer"]
 
 _MAX_RETRY_AFTER = 3600.0
 _SHOWN_CHARACTERS = 300
@@ -76,7 +76,7 @@ def read_answer(
     Returns:
         Anything but an acknowledgement or a verdict about the events is `Unavailable`.
     """
-    said = _said(status, headers, content)
+    said = describe(status, headers, content)
     match status:
         case HTTPStatus.ACCEPTED:
             return Accepted()
@@ -109,7 +109,8 @@ def _json_object(content: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _said(status: int, headers: Mapping[str, str], content: bytes) -> str:
+def describe(status: int, headers: Mapping[str, str], content: bytes) -> str:
+    """Say in a few words what a server answered: the status and its own words, or else the content type."""
     document = _json_object(content)
     detail = document.get("detail") or document.get("message") or document.get("title")
     if not isinstance(detail, str):

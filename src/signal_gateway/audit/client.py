@@ -12,7 +12,7 @@ from typing import Any, Unpack
 import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork meanwhile would find half of it
 import httpx
 
-from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, read_answer
+from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, describe, read_answer
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.query import AuditFilters, Page, parameters, read_page
 from signal_gateway.clock import Clock, SystemClock
@@ -165,11 +165,11 @@ class DataStorageClient:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
         except httpx.RequestError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
-        answered = f"answered {response.status_code} {response.headers.get('content-type', 'without a content type')}"
+        answered = describe(response.status_code, response.headers, response.content)
         if response.status_code in (400, 422):
-            raise AuditError(f"DataStorage at {self._url} refused the query {dict(params)}: {response.text[:1000]}")
+            raise AuditError(f"DataStorage at {self._url} {answered} to the query {dict(params)}")
         if response.status_code != 200:
-            raise self._unavailable(f"{answered}: {response.text[:300]!r}", answered=True)
+            raise self._unavailable(answered, answered=True)
         try:
             return read_page(response.content)
         except ValueError as exc:

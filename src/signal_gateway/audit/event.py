@@ -128,13 +128,12 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("is outside the years 1 to 9999 in UTC") from None
 
 
-_Text = Annotated[str, StringConstraints(min_length=1), AfterValidator(_without_nul)]
-_Text10 = Annotated[_Text, StringConstraints(max_length=10)]
-_Text20 = Annotated[_Text, StringConstraints(max_length=MAX_SEVERITY_LENGTH)]
-_Text50 = Annotated[_Text, StringConstraints(max_length=50)]
-_Text100 = Annotated[_Text, StringConstraints(max_length=100)]
-_Text253 = Annotated[_Text, StringConstraints(max_length=253)]
-_Text255 = Annotated[_Text, StringConstraints(max_length=MAX_CORRELATION_ID_LENGTH)]
+_Text10 = Annotated[str, StringConstraints(min_length=1, max_length=10), AfterValidator(_without_nul)]
+_Text20 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SEVERITY_LENGTH), AfterValidator(_without_nul)]
+_Text50 = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_without_nul)]
+_Text100 = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
+_Text253 = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_without_nul)]
+_Text255 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH), AfterValidator(_without_nul)]
 _Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
 _Timestamp = Annotated[AwareDatetime, BeforeValidator(_not_a_number), AfterValidator(_in_utc)]
 

@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+import signal_gateway.audit
 from signal_gateway.audit import AuditStoreConfig
 from signal_gateway.errors import ConfigurationError
 
@@ -52,3 +53,8 @@ def test_settings_can_not_be_changed_later():
 
     with pytest.raises(ValidationError):
         config.linger = 1
+
+
+def test_every_public_name_of_the_room_is_there():
+    for name in signal_gateway.audit.__all__:
+        assert getattr(signal_gateway.audit, name).__name__ == name

@@ -13,7 +13,6 @@ from signal_gateway.audit import (
     DataStorageClient,
     InvalidAuditEvent,
 )
-from signal_gateway.audit.errors import RecursiveAuditEvent
 from signal_gateway.clock import ManualClock
 
 DEADLINE = 10.0

@@ -2,8 +2,7 @@
 
 import pytest
 
-from signal_gateway.audit import AuditTrail, FlushResult
-from signal_gateway.audit.errors import AuditTrailMismatch
+from signal_gateway.audit import AuditTrail, AuditTrailMismatch, FlushResult
 from signal_gateway.errors import AuditError
 
 
