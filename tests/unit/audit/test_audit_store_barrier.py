@@ -12,6 +12,7 @@ from signal_gateway.audit import (
     BufferedAuditStore,
     DataStorageClient,
     InvalidAuditEvent,
+    RecursiveAuditEvent,
 )
 from signal_gateway.clock import ManualClock
 
