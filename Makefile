@@ -15,8 +15,8 @@ test: $(STAMP) ## every test, in parallel
 check: $(STAMP) ## format, lint, types, the arrows between the rooms
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/mypy --config-file pyproject.toml tests
+	$(BIN)/mypy --strict src examples
+	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 
 bench: $(STAMP) ## the numbers of docs/benchmarks.md

@@ -2,8 +2,10 @@
 
 import pytest
 
+from signal_gateway.testing import GatewayFactory, LiveGateway
 
-def test_alert_becomes_a_remediation(gateway):
+
+def test_alert_becomes_a_remediation(gateway: LiveGateway) -> None:
     response = gateway.send_alert("PodCrashLooping", namespace="prod", pod="api-7c9")
 
     assert response.status_code == 201
@@ -12,7 +14,7 @@ def test_alert_becomes_a_remediation(gateway):
     gateway.audit_trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
 
 
-def test_repeat_is_a_duplicate_of_the_first(gateway):
+def test_repeat_is_a_duplicate_of_the_first(gateway: LiveGateway) -> None:
     first = gateway.send_alert("HighLatency", namespace="prod", deployment="api").json()
 
     second = gateway.send_alert("HighErrorRate", namespace="prod", deployment="api")
@@ -21,7 +23,7 @@ def test_repeat_is_a_duplicate_of_the_first(gateway):
     assert second.json()["remediationRequestName"] == first["remediationRequestName"]
 
 
-def test_resolved_alert_creates_nothing(gateway):
+def test_resolved_alert_creates_nothing(gateway: LiveGateway) -> None:
     response = gateway.send_alert("HighLatency", status="resolved", namespace="prod", deployment="api")
 
     assert response.status_code == 200
@@ -29,7 +31,7 @@ def test_resolved_alert_creates_nothing(gateway):
     assert gateway.metrics.value("gateway_signals_resolved_total", source_type="prometheus") == 1
 
 
-def test_two_gateways_count_only_their_own(gateway_factory):
+def test_two_gateways_count_only_their_own(gateway_factory: GatewayFactory) -> None:
     patient = gateway_factory(processing={"retry": {"max_attempts": 3, "initial_backoff": 0}})
     hasty = gateway_factory(processing={"retry": {"max_attempts": 1}})
 
@@ -46,7 +48,7 @@ def test_two_gateways_count_only_their_own(gateway_factory):
 
 
 @pytest.mark.gateway(processing={"max_body_bytes": 1000})
-def test_marker_sets_what_this_tests_gateway_is_run_with(gateway):
+def test_marker_sets_what_this_tests_gateway_is_run_with(gateway: LiveGateway) -> None:
     response = gateway.client.post("/api/v1/signals/prometheus", content=b" " * 1001)
 
     assert response.status_code == 413

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from signal_gateway.testing import alert, alertmanager_webhook
+from signal_gateway.testing import LiveGateway, alert, alertmanager_webhook
 
 
 @pytest.mark.asyncio
 @pytest.mark.gateway(processing={"retry": {"max_attempts": 1}})
-async def test_api_outage_is_the_senders_to_retry(gateway):
+async def test_api_outage_is_the_senders_to_retry(gateway: LiveGateway) -> None:
     gateway.cluster.faults.fail(verb="create", resource="remediationrequests", status=503, times=1)
     webhook = alertmanager_webhook(alert("X", namespace="prod", deployment="api"))
 
@@ -20,7 +20,7 @@ async def test_api_outage_is_the_senders_to_retry(gateway):
 
 
 @pytest.mark.asyncio
-async def test_alerts_at_the_same_moment_make_one_remediation(gateway):
+async def test_alerts_at_the_same_moment_make_one_remediation(gateway: LiveGateway) -> None:
     webhooks = [alertmanager_webhook(alert(f"Alert{n}", namespace="prod", deployment="api")) for n in range(5)]
 
     responses = await asyncio.gather(

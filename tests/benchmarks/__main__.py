@@ -56,12 +56,12 @@ def _section(benchmark: Benchmark) -> str:
 
 def _page(sections: str) -> str:
     versions = ", ".join(f"{name} {metadata.version(name)}" for name in ("uvicorn", "starlette", "httpx", "lightkube"))
+    machine = f"{os.cpu_count()} shared cores, Python {platform.python_version()}, {versions}"
     return f"""# Benchmarks
 
-`make bench` makes these numbers, `.venv/bin/python -m tests.benchmarks --write` writes this page. What counts are the ratios:
-both sides of each were measured in the same run, interleaved. The absolute figures are those of one small machine
-({os.cpu_count()} shared cores, Python {platform.python_version()}, {versions}), medians with the 10th and 90th percentile. A missed
-ratio makes the command exit with 1.
+`make bench` makes these numbers, `.venv/bin/python -m tests.benchmarks --write` writes this page. What counts are
+the ratios: both sides of each were measured in the same run. The absolute figures are those of one small machine
+({machine}), medians with the 10th and 90th percentile. A missed ratio makes the command exit with 1.
 
 {sections}"""
 

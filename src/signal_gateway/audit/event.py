@@ -133,7 +133,9 @@ _Text20 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SEVERITY
 _Text50 = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_without_nul)]
 _Text100 = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
 _Text253 = Annotated[str, StringConstraints(min_length=1, max_length=253), AfterValidator(_without_nul)]
-_Text255 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH), AfterValidator(_without_nul)]
+_Text255 = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH), AfterValidator(_without_nul)
+]
 _Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
 _Timestamp = Annotated[AwareDatetime, BeforeValidator(_not_a_number), AfterValidator(_in_utc)]
 

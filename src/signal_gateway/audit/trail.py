@@ -66,31 +66,37 @@ class AuditTrail:
         self._wait_for_events()
         return self._query(filters)
 
-    def one(self, **filters: Unpack[AuditFilters]) -> StoredEvent:
+    def one(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
         """Return the only event that matches.
 
         Args:
+            event_type: Short for the filter of that name.
             **filters: What to ask for.
 
         Raises:
             AuditTrailMismatch: There is none, or more than one.
             AuditError: As for `events`.
         """
+        if event_type is not None:
+            filters["event_type"] = event_type
         found = self.events(**filters)
         if len(found) != 1:
             raise self._mismatch(f"wanted one audit event with {_named(filters)}, found {len(found)}", found, filters)
         return found[0]
 
-    def none(self, **filters: Unpack[AuditFilters]) -> None:
+    def none(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
         """Make sure that no event matches.
 
         Args:
+            event_type: Short for the filter of that name.
             **filters: What to ask for.
 
         Raises:
             AuditTrailMismatch: There is one.
             AuditError: As for `events`.
         """
+        if event_type is not None:
+            filters["event_type"] = event_type
         found = self.events(**filters)
         if found:
             raise self._mismatch(f"wanted no audit event with {_named(filters)}, found {len(found)}", found, filters)
@@ -130,13 +136,15 @@ class AuditTrail:
         """Do `events` without blocking the loop."""
         return await anyio.to_thread.run_sync(functools.partial(self.events, **filters), abandon_on_cancel=True)
 
-    async def aone(self, **filters: Unpack[AuditFilters]) -> StoredEvent:
+    async def aone(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
         """Do `one` without blocking the loop."""
-        return await anyio.to_thread.run_sync(functools.partial(self.one, **filters), abandon_on_cancel=True)
+        return await anyio.to_thread.run_sync(
+            functools.partial(self.one, event_type, **filters), abandon_on_cancel=True
+        )
 
-    async def anone(self, **filters: Unpack[AuditFilters]) -> None:
+    async def anone(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
         """Do `none` without blocking the loop."""
-        await anyio.to_thread.run_sync(functools.partial(self.none, **filters), abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(functools.partial(self.none, event_type, **filters), abandon_on_cancel=True)
 
     async def asequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
         """Do `sequence` without blocking the loop."""

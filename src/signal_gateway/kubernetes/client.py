@@ -38,7 +38,7 @@ _OK: Final = "200"
 
 
 class KubernetesClient:
-    """A client of one cluster, for one event loop: that of its first call.
+    """A client of one cluster, for one event loop at a time: that of its first call, until its last index is left.
 
     Gateways share it; whoever made it closes it. Making one does no I/O but reading what it was given. Objects go
     in and come out as plain dicts in the API's JSON shape. Every call raises nothing but a KubernetesError of this
@@ -63,6 +63,7 @@ class KubernetesClient:
     ) -> None:
         self._config = read_config(config)
         self._clock = clock or SystemClock()
+        self._given_transport = transport
         self._pool = transport
         self._loop: asyncio.AbstractEventLoop | None = None
         self._is_closed = False
@@ -97,6 +98,11 @@ class KubernetesClient:
             KubernetesSetupError: This is not a pod, or it has no service account.
         """
         return cls(read_pod(), clock=clock)
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop | None:
+        """The event loop that it belongs to; None before its first call."""
+        return self._loop
 
     @property
     def url(self) -> str:
@@ -219,12 +225,9 @@ class KubernetesClient:
         indexes = list(self._indexes.values())
         self._indexes.clear()
         async with AsyncExitStack() as closing:  # last in, first out; each is closed whatever became of the others
-            if self._pool is not None:
-                closing.push_async_callback(self._pool.aclose)
-            if self._lightkube is not None:
-                closing.push_async_callback(self._lightkube.close)
-            if self._plain is not None:
-                closing.push_async_callback(self._plain.aclose)
+            if self._given_transport is not None:
+                closing.push_async_callback(self._given_transport.aclose)
+            closing.push_async_callback(self._hang_up)
             for shared in indexes:
                 closing.push_async_callback(shared.stop)
 
@@ -252,6 +255,20 @@ class KubernetesClient:
                 if self._indexes.get(namespace) is shared:
                     del self._indexes[namespace]  # before the wait: whoever comes now starts afresh
                 await shared.stop()
+                if not self._indexes:
+                    await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Close every connection and belong to no loop; the next call makes new ones, on its own loop."""
+        async with AsyncExitStack() as closing:  # each is closed whatever became of the others
+            if self._pool is not None and self._pool is not self._given_transport:
+                closing.push_async_callback(self._pool.aclose)
+            if self._lightkube is not None:
+                closing.push_async_callback(self._lightkube.close)
+            if self._plain is not None:
+                closing.push_async_callback(self._plain.aclose)
+            self._pool, self._lightkube, self._plain = self._given_transport, None, None
+            self._loop = None
 
     def _start_index(self, namespace: str) -> SharedIndex:
         index = RemediationRequestIndex(namespace, clock=self._clock)

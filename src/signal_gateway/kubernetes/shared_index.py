@@ -1,6 +1,7 @@
 """One index for all who need it: started by the first, stopped by the last."""
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Never
@@ -27,7 +28,11 @@ class SharedIndex:
         self.index = index
         self.users = 0
         self._first_sync: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._task = asyncio.create_task(self._run(feed), name=f"index of RemediationRequests in {index.namespace}")
+        self._task = asyncio.create_task(
+            self._run(feed),
+            name=f"index of RemediationRequests in {index.namespace}",
+            context=contextvars.Context(),  # it is nobody's: it may outlive the user in whose context it starts
+        )
 
     async def wait_synced(self, sync_timeout: float, *, url: str) -> None:
         """Wait for the first complete list.

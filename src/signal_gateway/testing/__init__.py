@@ -10,6 +10,7 @@ from signal_gateway._lazy import lazy_names
 if TYPE_CHECKING:
     from signal_gateway.testing.cluster import Cluster, EmbeddedCluster, ExistingCluster
     from signal_gateway.testing.datastorage import EmbeddedDataStorage
+    from signal_gateway.testing.factory import GatewayFactory, LiveService, ServiceFactory
     from signal_gateway.testing.live_gateway import LiveGateway, serve
     from signal_gateway.testing.live_server import LiveServer
     from signal_gateway.testing.metrics import MetricsView
@@ -21,10 +22,13 @@ __all__ = [
     "EmbeddedCluster",
     "EmbeddedDataStorage",
     "ExistingCluster",
+    "GatewayFactory",
     "LiveGateway",
     "LiveServer",
+    "LiveService",
     "MetricsView",
     "RecordingAuditStore",
+    "ServiceFactory",
     "alert",
     "alertmanager_webhook",
     "kubernetes_event",
@@ -38,10 +42,13 @@ __getattr__, __dir__ = lazy_names(
         "EmbeddedCluster": "cluster",
         "EmbeddedDataStorage": "datastorage",
         "ExistingCluster": "cluster",
+        "GatewayFactory": "factory",
         "LiveGateway": "live_gateway",
         "LiveServer": "live_server",
+        "LiveService": "factory",
         "MetricsView": "metrics",
         "RecordingAuditStore": "recording",
+        "ServiceFactory": "factory",
         "alert": "payloads",
         "alertmanager_webhook": "payloads",
         "kubernetes_event": "payloads",

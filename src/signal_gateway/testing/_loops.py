@@ -45,6 +45,10 @@ class LoopThread:
         """How many users keep the loop running."""
         return self._users
 
+    def runs(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether that loop is the one on this thread."""
+        return loop is self._loop
+
     def acquire(self) -> None:
         """Add a user; the first one starts the thread and waits until its loop runs."""
         if self._pid != os.getpid():

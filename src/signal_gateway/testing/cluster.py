@@ -1,8 +1,9 @@
 """The Kubernetes of a test: an embedded one of its own, or a namespace on a real one."""
 
+import asyncio
 import secrets
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -245,17 +246,35 @@ class _Clients:
         return client
 
     def close(self) -> None:
-        def close_on_loop(client: KubernetesClient | AsyncClient) -> None:
-            coroutine = client.aclose() if isinstance(client, KubernetesClient) else client.close()
-            SERVERS.call(coroutine, timeout=CALL_TIMEOUT, doing="closing a client")
-
         run_all(
             "the cluster's clients",
             *(client.close for client in self._lightkubes),
-            *(partial(close_on_loop, client) for client in self._async_lightkubes),
-            *(partial(close_on_loop, client) for client in self._clients),
+            *(partial(_close_on_servers_loop, client.close()) for client in self._async_lightkubes),
+            *(partial(_close_where_it_lives, client) for client in self._clients),
             SERVERS.release,
         )
+
+
+def _close_on_servers_loop(closing: Coroutine[Any, Any, None]) -> None:
+    SERVERS.call(closing, timeout=CALL_TIMEOUT, doing="closing a client")
+
+
+def _close_where_it_lives(client: KubernetesClient) -> None:
+    """Close a client on its own loop: the servers', or that of a test that ran its gateway by itself."""
+    loop = client.loop
+    if loop is None or SERVERS.runs(loop):
+        _close_on_servers_loop(client.aclose())
+    elif loop.is_running():
+        closing = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+        if loop is not _running_loop():  # else it is closed as soon as the test lets its loop run
+            closing.result(CALL_TIMEOUT)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _kubeconfig(url: str) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-FIGURES = defaultdict(list)
+FIGURES: defaultdict[str, list[float]] = defaultdict(list)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
