@@ -114,13 +114,13 @@ async def read_body(receive: Receive) -> bytes:
     """Read a request's body.
 
     Raises:
-        StatusError: 413 if it is larger than 3 MiB, the API server's own limit.
+        StatusError: 413 if it is larger than 3 MiB, the API server's own limit; 400 if the client left half-way.
     """
     chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            return b""
+            raise bad_request("the client left before its body was complete")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > _BODY_LIMIT_BYTES:

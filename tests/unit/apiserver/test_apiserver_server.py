@@ -13,7 +13,7 @@ async def test_two_clusters_share_nothing(crd, widgets_of):
 
 
 @pytest.mark.asyncio
-async def test_fresh_cluster_has_its_namespaces(server, widgets):
+async def test_fresh_cluster_has_its_namespaces(widgets):
     widgets.path = "/api/v1/namespaces"
 
     listed = (await widgets.ask("GET"))[2]
@@ -109,6 +109,26 @@ async def test_body_that_is_too_large_is_refused(widgets):
     status, _, body = await widgets.ask("POST", body={"spec": "x" * (3 * 1024 * 1024)})
 
     assert (status, body["reason"]) == (413, "RequestEntityTooLarge")
+
+
+@pytest.mark.asyncio
+async def test_half_a_body_deletes_nothing(server, widgets):
+    await widgets.create("a")
+    messages = [
+        {"type": "http.request", "body": b'{"preconditions":', "more_body": True},
+        {"type": "http.disconnect"},
+    ]
+
+    async def receive():
+        return messages.pop(0)
+
+    async def send(message):
+        pass
+
+    scope = {"type": "http", "method": "DELETE", "path": f"{widgets.path}/a", "query_string": b"", "headers": []}
+    await server.app(scope, receive, send)
+
+    assert (await widgets.ask("GET", "a"))[0] == 200
 
 
 @pytest.mark.asyncio
