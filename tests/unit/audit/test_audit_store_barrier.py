@@ -3,6 +3,7 @@
 import itertools
 import logging
 import threading
+import time
 
 import pytest
 
@@ -152,10 +153,12 @@ def test_flush_under_constant_load_returns(server, make_store, make_event):
     for number in range(50):
         store.record(make_event(number))
     server.wait_for_batch()
+    begin = time.monotonic()
 
-    result = store.flush(timeout=DEADLINE)
+    result = store.flush(timeout=2 * DEADLINE)
 
     assert result.ok
+    assert time.monotonic() - begin < DEADLINE  # it was told, and did not wait its timeout out
     assert store.stats.pending
     loaded.clear()
     assert store.flush(timeout=DEADLINE).ok

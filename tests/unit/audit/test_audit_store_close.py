@@ -176,6 +176,7 @@ def test_dropped_store_warns_and_still_delivers(server, make_event):
     )
     store.record(make_event())
     (thread,) = flusher_threads()
+    store.client.check()  # meanwhile the thread has begun to linger
 
     with pytest.warns(ResourceWarning, match="never closed"):  # noqa: PT031 - a del is no expression
         del store
