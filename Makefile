@@ -4,6 +4,9 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
+# tests and benchmarks start many interpreters: without bytecode each of them would compile everything anew
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test check bench docs format clean
 
 demo: $(STAMP) ## the main job on embedded defaults

@@ -1,6 +1,8 @@
 """How a client reaches the API: which TLS, which pool, which timeouts."""
 
+import functools
 import os
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -63,7 +65,7 @@ def make_pool(config: SingleConfig) -> httpx2.AsyncHTTPTransport:
         KubernetesSetupError: A certificate is missing or can't be read.
     """
     if config.cluster.server.startswith("http://"):
-        return httpx2.AsyncHTTPTransport(verify=False, trust_env=False, limits=_LIMITS)
+        return httpx2.AsyncHTTPTransport(verify=_tls_for_plain_http(), trust_env=False, limits=_LIMITS)
     try:
         context = client_adapter.verify_cluster(config.cluster, config.user or User(), config.abs_file, trust_env=False)
     except (OSError, ValueError, ConfigError) as exc:  # an SSLError is an OSError
@@ -71,6 +73,11 @@ def make_pool(config: SingleConfig) -> httpx2.AsyncHTTPTransport:
             f"can't load the certificates for {config.cluster.server}: {exc}; mend the kubeconfig"
         ) from exc
     return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS)
+
+
+@functools.cache
+def _tls_for_plain_http() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx2 wants one even where it will never use it
 
 
 def lightkube_client(config: SingleConfig, transport: httpx2.AsyncBaseTransport) -> AsyncClient:

@@ -193,10 +193,11 @@ class LiveGateway:
         self._server.wait_for(condition, timeout)
 
     def _settle_gateway(self, timeout: float) -> None:
-        self._server.is_idle(timeout)
-        self._server.call(
-            self.gateway.settle(), timeout=timeout, doing=f"waiting for background writes of the gateway at {self.url}"
-        )
+        async def settle() -> None:
+            await self._server.idle()
+            await self.gateway.settle()
+
+        self._server.call(settle(), timeout=timeout, doing=f"waiting for open requests and writes of {self.url}")
 
     def _barrier(self, timeout: float) -> FlushResult:
         result = self.settle(timeout)

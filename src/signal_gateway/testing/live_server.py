@@ -110,12 +110,9 @@ class LiveServer:
         self._state = "stopped"
         run_all(
             self._name,
-            self._close_clients,
+            self._close_client,
             lambda: self._loop.call(
-                self._server.stop(), timeout=3 * self._stop_grace + 1, doing=f"the stop of the {self._name}"
-            ),
-            lambda: self._loop.call(
-                self._check_left(), timeout=self._stop_grace + 1, doing=f"the last look at the {self._name}"
+                self._stop(), timeout=4 * self._stop_grace + 1, doing=f"the stop of the {self._name}"
             ),
             self._loop.release,
         )
@@ -163,7 +160,11 @@ class LiveServer:
         Raises:
             HarnessError: A request was still open then.
         """
-        self.call(self._server.is_idle(), timeout=timeout, doing=f"waiting for open requests of the {self._name}")
+        self.call(self.idle(), timeout=timeout, doing=f"waiting for open requests of the {self._name}")
+
+    async def idle(self) -> None:
+        """Return as soon as no request is being answered; runs on the server's loop."""
+        await self._server.is_idle()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
         """Wait until a condition holds; it is looked at now and after each request that was answered.
@@ -198,14 +199,20 @@ class LiveServer:
         _owner.set(self._tasks)  # inherited by every task that serving this application makes
         await self._server.start()
 
-    def _close_clients(self) -> None:
+    def _close_client(self) -> None:
         if self._client is not None:
             self._client.close()
-        if self._async_client is not None:
-            self._loop.call(self._async_client.aclose(), timeout=self._stop_grace, doing="closing the async client")
+
+    async def _stop(self) -> None:
+        try:
+            if self._async_client is not None:
+                await self._async_client.aclose()
+            await self._server.stop()
+        finally:
+            await self._check_left()
 
     async def _check_left(self) -> None:
-        open_tasks = {task for task in self._tasks if not task.done()}
+        open_tasks = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
         if open_tasks:
             _, open_tasks = await asyncio.wait(open_tasks, timeout=self._stop_grace)
         left = [f"task {task.get_name()} ({task.get_coro()})" for task in open_tasks]
