@@ -9,6 +9,7 @@ from starlette.routing import Route
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing import LiveServer
+from signal_gateway.testing._loops import NEIGHBOURS, LoopThread
 
 
 async def hello(_request):
@@ -19,10 +20,12 @@ APP = Starlette(routes=[Route("/", hello)])
 
 
 def test_server_answers_a_plain_client_and_is_gone_afterwards():
-    with LiveServer(APP) as server:
+    loop = LoopThread("test-loop")
+    with LiveServer(APP, loop=loop) as server:
         assert server.client.get("/").text == "hello"
 
-    assert "gateway-servers" not in {thread.name for thread in threading.enumerate()}
+    assert loop.users == 0
+    assert "test-loop" not in {thread.name for thread in threading.enumerate()}
 
 
 @pytest.mark.asyncio
@@ -45,13 +48,14 @@ def test_failed_startup_raises_the_applications_own_exception_and_leaves_nothing
         raise LookupError("no such cluster")
         yield
 
-    server = LiveServer(Starlette(lifespan=lifespan))
+    loop = LoopThread("test-loop")
+    server = LiveServer(Starlette(lifespan=lifespan), loop=loop)
 
     with pytest.raises(LookupError, match="no such cluster"):
         server.start()
     server.stop()
 
-    assert "gateway-servers" not in {thread.name for thread in threading.enumerate()}
+    assert "test-loop" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_startup_that_hangs_is_an_error_that_names_the_server():
@@ -82,8 +86,6 @@ def test_task_that_the_application_left_behind_is_an_error_that_names_it():
 
 
 def test_application_may_call_another_harness_server_synchronously():
-    from signal_gateway.testing._loops import NEIGHBOURS
-
     with LiveServer(APP, loop=NEIGHBOURS) as neighbour:
 
         async def ask_neighbour(_request):
