@@ -1,8 +1,8 @@
 """Serve an ASGI app on a socket that is already listening, and stop it without polling.
 
 uvicorn polls twice while it stops, 160 ms in all. Its `main_loop` and `shutdown` are overridden here by ones that
-wait for events. They are undocumented, so a contract test runs against the lowest and the newest supported version;
-should uvicorn stop calling them, `should_exit` still ends the server, only slower.
+wait for events, and its lifespan by one that raises what the application raises. None of that is documented, so a
+contract test looks whether it still holds; where it does not, `should_exit` ends the server all the same, only slower.
 """
 
 import asyncio
@@ -14,18 +14,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from signal_gateway.errors import SignalGatewayError
+from signal_gateway.web.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.sockets import url_of
 
 __all__ = ["AppServer", "ServerStartError"]
 
 _log = logging.getLogger(__name__)
-
-
-class ServerStartError(SignalGatewayError):
-    """The server could not start, and the application gave no exception that says why."""
 
 
 class AppServer:
@@ -53,21 +49,18 @@ class AppServer:
     ) -> None:
         self.url = url_of(sock)
         self._sock = sock
-        self._app = _LifespanErrors(app)
-        self._uvicorn = _Server(
-            uvicorn.Config(
-                self._app,
-                interface="asgi3",
-                http="httptools",
-                ws="auto" if websockets else "none",
-                lifespan=lifespan,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-            ),
-            grace=grace,
-            before_drain=before_drain,
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            http="httptools",
+            ws="auto" if websockets else "none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
         )
+        config.load()
+        config.lifespan_class = lambda _: Lifespan(app, is_required=lifespan == "on")
+        self._uvicorn = _Server(config, grace=grace, before_drain=before_drain)
         self._serving: asyncio.Task[None] | None = None
 
     @property
@@ -96,7 +89,7 @@ class AppServer:
         if self._serving.done():
             self._sock.close()
             self._serving.result()
-            raise ServerStartError(f"the application for {self.url} ended before it had started")
+            raise ServerStartError(f"the server at {self.url} ended before it had started")
 
     async def stop(self) -> None:
         """Stop accepting, let open requests finish within the grace, run the application's shutdown.
@@ -146,40 +139,7 @@ class AppServer:
         await self._uvicorn.tasks_done()
 
     async def _serve(self) -> None:
-        try:
-            await self._uvicorn.serve(sockets=[self._sock])
-        except SystemExit as exc:  # uvicorn's answer to a failed start-up; it would end a shared loop thread
-            if self._app.error is None:
-                raise ServerStartError(f"the application for {self.url} refused to start") from exc
-        if self._app.error is not None:
-            raise self._app.error
-
-
-class _LifespanErrors:
-    """Keeps the exception that an application's lifespan raised; uvicorn only logs it."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self.error: BaseException | None = None
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await self._app(scope, receive, send)
-            return
-
-        has_received = False
-
-        async def receive_noted() -> Any:
-            nonlocal has_received
-            has_received = True
-            return await receive()
-
-        try:
-            await self._app(scope, receive_noted, send)
-        except Exception as exc:
-            if has_received:  # before the first receive it only means that the app has no lifespan
-                self.error = exc
-            raise
+        await self._uvicorn.serve(sockets=[self._sock])
 
 
 class _NotifyingSet(set[Any]):

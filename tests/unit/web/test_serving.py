@@ -191,9 +191,34 @@ async def test_accepted_connections_have_nodelay_set():
     assert flags == [1]
 
 
+@pytest.mark.asyncio
+async def test_date_header_is_renewed_while_the_server_waits_for_its_end(monkeypatch):
+    ticks = []
+    has_ticked = asyncio.Event()
+    on_tick = uvicorn.Server.on_tick
+
+    async def noted(self, counter):
+        ticks.append(counter)
+        if len(ticks) == 2:
+            has_ticked.set()
+        return await on_tick(self, counter)
+
+    monkeypatch.setattr(uvicorn.Server, "on_tick", noted)
+    server = AppServer(Starlette(routes=[Route("/", hello)]), sock=bind())
+    await server.start()
+
+    async with asyncio.timeout(10), client_for(server) as client:
+        await has_ticked.wait()
+        assert "date" in (await client.get("/")).headers
+    await server.stop()
+
+    assert all(counter % 10 == 0 for counter in ticks), "only every tenth count renews the header"
+
+
 def test_uvicorn_still_has_the_hooks_that_the_stop_relies_on():
     for hook in ("startup", "main_loop", "shutdown", "on_tick"):
         assert inspect.iscoroutinefunction(getattr(uvicorn.Server, hook)), hook
     body = inspect.getsource(uvicorn.Server._serve)
+    assert "self.lifespan = config.lifespan_class(config)" in body
     assert "await self.main_loop()" in body
     assert "await self.shutdown(sockets=sockets)" in body
