@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import orjson
 from lightkube.types import PatchType
 from rich.console import Console
 from rich.table import Table
@@ -200,13 +201,18 @@ def _show_counters(console: Console, live: LiveGateway) -> None:
 def _wait_for_ctrl_c(
     console: Console, cluster: EmbeddedCluster, datastorage: EmbeddedDataStorage, live: LiveGateway
 ) -> None:
+    webhook = cluster.kubeconfig.parent / "webhook.json"
+    webhook.write_bytes(
+        orjson.dumps(alertmanager_webhook(alert("DiskFull", namespace="prod", statefulset="orders-db")))
+    )
+
     console.print("\n[bold]All of it keeps running.[/bold] Look further:")
     for line in (
         f"export KUBECONFIG={cluster.kubeconfig}",
         f"kubectl get remediationrequests -n {cluster.namespace}",
         f"signal-gateway audit list --datastorage {datastorage.url}",
         f"curl {live.url}/metrics",
-        f"curl -H 'Content-Type: application/json' -d @webhook.json {live.url}{PROMETHEUS_PATH}",
+        f"curl -H 'Content-Type: application/json' -d @{webhook} {live.url}{PROMETHEUS_PATH}",
     ):
         console.print(f"  {line}", soft_wrap=True, highlight=False, markup=False)
     console.print("Ctrl-C ends it.")

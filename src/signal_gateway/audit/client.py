@@ -12,6 +12,7 @@ from typing import Any, Unpack
 import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork meanwhile would find half of it
 import httpx
 
+from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, describe, read_answer
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.query import AuditFilters, Page, parameters, read_page
@@ -54,6 +55,8 @@ class DataStorageClient:
         self._headers = {} if token is None else {"authorization": f"Bearer {_checked_token(token, self._url)}"}
         self._timeout = timeout
         self._source = source
+        # here and not with the first connection: a child forked meanwhile would wait for OpenSSL's lock for ever
+        self._tls = _tls_for(self._url)
         self._clock = clock or SystemClock()
         self._calls = threading.local()
         # by process: a forked child must not touch its parent's connections, nor a lock over them
@@ -218,9 +221,7 @@ class DataStorageClient:
         process = os.getpid()
         connection = self._connections.get(process)
         if connection is None:
-            mine = httpx.Client(
-                headers=self._headers, timeout=self._timeout, verify=_verification(self._url), trust_env=False
-            )
+            mine = httpx.Client(headers=self._headers, timeout=self._timeout, verify=self._tls, trust_env=False)
             connection = self._connections.setdefault(process, mine)
             if connection is not mine:
                 mine.close()
@@ -260,9 +261,8 @@ def _checked_token(token: str, url: str) -> str:
     return token
 
 
-def _verification(url: str) -> ssl.SSLContext | bool:
-    # a context costs 19 ms and plain http has no use for one
-    return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else False
+def _tls_for(url: str) -> ssl.SSLContext:
+    return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else tls_for_plain_http()
 
 
 def _cause(exc: Exception) -> str:

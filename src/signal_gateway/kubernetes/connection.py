@@ -1,8 +1,6 @@
 """How a client reaches the API: which TLS, which pool, which timeouts."""
 
-import functools
 import os
-import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -12,6 +10,7 @@ from lightkube import AsyncClient, ConfigError, KubeConfig, SingleConfig
 from lightkube.config import client_adapter
 from lightkube.config.models import User
 
+from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.kubernetes.errors import KubernetesSetupError
 
 __all__ = ["TIMEOUT", "lightkube_client", "make_pool", "plain_client", "read_config", "read_kubeconfig", "read_pod"]
@@ -65,7 +64,7 @@ def make_pool(config: SingleConfig) -> httpx2.AsyncHTTPTransport:
         KubernetesSetupError: A certificate is missing or can't be read.
     """
     if config.cluster.server.startswith("http://"):
-        return httpx2.AsyncHTTPTransport(verify=_tls_for_plain_http(), trust_env=False, limits=_LIMITS)
+        return httpx2.AsyncHTTPTransport(verify=tls_for_plain_http(), trust_env=False, limits=_LIMITS)
     try:
         context = client_adapter.verify_cluster(config.cluster, config.user or User(), config.abs_file, trust_env=False)
     except (OSError, ValueError, ConfigError) as exc:  # an SSLError is an OSError
@@ -73,11 +72,6 @@ def make_pool(config: SingleConfig) -> httpx2.AsyncHTTPTransport:
             f"can't load the certificates for {config.cluster.server}: {exc}; mend the kubeconfig"
         ) from exc
     return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS)
-
-
-@functools.cache
-def _tls_for_plain_http() -> ssl.SSLContext:
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # httpx2 wants one even where it will never use it
 
 
 def lightkube_client(config: SingleConfig, transport: httpx2.AsyncBaseTransport) -> AsyncClient:

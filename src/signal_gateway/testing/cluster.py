@@ -110,7 +110,7 @@ class EmbeddedCluster:
 
     @property
     def url(self) -> str:
-        """Where its API answers, such as `http://127.0.0.1:41234`."""
+        """Where its API answers, a URL with scheme and port."""
         return self._server.url
 
     @property

@@ -82,7 +82,7 @@ class LiveGateway:
 
     @property
     def url(self) -> str:
-        """Where it answers, such as `http://127.0.0.1:41234`."""
+        """Where it answers, a URL with scheme and port."""
         return self._server.url
 
     @property

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextvars
-import functools
 import socket
-import ssl
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
@@ -14,6 +12,7 @@ from typing import Any, Literal, Self
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import SERVERS, LoopThread
@@ -131,7 +130,7 @@ class LiveServer:
         """A ready client for this server; closed with it. Relative URLs are enough."""
         if self._client is None:
             self._client = httpx.Client(
-                base_url=self.url, verify=_tls_for_plain_http(), trust_env=False, timeout=CLIENT_TIMEOUT
+                base_url=self.url, verify=tls_for_plain_http(), trust_env=False, timeout=CLIENT_TIMEOUT
             )
         return self._client
 
@@ -144,7 +143,7 @@ class LiveServer:
         if self._async_client is None:
             self._async_client = httpx.AsyncClient(
                 base_url=self.url,
-                verify=_tls_for_plain_http(),
+                verify=tls_for_plain_http(),
                 trust_env=False,
                 timeout=CLIENT_TIMEOUT,
                 limits=httpx.Limits(max_keepalive_connections=0),
@@ -233,9 +232,3 @@ def _remember_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: A
     if owner is not None:
         owner.add(task)
     return task
-
-
-@functools.cache
-def _tls_for_plain_http() -> ssl.SSLContext:
-    # httpx wants a context even where it will never use one, and loading the system's CAs for each client takes 19 ms
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

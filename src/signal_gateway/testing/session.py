@@ -122,9 +122,10 @@ def _totals(verdicts: list[Verdict]) -> str:
     def total(field: str) -> int:
         return sum(getattr(verdict, field) for verdict in verdicts)
 
-    counts = ", ".join(f"{total(field)} {field}" for field in ("delivered", "rejected", "pending"))
-    flushers = total("flushers")
-    return (
-        f"gateway: {total('servers')} servers, {flushers} flusher{'' if flushers == 1 else 's'}, "
-        f"{total('recorded')} events recorded, {counts}"
-    )
+    def counted(field: str, noun: str) -> str:
+        count = total(field)
+        return f"{count} {noun}{'' if count == 1 else 's'}"
+
+    fates = ", ".join(f"{total(fate)} {fate}" for fate in ("delivered", "rejected", "pending"))
+    made = f"{counted('servers', 'server')}, {counted('flushers', 'flusher')}"
+    return f"gateway: {made}, {counted('recorded', 'event')} recorded, {fates}"

@@ -11,7 +11,7 @@ def test_five_line_test_needs_no_set_up(suite):
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
-        ["gateway: 1 servers, 1 flusher, 2 events recorded, 2 delivered, 0 rejected, 0 pending"]
+        ["gateway: 1 server, 1 flusher, 2 events recorded, 2 delivered, 0 rejected, 0 pending"]
     )
 
 
@@ -169,4 +169,4 @@ def test_audit_store_outlives_the_last_fixture_and_delivers_what_teardown_record
     )
 
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["gateway: *1 events recorded, 1 delivered, 0 rejected, 0 pending"])
+    result.stdout.fnmatch_lines(["gateway: *1 event recorded, 1 delivered, 0 rejected, 0 pending"])
