@@ -10,9 +10,7 @@ def test_five_line_test_needs_no_set_up(suite):
     )
 
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(
-        ["gateway: 1 server, 1 flusher, 2 events recorded, 2 delivered, 0 rejected, 0 pending"]
-    )
+    result.stdout.fnmatch_lines(["gateway: 1 server, 1 flusher, 2 events recorded, 2 delivered, 0 rejected, 0 pending"])
 
 
 def test_same_alert_in_two_tests_gives_two_names_and_two_clean_trails(suite):
