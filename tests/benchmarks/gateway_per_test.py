@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.benchmarks.measure import Benchmark, Ratio, Series
 
-SUITES = Path(__file__).parent / "suites"
+SUITE = Path(__file__).parent / "gateway_per_test_suite.py"
 
 NAMES = {
     "test_live_fresh": "live gateway, a fresh cluster per test",
@@ -24,7 +24,7 @@ def run() -> Benchmark:
     with tempfile.TemporaryDirectory() as directory:
         figures = Path(directory) / "figures.json"
         subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "default", str(SUITES)],
+            [sys.executable, "-m", "pytest", "-q", "-p", "tests.benchmarks.recorder", "-W", "default", str(SUITE)],
             check=True,
             env=os.environ | {"BENCHMARK_FIGURES": str(figures)},
         )

@@ -1,4 +1,4 @@
-"""Measures each test's whole protocol, set-up and teardown included, and writes the figures as JSON."""
+"""A pytest plugin: measures the whole protocol of each test, set-up and teardown included, and keeps it as JSON."""
 
 import json
 import os
