@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import orjson
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -25,13 +25,12 @@ from signal_gateway.datastorage.intake import read_batch, read_event
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
 from signal_gateway.datastorage.record import microseconds, row_of, to_json
+from signal_gateway.web.json_body import JSON, json_body
 from signal_gateway.web.problem import Problem
 
 __all__ = ["AuditApi"]
 
 _log = logging.getLogger(__name__)
-
-_JSON = "application/json"
 
 
 class AuditApi:
@@ -80,7 +79,7 @@ class AuditApi:
 
     async def _store_event(self, request: Request) -> Response:
         with self._refusals_counted():
-            event = read_event(await _json_body(request))
+            event = read_event(await json_body(request))
         duplicates = await self._store([event])
         message = "The event is stored."
         if duplicates:
@@ -92,7 +91,7 @@ class AuditApi:
 
     async def _store_batch(self, request: Request) -> Response:
         with self._refusals_counted():
-            events = await read_batch(await _json_body(request), max_events=self._max_batch_events)
+            events = await read_batch(await json_body(request), max_events=self._max_batch_events)
         duplicates = await self._store(events)
         accepted = len(events) - len(duplicates)
         return _json(
@@ -136,7 +135,7 @@ class AuditApi:
         query = event_query(request.query_params.multi_items(), now=self._clock.now())
         with _database_trouble("Ask again later."):
             page = await self._backend.query(query)
-        return Response(_page_json(query, page), media_type=_JSON)
+        return Response(_page_json(query, page), media_type=JSON)
 
     async def _limits(self, _request: Request) -> Response:
         return _json(
@@ -175,18 +174,8 @@ def _database_trouble(advice: str) -> Iterator[None]:
         raise Problem(503, f"The database can't be used now. {advice}", headers={"Retry-After": "1"}) from exc
 
 
-async def _json_body(request: Request) -> bytes:
-    content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != _JSON:
-        raise Problem(415, f"The content type is {content_type!r}; send {_JSON}.")
-    try:
-        return await request.body()
-    except ClientDisconnect as exc:
-        raise Problem(400, "The connection ended before the body did.") from exc
-
-
 def _json(document: object, *, status: int = 200) -> Response:
-    return Response(orjson.dumps(document), status_code=status, media_type=_JSON)
+    return Response(orjson.dumps(document), status_code=status, media_type=JSON)
 
 
 def _page_json(query: EventQuery, page: Page) -> bytes:

@@ -1,11 +1,10 @@
 """What every request of a gateway passes on its way in, outermost first in `gateway_middleware`."""
 
-import logging
 from collections.abc import Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signal_gateway.clock import Clock
@@ -17,8 +16,6 @@ from signal_gateway.web.problem import ExceptionHandler, Problem, problem_respon
 from signal_gateway.web.request_id import RequestIdMiddleware
 
 __all__ = ["gateway_middleware"]
-
-_log = logging.getLogger(__name__)
 
 _SIGNALS_PATH = "/api/v1/signals/"
 _SECURITY_HEADERS: Mapping[str, str] = {
@@ -138,8 +135,6 @@ class _BugMiddleware:
 
         try:
             await self._app(scope, receive, send_noted)
-        except ClientDisconnect:
-            _log.info("the sender left before %s %s was read", scope["method"], scope["path"])
         except Exception as exc:
             if has_answered:
                 raise

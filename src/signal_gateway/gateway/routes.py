@@ -13,6 +13,7 @@ from signal_gateway.gateway.answers import answer_batch, answer_single, deadline
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload
+from signal_gateway.web.json_body import json_body
 from signal_gateway.web.problem import Problem
 
 __all__ = ["SignalEndpoint", "signal_route"]
@@ -52,12 +53,9 @@ class SignalEndpoint:
         """
         received_at = self._clock.now()
         deadline = asyncio.get_running_loop().time() + self._request_deadline
-        content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if content_type != "application/json":
-            raise Problem(415, f"The content type is {content_type or 'missing'}; send application/json.")
         try:
             async with asyncio.timeout_at(deadline):
-                body = await request.body()
+                body = await json_body(request)
         except TimeoutError as exc:
             raise deadline_passed(self._request_deadline) from exc
         try:

@@ -1,8 +1,5 @@
 """A DataStorage on a real socket, and events for it."""
 
-import asyncio
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -10,50 +7,20 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from signal_gateway.audit.event import new_event_id
 from signal_gateway.datastorage import create_datastorage
+from signal_gateway.testing import LiveServer
 
 Serve = Callable[..., httpx.Client]
-
-
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.is_up = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets=sockets)
-        self.is_up.set()
-
-
-@contextmanager
-def running(app: Any) -> Iterator[str]:
-    """Serve an ASGI app from a loop of its own; gives its URL."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    sock.bind(("127.0.0.1", 0))
-    sock.listen()
-    host, port = sock.getsockname()
-    server = _Server(uvicorn.Config(app, http="httptools", lifespan="on", log_config=None))
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve(sockets=[sock])))
-    thread.start()
-    try:
-        assert server.is_up.wait(10)
-        yield f"http://{host}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        sock.close()
-        assert not thread.is_alive()
 
 
 @contextmanager
 def datastorage_client(database: Path | str, **settings: Any) -> Iterator[httpx.Client]:
     """Serve a DataStorage over a file; gives a client of it."""
     app = create_datastorage(f"sqlite:///{database}", **settings).app
-    with running(app) as url, httpx.Client(base_url=url, timeout=30) as client:
-        yield client
+    with LiveServer(app, name="DataStorage", lifespan="on", stop_grace=10) as server:
+        yield server.client
 
 
 @pytest.fixture

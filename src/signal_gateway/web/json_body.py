@@ -1,0 +1,24 @@
+"""Read the body of a request that must be JSON."""
+
+from starlette.requests import ClientDisconnect, Request
+
+from signal_gateway.web.problem import Problem
+
+__all__ = ["JSON", "json_body"]
+
+JSON = "application/json"
+
+
+async def json_body(request: Request) -> bytes:
+    """Return the whole body, not decoded.
+
+    Raises:
+        Problem: 415, the content type is not JSON; 400, the sender left before the body was complete.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != JSON:
+        raise Problem(415, f"The content type is {content_type or 'missing'}; send {JSON}.")
+    try:
+        return await request.body()
+    except ClientDisconnect as exc:
+        raise Problem(400, "The connection ended before the body did.") from exc
