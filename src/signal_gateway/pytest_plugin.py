@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from signal_gateway.testing.cluster import Cluster
     from signal_gateway.testing.factory import GatewayFactory, ServiceFactory
     from signal_gateway.testing.live_gateway import LiveGateway
+    from signal_gateway.testing.outage import Outage
     from signal_gateway.testing.session import SessionHarness
     from signal_gateway.testing.suite import SharedDataStorage
 
@@ -18,14 +19,19 @@ SETTINGS = {
     "gateway_datastorage_url": "use the DataStorage at this URL; unset: an embedded one",
     "gateway_kubeconfig": "use the cluster of this kubeconfig, one namespace per test; unset: an embedded one per test",
 }
+INI_SETTINGS = {
+    "gateway_flush_timeout": "seconds that an audit store may take to deliver the rest at the end: 5",
+    "gateway_lost_events": "what events that were not delivered are to the session: error, warn or ignore",
+}
 HARNESS: "pytest.StashKey[SessionHarness]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add each setting as a command line option and an ini option."""
+    """Add the settings as ini options, and those that change from run to run as command line options, too."""
     group = parser.getgroup("gateway", "signal-gateway")
     for name, description in SETTINGS.items():
         group.addoption("--" + name.replace("_", "-"), dest=name, default=None, metavar="X", help=description)
+    for name, description in (SETTINGS | INI_SETTINGS).items():
         parser.addini(name, description, default="")
 
 
@@ -37,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Before the first test, ask the services that were set whether they are there; workers need not."""
+    """Before the first test, see whether the settings are right and their services are there; workers need not."""
     config = session.config
     if config.option.collectonly or hasattr(config, "workerinput") or not _settings_given(config):
         return
@@ -52,37 +58,51 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
     """Close what the session shared, after the last fixture is gone: innermost wrapper, so also after -x and Ctrl-C."""
-    result = yield
-    harness = session.config.stash.get(HARNESS, None)
-    if harness is not None:
-        harness.finish(session)
-    return result
+    try:
+        return (yield)
+    finally:
+        harness = session.config.stash.get(HARNESS, None)
+        if harness is not None:
+            must_fail = harness.finish(getattr(session.config, "workeroutput", None))
+            if must_fail and session.exitstatus == pytest.ExitCode.OK:
+                session.exitstatus = pytest.ExitCode.TESTS_FAILED
+            _write_properties(session.config, harness.properties())
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say how many servers there were and what became of the events."""
     harness = config.stash.get(HARNESS, None)
     if harness is not None:
-        harness.summarise(terminalreporter)
+        for line, markup in harness.report():
+            terminalreporter.write_line(line, **markup)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Say the same on stderr where there was no terminal summary, such as after an internal error."""
+    harness = config.stash.get(HARNESS, None)
+    if harness is not None and not hasattr(config, "workerinput"):
+        import sys
+
+        sys.stderr.writelines(f"{line}\n" for line, _ in harness.report())
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Hand an xdist worker the DataStorage of the run."""
-    _harness(node.config).equip_worker(node.workerinput)
+    _harness(node.config).equip_worker(node)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Take an xdist worker's verdict."""
-    _harness(node.config).collect_worker(node.gateway.id, getattr(node, "workeroutput", None), error)
+    _harness(node.config).collect_worker(node, error)
 
 
 def _settings_given(config: pytest.Config) -> bool:
     import os
 
-    return any(
-        config.getoption(name) or config.getini(name) or os.environ.get(f"PYTEST_{name.upper()}") for name in SETTINGS
+    return any(config.getoption(name) for name in SETTINGS) or any(
+        config.getini(name) or os.environ.get(f"PYTEST_{name.upper()}") for name in SETTINGS | INI_SETTINGS
     )
 
 
@@ -91,9 +111,21 @@ def _harness(config: pytest.Config) -> "SessionHarness":
         from signal_gateway.testing.session import SessionHarness
 
         config.stash[HARNESS] = SessionHarness(
-            option=config.getoption, ini=config.getini, workerinput=getattr(config, "workerinput", None)
+            option=lambda name: config.getoption(name, None),
+            ini=config.getini,
+            workerinput=getattr(config, "workerinput", None),
         )
     return config.stash[HARNESS]
+
+
+def _write_properties(config: pytest.Config, properties: list[tuple[str, str]]) -> None:
+    from _pytest.junitxml import xml_key
+
+    xml = config.stash.get(xml_key, None)
+    if xml is not None and properties:
+        for name, value in properties:
+            xml.add_global_property(name, value)
+        xml.pytest_sessionfinish()  # again: it wrote the file before the session's last fixtures recorded their events
 
 
 @pytest.fixture
@@ -159,6 +191,24 @@ def gateway_factory(
 def gateway(gateway_factory: "GatewayFactory") -> "LiveGateway":
     """A gateway of the test's own on a real socket, stopped at the end of the test."""
     return gateway_factory()
+
+
+@pytest.fixture
+def gateway_outage(
+    request: pytest.FixtureRequest, gateway_config: "GatewayConfig", gateway_cluster: "Cluster"
+) -> "Iterator[Outage]":
+    """A DataStorage of the test's own to stop and start, with an audit store and a gateway factory that use it."""
+    from signal_gateway.testing.outage import Outage
+
+    suite = _harness(request.config).suite
+    with Outage(
+        cluster=gateway_cluster,
+        config=gateway_config,
+        overrides=_marked_settings(request),
+        flush_timeout=suite.settings.flush_timeout.value,
+        suite=suite,
+    ) as outage:
+        yield outage
 
 
 @pytest.fixture

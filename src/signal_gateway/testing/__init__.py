@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signal_gateway.testing.live_gateway import LiveGateway, serve
     from signal_gateway.testing.live_server import LiveServer
     from signal_gateway.testing.metrics import MetricsView
+    from signal_gateway.testing.outage import Outage
     from signal_gateway.testing.payloads import alert, alertmanager_webhook, kubernetes_event
     from signal_gateway.testing.recording import RecordingAuditStore
 
@@ -27,6 +28,7 @@ __all__ = [
     "LiveServer",
     "LiveService",
     "MetricsView",
+    "Outage",
     "RecordingAuditStore",
     "ServiceFactory",
     "alert",
@@ -47,6 +49,7 @@ __getattr__, __dir__ = lazy_names(
         "LiveServer": "live_server",
         "LiveService": "factory",
         "MetricsView": "metrics",
+        "Outage": "outage",
         "RecordingAuditStore": "recording",
         "ServiceFactory": "factory",
         "alert": "payloads",

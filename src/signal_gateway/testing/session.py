@@ -4,18 +4,21 @@ Light to import: an xdist controller makes one for every run, also where no test
 """
 
 import os
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any
 
+from signal_gateway.errors import HarnessError
 from signal_gateway.testing.on_demand import OnDemandDataStorage
 from signal_gateway.testing.settings import resolve
-from signal_gateway.testing.verdict import Verdict
+from signal_gateway.testing.verdict import Verdict, totals
 
 if TYPE_CHECKING:
     from signal_gateway.testing.cluster import EmbeddedCluster, ExistingCluster
     from signal_gateway.testing.suite import Suite
 
-__all__ = ["SessionHarness"]
+__all__ = ["Markup", "SessionHarness"]
+
+Markup = dict[str, bool]
 
 _URL_KEY = "gateway_datastorage_url"
 _VERDICT_KEY = "gateway_verdict"
@@ -28,6 +31,9 @@ class SessionHarness:
         option: Looks up a command line option.
         ini: Looks up an ini option.
         workerinput: What an xdist controller gave this process; None outside a worker.
+
+    Raises:
+        ConfigurationError: A setting is wrong; the message names it, its source and what is allowed.
     """
 
     def __init__(
@@ -41,8 +47,11 @@ class SessionHarness:
         self._workerinput = workerinput
         self._suite: Suite | None = None
         self._on_demand: OnDemandDataStorage | None = None
+        self._nodes: list[Any] = []
         self._verdicts: dict[str, Verdict] = {}
-        self._notes: list[str] = []
+        self._crashes: dict[str, str] = {}
+        self._own_troubles: list[str] = []
+        self._has_reported = False
 
     @property
     def suite(self) -> "Suite":
@@ -57,12 +66,13 @@ class SessionHarness:
         return self._suite
 
     def check(self) -> None:
-        """Ask the services that were set whether they are what they should be.
+        """Ask the services that were set, if any, whether they are what they should be.
 
         Raises:
             SignalGatewayError: One isn't; the message names it, where it came from and the cause.
         """
-        self.suite.check_datastorage()
+        if self.settings.datastorage_url.value is not None:
+            self.suite.check_datastorage()
         if self.settings.kubeconfig.value is not None:
             with self.cluster():
                 pass
@@ -74,58 +84,97 @@ class SessionHarness:
         setting = self.settings.kubeconfig
         return EmbeddedCluster() if setting.value is None else ExistingCluster(setting.value, source=setting.source)
 
-    def equip_worker(self, workerinput: MutableMapping[str, Any]) -> None:
-        """Give an xdist worker the URL of the run's DataStorage, unless one was set for all."""
+    def equip_worker(self, node: Any) -> None:
+        """Give an xdist worker the URL of the run's DataStorage, unless one was set for all.
+
+        Args:
+            node: xdist's `WorkerController`.
+        """
+        self._nodes.append(node)
         if self.settings.datastorage_url.value is not None:
             return
         if self._on_demand is None:
             self._on_demand = OnDemandDataStorage()
-        workerinput[_URL_KEY] = self._on_demand.url
+        node.workerinput[_URL_KEY] = self._on_demand.url
 
-    def collect_worker(self, worker: str, output: MutableMapping[str, Any] | None, error: object) -> None:
-        """Take over what an xdist worker said when it ended."""
+    def collect_worker(self, node: Any, error: object) -> None:
+        """Take over what an xdist worker said when it ended.
+
+        Args:
+            node: xdist's `WorkerController`; it has no `workeroutput` if the worker died.
+            error: How it died; None if it didn't.
+        """
+        worker: str = node.gateway.id
+        output: Mapping[str, Any] | None = getattr(node, "workeroutput", None)
         if output is None:
-            self._notes.append(f"{worker} ended without a verdict ({error}): events in its memory are lost")
+            self._crashes[worker] = str(error)
         elif _VERDICT_KEY in output:
             self._verdicts[worker] = Verdict(**output[_VERDICT_KEY])
 
-    def finish(self, session: Any) -> None:
-        """Close what the session shared, and let lost events fail it.
+    def finish(self, workeroutput: MutableMapping[str, Any] | None) -> bool:
+        """Close what the session shared, and say whether it must fail: events were lost, or something did not stop.
 
         Args:
-            session: The `pytest.Session`; an exit status of 0 becomes 1 if events were not delivered.
+            workeroutput: Where an xdist worker leaves its verdict for the controller, which is the one to fail; None
+                outside a worker.
         """
+        for node in self._nodes:  # after Ctrl-C the controller reads no more of what they say
+            if node.gateway.id not in self._verdicts | self._crashes:
+                self.collect_worker(node, "it was ended")
         if self._suite is not None:
             verdict = self._suite.close()
-            if self._workerinput is not None:
-                session.config.workeroutput[_VERDICT_KEY] = verdict.as_dict()
-            else:
-                self._verdicts[verdict.worker] = verdict
+            if workeroutput is not None:
+                workeroutput[_VERDICT_KEY] = verdict.as_dict()
+                return False
+            self._verdicts[verdict.worker] = verdict
         if self._on_demand is not None:
-            self._on_demand.close()
-        if session.exitstatus == 0 and not all(verdict.is_clean for verdict in self._verdicts.values()):
-            session.exitstatus = 1
+            self._close_on_demand(self._on_demand)
+        losses_count = self.settings.lost_events.value == "error"
+        return bool(self._troubles) or (losses_count and bool(self._losses))
 
-    def summarise(self, terminalreporter: Any) -> None:
-        """Write a line about the session's events, and one for each process that lost some, if there is any to say."""
-        verdicts = list(self._verdicts.values())
-        for note in self._notes:
-            terminalreporter.write_line(f"gateway: {note}", red=True)
-        for verdict in verdicts:
-            if not verdict.is_clean:
-                terminalreporter.write_line(f"gateway: {verdict.complaint}", red=True)
-        if any(verdict.servers or verdict.flushers for verdict in verdicts):
-            terminalreporter.write_line(_totals(verdicts))
+    def report(self) -> list[tuple[str, Markup]]:
+        """Return lines for the end of the session's output, if there is anything to say; empty when called again."""
+        if self._has_reported:
+            return []
+        self._has_reported = True
+        lines: list[tuple[str, Markup]] = [(f"gateway: {trouble}", {"red": True}) for trouble in self._troubles]
+        if self.settings.lost_events.value != "ignore":
+            markup: Markup = {"red" if self.settings.lost_events.value == "error" else "yellow": True}
+            lines += [(f"gateway: {loss}", markup) for loss in self._losses]
+        if self._is_used:
+            lines.append((f"gateway: {totals(self._verdicts.values())}", {}))
+        return lines
 
+    def properties(self) -> list[tuple[str, str]]:
+        """Return what the report says as names and values, for JUnit."""
+        if not self._is_used:
+            return []
+        return [
+            ("gateway_audit_events", totals(self._verdicts.values())),
+            *(("gateway_lost_events", loss) for loss in self._losses),
+        ]
 
-def _totals(verdicts: list[Verdict]) -> str:
-    def total(field: str) -> int:
-        return sum(getattr(verdict, field) for verdict in verdicts)
+    @property
+    def _is_used(self) -> bool:
+        return any(verdict.servers or verdict.flushers for verdict in self._verdicts.values())
 
-    def counted(field: str, noun: str) -> str:
-        count = total(field)
-        return f"{count} {noun}{'' if count == 1 else 's'}"
+    @property
+    def _losses(self) -> list[str]:
+        losses = [verdict.complaint for verdict in self._verdicts.values() if verdict.lost_events]
+        if self._is_used or (self._on_demand is not None and self._on_demand.was_used):
+            losses += [
+                f"{worker}: ended without a verdict ({error}): audit events that it had not delivered are lost"
+                for worker, error in self._crashes.items()
+            ]
+        return losses
 
-    fates = ", ".join(f"{total(fate)} {fate}" for fate in ("delivered", "rejected", "pending"))
-    made = f"{counted('servers', 'server')}, {counted('flushers', 'flusher')}"
-    return f"gateway: {made}, {counted('recorded', 'event')} recorded, {fates}"
+    @property
+    def _troubles(self) -> list[str]:
+        own = [f"{verdict.worker}: {verdict.trouble}" for verdict in self._verdicts.values() if verdict.trouble]
+        return own + self._own_troubles
+
+    def _close_on_demand(self, on_demand: OnDemandDataStorage) -> None:
+        try:
+            on_demand.close()
+        except HarnessError as exc:
+            self._own_troubles.append(str(exc))

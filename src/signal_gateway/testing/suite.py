@@ -1,10 +1,11 @@
 """Suite: what all tests of one pytest process share. Made by the plugin, usable without pytest."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.store import AuditStats, BufferedAuditStore
+from signal_gateway.errors import AuditError, HarnessError
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
 from signal_gateway.testing.datastorage import EmbeddedDataStorage
@@ -12,8 +13,6 @@ from signal_gateway.testing.settings import Setting, Settings
 from signal_gateway.testing.verdict import Verdict
 
 __all__ = ["SharedDataStorage", "Suite"]
-
-FLUSH_TIMEOUT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,6 @@ class Suite:
     def datastorage(self) -> SharedDataStorage:
         """The DataStorage of the run: the one that was set, the xdist controller's, or an embedded one."""
         setting = self._datastorage_setting()
-        assert setting.value is not None
         return SharedDataStorage(setting.value, setting.source)
 
     @property
@@ -75,11 +73,15 @@ class Suite:
         """The one audit store of this process."""
         if self._audit_store is None:
             setting = self._datastorage_setting()
-            assert setting.value is not None
-            self._client = DataStorageClient(setting.value, source=setting.source)
-            self._client.check()
+            client = DataStorageClient(setting.value, source=setting.source)
+            try:
+                client.check()
+            except AuditError:
+                client.close()
+                raise
+            self._client = client
             self._audit_store = BufferedAuditStore(
-                self._client, service="gateway", config=AuditStoreConfig(durability="memory")
+                client, service="gateway", config=AuditStoreConfig(durability="memory")
             )
         return self._audit_store
 
@@ -93,22 +95,25 @@ class Suite:
     def close(self) -> Verdict:
         """Deliver what is left within the flush timeout, close everything, and tell what became of the events.
 
-        Raises:
-            HarnessError: Something of the harness's own does not stop.
+        Never raises: what of the harness's own does not stop is the verdict's `trouble`.
         """
         verdict = self._close_store()
-        run_all(
-            "the test suite's harness",
-            *([self._client.close] if self._client is not None else []),
-            *([self._embedded.close] if self._embedded is not None else []),
-            *([SERVERS.release, NEIGHBOURS.release] if self._has_loops else []),
-        )
+        try:
+            run_all(
+                "the test suite's harness",
+                *([self._client.close] if self._client is not None else []),
+                *([self._embedded.close] if self._embedded is not None else []),
+                *([SERVERS.release, NEIGHBOURS.release] if self._has_loops else []),
+            )
+        except HarnessError as exc:
+            return replace(verdict, trouble=str(exc))
         return verdict
 
     def _close_store(self) -> Verdict:
         if self._audit_store is None:
             return Verdict(self.worker, servers=self.servers)
-        result = self._audit_store.close(timeout=FLUSH_TIMEOUT)
+        timeout = self.settings.flush_timeout.value
+        result = self._audit_store.close(timeout=timeout)
         stats: AuditStats = self._audit_store.stats
         datastorage = self.datastorage
         return Verdict(
@@ -119,16 +124,24 @@ class Suite:
             delivered=stats.delivered,
             rejected=stats.rejected,
             pending=stats.pending,
-            error=None if result.error is None else str(result.error),
+            refused=stats.refused,
+            waited=timeout,
+            error=result.error,
             datastorage=f"{datastorage.url} (from {datastorage.source})",
         )
 
-    def _datastorage_setting(self) -> Setting:
-        if self.settings.datastorage_url.value is not None:
-            return self.settings.datastorage_url
+    def _datastorage_setting(self) -> Setting[str]:
+        setting = self.settings.datastorage_url
+        if setting.value is not None:
+            return Setting(setting.value, setting.source)
         if self._shared_datastorage_url is not None:
             return Setting(self._shared_datastorage_url, "the xdist controller")
         if self._embedded is None:
-            self._embedded = EmbeddedDataStorage()
-            self._embedded.start()
+            datastorage = EmbeddedDataStorage()
+            try:
+                datastorage.start()
+            except Exception:
+                datastorage.close()
+                raise
+            self._embedded = datastorage
         return Setting(self._embedded.url, "embedded")
