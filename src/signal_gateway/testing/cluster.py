@@ -59,6 +59,10 @@ class Cluster(Protocol):
         """Return a client as a gateway takes it; the cluster closes it."""
         ...
 
+    def release(self, client: KubernetesClient) -> None:
+        """Close a client that it handed out, before its own end; does no harm twice."""
+        ...
+
     def lightkube(self) -> Client:
         """Return a plain lightkube client; the cluster closes it."""
         ...
@@ -130,6 +134,10 @@ class EmbeddedCluster:
     def client(self) -> KubernetesClient:
         """Return a client as a gateway takes it; closed with the cluster."""
         return self._clients.client()
+
+    def release(self, client: KubernetesClient) -> None:
+        """Close a client that it handed out, before its own end; does no harm twice."""
+        self._clients.release(client)
 
     def lightkube(self) -> Client:
         """Return a plain lightkube client; closed with the cluster."""
@@ -209,6 +217,10 @@ class ExistingCluster:
         """Return a client as a gateway takes it; closed with the cluster."""
         return self._clients.client()
 
+    def release(self, client: KubernetesClient) -> None:
+        """Close a client that it handed out, before its own end; does no harm twice."""
+        self._clients.release(client)
+
     def lightkube(self) -> Client:
         """Return a plain lightkube client whose default namespace is this one; closed with the cluster."""
         return self._clients.lightkube()
@@ -235,6 +247,11 @@ class _Clients:
         self._clients.append(client)
         return client
 
+    def release(self, client: KubernetesClient) -> None:
+        if client in self._clients:  # else the cluster has ended, and has closed it
+            self._clients.remove(client)
+            _close_where_it_lives(client)
+
     def lightkube(self) -> Client:
         client = Client(self._config, trust_env=False)
         self._lightkubes.append(client)
@@ -246,11 +263,12 @@ class _Clients:
         return client
 
     def close(self) -> None:
+        clients, self._clients = self._clients, []
         run_all(
             "the cluster's clients",
             *(client.close for client in self._lightkubes),
             *(partial(_close_on_servers_loop, client.close()) for client in self._async_lightkubes),
-            *(partial(_close_where_it_lives, client) for client in self._clients),
+            *(partial(_close_where_it_lives, client) for client in clients),
             SERVERS.release,
         )
 

@@ -49,7 +49,7 @@ class GatewayFactory:
         self._suite = suite
         self._audit_store = audit_store
         self._cluster = cluster
-        self._kubernetes: dict[str, KubernetesClient] = {}
+        self._kubernetes: dict[Cluster, KubernetesClient] = {}
         self._stack = ExitStack()
         self._config = config
         for override in overrides:
@@ -88,13 +88,14 @@ class GatewayFactory:
         return self._stack.enter_context(LiveGateway(gateway, cluster=cluster))
 
     def close(self) -> None:
-        """Stop every gateway that was made, the last one first."""
+        """Stop every gateway that was made, the last one first, and give back the clients that they used."""
         self._stack.close()
 
     def _client_for(self, cluster: Cluster) -> KubernetesClient:
-        if cluster.url not in self._kubernetes:
-            self._kubernetes[cluster.url] = cluster.client()
-        return self._kubernetes[cluster.url]
+        if cluster not in self._kubernetes:
+            client = self._kubernetes[cluster] = cluster.client()
+            self._stack.callback(cluster.release, client)  # a cluster may outlive the factory by a whole session
+        return self._kubernetes[cluster]
 
 
 class LiveService:
