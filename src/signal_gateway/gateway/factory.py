@@ -192,8 +192,9 @@ class Gateway:
             index_is_alive=lambda: self._index is not None and self._index.is_alive,
             observer=self.metrics.count_kubernetes_request,
         )
+        routes = [signal_route(self._endpoint), *health]
         app = Starlette(
-            routes=[signal_route(self._endpoint), *health],
+            routes=routes,
             middleware=gateway_middleware(
                 activity=self._activity,
                 metrics=self.metrics,
@@ -202,6 +203,7 @@ class Gateway:
                 on_bug=on_bug,
                 max_concurrent_requests=self.config.processing.max_concurrent_requests,
                 max_body_bytes=self.config.processing.max_body_bytes,
+                paths={route.path for route in routes},
             ),
             exception_handlers=handlers,
             lifespan=self._lifespan,

@@ -1,6 +1,6 @@
 """What every request of a gateway passes on its way in, outermost first in `gateway_middleware`."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
@@ -36,6 +36,7 @@ def gateway_middleware(
     on_bug: ExceptionHandler,
     max_concurrent_requests: int,
     max_body_bytes: int,
+    paths: Collection[str],
 ) -> list[Middleware]:
     """Return the middleware of a gateway.
 
@@ -47,9 +48,10 @@ def gateway_middleware(
         on_bug: Answers an unexpected exception.
         max_concurrent_requests: Requests with signals in flight at once.
         max_body_bytes: The largest body.
+        paths: What is served.
     """
     return [
-        Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock),
+        Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock, paths=paths),
         Middleware(RequestIdMiddleware),
         Middleware(_SecurityHeadersMiddleware),
         Middleware(_BugMiddleware, on_bug=on_bug),
@@ -59,10 +61,13 @@ def gateway_middleware(
 
 
 class _ObserveMiddleware:
-    """Counts the request as in flight and notes how long it took, under its route's template."""
+    """Counts the request as in flight and notes how long it took, by path: none of them has parameters."""
 
-    def __init__(self, app: ASGIApp, *, activity: Activity, metrics: GatewayMetrics, clock: Clock) -> None:
+    def __init__(
+        self, app: ASGIApp, *, activity: Activity, metrics: GatewayMetrics, clock: Clock, paths: Collection[str]
+    ) -> None:
         self._app = app
+        self._paths = paths
         self._activity = activity
         self._metrics = metrics
         self._clock = clock
@@ -87,7 +92,7 @@ class _ObserveMiddleware:
             finally:
                 if status is not None:
                     self._metrics.observe_request(
-                        endpoint=getattr(scope.get("route"), "path", None),
+                        endpoint=scope["path"] if scope["path"] in self._paths else None,
                         method=scope["method"],
                         status=status,
                         seconds=self._clock.monotonic() - begun_at,
