@@ -126,7 +126,7 @@ class Suite:
             pending=stats.pending,
             refused=stats.refused,
             waited=timeout,
-            error=result.error,
+            error=result.error and result.error.removeprefix(f"{datastorage.url}: "),
             datastorage=f"{datastorage.url} (from {datastorage.source})",
         )
 

@@ -1,0 +1,258 @@
+import xml.etree.ElementTree as ET
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from signal_gateway.testing import LiveServer
+
+BRIEF = ("-o", "gateway_flush_timeout=0.1")
+
+TWO_EVENTS = """
+def test_alert(gateway):
+    assert gateway.send_alert("X", namespace="prod", deployment="api").status_code == 201
+"""
+
+DATASTORAGE_OF_ITS_OWN = """
+import os
+from signal_gateway.testing import EmbeddedDataStorage
+
+DATASTORAGE = EmbeddedDataStorage()
+DATASTORAGE.start()
+os.environ["PYTEST_GATEWAY_DATASTORAGE_URL"] = DATASTORAGE.url
+
+def pytest_unconfigure():
+    DATASTORAGE.close()
+"""
+
+LATE_EVENT = """
+import pytest
+from signal_gateway.audit import AuditEvent
+
+@pytest.fixture(scope="session")
+def late(gateway_audit_store):
+    yield
+    gateway_audit_store.record(AuditEvent(
+        event_type="demo.late", event_category="demo", event_action="late", event_outcome="success",
+        correlation_id="c-1", event_data={"event_type": "demo.late"},
+    ))
+"""
+
+
+@pytest.fixture
+def datastorage_that_answers():
+    """A DataStorage that is there, and answers every batch with one and the same problem."""
+    servers = []
+
+    def start(status):
+        async def page(_: Request) -> JSONResponse:
+            return JSONResponse({"data": [], "pagination": {"total": 0, "has_more": False}})
+
+        async def problem(_: Request) -> JSONResponse:
+            detail = "no events today"
+            return JSONResponse({"detail": detail}, status_code=status, media_type="application/problem+json")
+
+        routes = [
+            Route("/api/v1/audit/events", page),
+            Route("/api/v1/audit/events/batch", problem, methods=["POST"]),
+        ]
+        server = LiveServer(Starlette(routes=routes), name="DataStorage stand-in")
+        server.start()
+        servers.append(server)
+        return server.url
+
+    yield start
+    for server in servers:
+        server.stop()
+
+
+def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, pytester):
+    result = suite(
+        "--color=yes",
+        "--junit-xml=junit.xml",
+        *BRIEF,
+        conftest=DATASTORAGE_OF_ITS_OWN,
+        test_it="""
+        from conftest import DATASTORAGE
+
+        def test_before(gateway):
+            assert gateway.send_alert("X", namespace="prod", deployment="api").status_code == 201
+            gateway.audit_trail.one("gateway.crd.created")
+
+        def test_death(gateway_datastorage):
+            DATASTORAGE.stop()
+
+        def test_after(gateway):
+            assert gateway.send_alert("X", namespace="prod", deployment="api").status_code == 201
+        """,
+    )
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes() == {"passed": 3}
+    where = "DataStorage at http://127.0.0.1:* (from environment variable PYTEST_GATEWAY_DATASTORAGE_URL)"
+    result.stdout.fnmatch_lines(
+        [
+            "*[[]31mgateway: main: 2 audit events not delivered within 0.1 s (kept in memory, lost with the process); "
+            f"{where}: ConnectError*",
+            "gateway: 2 servers, 1 flusher, 4 events recorded, 2 delivered, 0 rejected, 2 pending",
+        ]
+    )
+    junit = ET.parse(pytester.path / "junit.xml").getroot()[0]
+    properties = {each.get("name"): each.get("value") or "" for each in junit.iter("property")}
+    assert properties["gateway_lost_events"].startswith("main: 2 audit events not delivered")
+    assert properties["gateway_audit_events"].endswith("2 pending")
+    assert (junit.get("tests"), junit.get("failures"), junit.get("errors")) == ("3", "0", "0")
+
+
+def test_each_worker_that_lost_events_is_named(suite, datastorage_that_answers):
+    url = datastorage_that_answers(503)
+
+    result = suite("-n", "2", "--gateway-datastorage-url", url, *BRIEF, test_one=TWO_EVENTS, test_two=TWO_EVENTS)
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes() == {"passed": 2}
+    for worker in ("gw0", "gw1"):
+        result.stdout.fnmatch_lines(
+            [
+                f"gateway: {worker}: 2 audit events not delivered within 0.1 s (kept in memory, *); "
+                f"DataStorage at {url} (from --gateway-datastorage-url): answered 503 (no events today)"
+            ]
+        )
+    result.stdout.fnmatch_lines(
+        ["gateway: 2 servers, 2 flushers, 4 events recorded, 0 delivered, 0 rejected, 4 pending"]
+    )
+
+
+def test_rejected_and_refused_events_fail_the_session(suite, datastorage_that_answers):
+    result = suite(
+        "--gateway-datastorage-url",
+        datastorage_that_answers(422),
+        test_it=f"""
+        import pytest
+        from signal_gateway.audit import InvalidAuditEvent
+        {indented(TWO_EVENTS)}
+
+        def test_no_event(gateway_audit_store):
+            with pytest.raises(InvalidAuditEvent):
+                gateway_audit_store.record("no event")
+        """,
+    )
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes() == {"passed": 2}
+    result.stdout.fnmatch_lines(
+        [
+            "gateway: main: 2 audit events rejected by DataStorage, 1 audit event refused by the store (record "
+            "raised); DataStorage at *: 2 audit events were rejected so far, *no events today*",
+            "gateway: 1 server, 1 flusher, 2 events recorded, 0 delivered, 2 rejected, 0 pending, 1 refused",
+        ]
+    )
+
+
+@pytest.mark.parametrize(("choice", "complaints"), [("warn", 1), ("ignore", 0)])
+def test_lost_events_are_what_the_setting_says(suite, datastorage_that_answers, choice, complaints):
+    url = datastorage_that_answers(422)
+
+    result = suite("--gateway-datastorage-url", url, "-o", f"gateway_lost_events={choice}", test_it=TWO_EVENTS)
+
+    assert result.ret == pytest.ExitCode.OK
+    assert sum("gateway: main: 2 audit events rejected" in line for line in result.outlines) == complaints
+    result.stdout.fnmatch_lines(["gateway: *2 rejected, 0 pending"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "body", "status"),
+    [
+        (["-x"], "assert False", pytest.ExitCode.TESTS_FAILED),
+        ([], "raise KeyboardInterrupt", pytest.ExitCode.INTERRUPTED),
+        (["-x", "-n", "2"], "assert False", pytest.ExitCode.INTERRUPTED),
+    ],
+    ids=["-x", "Ctrl-C", "-x in workers"],
+)
+def test_session_that_ends_early_keeps_its_status_and_tells_what_the_last_fixtures_lost(
+    suite, datastorage_that_answers, arguments, body, status
+):
+    result = suite(
+        *arguments,
+        "--gateway-datastorage-url",
+        datastorage_that_answers(503),
+        *BRIEF,
+        conftest=LATE_EVENT,
+        test_it=f"def test_stop_here(late): {body}",
+    )
+
+    assert result.ret == status
+    result.stdout.fnmatch_lines(["gateway: *: 1 audit event not delivered within 0.1 s *"])
+    result.stdout.fnmatch_lines(["gateway: *1 event recorded, 0 delivered, 0 rejected, 1 pending"])
+
+
+def test_verdict_is_told_where_there_is_no_summary(suite, datastorage_that_answers):
+    result = suite(
+        "--gateway-datastorage-url",
+        datastorage_that_answers(422),
+        conftest="""
+        import pytest
+
+        @pytest.fixture(scope="session")
+        def leftover():
+            yield
+            raise RuntimeError("raised by a leftover fixture")
+        """,
+        test_it="""
+        def test_alert(gateway, leftover):
+            assert gateway.send_alert("X", namespace="prod", deployment="api").status_code == 201
+            raise KeyboardInterrupt
+        """,
+    )
+
+    assert result.ret != pytest.ExitCode.OK
+    result.stderr.fnmatch_lines(["gateway: main: 2 audit events rejected by DataStorage; *", "gateway: 1 server, *"])
+    result.stderr.fnmatch_lines(["*raised by a leftover fixture"])
+
+
+def test_worker_that_crashed_is_reported(suite):
+    result = suite(
+        "-n",
+        "1",
+        test_it="""
+        import os
+
+        def test_crash(gateway):
+            gateway.send_alert("X", namespace="prod", deployment="api")
+            os._exit(1)
+        """,
+    )
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["gateway: gw0: ended without a verdict (Not properly terminated): *are lost"])
+
+
+def test_worker_that_crashed_in_a_run_without_the_gateway_is_none_of_its_business(suite):
+    result = suite("-n", "1", test_it="import os\ndef test_crash(): os._exit(1)")
+
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.no_fnmatch_line("gateway: *")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("gateway_flush_timeout", "soon", "a number of seconds, 0 or more, such as 5"),
+        ("gateway_flush_timeout", "-1", "a number of seconds, 0 or more, such as 5"),
+        ("gateway_lost_events", "eror", "one of error, warn, ignore"),
+    ],
+)
+def test_wrong_setting_stops_the_session_before_the_first_test(suite, monkeypatch, name, value, allowed):
+    variable = f"PYTEST_{name.upper()}"
+    monkeypatch.setenv(variable, value)
+
+    result = suite(test_it="def test_nothing(): pass")
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: {name} is '{value}' (from environment variable {variable}): give {allowed}"])
+
+
+def indented(source):
+    return source.replace("\n", "\n        ")
