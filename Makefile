@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+BENCH  := $(VENV)/.installed-bench
 
 # tests and benchmarks start many interpreters: without bytecode each of them would compile everything anew
 unexport PYTHONDONTWRITEBYTECODE
@@ -22,7 +23,7 @@ check: $(STAMP) ## format, lint, types, the arrows between the rooms
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
 
-bench: $(STAMP) ## the numbers of docs/benchmarks.md
+bench: $(BENCH) ## the numbers of docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks
 
 docs: $(STAMP) ## HTML documentation in docs/_build/html
@@ -39,4 +40,8 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "signal-gateway needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": make PYTHON=python3.12")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+$(BENCH): $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]'
 	@touch $@

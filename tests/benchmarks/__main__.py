@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks`: run every benchmark, print and keep the figures, exit 1 if a ratio is missed.
 
 Figures are medians with the 10th and 90th percentile; what counts are ratios within one run. Raw samples go to
-build/benchmarks.json, the tables to docs/benchmarks.md with `--write`.
+build/benchmarks.json, the tables and their plot to docs with `--write`.
 """
 
 import argparse
@@ -9,21 +9,27 @@ import json
 import os
 import platform
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks import gateway_per_test, keep_alive, plugin_import
+from tests.benchmarks import gateway_per_test, keep_alive, picture, plugin_import, wiring
 from tests.benchmarks.measure import Benchmark
 
 ROOT = Path(__file__).parents[2]
-BENCHMARKS = {"gateway_per_test": gateway_per_test, "keep_alive": keep_alive, "plugin_import": plugin_import}
+BENCHMARKS = {
+    "gateway_per_test": gateway_per_test,
+    "wiring": wiring,
+    "keep_alive": keep_alive,
+    "plugin_import": plugin_import,
+}
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; all by default")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md too")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plot too")
     arguments = parser.parse_args()
 
     found = {name: BENCHMARKS[name].run() for name in arguments.names or BENCHMARKS}
@@ -35,23 +41,47 @@ def main() -> int:
     (ROOT / "build" / "benchmarks.json").write_text(json.dumps(raw, indent=1))
     if arguments.write:
         (ROOT / "docs" / "benchmarks.md").write_text(_page(text))
+        for benchmark in found.values():
+            if benchmark.table is not None and benchmark.picture is not None:
+                picture.draw(benchmark.table, ROOT / "docs" / benchmark.picture)
     return 0 if all(ratio.holds for benchmark in found.values() for ratio in benchmark.ratios) else 1
 
 
 def _section(benchmark: Benchmark) -> str:
-    lines = [f"## {benchmark.title}", "", "| what | median | 10 % … 90 % | samples |", "|---|---|---|---|"]
-    for series in benchmark.series:
-        low, high = series.spread
-        lines.append(
-            f"| {series.name} | {series.median:.2f} {series.unit} | {low:.2f} … {high:.2f} | {len(series.samples)} |"
+    lines = [f"## {benchmark.title}", ""]
+    if benchmark.note:
+        lines += [benchmark.note, ""]
+    if benchmark.picture is not None:
+        lines += [f"![{benchmark.title}]({benchmark.picture})", ""]
+    if benchmark.series:
+        lines += _markdown(
+            ["what", "median", "10 % … 90 %", "samples"],
+            [
+                [
+                    series.name,
+                    f"{series.median:.2f} {series.unit}",
+                    " … ".join(f"{tenth:.2f}" for tenth in series.spread),
+                    len(series.samples),
+                ]
+                for series in benchmark.series
+            ],
         )
+    if benchmark.table is not None:
+        lines += _markdown(benchmark.table.columns, benchmark.table.rows)
     if benchmark.ratios:
-        lines += ["", "| ratio | value | bound | |", "|---|---|---|---|"]
-        lines += [
-            f"| {ratio.name} | {ratio.value:.2f} | {ratio.bound} | {'held' if ratio.holds else '**missed**'} |"
-            for ratio in benchmark.ratios
-        ]
-    return "\n".join([*lines, ""])
+        lines += _markdown(
+            ["ratio", "value", "bound", ""],
+            [
+                [ratio.name, f"{ratio.value:.2f}", ratio.bound, "held" if ratio.holds else "**missed**"]
+                for ratio in benchmark.ratios
+            ],
+        )
+    return "\n".join(lines)
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str | float]]) -> list[str]:
+    table = [columns, ["---"] * len(columns), *rows]
+    return ["|" + "|".join(f" {cell} " if cell != "---" else cell for cell in row) + "|" for row in table] + [""]
 
 
 def _page(sections: str) -> str:

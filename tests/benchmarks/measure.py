@@ -3,7 +3,7 @@
 import statistics
 from dataclasses import dataclass, field
 
-__all__ = ["Benchmark", "Ratio", "Series"]
+__all__ = ["Benchmark", "Ratio", "Series", "Table"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,22 @@ class Ratio:
 
     @property
     def bound(self) -> str:
+        if self.at_most == self.at_least:
+            return f"= {self.at_most:g}"
         return f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Figures that were taken once each, side by side.
+
+    Attributes:
+        columns: The headings.
+        rows: One cell for each of them.
+    """
+
+    columns: list[str]
+    rows: list[list[str | float]]
 
 
 @dataclass(frozen=True)
@@ -66,10 +81,16 @@ class Benchmark:
 
     Attributes:
         title: For the heading.
-        series: What was measured.
+        series: What was measured many times.
         ratios: What has to hold.
+        table: What was measured once, if anything was.
+        note: How to read it, where the titles don't say.
+        picture: Where the page finds the table's plot, if there is one.
     """
 
     title: str
-    series: list[Series]
+    series: list[Series] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
+    table: Table | None = None
+    note: str = ""
+    picture: str | None = None
