@@ -14,12 +14,13 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
-from tests.benchmarks import gateway_per_test, keep_alive, picture, plugin_import, wiring
+from tests.benchmarks import bare_server, gateway_per_test, keep_alive, picture, plugin_import, wiring
 from tests.benchmarks.measure import Benchmark
 
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = {
     "gateway_per_test": gateway_per_test,
+    "bare_server": bare_server,
     "wiring": wiring,
     "keep_alive": keep_alive,
     "plugin_import": plugin_import,
