@@ -21,7 +21,8 @@ from lightkube.resources.core_v1 import Namespace
 from signal_gateway.apiserver import ApiServer, Faults, create_apiserver
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
-from signal_gateway.kubernetes import KubernetesClient, crd_manifest
+from signal_gateway.kubernetes import KubernetesClient, crd_manifest, crd_path
+from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
 from signal_gateway.testing.live_server import LiveServer
@@ -176,17 +177,22 @@ class ExistingCluster:
         """Create the namespace.
 
         Raises:
-            HarnessError: The cluster can't be reached or refuses; the message names it and the cause.
+            HarnessError: The cluster can't be reached, refuses, or lacks the CRD; the message names it, the cause and,
+                for the CRD, the `kubectl` line that installs it.
         """
         self._clients.open()
+        client = self._clients.lightkube()
         namespace = Namespace(metadata=ObjectMeta(name=self.namespace, labels=_LABELS_OF_OURS))
         try:
-            self._clients.lightkube().create(namespace)
+            next(iter(client.list(RemediationRequest, namespace=self.namespace, chunk_size=1)), None)
+            client.create(namespace)
         except httpx2.HTTPError as exc:
             self._clients.close()
+            cause = str(exc)
+            if isinstance(exc, httpx2.HTTPStatusError) and exc.response.status_code == httpx2.codes.NOT_FOUND:
+                cause = f"it does not know the kind RemediationRequest: run kubectl apply -f {crd_path()}"
             raise HarnessError(
-                f"can't create the namespace {self.namespace} on {self.url}, the cluster of {self.kubeconfig} "
-                f"(from {self._source}): {exc}"
+                f"can't use {self.url}, the cluster of {self.kubeconfig} (from {self._source}): {cause}"
             ) from exc
 
     def close(self) -> None:

@@ -1,6 +1,8 @@
 import pytest
+import yaml
 
-from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage
+from signal_gateway.apiserver import create_apiserver
+from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, LiveServer
 from signal_gateway.web.sockets import reserve_port
 
 ONE_ALERT = """
@@ -73,3 +75,25 @@ def test_kubeconfig_that_is_not_there_stops_the_session(suite, tmp_path):
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines([f"ERROR: *{missing}*--gateway-kubeconfig*"])
+
+
+def test_cluster_without_the_crd_stops_the_session_and_says_how_to_install_it(suite, tmp_path):
+    api = create_apiserver()
+    with LiveServer(api.app, before_drain=api.stop) as server:
+        kubeconfig = tmp_path / "kubeconfig"
+        kubeconfig.write_text(
+            yaml.safe_dump(
+                {
+                    "current-context": "bare",
+                    "clusters": [{"name": "bare", "cluster": {"server": server.url}}],
+                    "users": [{"name": "bare", "user": {}}],
+                    "contexts": [{"name": "bare", "context": {"cluster": "bare", "user": "bare"}}],
+                }
+            )
+        )
+        result = suite("--gateway-kubeconfig", str(kubeconfig), test_it=ONE_ALERT)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        [f"ERROR: *{server.url}*--gateway-kubeconfig*kubectl apply -f *remediationrequests.yaml"]
+    )
