@@ -59,3 +59,21 @@ def test_run_that_ends_early_delivers_what_its_last_fixtures_record(
 
     assert result.ret == status
     assert result.parseoutcomes() == outcomes
+
+
+def test_controller_that_is_interrupted_still_hears_its_workers_verdicts(clean_suite):
+    result = clean_suite(
+        *("-n", "1"),
+        servers=1,
+        processes=["main", "gw0"],
+        test_it="""
+        import os
+        import signal
+
+        def test_ctrl_c(gateway):
+            assert gateway.send_alert("X", namespace="prod", deployment="api").status_code == 201
+            os.kill(os.getppid(), signal.SIGINT)
+        """,
+    )
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
