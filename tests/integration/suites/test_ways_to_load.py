@@ -1,3 +1,10 @@
+import pytest
+
+WAYS_TO_TURN_AUTOLOAD_OFF = ["environment"]
+if pytest.version_tuple >= (8, 4):
+    WAYS_TO_TURN_AUTOLOAD_OFF.append("--disable-plugin-autoload")
+
+
 def test_suite_without_the_plugin_serves_gateways_by_itself(clean_suite):
     result = clean_suite(
         *("-p", "no:gateway"),
@@ -24,11 +31,14 @@ def test_suite_without_the_plugin_serves_gateways_by_itself(clean_suite):
     result.assert_outcomes(passed=1)
 
 
-def test_plugin_that_is_named_needs_no_autoload(clean_suite, kinds, pytester):
+@pytest.mark.parametrize("way", WAYS_TO_TURN_AUTOLOAD_OFF)
+def test_plugin_that_is_named_needs_no_autoload(clean_suite, kinds, pytester, monkeypatch, way):
+    if way == "environment":
+        monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     pytester.makeini("[pytest]\naddopts = -W error -p no:cacheprovider")
 
     result = clean_suite(
-        "--disable-plugin-autoload",
+        *([way] if way.startswith("--") else []),
         *("-p", "signal_gateway.pytest_plugin"),
         servers=2,
         test_plain=kinds["test_plain"],
