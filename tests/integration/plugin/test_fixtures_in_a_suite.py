@@ -70,41 +70,6 @@ def test_wrong_setting_is_an_error_that_names_the_key_and_what_is_allowed(suite)
     result.stdout.fnmatch_lines(["*processing.retry.max_atempts*"])
 
 
-def test_every_kind_of_test_can_use_the_fixtures(suite):
-    result = suite(
-        test_it="""
-        import unittest
-        import pytest
-        from signal_gateway.testing import alert, alertmanager_webhook
-
-        PATH = "/api/v1/signals/prometheus"
-        WEBHOOK = alertmanager_webhook(alert("X", namespace="prod", deployment="api"))
-
-        def test_plain(gateway):
-            assert gateway.client.post(PATH, json=WEBHOOK).status_code == 201
-
-        @pytest.mark.asyncio
-        async def test_asyncio(gateway):
-            assert (await gateway.async_client.post(PATH, json=WEBHOOK)).status_code == 201
-
-        @pytest.mark.anyio
-        async def test_anyio(gateway):
-            assert (await gateway.async_client.post(PATH, json=WEBHOOK)).status_code == 201
-
-        class TestUnit(unittest.TestCase):
-            @pytest.fixture(autouse=True)
-            def _gateway(self, gateway):
-                self.gateway = gateway
-
-            def test_unittest(self):
-                assert self.gateway.client.post(PATH, json=WEBHOOK).status_code == 201
-        """
-    )
-
-    assert result.ret == 0
-    result.stdout.no_fnmatch_line("*failed*")
-
-
 def test_any_application_is_served_under_the_same_rules(suite):
     result = suite(
         test_it="""
