@@ -52,6 +52,9 @@ class Lifespan:
         started = asyncio.create_task(self._is_started.wait())
         try:
             await asyncio.wait({self._running, started}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._running.cancel()
+            raise
         finally:
             started.cancel()
         if self._is_started.is_set():

@@ -84,6 +84,9 @@ class AppServer:
         started = asyncio.create_task(self._uvicorn.has_started.wait())
         try:
             await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        except asyncio.CancelledError:
+            self._serving.cancel()  # nobody waits for this start any more
+            raise
         finally:
             started.cancel()
         if self._serving.done():

@@ -54,6 +54,30 @@ async def test_failed_startup_raises_the_applications_own_exception():
 
 
 @pytest.mark.asyncio
+async def test_start_that_is_given_up_leaves_no_task_behind():
+    is_starting, was_cancelled = asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        is_starting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            was_cancelled.set()
+        yield
+
+    sock = bind()
+    starting = asyncio.create_task(AppServer(Starlette(lifespan=lifespan), sock=sock).start())
+    await is_starting.wait()
+
+    starting.cancel()
+
+    async with asyncio.timeout(5):
+        await was_cancelled.wait()
+    sock.close()
+
+
+@pytest.mark.asyncio
 async def test_failed_shutdown_raises_the_applications_own_exception():
     @contextlib.asynccontextmanager
     async def lifespan(_app):
