@@ -1,0 +1,186 @@
+"""`python -m tests.campaigns.kill`: a store's process is killed again and again, and no event may be lost by it.
+
+Each process has four writers and a store on the spool directory of the one before. It dies by SIGKILL at a random
+moment of its start, its work or its close, sometimes while DataStorage is down. In the end one more store adopts what
+is left, and the ledgers are compared with DataStorage's database. Exits with 1 if anything was lost or is there twice.
+"""
+
+import argparse
+import json
+import os
+import random
+import sqlite3
+import sys
+import time
+from collections import Counter
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+from tests.campaigns.kill_nursery import WRITERS, Death, Life, NurserySettings
+from tests.campaigns.ledger import read_ledger
+from tests.campaigns.processes import Process, running
+from tests.campaigns.report import Report
+
+from signal_gateway.testing import EmbeddedDataStorage
+
+MOMENTS = {"start": 0.02, "run": 0.3, "close": 0.05}  # the longest delay, in seconds
+WEIGHTS = (20, 60, 20)
+LATEST_CLOSE = 0.1
+FILLERS = (0, 0, 0, 200, 200, 2000)
+LARGE_FILLER = 64 * 1024
+LARGE_IN_SO_MANY = 50
+GOES_DOWN, COMES_UP, GOES_DOWN_MEANWHILE = 0.1, 0.4, 0.05
+
+
+@dataclass(frozen=True)
+class Options:
+    """What was asked for on the command line."""
+
+    kills: int
+    seed: int
+    durability: str
+    leave_out_every: int
+
+
+class DataStorageOfTheCampaign:
+    """A DataStorage that comes and goes, and that counts what it got more than once.
+
+    Args:
+        database: Its file.
+    """
+
+    def __init__(self, database: Path) -> None:
+        self.redelivered = 0
+        self.up = False
+        self._datastorage = EmbeddedDataStorage(database)
+        self.url = self._datastorage.url
+
+    def start(self) -> None:
+        self._datastorage.start()
+        self.up = True
+
+    def stop(self) -> None:
+        self.redelivered += self._duplicates()
+        self._datastorage.stop()
+        self.up = False
+
+    def close(self) -> None:
+        self._datastorage.close()
+
+    def _duplicates(self) -> int:
+        text = httpx.get(f"{self.url}/metrics").text
+        return sum(
+            int(sample.value)
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if sample.name == "datastorage_events_total" and sample.labels["result"] == "duplicate"
+        )
+
+
+def random_life(number: int, rng: random.Random) -> Life:
+    (moment,) = rng.choices(list(MOMENTS), WEIGHTS)
+    large = number % LARGE_IN_SO_MANY == LARGE_IN_SO_MANY - 1
+    return Life(
+        number,
+        moment,
+        delay=rng.uniform(0.0, MOMENTS[moment]),
+        close_after=rng.uniform(0.0, LATEST_CLOSE),
+        filler_bytes=LARGE_FILLER if large else rng.choice(FILLERS),
+    )
+
+
+def live(nursery: Process, life: Life) -> None:
+    nursery.say(json.dumps(asdict(life)))
+
+
+def died(nursery: Process) -> Death:
+    return Death(**json.loads(nursery.hear()))
+
+
+def campaign(options: Options, directory: Path) -> Report:
+    rng = random.Random(options.seed)
+    report = Report(f"{options.kills} kills (seed {options.seed}, durability {options.durability})")
+    begin = time.monotonic()
+    deaths: list[Death] = []
+    moments: Counter[str] = Counter()
+    while_down = 0
+
+    datastorage = DataStorageOfTheCampaign(directory / "audit.db")
+    settings = NurserySettings(datastorage.url, str(directory), options.durability, options.leave_out_every)
+    with closing(datastorage), running("tests.campaigns.kill_nursery", json.dumps(asdict(settings))) as nursery:
+        datastorage.start()
+        for number in range(options.kills):
+            if not datastorage.up and rng.random() < COMES_UP:
+                datastorage.start()
+            elif datastorage.up and rng.random() < GOES_DOWN:
+                datastorage.stop()
+            life = random_life(number, rng)
+            live(nursery, life)
+            if datastorage.up and rng.random() < GOES_DOWN_MEANWHILE:
+                datastorage.stop()
+            deaths.append(died(nursery))
+            moments[life.moment] += 1
+            while_down += not datastorage.up
+        if not datastorage.up:
+            datastorage.start()
+        live(nursery, Life(options.kills, "last"))
+        last = died(nursery)
+        datastorage.stop()
+
+    report.figure("in the midst of start, run, close", " ".join(str(moments[moment]) for moment in MOMENTS))
+    report.figure("while DataStorage was down", while_down)
+    report.figure("before the store was ready", sum(not death.ready for death in deaths))
+    report.figure("after the store was closed", sum(death.closed for death in deaths))
+    compare(directory, report, deaths, last)
+    report.figure("sent more than once", datastorage.redelivered)
+    report.figure("seconds", f"{time.monotonic() - begin:.1f}")
+    return report
+
+
+def compare(directory: Path, report: Report, deaths: list[Death], last: Death) -> None:
+    attempted = read_ledger(*directory.glob("attempted-*"))
+    returned = read_ledger(*directory.glob("returned-*"))
+    with closing(sqlite3.connect(directory / "audit.db")) as database:
+        rows = database.execute("SELECT event_id, correlation_id FROM audit_events").fetchall()
+    stored = [event_id.replace("-", "") for event_id, _ in rows]
+    twice = max(len(rows) - len(set(stored)), len(rows) - len({correlation_id for _, correlation_id in rows}))
+    refused = read_ledger(*directory.glob("refused-*"))
+    in_flight = len(set(attempted) - set(returned) - set(refused))
+
+    report.check("events recorded", len(returned), holds=len(returned) == len(set(returned)) > 0)
+    report.check("in flight when killed", in_flight, holds=0 <= in_flight <= WRITERS * len(deaths))
+    report.figure("and stored nevertheless", len(set(stored) - set(returned)))
+    report.figure("refused, the spool being full", len(refused))
+    report.figure("stored", len(stored))
+    report.none_of("lost", set(returned) - set(stored))
+    report.none_of("out of nowhere", set(stored) - set(attempted))
+    report.none_of("refused and stored", set(stored) & set(refused))
+    report.check("twice", twice, holds=twice == 0)
+    report.check("left in the spool", last.pending, holds=last.pending == last.adopted_pending == 0)
+    report.check("rejected", last.rejected, holds=last.rejected == 0)
+    report.figure("torn frames", sum(death.torn for death in deaths) + last.torn)
+    report.none_of("lives that went wrong", [death.trouble for death in [*deaths, last] if death.trouble])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.campaigns.kill")
+    parser.add_argument("--kills", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(4)), help="of what is left to chance")
+    parser.add_argument("--durability", choices=["process", "memory"], default="process")
+    parser.add_argument(
+        "--leave-out-every", type=int, default=0, metavar="N", help="lose one event in N, to see it told"
+    )
+    options = Options(**vars(parser.parse_args()))
+
+    with TemporaryDirectory(prefix="kill-") as directory:
+        report = campaign(options, Path(directory))
+    report.print()
+    return 1 if report.failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,287 @@
+"""Forks one process after the other, each with a store on the same spool directory, and kills it.
+
+    python -m tests.campaigns.kill_nursery '{"url": ..., ...}'
+
+Everything is imported before, and no thread ever runs here, so that a fork costs milliseconds. It takes a `Life` per
+line on standard input and answers with a `Death`.
+"""
+
+import json
+import logging
+import mmap
+import os
+import select
+import signal
+import struct
+import sys
+import threading
+import time
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import httpx  # noqa: F401 - what a store needs is to be there before the fork
+from tests.campaigns.ledger import Ledger
+from tests.campaigns.orders import order_event
+
+from signal_gateway.audit import (
+    AuditStats,
+    AuditStoreClosed,
+    AuditStoreConfig,
+    AuditStoreFull,
+    BufferedAuditStore,
+    DataStorageClient,
+)
+
+__all__ = ["WRITERS", "Death", "Life", "NurserySettings"]
+
+WRITERS = 4
+BURST = 5
+BURST_PAUSE = 0.005
+SAMPLE_SECONDS = 0.005
+REQUEST_TIMEOUT = 2.0
+BIRTH_DEADLINE = 60.0
+CLOSE_TIMEOUT = 10.0
+LAST_TIMEOUT = 300.0
+
+READY, CLOSING, CLOSED = b"r", b"c", b"e"
+
+
+@dataclass(frozen=True)
+class NurserySettings:
+    """What a nursery is told once.
+
+    Attributes:
+        url: Of DataStorage.
+        directory: For the spool and the ledgers.
+        durability: Of the stores.
+        leave_out_every: Lose one event in so many before the store sees it, to see that the campaign fails; 0: none.
+    """
+
+    url: str
+    directory: str
+    durability: str
+    leave_out_every: int
+
+
+@dataclass(frozen=True)
+class Life:
+    """What a process is to do, and when it dies.
+
+    Attributes:
+        number: Which one it is.
+        moment: What the delay counts from: `start`, the fork; `run`, the store being ready; `close`, the beginning of
+            a close; or `last`, a store that has no writers, is closed with all the time it needs, and isn't killed.
+        delay: Seconds.
+        close_after: Seconds from ready to close.
+        filler_bytes: In each event.
+    """
+
+    number: int
+    moment: str
+    delay: float = 0.0
+    close_after: float = 0.0
+    filler_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Death:
+    """What is known when a process is gone.
+
+    Attributes:
+        ready: Whether its store was ready.
+        closed: Whether its store had been closed.
+        trouble: What went wrong, if it did not die as it was told.
+        adopted_pending: What its store had found and not delivered yet.
+        torn: Torn frames that its store met.
+        pending: Only for the last: what is left.
+        rejected: Only for the last: what DataStorage refused, of all stores before, too.
+    """
+
+    ready: bool
+    closed: bool
+    trouble: str
+    adopted_pending: int
+    torn: int
+    pending: int
+    rejected: int
+
+
+class Tally:
+    """What a process tells its nursery, and what stays when it is killed: figures in memory that they share."""
+
+    _NAMES = ("wrong", "adopted_pending", "torn", "pending", "rejected")
+    _LAYOUT = struct.Struct(f"<{len(_NAMES)}Q")
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, self._LAYOUT.size)
+
+    def set(self, **figures: int) -> None:
+        """Set some figures; for one thread of one process."""
+        self._memory[:] = self._LAYOUT.pack(*(self.read() | figures).values())
+
+    def read(self) -> dict[str, int]:
+        return dict(zip(self._NAMES, self._LAYOUT.unpack(self._memory[:]), strict=True))
+
+
+def _live(life: Life, settings: NurserySettings, tally: Tally, pipe: int) -> None:
+    store = BufferedAuditStore(
+        DataStorageClient(settings.url, timeout=REQUEST_TIMEOUT), service="kill", config=_config(settings)
+    )
+    if life.moment == "last":
+        store.close(LAST_TIMEOUT)
+        _sample(store, tally, wrong=0)
+        return
+
+    for writer in range(WRITERS):
+        threading.Thread(target=_write, args=(life, settings, store, writer), daemon=True).start()
+    threading.Thread(target=_sample_often, args=(store, tally), daemon=True).start()
+    os.write(pipe, READY)
+    forever = threading.Event()
+    if life.moment == "close":
+        forever.wait(life.close_after)
+        os.write(pipe, CLOSING)
+        store.close(CLOSE_TIMEOUT)
+        os.write(pipe, CLOSED)
+    forever.wait()
+
+
+def _config(settings: NurserySettings) -> AuditStoreConfig:
+    spool = {"spool_directory": Path(settings.directory) / "spool"} if settings.durability == "process" else {}
+    return AuditStoreConfig.model_validate(
+        {"durability": settings.durability, "initial_backoff": 0.01, "max_backoff": 0.1, **spool}
+    )
+
+
+def _write(life: Life, settings: NurserySettings, store: BufferedAuditStore, writer: int) -> None:
+    attempted, returned, refused = (
+        Ledger(Path(settings.directory) / f"{kind}-{writer}") for kind in ("attempted", "returned", "refused")
+    )
+    name = f"{life.number}-{writer}"
+    filler = "x" * life.filler_bytes
+    pause = threading.Event().wait
+    number = 0
+    while True:
+        for _ in range(BURST):
+            event = order_event(name, number, filler=filler)
+            number += 1
+            attempted.append(event.event_id)
+            try:
+                if not settings.leave_out_every or number % settings.leave_out_every:
+                    store.record(event)
+            except AuditStoreClosed:
+                return
+            except AuditStoreFull:
+                refused.append(event.event_id)
+            else:
+                returned.append(event.event_id)
+        pause(BURST_PAUSE)
+
+
+def _sample_often(store: BufferedAuditStore, tally: Tally) -> None:
+    wrong = 0
+    pause = threading.Event().wait
+    while True:
+        stats = store.stats
+        wrong += stats.recorded != stats.delivered + stats.rejected + stats.pending
+        _sample(store, tally, wrong=wrong)
+        pause(SAMPLE_SECONDS)
+
+
+def _sample(store: BufferedAuditStore, tally: Tally, *, wrong: int) -> None:
+    stats = store.stats
+    tally.set(
+        wrong=wrong,
+        adopted_pending=_adoption(stats, "adopted_pending"),
+        torn=_adoption(stats, "torn"),
+        pending=stats.pending,
+        rejected=stats.rejected,
+    )
+
+
+def _adoption(stats: AuditStats, name: str) -> int:
+    """Return a figure that a store in memory doesn't have."""
+    return int(getattr(stats, name, 0))
+
+
+def _fork(life: Life, settings: NurserySettings, tally: Tally) -> tuple[int, int]:
+    """Return the process id, and the pipe that it talks through; its end is the process's end."""
+    reading, writing = os.pipe()
+    process = os.fork()
+    if process:
+        os.close(writing)
+        return process, reading
+    status = 1
+    try:
+        os.close(reading)
+        threading.excepthook = _die_of
+        _live(life, settings, tally, writing)
+        status = 0
+    except BaseException:  # noqa: BLE001 - must not go on as a second nursery
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _die_of(exception: threading.ExceptHookArgs) -> None:
+    threading.__excepthook__(exception)
+    os._exit(1)
+
+
+def _let_live(life: Life, settings: NurserySettings) -> Death:
+    tally = Tally()
+    process, pipe = _fork(life, settings, tally)
+    said = b""
+    try:
+        said = _wait_for_moment(life, pipe)
+    finally:
+        if life.moment != "last":
+            os.kill(process, signal.SIGKILL)
+        _, status = os.waitpid(process, 0)
+    while rest := os.read(pipe, 16):
+        said += rest
+    os.close(pipe)
+
+    figures = tally.read()
+    expected = 0 if life.moment == "last" else -signal.SIGKILL
+    trouble = ""
+    if os.waitstatus_to_exitcode(status) != expected:
+        trouble = f"life {life} ended with status {os.waitstatus_to_exitcode(status)}"
+    elif figures.pop("wrong"):
+        trouble = f"in life {life} recorded was not delivered + rejected + pending"
+    figures.pop("wrong", None)
+    return Death(ready=READY in said, closed=CLOSED in said, trouble=trouble, **figures)
+
+
+def _wait_for_moment(life: Life, pipe: int) -> bytes:
+    """Wait until it is time to kill, or the process has ended by itself."""
+    said = b""
+    awaited = {"start": b"", "run": READY, "close": CLOSING, "last": CLOSED}[life.moment]
+    deadline = time.monotonic() + (LAST_TIMEOUT * 2 if life.moment == "last" else BIRTH_DEADLINE)
+    while awaited not in said:
+        heard = _read_until(pipe, deadline)
+        if not heard:
+            return said
+        said += heard
+    until = time.monotonic() + life.delay
+    while heard := _read_until(pipe, until):
+        said += heard
+    return said
+
+
+def _read_until(pipe: int, moment: float) -> bytes:
+    """Return what the process says, or nothing when it ended or the moment has come."""
+    readable, _, _ = select.select([pipe], [], [], max(moment - time.monotonic(), 0.0))
+    return os.read(pipe, 16) if readable else b""
+
+
+def main(settings: NurserySettings) -> None:
+    logging.disable(logging.CRITICAL)
+    for line in sys.stdin:
+        death = _let_live(Life(**json.loads(line)), settings)
+        sys.stdout.write(json.dumps(asdict(death)) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main(NurserySettings(**json.loads(sys.argv[1])))
