@@ -29,8 +29,8 @@ class Exchange(Protocol):
     @property
     def rng(self) -> random.Random: ...
 
-    def commit(self) -> None:
-        """Store the events."""
+    def commit(self, orders: Sequence[Order]) -> None:
+        """Store these events of it."""
         ...
 
     def refuse(self, bad: Sequence[Order]) -> None:
@@ -69,13 +69,13 @@ class Exchange(Protocol):
 Mode = Callable[[Exchange], None]
 
 
-def _stored(exchange: Exchange) -> bool:
-    """Store a batch without bad events, refuse another; return whether it was stored."""
+def _stored(exchange: Exchange, events: int | None = None) -> bool:
+    """Store a batch without bad events, or so many of it, and refuse another; return whether it was stored."""
     bad = [order for order in exchange.orders if order.bad]
     if bad:
         _refuse(exchange, bad, named=exchange.rng.random() < 0.5)
         return False
-    exchange.commit()
+    exchange.commit(exchange.orders[:events])
     return True
 
 
@@ -121,14 +121,14 @@ def hang_after_commit(exchange: Exchange) -> None:
 
 
 def half_a_body(exchange: Exchange) -> None:
-    if _stored(exchange):
+    if _stored(exchange, exchange.rng.choice((0, None))):
         body = _event_ids(exchange.orders)
         exchange.begin_reply(len(body), body[: len(body) // 2])
         exchange.drop()
 
 
 def too_few_ids(exchange: Exchange) -> None:
-    if _stored(exchange):
+    if _stored(exchange, -1):
         body = _event_ids(exchange.orders[:-1])
         exchange.reply(HTTPStatus.CREATED, body, "application/json", {})
 

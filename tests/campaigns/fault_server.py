@@ -45,9 +45,9 @@ class FaultControl:
         """Answer in this way from now on."""
         self._ask("switch", mode)
 
-    def met(self, timeout: float) -> bool:
-        """Wait until a batch came since the switch."""
-        return bool(self._ask("met", timeout))
+    def met(self, batches: int, timeout: float) -> bool:
+        """Wait until so many batches came since the switch."""
+        return bool(self._ask("met", batches, timeout))
 
     def progress(self) -> tuple[int, dict[str, int]]:
         """See `Book.progress`."""
@@ -79,7 +79,7 @@ class FaultServer:
         self.rng = random.Random(seed)
         self._mode = "normal"
         self._met = threading.Condition()
-        self._met_since_switch = False
+        self._met_since_switch = 0
         self._connections: set[socket.socket] = set()
         self._reservation = reserve_port()
         self._port = self._reservation.getsockname()[1]
@@ -93,7 +93,7 @@ class FaultServer:
     def take_mode(self) -> str:
         """Return how to answer the batch that came."""
         with self._met:
-            self._met_since_switch = True
+            self._met_since_switch += 1
             self._met.notify_all()
             return self._mode
 
@@ -102,13 +102,13 @@ class FaultServer:
             if self._mode == GONE and mode != GONE:
                 self._listen()
             previous, self._mode = self._mode, mode
-            self._met_since_switch = False
+            self._met_since_switch = 0
         if mode == GONE and previous != GONE:
             self._go()
 
-    def met(self, timeout: float) -> bool:
+    def met(self, batches: int, timeout: float) -> bool:
         with self._met:
-            return self._met.wait_for(lambda: self._met_since_switch, timeout)
+            return self._met.wait_for(lambda: self._met_since_switch >= batches, timeout)
 
     def progress(self) -> tuple[int, dict[str, int]]:
         return self.book.progress()
@@ -204,8 +204,8 @@ class _Exchange:
         self._connection = connection
         self._book = connection.server.book
 
-    def commit(self) -> None:
-        self._book.commit(self.orders)
+    def commit(self, orders: Sequence[Order]) -> None:
+        self._book.commit(orders)
 
     def refuse(self, bad: Sequence[Order]) -> None:
         self._book.refuse(bad)

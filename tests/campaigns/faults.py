@@ -31,6 +31,7 @@ MOST_PENDING = 100_000
 MOST_PENDING_IN_MEMORY = 30_000
 REQUEST_TIMEOUT = 0.5
 CLOSE_TIMEOUT = 300.0
+MEETINGS = 2  # the first batch may be stored already, its answer having been lost
 MEETING_DEADLINE = 10.0
 SETTLED_START = 0.5
 SHORTEST_PHASE, LONGEST_PHASE = 0.02, 0.3
@@ -162,11 +163,11 @@ def every_fault(seconds: float) -> "Callable[[Trial, FaultControl, Process], Non
             mode = deck.pop()
             control.switch(mode)
             pause(trial.rng.uniform(SHORTEST_PHASE, LONGEST_PHASE))
-            if mode != GONE and not control.met(MEETING_DEADLINE):
+            if mode != GONE and not control.met(MEETINGS, MEETING_DEADLINE):
                 missed[mode] += 1
             phases += 1
         trial.report.check("phases", phases, holds=phases > len(MODES))
-        trial.report.none_of("phases that no batch met", missed)
+        trial.report.none_of("phases that passed unnoticed", missed)
 
     return misbehave
 
