@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from signal_gateway.audit.adoption import AdoptionCounts
     from signal_gateway.audit.client import DataStorageClient
     from signal_gateway.audit.config import AuditStoreConfig
     from signal_gateway.audit.errors import (
@@ -19,11 +20,12 @@ if TYPE_CHECKING:
         RecursiveAuditEvent,
     )
     from signal_gateway.audit.event import AuditEvent
-    from signal_gateway.audit.spool import RejectedEvent
+    from signal_gateway.audit.rejections import RejectedEvent
     from signal_gateway.audit.store import AuditStats, AuditStore, BufferedAuditStore, FlushResult
     from signal_gateway.audit.trail import AuditTrail, StoredEvent
 
 __all__ = [
+    "AdoptionCounts",
     "AuditEvent",
     "AuditStats",
     "AuditStore",
@@ -45,6 +47,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
+        "AdoptionCounts": "adoption",
         "AuditEvent": "event",
         "AuditStats": "store",
         "AuditStore": "store",
@@ -59,7 +62,7 @@ __getattr__, __dir__ = lazy_names(
         "FlushResult": "store",
         "InvalidAuditEvent": "errors",
         "RecursiveAuditEvent": "errors",
-        "RejectedEvent": "spool",
+        "RejectedEvent": "rejections",
         "StoredEvent": "trail",
     },
 )

@@ -50,14 +50,14 @@ class Batch:
     pass, then its size was at fault, and `limit` becomes what passed.
 
     Args:
-        payloads: The events, encoded; at least one.
+        sizes: The events' lengths in bytes, encoded.
         limit: How much one delivery may hold.
     """
 
-    def __init__(self, payloads: Sequence[bytes], *, limit: BatchLimit) -> None:
+    def __init__(self, sizes: Sequence[int], *, limit: BatchLimit) -> None:
         self.limit = limit
-        self._payloads = payloads
-        self._runs = deque([Run(range(len(payloads)))])
+        self._sizes = sizes
+        self._runs = deque([Run(range(len(sizes)))] if sizes else [])
         self._rejected: dict[int, str] = {}
         self._acknowledged = 0
 
@@ -71,10 +71,6 @@ class Batch:
             self._runs[0] = Run(run.indices[fitting:])
             self._runs.appendleft(Run(run.indices[:fitting]))
         return self._runs[0]
-
-    def body(self, run: Run) -> bytes:
-        """Return the JSON array of these events."""
-        return b"[" + b",".join([self._payloads[index] for index in run.indices]) + b"]"
 
     def accept(self, run: Run) -> None:
         """Settle a run as delivered."""
@@ -113,7 +109,7 @@ class Batch:
             The count to acknowledge, and the reason for each rejected event by its index among them.
         """
         begin = self._acknowledged
-        end = self._runs[0].indices[0] if self._runs else len(self._payloads)
+        end = self._runs[0].indices[0] if self._runs else len(self._sizes)
         self._acknowledged = end
         return end - begin, {i - begin: said for i, said in self._rejected.items() if begin <= i < end}
 
@@ -128,13 +124,13 @@ class Batch:
     def _fitting(self, run: Run) -> int:
         body_bytes = 1
         for count, index in enumerate(run.indices):
-            body_bytes += len(self._payloads[index]) + 1
+            body_bytes += self._sizes[index] + 1
             if count and (count == self.limit.events or body_bytes > self.limit.body_bytes):
                 return count
         return len(run)
 
     def _body_bytes(self, indices: Sequence[int]) -> int:
-        return 1 + sum(len(self._payloads[index]) + 1 for index in indices)
+        return 1 + sum(self._sizes[index] + 1 for index in indices)
 
 
 def _halves(run: Run) -> tuple[Sequence[int], Sequence[int]]:

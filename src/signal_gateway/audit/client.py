@@ -19,11 +19,17 @@ from signal_gateway.audit.query import AuditFilters, Page, parameters, read_page
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
-__all__ = ["AuditFilters", "DataStorageClient", "Page"]
+__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "Page"]
 
 _EVENTS = "/api/v1/audit/events"
 _BATCH = "/api/v1/audit/events/batch"
 _MAX_PAGE = 1000
+
+
+class CallDepth(threading.local):
+    """How many calls of a client a thread is inside of."""
+
+    depth = 0
 
 
 class DataStorageClient:
@@ -37,6 +43,9 @@ class DataStorageClient:
         timeout: Seconds for each phase of a call (connect, write, read), and for a response body as a whole.
         source: Where the URL came from, for error messages: `argument`, `--gateway-datastorage-url`, ….
         clock: For a `Retry-After` that is a date.
+
+    Attributes:
+        calls: How deep the current thread is inside of calls; for whoever must not be caused by one.
 
     Raises:
         ConfigurationError: The URL or the token can't be used.
@@ -58,7 +67,7 @@ class DataStorageClient:
         # here and not with the first connection: a child forked meanwhile would wait for OpenSSL's lock for ever
         self._tls = _tls_for(self._url)
         self._clock = clock or SystemClock()
-        self._calls = threading.local()
+        self.calls = CallDepth()
         # by process: a forked child must not touch its parent's connections, nor a lock over them
         self._connections: dict[int, httpx.Client] = {}
 
@@ -78,7 +87,7 @@ class DataStorageClient:
     @property
     def calling(self) -> bool:
         """Whether this very thread is inside a call of this client."""
-        return getattr(self._calls, "depth", 0) > 0
+        return self.calls.depth > 0
 
     def deliver(self, batch: bytes, count: int) -> DeliveryAnswer:
         """Send a batch and say what became of it; a server that can't be reached is an answer, too.
@@ -211,11 +220,11 @@ class DataStorageClient:
 
     @contextmanager
     def _call(self) -> Iterator[None]:
-        self._calls.depth = getattr(self._calls, "depth", 0) + 1
+        self.calls.depth += 1
         try:
             yield
         finally:
-            self._calls.depth -= 1
+            self.calls.depth -= 1
 
     def _connection(self) -> httpx.Client:
         process = os.getpid()

@@ -23,18 +23,19 @@ class AuditStoreConfig(BaseModel):
     """Settings of one store.
 
     Attributes:
-        durability: What recorded events survive. `memory`: nothing but the store's own life. `process`, the
-            default: the death of the process; it needs the crash-safe spool, which this version does not have.
-        spool_directory: Where the crash-safe spool lives; refused together with it.
+        durability: What recorded events survive. `process`, the default: the death of the process. `memory`: nothing
+            but the store's own life.
+        spool_directory: Where events wait, and where those of stores that died are found again; made if it isn't
+            there. Required unless durability is `memory`. Stores may share one. A local file system, not a network's.
         max_batch_events: Most events in one delivery; the server may make it less.
         max_batch_bytes: Most bytes in one delivery, and so in one event.
         linger: Seconds that a batch may wait to become full.
         initial_backoff: Upper end of the first pause after a failed delivery, in seconds.
         max_backoff: Upper end of every later one, in seconds.
-        max_spool_bytes: Where `record` begins to raise `AuditStoreFull`. 1 GiB, in memory 256 MiB.
+        max_spool_bytes: Where `record` begins to raise `AuditStoreFull`. 1 GiB of disk, or 256 MiB of memory.
 
     Raises:
-        ConfigurationError: The crash-safe spool was asked for.
+        ConfigurationError: There is no spool directory, or one that would be of no use.
         pydantic.ValidationError: A value is out of range, or a key is unknown.
     """
 
@@ -47,15 +48,19 @@ class AuditStoreConfig(BaseModel):
     linger: float = Field(default=0.05, ge=0, allow_inf_nan=False)
     initial_backoff: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     max_backoff: float = Field(default=30.0, gt=0, allow_inf_nan=False)
-    max_spool_bytes: int = Field(default_factory=_spool_limit, ge=1024)
+    max_spool_bytes: int = Field(default_factory=_spool_limit, ge=64 * 1024)
 
     @model_validator(mode="after")
-    def _keeps_events_in_memory(self) -> Self:
-        if self.durability == "process" or self.spool_directory is not None:
+    def _knows_where_events_wait(self) -> Self:
+        if self.durability == "process" and self.spool_directory is None:
             raise ConfigurationError(
-                f"durability {self.durability!r} with spool_directory {str(self.spool_directory)!r} needs a crash-safe"
-                " spool, which this version does not have: let events live in memory, and leave the directory out, with"
-                ' AuditStoreConfig(durability="memory")'
+                "spool_directory is missing: name a local directory where audit events wait for their delivery and"
+                ' survive the process, or choose durability="memory" if they may die with it'
+            )
+        if self.durability == "memory" and self.spool_directory is not None:
+            raise ConfigurationError(
+                f'spool_directory {str(self.spool_directory)!r} is of no use to durability="memory": leave one of them'
+                " out"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Flusher: the one background thread of a store; takes batches from the spool and delivers them in order."""
+"""Flusher: the one background thread of a store; delivers what is in its spool, and what dead stores left."""
 
 import itertools
 import logging
@@ -6,19 +6,21 @@ import math
 import random
 import threading
 import time
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
+from signal_gateway.audit.adoption import Adoption
 from signal_gateway.audit.answer import Accepted, DeliveryAnswer, Refused, TooLarge, Unavailable
 from signal_gateway.audit.batch import Batch, BatchLimit
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
-from signal_gateway.audit.spool import Spool
+from signal_gateway.audit.spool import Source, Spool
 from signal_gateway.clock import Clock
 from signal_gateway.errors import AuditError
 
 __all__ = ["FlushRequest", "Flusher"]
 
-_IDLE_SECONDS = 30.0
+_SCAN_SECONDS = 30.0
 _ALARM_SECONDS = 60.0
 _LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is beyond any max_backoff
 
@@ -46,17 +48,30 @@ class Flusher:
     Every wait is a wait for the mailbox, so that a flush or a stop ends it. It holds no lock during I/O.
 
     Args:
-        spool: Where events come from.
+        spool: Where events come from; released with the thread.
+        adoption: Where events of dead stores come from; they wait while this store's own flush does.
         client: Where they go; its connections are closed with the thread.
         config: Batches and pauses.
         service: In the thread's name, `audit-flusher-<service>`.
         clock: Times the alarm.
+
+    Attributes:
+        observe_delivery: Told how many seconds each delivery took.
     """
 
     def __init__(
-        self, *, spool: Spool, client: DataStorageClient, config: AuditStoreConfig, service: str, clock: Clock
+        self,
+        *,
+        spool: Spool,
+        adoption: Adoption | None,
+        client: DataStorageClient,
+        config: AuditStoreConfig,
+        service: str,
+        clock: Clock,
     ) -> None:
         self._spool = spool
+        self._adoption = adoption
+        self.observe_delivery: Callable[[float], object] = _observe_nothing
         self._client = client
         self._config = config
         self._clock = clock
@@ -68,6 +83,9 @@ class Flusher:
         self._limit = BatchLimit(config.max_batch_events, config.max_batch_bytes)
         self._failures = 0  # in a row, since the last answer, flush or stop
         self._alarm_at = -math.inf
+        self._scan_at = -math.inf
+        self._scanned_at_close = False
+        self._is_adoptions_turn = False
         self._stopping = False
         self._finished = threading.Event()
         self._start_ticket = [None]
@@ -75,11 +93,17 @@ class Flusher:
         self.batches = 0
         self.retries = 0
         self.last_error: str | None = None
+        self.last_rejection: str | None = None
 
     @property
     def is_this_thread(self) -> bool:
         """Whether the caller runs on the flusher's thread."""
         return threading.get_ident() == self._thread.ident
+
+    @property
+    def is_unstarted(self) -> bool:
+        """Whether nobody has started the thread."""
+        return bool(self._start_ticket)
 
     def ensure_started(self) -> None:
         """Start the thread if nobody did; from any thread, and from a signal handler in the midst of it.
@@ -87,8 +111,6 @@ class Flusher:
         Raises:
             AuditError: No thread can be started, as at interpreter exit.
         """
-        if not self._start_ticket:
-            return
         try:
             self._start_ticket.pop()  # atomic: one caller gets it
         except IndexError:
@@ -117,6 +139,11 @@ class Flusher:
         finally:
             request.abandoned = True
 
+    def wait_until_finished(self, timeout: float) -> None:
+        """Wait for the thread to end by itself, as it does when a sealed spool is empty, at most `timeout` seconds."""
+        if not self.is_this_thread:
+            self._finished.wait(max(timeout, 0.0))
+
     def stop(self, timeout: float) -> bool:
         """End the thread after the delivery that it is in.
 
@@ -142,6 +169,7 @@ class Flusher:
             self._finish()
 
     def _run(self) -> None:
+        self._client.calls.depth += 1  # whatever runs on this thread is the store's own doing
         try:
             while self._deliver_what_comes():
                 pass
@@ -151,53 +179,96 @@ class Flusher:
     def _deliver_what_comes(self) -> bool:
         """Return False when the thread is to end."""
         try:
-            if not self._wait_for_batch():
+            source = self._next_source()
+            if source is None:
                 return False
-            self._deliver_batch()
+            self._deliver_batch(source)
+        except AuditError as exc:
+            self._back_off(Unavailable(str(exc)))
         except Exception as exc:  # noqa: BLE001 - the one thread outlives whatever a delivery raises
             self._log.exception("delivering audit events failed in an unexpected way; they are kept")
             self._back_off(Unavailable(f"{type(exc).__name__}: {exc}"))
         return True
 
     def _finish(self) -> None:
-        self._finished.set()
-        self._receive(timeout=0)
-        for request in self._requests:
-            request.done.set()
-        self._client.close()
+        try:
+            self._spool.release()
+            if self._adoption is not None:
+                self._adoption.release()
+        except OSError:
+            self._log.exception("the audit spool could not be closed; its events are kept")
+        finally:
+            self._finished.set()
+            self._receive(timeout=0)
+            for request in self._requests:
+                request.done.set()
+            self._client.close()
 
-    def _wait_for_batch(self) -> bool:
-        """Return True when a batch is due, False when the thread is to end."""
+    def _next_source(self) -> Source | None:
+        """Wait until a batch is due, and return where it comes from; None when the thread is to end."""
         lingers_until: float | None = None
         try:
             while not self._stopping:
+                self._look_after_spool()
+                was_sealed = self._spool.sealed  # before counting: what is sealed and empty stays empty
                 counts = self._spool.counts()
                 self._answer_requests(counts.acknowledged)
                 if counts.pending == 0:
-                    if self._spool.sealed:
-                        return False
+                    if self._has_adopted(is_last_look=was_sealed):
+                        return self._adoption
+                    if was_sealed:
+                        return None
                     if self._wake_at == _ANYTHING:  # and nothing came since, so whatever comes now will wake us
-                        self._receive(_IDLE_SECONDS)
+                        self._receive(_SCAN_SECONDS)
                     self._wake_at = _ANYTHING
                     continue
 
                 lingers_until = lingers_until or time.monotonic() + self._config.linger
                 remaining = lingers_until - time.monotonic()
                 if counts.pending >= self._limit.events or self._requests or self._spool.sealed or remaining <= 0:
-                    return True
+                    return self._adoption if self._adoption_comes_first() else self._spool
                 full_at = counts.acknowledged + self._limit.events
                 if self._wake_at == full_at:
                     self._receive(remaining)
                 self._wake_at = full_at
         finally:
             self._wake_at = _NOTHING
-        return False
+        return None
 
-    def _deliver_batch(self) -> None:
-        """Settle the events at the head of the spool one way or the other, unless told to stop before."""
-        batch = Batch(self._spool.head(self._limit.events, self._limit.body_bytes), limit=self._limit)
+    def _has_adopted(self, *, is_last_look: bool = False) -> bool:
+        """Look for dead stores when it is time to, at the start, every 30 s and once when closed."""
+        if self._adoption is None:
+            return False
+        if time.monotonic() >= self._scan_at or (is_last_look and not self._scanned_at_close):
+            self._scan_at = time.monotonic() + _SCAN_SECONDS
+            self._scanned_at_close = is_last_look
+            self._adoption.scan()
+            self._spool.foreign_bytes = self._adoption.held_bytes
+        return self._adoption.has_segments
+
+    def _adoption_comes_first(self) -> bool:
+        """Under load take turns, unless somebody waits for the store's own events."""
+        if self._requests or self._spool.sealed:
+            return False
+        self._is_adoptions_turn = not self._is_adoptions_turn
+        return self._is_adoptions_turn and self._has_adopted()
+
+    def _look_after_spool(self) -> None:
+        try:
+            self._spool.prepare()
+            self._spool.sync(now=self._clock.monotonic())
+        except OSError as exc:
+            self.last_error = f"the audit spool can't be synced to the disk: {exc.strerror}"
+            self._raise_alarm()
+
+    def _deliver_batch(self, source: Source) -> None:
+        """Settle the oldest events of a source one way or the other, unless told to stop before."""
+        head = source.head(self._limit.events, self._limit.body_bytes)
+        batch = Batch(head.sizes(), limit=self._limit)
         while not self._stopping and (run := batch.next_run()):
-            answer = self._client.deliver(batch.body(run), len(run))
+            begin = time.monotonic()
+            answer = self._client.deliver(head.json_array(run.indices), len(run))
+            self.observe_delivery(time.monotonic() - begin)
             self.batches += 1
             match answer:
                 case Accepted():
@@ -210,20 +281,23 @@ class Flusher:
                     self._back_off(answer)
                     continue
             self._note_answer(answer)
-            self._acknowledge(batch)
+            self._acknowledge(source, batch)
         if batch.limit != self._limit:
             self._log.warning("DataStorage at %s takes less at once, from now on %s", self._client.url, batch.limit)
             self._limit = batch.limit
 
-    def _acknowledge(self, batch: Batch) -> None:
+    def _acknowledge(self, source: Source, batch: Batch) -> None:
         """Let go what is settled at the head of the queue, the rejected events with a word in the log."""
         count, rejected = batch.take_settled()
         if not count:
             return
-        for event in self._spool.acknowledge(count, rejected=rejected):
+        for event in source.acknowledge(count, rejected=rejected):
+            self.last_rejection = event.reason
             self._log.error(
                 "DataStorage at %s rejected audit event %s for good: %s", self._client.url, event.event_id, event.reason
             )
+        if self._adoption is not None:
+            self._spool.foreign_bytes = self._adoption.held_bytes
         self._receive(timeout=0)
         self._answer_requests(self._spool.counts().acknowledged)
 
@@ -247,7 +321,8 @@ class Flusher:
         asked_for = time.monotonic() + (answer.retry_after or 0.0)
         until = max(asked_for, time.monotonic() + random.uniform(0.0, longest))
         while not self._stopping and (remaining := until - time.monotonic()) > 0:
-            if self._receive(remaining):
+            self._look_after_spool()
+            if self._receive(min(remaining, self._spool.sync_interval)):
                 until = asked_for
                 self._failures = 0
 
@@ -257,6 +332,8 @@ class Flusher:
             return
         self._alarm_at = now
         pending = self._spool.counts().pending
+        if self._adoption is not None:
+            pending += self._adoption.counts().pending
         self._log.error("%d audit events wait for DataStorage, attempts go on: %s", pending, self.last_error)
 
     def _receive(self, timeout: float) -> bool:
@@ -284,3 +361,7 @@ class Flusher:
             elif not request.abandoned:
                 waiting.append(request)
         self._requests = waiting
+
+
+def _observe_nothing(_: float) -> None:
+    pass

@@ -3,16 +3,21 @@
 import orjson
 
 from signal_gateway.audit.errors import InvalidAuditEvent
-from signal_gateway.audit.event import AuditEvent, encoded_event_data
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent, encoded_event_data
 
 __all__ = ["encoded"]
 
+_BACKSLASH = ord("\\")
 
-def encoded(event: AuditEvent, *, max_bytes: int) -> bytes:
+
+def encoded(event: AuditEvent, max_bytes: int) -> bytes:
     """Encode an event for its delivery.
 
+    It was valid when it was made, but its `event_data` can be changed. What that can do to its size, its NUL characters
+    and its type is looked at again, as far as the encoded bytes give reason to; the rest is for the server to say.
+
     Args:
-        event: An event; it was valid when it was made, but its `event_data` can be changed.
+        event: An event.
         max_bytes: Most bytes of a batch.
 
     Returns:
@@ -21,6 +26,18 @@ def encoded(event: AuditEvent, *, max_bytes: int) -> bytes:
     Raises:
         InvalidAuditEvent: It is no AuditEvent, breaks a rule by now, or fits into no batch.
     """
+    if isinstance(event, AuditEvent) and event.event_data.get("event_type") == event.event_type:
+        try:
+            payload = event.to_wire()
+        except orjson.JSONEncodeError:
+            return _checked(event, max_bytes=max_bytes)
+        size = len(payload)
+        if size <= MAX_EVENT_DATA_BYTES and size + 2 <= max_bytes and _BACKSLASH not in payload:
+            return payload
+    return _checked(event, max_bytes=max_bytes)
+
+
+def _checked(event: AuditEvent, *, max_bytes: int) -> bytes:
     if not isinstance(event, AuditEvent):
         raise InvalidAuditEvent(f"record takes an AuditEvent, not {type(event).__name__} {event!r:.200}")
     try:

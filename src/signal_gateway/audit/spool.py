@@ -1,18 +1,39 @@
 """Spool: where recorded events wait for their delivery, in the very bytes that will be sent."""
 
-import itertools
-import struct
+import logging
+import math
+import mmap
 import threading
-from collections.abc import Iterator, Mapping
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import orjson
 
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
-from signal_gateway.clock import Clock
+from signal_gateway.audit.home import DirectoryHome, Home, Storage
+from signal_gateway.audit.medium import HEADER_BYTES
+from signal_gateway.audit.rejections import RejectedEvent
+from signal_gateway.audit.segment import FRAME_BYTES, Segment, frame_of
+from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.errors import AuditError, ConfigurationError
 
-__all__ = ["MemorySpool", "RejectedEvent", "Spool", "SpoolCounts"]
+__all__ = ["Head", "Source", "Spool", "SpoolAbandoned", "SpoolCounts", "rejected_among"]
+
+_MIB = 1024 * 1024
+_FIRST_SEGMENT_BYTES = _MIB
+_SEGMENT_BYTES = 16 * _MIB
+_NESTED_SEGMENT_BYTES = 64 * 1024
+_SYNC_SECONDS = 0.2
+_NEARLY_FULL = 0.8
+_WARNING_SECONDS = 60.0
+_DISK_SECONDS = 1.0  # for which a full disk is taken to be full still
+
+
+class SpoolAbandoned(Exception):  # noqa: N818 - never leaves the room
+    """The spool is a forked child's parent's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,38 +64,37 @@ class SpoolCounts:
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedEvent:
-    """An event that the server refused for good.
+class Head:
+    """The oldest unsettled events of a source, where they are and not what they say: it takes little memory.
 
     Attributes:
-        event_id: Which one.
-        payload: The event as it was sent, one JSON object.
-        reason: What the server said.
+        places: For each event its segment, and where its payload begins and ends there.
     """
 
-    event_id: str
-    payload: bytes
-    reason: str
+    places: Sequence[tuple[Segment, int, int]]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def sizes(self) -> list[int]:
+        """Return the length of each payload in bytes."""
+        return [end - begin for _, begin, end in self.places]
+
+    def json_array(self, indices: Iterable[int]) -> bytes:
+        """Join payloads with commas."""
+        places = self.places
+        payloads = []
+        for index in indices:
+            segment, begin, end = places[index]
+            payloads.append(segment.medium.read(begin, end))
+        return b"[" + b",".join(payloads) + b"]"
 
 
-class Spool(Protocol):
-    """A queue of encoded events: many threads append, one (the flusher) takes and acknowledges in order."""
+class Source(Protocol):
+    """What the flusher delivers from, and the only one to take from it."""
 
-    def append(self, payload: bytes) -> None:
-        """Take one event; it counts as recorded when this returns. Atomic against `seal`.
-
-        Raises:
-            AuditStoreClosed: The spool is sealed.
-            AuditStoreFull: The limit in bytes is reached.
-        """
-        ...
-
-    def counts(self) -> SpoolCounts:
-        """Return one consistent snapshot, from any thread. `recorded` in it is what a barrier waits for."""
-        ...
-
-    def head(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Return the oldest unacknowledged events, whose JSON array has at most `max_bytes`; they stay."""
+    def head(self, max_events: int, max_bytes: int) -> Head:
+        """Return the oldest unsettled events, whose JSON array has at most `max_bytes`, or one; they stay."""
         ...
 
     def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
@@ -86,159 +106,386 @@ class Spool(Protocol):
 
         Returns:
             The rejected ones among them.
+
+        Raises:
+            AuditError: A rejected event can't be kept; nothing was let go.
         """
         ...
 
+
+class Spool:
+    """A queue of encoded events in segments: many threads append; one, the flusher, takes and settles in order.
+
+    `append` is one call of the current segment's `write`. Only when that one is full does it take the lock, which
+    orders appending to the next segment, sealing, counting and settling, and is never held while something is written
+    to the disk or the network. It is re-entrant, as a signal handler may append in the midst of any of these.
+
+    Segments begin small and double, up to 16 MiB, so that a store for a handful of events costs little.
+
+    Args:
+        home: Makes the segments; opened with the first.
+        max_bytes: What segments and kept rejected events may take together.
+        clock: Stamps each event.
+        log: Where a warning goes when it is nearly full.
+    """
+
+    def __init__(self, home: Home, *, max_bytes: int, clock: Clock, log: logging.Logger) -> None:
+        self._home = home
+        self._max_bytes = max_bytes
+        self._now = time.monotonic if isinstance(clock, SystemClock) else clock.monotonic
+        self._log = log
+        self._lock = threading.RLock()
+        self._write: Callable[[bytes], object] = _no_segment
+        self._segments: deque[Segment] = deque()  # the last one is being written
+        self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
+        self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
+        self._rolls = 0  # how many are under way, each in a signal handler that interrupted the other
+        self._is_open = False
+        self._abandoned = False
+        self._frozen: SpoolCounts | None = None
+        self._removed_recorded = 0  # events of segments that are gone
+        self._delivered = 0
+        self._rejected = 0
+        self._first_rejected: int | None = None
+        self._refusing = False
+        self._disk_refused_at = -math.inf
+        self._next_sync = -math.inf
+        self._warned_at = -math.inf
+        self.foreign_bytes = 0  # of dead owners' segments, which this store took over
+        self.sealed = False
+
+    def open(self) -> None:
+        """Make the first segment; otherwise the first `append` does.
+
+        Raises:
+            ConfigurationError: Its home can't be used.
+        """
+        with self._lock:
+            if not self._is_open:
+                self._home.open()
+                try:
+                    self._roll(0)
+                except AuditStoreFull as exc:
+                    self._home.close(is_empty=True)
+                    raise ConfigurationError(str(exc)) from exc
+                self._is_open = True
+                self._write = self._segments[-1].write
+
+    def append(self, payload: bytes, lane: int) -> None:
+        """Take one event; it counts as recorded when this returns. Atomic against `seal`.
+
+        Args:
+            payload: The event as it will be sent.
+            lane: CRC-32 of its correlation id.
+
+        Raises:
+            AuditStoreClosed: The spool is sealed.
+            AuditStoreFull: The limit in bytes is reached, or the disk is full.
+            SpoolAbandoned: This is a forked child, which has a spool of its own by now.
+        """
+        frame = frame_of(payload, lane, self._now())
+        try:
+            self._write(frame)
+        except ValueError:
+            self._append_behind(frame)
+        except OSError as exc:
+            raise self._refuse(self._disk_full(exc)) from exc
+
+    def counts(self) -> SpoolCounts:
+        """Return one consistent snapshot, from any thread. `recorded` in it is what a barrier waits for."""
+        with self._lock:
+            if self._frozen is not None:
+                return self._frozen
+            recorded = self._removed_recorded + sum([segment.recorded() for segment in list(self._segments)])
+            return SpoolCounts(recorded, self._delivered, self._rejected, self._first_rejected)
+
+    def head(self, max_events: int, max_bytes: int) -> Head:
+        """Find the oldest unsettled events; see `Source.head`."""
+        places: list[tuple[Segment, int, int]] = []
+        body_bytes = 1  # each event brings a comma or the closing bracket
+        with self._lock:
+            for segment in list(self._segments):
+                for begin, end in segment.frames(segment.acknowledged):
+                    body_bytes += end - begin + 1
+                    if places and (len(places) == max_events or body_bytes > max_bytes):
+                        return Head(places)
+                    places.append((segment, begin, end))
+        return Head(places)
+
+    def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
+        """Move the cursors, behind the rejected events' own file; see `Source.acknowledge`."""
+        head = self.head(count, self._max_bytes)
+        rejected_events = rejected_among(head, rejected)
+        if rejected_events:
+            self._home.rejections.keep(rejected_events)
+        with self._lock:
+            if rejected and self._first_rejected is None:
+                self._first_rejected = self._delivered + self._rejected + min(rejected) + 1
+            settle(head, rejected)
+            self._delivered += count - len(rejected)
+            self._rejected += len(rejected)
+            done = self._pop_settled()
+        for segment in done:
+            self._home.remove(segment)
+        return rejected_events
+
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
         """Return the rejected events that are kept, oldest first."""
-        ...
+        return self._home.rejections.events() if self._is_open else ()
 
     def oldest_recorded_at(self) -> float | None:
         """Return when the oldest pending event was appended, by the clock's `monotonic()`; None when empty."""
-        ...
+        with self._lock:
+            if self._frozen is not None:
+                return None
+            for segment in list(self._segments):
+                for begin, _ in segment.frames(segment.acknowledged):
+                    return segment.recorded_at(begin)
+        return None
+
+    @property
+    def storage(self) -> Storage:
+        """How events are kept."""
+        return self._home.storage
+
+    @property
+    def sync_interval(self) -> float:
+        """How often `sync` wants to be called while events wait, in seconds; infinity in memory."""
+        return _SYNC_SECONDS if isinstance(self._home, DirectoryHome) else math.inf
 
     @property
     def full(self) -> bool:
-        """Whether the limit in bytes is reached."""
-        ...
+        """Whether the last event found no room, and there is still none."""
+        if not self._refusing:
+            return False
+        is_at_limit = self.held_bytes + HEADER_BYTES + mmap.PAGESIZE > self._max_bytes
+        return is_at_limit or time.monotonic() - self._disk_refused_at < _DISK_SECONDS
 
     @property
-    def sealed(self) -> bool:
-        """Whether `seal` was called."""
-        ...
+    def held_bytes(self) -> int:
+        """What counts towards the limit."""
+        with self._lock:
+            kept = self._home.rejections.held_bytes if self._is_open else 0
+            segments = sum([segment.size for segment in [*self._segments, *self._spare]])
+            return segments + kept + self.foreign_bytes
 
     def seal(self) -> None:
         """Refuse every later append. What was appended before stays to be taken. Idempotent."""
-        ...
+        with self._lock:
+            self.sealed = True
+            if self._segments and not self._segments[-1].medium.sealed:
+                self._segments[-1].medium.seal()
 
+    def prepare(self) -> None:
+        """Do what appending threads should not have to: make the next segment in time, warn when it gets full.
 
-_FRAME = struct.Struct("<Id")  # length of the payload, when it was appended
+        Called by the flusher whenever it looks after events.
+        """
+        with self._lock:
+            last = self._segments[-1] if self._segments else None
+            wants_spare = (
+                last is not None
+                and not self._spare
+                and not self.sealed
+                and last.medium.limit() > last.size // 2
+                and self.held_bytes + self._next_size <= self._max_bytes
+            )
+        if wants_spare:
+            try:
+                self._spare.append(self._make(0))
+            except AuditStoreFull as exc:
+                self._warn(str(exc))
+        if self.held_bytes >= _NEARLY_FULL * self._max_bytes:
+            self._warn(
+                f"the audit spool holds {self.held_bytes} of at most {self._max_bytes} bytes; when it is full, events"
+                " are refused: is DataStorage down?"
+            )
 
+    def sync(self, *, now: float | None = None) -> bool:
+        """Write events that have waited for 200 ms to the disk, at most every 200 ms; in memory do nothing.
 
-class MemorySpool:
-    """A spool that lives and dies with the store.
+        Args:
+            now: The clock's `monotonic()`; None to write whatever is not there yet.
 
-    Frames follow each other in one bytearray. `append` is one call of its `extend`: atomic under the GIL, without
-    a lock, so that a signal handler may interrupt it and append, too. Sealing exports the buffer: from then on the
-    same `extend` raises BufferError, and there is no moment between the two. The lock orders the readers and the
-    flusher; it is never held during I/O, and re-entrant for the same signal handler.
+        Returns:
+            Whether there are pending events that are not on the disk, so that it should be called again.
+        """
+        if not isinstance(self._home, DirectoryHome):
+            return False
+        with self._lock:
+            unsynced = [segment for segment in self._segments if segment.synced < segment.medium.limit()]
+        oldest = self.oldest_recorded_at()
+        if not unsynced or oldest is None:
+            return False
+        if now is not None and now - max(oldest, self._next_sync - _SYNC_SECONDS) < _SYNC_SECONDS:
+            return True
+        for segment in unsynced:
+            reached = segment.medium.limit()
+            segment.medium.sync()
+            segment.synced = reached
+        self._home.sync_names()
+        self._next_sync = self._now() + _SYNC_SECONDS
+        return False
 
-    Args:
-        max_bytes: The limit, soft by one event for each thread that is appending; kept rejected events count.
-        clock: Stamps each event.
-    """
+    def release(self) -> None:
+        """Give files and memory back; what is pending stays in the directory for its next owner.
 
-    def __init__(self, *, max_bytes: int, clock: Clock) -> None:
-        self._max_bytes = max_bytes
-        self._clock = clock
-        self._buffer = bytearray()
-        self._seal: memoryview | None = None
-        self._lock = threading.RLock()
-        self._start = 0  # of the oldest unacknowledged frame
-        self._walked = (0, 0)  # an offset, and how many events were ever appended before it; replaced as one
-        self._delivered = 0
-        self._first_rejected: int | None = None
-        self._rejected: list[RejectedEvent] = []
-        self._rejected_bytes = 0
+        Called by the flusher as its last act, with the spool sealed.
+        """
+        if self._abandoned or not self._is_open:
+            return
+        self.sync()
+        with self._lock:
+            if self._frozen is not None:
+                return
+            self._frozen = self.counts()
+            self._write = _no_segment
+            segments = [*self._segments, *self._spare]
+            kept = [segment for segment in self._segments if not _is_settled(segment)]
+        for segment in segments:
+            if segment in kept:
+                segment.medium.close()
+            else:
+                self._home.remove(segment)
+        self._home.close(is_empty=not kept)
 
-    def append(self, payload: bytes) -> None:
-        """Take one event; see `Spool.append`."""
-        frame = _FRAME.pack(len(payload), self._clock.monotonic()) + payload
-        if self._held_bytes + len(frame) > self._max_bytes and not self.sealed:
+    def abandon(self) -> None:
+        """Let go of everything in a forked child, where it is the parent's; a stale `append` finds no room."""
+        self._abandoned = True
+        self._lock = threading.RLock()  # whoever held it does not exist here
+        for segment in [*self._segments, *self._spare]:
+            segment.medium.forget()
+        self._home.forget()
+
+    def _append_behind(self, frame: bytes) -> None:
+        """Append where there is room, once the current segment has none."""
+        with self._lock:
+            while True:
+                if self._abandoned:
+                    raise SpoolAbandoned
+                if self.sealed:
+                    raise AuditStoreClosed(
+                        "the audit store is closed: record before close(), or make a store that lives longer"
+                    )
+                try:
+                    self.open()
+                    segment = self._segments[-1]
+                    segment.write(frame)
+                except ValueError:
+                    self._refuse_or_roll(len(frame))
+                except ConfigurationError as exc:
+                    raise AuditError(str(exc)) from exc
+                except OSError as exc:
+                    raise self._refuse(self._disk_full(exc)) from exc
+                else:
+                    self._write = segment.write
+                    self._refusing = False
+                    return
+
+    def _refuse_or_roll(self, frame_bytes: int) -> None:
+        self._rolls += 1
+        try:
+            self._roll(frame_bytes)
+        except AuditStoreFull as exc:
+            raise self._refuse(exc) from exc.__cause__
+        finally:
+            self._rolls -= 1
+
+    def _refuse(self, exc: AuditStoreFull) -> AuditStoreFull:
+        self._refusing = True
+        return exc
+
+    def _roll(self, frame_bytes: int) -> None:
+        """Put a fresh segment behind the others and seal those.
+
+        The others last: a signal handler in the midst of this appends to whichever comes last and is not sealed.
+        """
+        if self._spare and self._spare[-1].size >= frame_bytes + HEADER_BYTES:
+            segment = self._spare.pop()
+        else:
+            segment = self._make(frame_bytes)
+        self._segments.append(segment)
+        for earlier in list(self._segments):
+            if earlier is not self._segments[-1] and not earlier.medium.sealed:
+                earlier.medium.seal()
+        if self.sealed:
+            self._segments[-1].medium.seal()
+
+    def _make(self, frame_bytes: int) -> Segment:
+        room = (self._max_bytes - self.held_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        needed = _pages(frame_bytes + HEADER_BYTES)
+        # a signal handler in the midst of making a segment must be done before the next signal comes
+        wanted = self._next_size if self._rolls <= 1 else _NESTED_SEGMENT_BYTES
+        size = min(max(wanted, needed), room)
+        if size < max(needed, HEADER_BYTES + mmap.PAGESIZE):
             raise AuditStoreFull(
-                f"the audit spool holds {self._held_bytes} of at most {self._max_bytes} bytes and has no room for an"
-                f" event of {len(payload)}: is DataStorage down? Raise max_spool_bytes to buffer more"
+                f"the audit spool holds {self.held_bytes} of at most {self._max_bytes} bytes and has no room for an"
+                f" event of {max(frame_bytes - FRAME_BYTES, 0)}: is DataStorage down? Raise max_spool_bytes to buffer"
+                " more"
             )
         try:
-            self._buffer.extend(frame)
-        except BufferError:
-            raise AuditStoreClosed(
-                "the audit store is closed: record before close(), or make a store that lives longer"
-            ) from None
+            segment = self._home.make_segment(size)
+        except OSError as exc:
+            raise self._disk_full(exc) from exc
+        self._next_size = min(self._next_size * 2, max(_pages(self._max_bytes // 4), _MIB), _SEGMENT_BYTES)
+        return segment
 
-    def counts(self) -> SpoolCounts:
-        """Count the frames that came since the last look; see `Spool.counts`."""
-        with self._lock:
-            offset, recorded = self._walked
-            for _, end in self._frames(offset):
-                offset, recorded = end, recorded + 1
-            self._walked = offset, recorded
-            return SpoolCounts(recorded, self._delivered, len(self._rejected), self._first_rejected)
+    def _disk_full(self, exc: OSError) -> AuditStoreFull:
+        self._disk_refused_at = time.monotonic()
+        where = f"in {self._home.directory}" if isinstance(self._home, DirectoryHome) else "in memory"
+        return AuditStoreFull(f"the audit spool {where} can't take more: {exc.strerror}; free some space")
 
-    def head(self, max_events: int, max_bytes: int) -> list[bytes]:
-        """Copy the oldest frames out; see `Spool.head`."""
-        payloads: list[bytes] = []
-        body_bytes = 1  # each event brings a comma or the closing bracket
-        with self._lock:
-            for begin, end in self._frames(self._start):
-                body_bytes += end - begin - _FRAME.size + 1
-                if payloads and (len(payloads) == max_events or body_bytes > max_bytes):
-                    break
-                payloads.append(bytes(self._buffer[begin + _FRAME.size : end]))
-        return payloads
+    def _pop_settled(self) -> list[Segment]:
+        done = []
+        while len(self._segments) > 1 and _is_settled(self._segments[0]):
+            segment = self._segments.popleft()
+            self._removed_recorded += segment.recorded()
+            done.append(segment)
+        return done
 
-    def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Let the oldest frames go; see `Spool.acknowledge`."""
-        with self._lock:
-            before = self.counts().acknowledged
-            newly_rejected: list[RejectedEvent] = []
-            end = self._start
-            for index, (begin, end) in enumerate(itertools.islice(self._frames(self._start), count)):
-                if index in rejected:
-                    payload = bytes(self._buffer[begin + _FRAME.size : end])
-                    newly_rejected.append(RejectedEvent(orjson.loads(payload)["event_id"], payload, rejected[index]))
-            if rejected and self._first_rejected is None:
-                self._first_rejected = before + min(rejected) + 1
-            self._rejected.extend(newly_rejected)
-            self._rejected_bytes += sum(len(event.payload) for event in newly_rejected)
-            self._delivered += count - len(rejected)
-            self._let_go(end)
-            return tuple(newly_rejected)
+    def _warn(self, message: str) -> None:
+        now = time.monotonic()
+        if now - self._warned_at >= _WARNING_SECONDS:
+            self._warned_at = now
+            self._log.warning(message)
 
-    def rejected_events(self) -> tuple[RejectedEvent, ...]:
-        """Return every rejected event; memory keeps them all."""
-        with self._lock:
-            return tuple(self._rejected)
 
-    def oldest_recorded_at(self) -> float | None:
-        """Return the stamp of the first frame; see `Spool.oldest_recorded_at`."""
-        with self._lock:
-            header = self._buffer[self._start : self._start + _FRAME.size]
-        return float(_FRAME.unpack(header)[1]) if header else None
-
-    @property
-    def full(self) -> bool:
-        """Whether the limit in bytes is reached."""
-        return self._held_bytes >= self._max_bytes
-
-    @property
-    def sealed(self) -> bool:
-        """Whether `seal` was called."""
-        return self._seal is not None
-
-    def seal(self) -> None:
-        """Export the buffer, so that it can't be extended; see `Spool.seal`."""
-        with self._lock:
-            if self._seal is None:
-                self._seal = memoryview(self._buffer)
-
-    @property
-    def _held_bytes(self) -> int:
-        return len(self._buffer) - self._start + self._rejected_bytes
-
-    def _frames(self, offset: int) -> Iterator[tuple[int, int]]:
-        """Yield where each frame from `offset` on begins and ends. Slices, as a view would look like a seal."""
-        end = len(self._buffer)
-        while offset < end:
-            length, _ = _FRAME.unpack(self._buffer[offset : offset + _FRAME.size])
-            yield offset, offset + _FRAME.size + length
-            offset += _FRAME.size + length
-
-    def _let_go(self, end: int) -> None:
-        if self._seal is None:
-            del self._buffer[:end]
-            offset, recorded = self._walked
-            self._walked = offset - end, recorded
-            self._start = 0
+def settle(head: Head, rejected: Mapping[int, str]) -> None:
+    """Move the cursors of the segments that these events are in behind them."""
+    tally: dict[Segment, tuple[int, int, int]] = {}
+    for index, (segment, _, end) in enumerate(head.places):
+        _, delivered, refused = tally.get(segment, (0, 0, 0))
+        if index in rejected:
+            refused += 1
         else:
-            self._start = end
+            delivered += 1
+        tally[segment] = end, delivered, refused
+    for segment, (end, delivered, refused) in tally.items():
+        segment.settle(end, delivered=delivered, rejected=refused)
+
+
+def rejected_among(head: Head, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
+    """Copy the rejected events out.
+
+    Args:
+        head: The events that are being settled.
+        rejected: The reason for each rejected one, by its index.
+    """
+    events = []
+    for index, reason in sorted(rejected.items()):
+        segment, begin, end = head.places[index]
+        payload = segment.medium.read(begin, end)
+        events.append(RejectedEvent(orjson.loads(payload)["event_id"], payload, reason))
+    return tuple(events)
+
+
+def _is_settled(segment: Segment) -> bool:
+    return segment.medium.sealed and next(segment.frames(segment.acknowledged), None) is None
+
+
+def _no_segment(_: bytes) -> None:
+    raise ValueError("there is no segment yet")
+
+
+def _pages(size: int) -> int:
+    return -(-size // mmap.PAGESIZE) * mmap.PAGESIZE

@@ -5,22 +5,30 @@ import logging
 import threading
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+from zlib import crc32
 
 import anyio.to_thread
 
+from signal_gateway.audit.adoption import Adoption, AdoptionCounts
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.audit.errors import RecursiveAuditEvent
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.flusher import Flusher
+from signal_gateway.audit.home import DirectoryHome, Home, MemoryHome, Storage
 from signal_gateway.audit.lifetime import Lifetime
 from signal_gateway.audit.payload import encoded
-from signal_gateway.audit.spool import MemorySpool, RejectedEvent, Spool, SpoolCounts
+from signal_gateway.audit.rejections import RejectedEvent
+from signal_gateway.audit.spool import Spool, SpoolAbandoned, SpoolCounts
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError
+
+if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
 
 __all__ = ["AuditStats", "AuditStore", "BufferedAuditStore", "FlushResult"]
 
@@ -60,6 +68,10 @@ class AuditStats:
         last_error: What went wrong last, also when it is over; None if nothing ever did.
         oldest_pending_age: Seconds since the oldest pending event was recorded; 0.0 when there is none.
         durability: What recorded events survive.
+        storage: How they are kept: `mapped` files, files that are `written` because the file system refuses to be
+            mapped (slower), or `memory`.
+        adopted: What became of events that dead stores left in the spool directory. They are in none of the counts
+            above, nor in any flush's.
     """
 
     recorded: int
@@ -72,6 +84,8 @@ class AuditStats:
     last_error: str | None
     oldest_pending_age: float
     durability: Durability
+    storage: Storage
+    adopted: AdoptionCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,39 +111,79 @@ class FlushResult:
 class BufferedAuditStore:
     """Takes events at once and delivers them from one background thread until DataStorage has them.
 
-    The thread starts with the first `record`. Whoever makes a store closes it, by `close`, `aclose`, `with` or
-    `async with`; closing it closes the client's connections. A store dropped without that is a ResourceWarning, and
-    its thread delivers what it still can; a store open at interpreter exit is closed there, with 5 seconds.
+    Whoever makes a store closes it, by `close`, `aclose`, `with` or `async with`; closing it closes the client's
+    connections. A store dropped without that is a ResourceWarning, and its thread delivers what it still can; a store
+    open at interpreter exit is closed there, with 5 seconds.
 
-    `record` takes no lock and makes no system call but to wake the thread, so that it may run in a signal handler
-    which interrupted another `record`. A forked child has an empty store, a thread and connections of its own.
+    With a spool directory, an event is safe from the death of the process once `record` returns: what a store could not
+    deliver, the next one on that directory does, at its start, every 30 s and when it closes. Without one the thread
+    starts with the first `record`.
+
+    `record` takes no lock and makes no system call but to wake the thread, or to begin another segment, so that it may
+    run in a signal handler which interrupted another `record`. A forked child has an empty store, a thread and
+    connections of its own, from its first `record` on.
 
     Args:
         client: Where events are delivered.
         service: Whose events these are; in the thread's name, `audit-flusher-<service>`.
         config: How to batch, retry and buffer.
         clock: Times `oldest_pending_age` and the alarm; waits use the machine's own clock.
+        registry: Where the store's metrics go; without one it has none.
+
+    Raises:
+        ConfigurationError: The spool directory can't be used.
     """
 
     def __init__(
-        self, client: DataStorageClient, *, service: str, config: AuditStoreConfig, clock: Clock | None = None
+        self,
+        client: DataStorageClient,
+        *,
+        service: str,
+        config: AuditStoreConfig,
+        clock: Clock | None = None,
+        registry: "CollectorRegistry | None" = None,
     ) -> None:
         self._client = client
+        self._calls = client.calls
         self._service = service
         self._config = config
         self._clock = clock or SystemClock()
+        self._max_event_bytes = config.max_batch_bytes
         self._log = logging.getLogger(__name__)
+        self._observe_delivery: Callable[[float], object] | None = None
         self._begin()
+        if registry is not None:
+            from signal_gateway.audit.metrics import register_metrics
+
+            self._observe_delivery = self._flusher.observe_delivery = register_metrics(registry, self)
+        self._spool.open()
+        if config.durability == "process":
+            self._flusher.ensure_started()
         self._lifetime = Lifetime(self)
 
     def _begin(self) -> None:
-        self._spool: Spool = MemorySpool(max_bytes=self._config.max_spool_bytes, clock=self._clock)
+        home, self._adoption = self._home()
+        self._spool = Spool(home, max_bytes=self._config.max_spool_bytes, clock=self._clock, log=self._log)
         self._flusher = Flusher(
-            spool=self._spool, client=self._client, config=self._config, service=self._service, clock=self._clock
+            spool=self._spool,
+            adoption=self._adoption,
+            client=self._client,
+            config=self._config,
+            service=self._service,
+            clock=self._clock,
         )
+        if self._observe_delivery is not None:
+            self._flusher.observe_delivery = self._observe_delivery
         self._refused = 0
         self._reported = SpoolCounts(recorded=0, delivered=0, rejected=0, first_rejected=None)
         self._lock = threading.RLock()  # over the two above; re-entrant for signal handlers, never held in a wait
+
+    def _home(self) -> tuple[Home, Adoption | None]:
+        directory = self._config.spool_directory
+        if directory is None:
+            return MemoryHome(service=self._service), None
+        home = DirectoryHome(directory, service=self._service)
+        return home, Adoption(home.directory, rejections=home.rejections, log=self._log)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._service!r} to {self._client.url}, {self._spool.counts()}>"
@@ -175,10 +229,16 @@ class BufferedAuditStore:
             last_error=self._flusher.last_error,
             oldest_pending_age=0.0 if oldest is None else max(self._clock.monotonic() - oldest, 0.0),
             durability=self._config.durability,
+            storage=self._spool.storage,
+            adopted=self._adoption.counts() if self._adoption is not None else AdoptionCounts(),
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
-        """Return the events that DataStorage refused for good, oldest first."""
+        """Return the events that DataStorage refused for good, oldest first; on disk they are in `rejected.jsonl`.
+
+        Raises:
+            OSError: That file can't be read.
+        """
         return self._spool.rejected_events()
 
     def record(self, event: AuditEvent) -> None:
@@ -190,23 +250,27 @@ class BufferedAuditStore:
         Raises:
             InvalidAuditEvent: It is no AuditEvent, or its `event_data` was changed into something unfit.
             AuditStoreClosed: `close` was called.
-            AuditStoreFull: The spool holds as much as it may.
+            AuditStoreFull: The spool holds as much as it may, or the disk is full.
             RecursiveAuditEvent: The store's own HTTP call or logging tried to record.
-            AuditError: The flusher's thread can't be started.
+            AuditError: The flusher's thread can't be started, and the spool is in memory; or this is a forked child
+                and the spool directory can't be used any more.
         """
         try:
-            if self._flusher.is_this_thread or self._client.calling:
+            if self._calls.depth:
                 raise RecursiveAuditEvent(
                     "the audit store's own HTTP call or logging can't record audit events: leave it out"
                 )
-            payload = encoded(event, max_bytes=self._config.max_batch_bytes)
-            if not self._spool.sealed:  # which is no promise; append decides
-                self._flusher.ensure_started()
-            self._spool.append(payload)
+            payload = encoded(event, self._max_event_bytes)
+            if self._flusher.is_unstarted and not self._spool.sealed:
+                self._start_flusher()
+            self._spool.append(payload, crc32(event.correlation_id.encode()))
         except AuditError:
             with self._lock:
                 self._refused += 1
             raise
+        except SpoolAbandoned:  # forked in the midst of this very call
+            self.record(event)
+            return
         self._flusher.notice_record()
 
     def flush(self, timeout: float = _TIMEOUT) -> FlushResult:
@@ -225,21 +289,26 @@ class BufferedAuditStore:
         """Take no more events, deliver what there is, end the thread. Idempotent, never raises.
 
         Args:
-            timeout: Seconds for all of it. What is pending then is named in the result and the log, and lost.
+            timeout: Seconds for all of it. What is pending then is named in the result and the log; it stays in the
+                spool directory for the next store there, and in memory it is lost.
         """
         deadline = time.monotonic() + timeout
         first = not self._spool.sealed
         self._spool.seal()
         barrier = self._spool.counts().recorded
+        self._flusher.drain_and_end()
         self._flusher.wait(barrier, timeout)
+        self._flusher.wait_until_finished(deadline - time.monotonic())
         self._flusher.stop(max(deadline - time.monotonic(), 0.0) + _LAST_DELIVERY_GRACE)
         self._lifetime.end()
         result = self._report(barrier, timeout)
         if first and result.pending:
+            kept = "" if self._config.spool_directory is None else f", kept in {self._config.spool_directory}"
             self._log.error(
-                "the audit store of %s closed with %d events undelivered: %s",
+                "the audit store of %s closed with %d events undelivered%s: %s",
                 self._service,
                 result.pending,
+                kept,
                 result.error,
             )
         return result
@@ -291,7 +360,7 @@ class BufferedAuditStore:
         elif pending:
             error = self._flusher.last_error or f"no answer from DataStorage at {self._client.url} within {timeout} s"
         else:
-            reason = self.rejected_events()[-1].reason
+            reason = self._flusher.last_rejection
             error = f"{counts.rejected} audit events were rejected so far, the last one because of: {reason}"
         return FlushResult(
             ok=ok,
@@ -304,6 +373,17 @@ class BufferedAuditStore:
     def forget(self) -> None:
         """Begin anew, in a forked child: what was recorded is its parent's to deliver. Not for anything else."""
         closed = self._spool.sealed
+        self._spool.abandon()
+        if self._adoption is not None:
+            self._adoption.forget()
         self._begin()
         if closed:
             self._spool.seal()
+
+    def _start_flusher(self) -> None:
+        try:
+            self._flusher.ensure_started()
+        except AuditError as exc:
+            if self._config.durability == "memory":
+                raise
+            self._log.warning("audit events wait in %s for another process: %s", self._config.spool_directory, exc)

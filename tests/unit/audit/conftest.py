@@ -6,6 +6,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -218,15 +219,21 @@ def server() -> Iterator[FaultServer]:
     server.stop()
 
 
+@pytest.fixture(params=["memory", "process"])
+def durability(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]:
+    """Let every store live in memory, and in a spool directory."""
+    return {"durability": "memory"} if request.param == "memory" else {"spool_directory": tmp_path / "spool"}
+
+
 @pytest.fixture
-def make_store(server: FaultServer) -> Iterator[MakeStore]:
+def make_store(server: FaultServer, durability: dict[str, Any]) -> Iterator[MakeStore]:
     """Give stores to the fault server, with pauses of milliseconds, that are closed at the end."""
     with ExitStack() as stack:
 
         def make(
             *, client: DataStorageClient | None = None, request_timeout: float = 5.0, **config: Any
         ) -> BufferedAuditStore:
-            settings = {"durability": "memory", "initial_backoff": 0.002, "max_backoff": 0.01, **config}
+            settings = {**durability, "initial_backoff": 0.002, "max_backoff": 0.01, **config}
             client = client or DataStorageClient(server.url, timeout=request_timeout)
             store = BufferedAuditStore(client, service="shop", config=AuditStoreConfig(**settings))
             stack.callback(store.close, 1.0)

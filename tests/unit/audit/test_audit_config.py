@@ -6,18 +6,22 @@ from signal_gateway.audit import AuditStoreConfig
 from signal_gateway.errors import ConfigurationError
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {},
-        {"durability": "process"},
-        {"spool_directory": "/spool"},
-        {"durability": "memory", "spool_directory": "/spool"},
-    ],
-)
-def test_crash_safe_spool_is_refused_with_the_remedy(settings):
-    with pytest.raises(ConfigurationError, match=r'crash-safe.*AuditStoreConfig\(durability="memory"\)'):
+@pytest.mark.parametrize("settings", [{}, {"durability": "process"}])
+def test_missing_spool_directory_is_refused_with_both_remedies(settings):
+    with pytest.raises(ConfigurationError, match=r'spool_directory is missing: name .* or choose durability="memory"'):
         AuditStoreConfig(**settings)
+
+
+def test_spool_directory_is_of_no_use_in_memory():
+    with pytest.raises(ConfigurationError, match=r"spool_directory '/spool' is of no use"):
+        AuditStoreConfig(durability="memory", spool_directory="/spool")
+
+
+def test_spool_directory_means_a_gibibyte_that_survives_the_process():
+    config = AuditStoreConfig(spool_directory="/spool")
+
+    assert config.durability == "process"
+    assert config.max_spool_bytes == 1024 * 1024 * 1024
 
 
 def test_defaults_are_those_of_the_contract():
@@ -37,7 +41,7 @@ def test_defaults_are_those_of_the_contract():
         {"linger": -1},
         {"linger": float("inf")},
         {"initial_backoff": 0},
-        {"max_spool_bytes": 0},
+        {"max_spool_bytes": 65535},
         {"initial_backoff": 2, "max_backoff": 1},
         {"durability": "disk"},
         {"max_batch": 5},
