@@ -35,7 +35,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Ratio:
-    """One figure against another of the same run, and the bound that it has to keep.
+    """One figure against another of the same run, and the bound that it has to keep, if it has one.
 
     Attributes:
         name: What is compared.
@@ -57,6 +57,8 @@ class Ratio:
 
     @property
     def bound(self) -> str:
+        if self.at_most is None and self.at_least is None:
+            return ""
         if self.at_most == self.at_least:
             return f"= {self.at_most:g}"
         return f"<= {self.at_most:g}" if self.at_most is not None else f">= {self.at_least:g}"
@@ -64,7 +66,7 @@ class Ratio:
 
 @dataclass(frozen=True)
 class Table:
-    """Figures that were taken once each, side by side.
+    """Figures side by side.
 
     Attributes:
         columns: The headings.
@@ -83,7 +85,8 @@ class Benchmark:
         title: For the heading.
         series: What was measured many times.
         ratios: What has to hold.
-        table: What was measured once, if anything was.
+        table: What was measured once, or what is easier to read side by side, if anything is.
+        raw: What the table sums up; kept with the raw samples, not shown.
         note: How to read it, where the titles don't say.
         picture: Where the page finds the table's plot, if there is one.
     """
@@ -92,5 +95,6 @@ class Benchmark:
     series: list[Series] = field(default_factory=list)
     ratios: list[Ratio] = field(default_factory=list)
     table: Table | None = None
+    raw: list[Series] = field(default_factory=list)
     note: str = ""
     picture: str | None = None

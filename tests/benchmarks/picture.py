@@ -1,5 +1,7 @@
-"""The plot of the wiring benchmark, from its table. Needs the extra `bench`."""
+"""The plots of the page, each from its benchmark's table. Needs the extra `bench`."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -31,21 +33,26 @@ SETTINGS = {
 }
 
 
-def draw(table: Table, path: Path) -> None:
-    """Write the plot.
+SURVIVES = {"yes": "#1d4ed8", "no": "#9ca3af"}
+
+
+def draw(picture: str, table: Table, directory: Path) -> None:
+    """Write a plot.
 
     Args:
-        table: The wiring benchmark's.
-        path: Where to, such as `docs/images/wiring.svg`; the suffix says which format.
+        picture: Which one, by its name in `PICTURES`; the suffix says which format.
+        table: Its benchmark's.
+        directory: What the name is relative to.
     """
-    import matplotlib
+    path = directory / picture
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PICTURES[picture](table, path)
 
-    matplotlib.use("agg")
-    from matplotlib import pyplot
+
+def _draw_wiring(table: Table, path: Path) -> None:
     from matplotlib.ticker import FuncFormatter
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(SETTINGS):
+    with _pyplot(path) as pyplot:
         figure, grid = pyplot.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
         for axes, (column, title) in zip(grid.flat, PANELS.items(), strict=True):
             for wiring, style in STYLES.items():
@@ -69,11 +76,73 @@ def draw(table: Table, path: Path) -> None:
             axes.set_xlabel("live servers in one process")
         handles, labels = grid[0, 0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside upper center", ncols=2, frameon=False)
-        figure.savefig(path, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
-        pyplot.close(figure)
 
 
 def _line(table: Table, wiring: str, column: str) -> tuple[list[float], list[float]]:
     name, servers, value = (table.columns.index(heading) for heading in ("wiring", "live servers", column))
     rows = [row for row in table.rows if row[name] == wiring]
     return [float(row[servers]) for row in rows], [float(row[value]) for row in rows]
+
+
+def _draw_record_cost(table: Table, path: Path) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.ticker import FuncFormatter
+
+    title, survives, one, four = (
+        table.columns.index(heading)
+        for heading in ("way to take an event", "survives kill -9", "1 thread, ns", "4 threads, ns")
+    )
+    rows = sorted(table.rows, key=lambda row: float(row[one]), reverse=True)
+    with _pyplot(path) as pyplot:
+        figure, axes = pyplot.subplots(figsize=(9, 5.2), layout="constrained")
+        for place, row in enumerate(rows):
+            color = SURVIVES[str(row[survives])]
+            cheap, dear = sorted((float(row[one]), float(row[four])))
+            axes.plot([cheap, dear], [place, place], color=color, linewidth=2, alpha=0.4)
+            axes.plot(float(row[one]), place, color=color, marker="o", markersize=8)
+            axes.plot(float(row[four]), place, color=color, marker="s", markersize=8, markerfacecolor="white")
+            axes.annotate(
+                f"{cheap / 1000:,.1f} µs" if cheap == dear else f"{cheap / 1000:,.1f} … {dear / 1000:,.1f} µs",
+                (dear, place),
+                xytext=(10, -4),
+                textcoords="offset points",
+                fontsize=9,
+            )
+        axes.set_yticks(range(len(rows)), [str(row[title]) for row in rows])
+        for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+            label.set_fontweight("bold" if str(row[title]).startswith("record()") else "normal")
+        axes.set_xscale("log")
+        axes.set_xlim(200, 3_000_000)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}".replace(",", " ")))
+        axes.xaxis.minorticks_off()
+        axes.set_xlabel("nanoseconds for one event")
+        axes.grid(axis="x", color="#e5e7eb")
+        axes.set_axisbelow(True)
+        shown: dict[str, dict[str, Any]] = {
+            "survives kill -9": {"color": SURVIVES["yes"], "linewidth": 6},
+            "does not": {"color": SURVIVES["no"], "linewidth": 6},
+            "1 thread": {"color": INK, "marker": "o", "linestyle": ""},
+            "4 threads": {"color": INK, "marker": "s", "linestyle": "", "markerfacecolor": "white"},
+        }
+        handles = [Line2D([], [], label=label, **style) for label, style in shown.items()]
+        figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)
+
+
+PICTURES: dict[str, Callable[[Table, Path], None]] = {
+    "images/wiring.svg": _draw_wiring,
+    "images/record-cost.svg": _draw_record_cost,
+}
+
+
+@contextmanager
+def _pyplot(path: Path) -> Iterator[Any]:
+    """Lend matplotlib in our style, and save the one figure that was made with it."""
+    import matplotlib
+
+    matplotlib.use("agg")
+    from matplotlib import pyplot
+
+    with matplotlib.rc_context(SETTINGS):
+        yield pyplot
+        pyplot.savefig(path, facecolor="white", metadata={"Date": None} if path.suffix == ".svg" else None)
+        pyplot.close()

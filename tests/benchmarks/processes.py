@@ -1,0 +1,54 @@
+"""Processes that a benchmark starts: one that measures, or one that is measured against."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["figures_of", "started"]
+
+TIMEOUT = 120.0
+ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
+
+def figures_of(module: str, *arguments: object) -> Any:
+    """Run a module in a fresh interpreter and read the JSON that it prints.
+
+    Args:
+        module: Its name.
+        *arguments: What it is told.
+    """
+    process = subprocess.run(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    if process.returncode:
+        raise SystemExit(f"{module} {' '.join(map(str, arguments))} failed:\n{process.stderr}")
+    return json.loads(process.stdout)
+
+
+@contextmanager
+def started(module: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a module meanwhile; yield its process and the first line that it prints.
+
+    Args:
+        module: Its name.
+        *arguments: What it is told.
+    """
+    command = [sys.executable, "-m", module, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit(f"{module} {' '.join(map(str, arguments))} did not start")
+            yield process, line
+        finally:
+            process.terminate()

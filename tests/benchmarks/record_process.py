@@ -1,0 +1,94 @@
+"""One process of the record-cost benchmark: one way to take events, as nanoseconds in JSON.
+
+    python -m tests.benchmarks.record_process cost spool
+    python -m tests.benchmarks.record_process calls spool_delivering
+
+What goes in is made before the clock starts and put out of the garbage collector's reach; the collector stays on.
+"""
+
+import gc
+import json
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.benchmarks.audit_events import duplicates
+from tests.benchmarks.takers import WAYS, Taker
+
+BURSTS = 3
+CALLS = 50_000
+
+
+def cost(way: str, directory: Path) -> dict[str, Any]:
+    """Return nanoseconds per event, a figure for each burst, and the share of events that were lost, by threads."""
+    open_way, count = WAYS[way]
+    found: dict[str, Any] = {}
+    with open_way(duplicates(count), directory) as taker:
+        _settle()
+        given = lost = 0
+        for threads in (1, 4):
+            bursts = []
+            for _ in range(BURSTS + 1):
+                bursts.append(_burst(taker, threads))
+                taker.drain()
+                given += count
+            found[str(threads)] = {"ns": bursts[1:], "lost": (taker.lost(given) - lost) / (count * len(bursts))}
+            lost = taker.lost(given)
+    return found
+
+
+def _burst(taker: Taker, threads: int) -> float:
+    """Hand over everything once: wall time by events, however many threads there are."""
+    starts: list[int] = []
+    ends: list[int] = []
+    barrier = threading.Barrier(threads, action=lambda: starts.append(time.perf_counter_ns()))
+
+    def hand_over(items: Sequence[Any]) -> None:
+        take = taker.take
+        barrier.wait()
+        for item in items:
+            take(item)
+        ends.append(time.perf_counter_ns())
+
+    workers = [threading.Thread(target=hand_over, args=(taker.items[first::threads],)) for first in range(threads)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(ends) == threads, "a thread failed"
+    return (max(ends) - starts[0]) / len(taker.items)
+
+
+def calls(way: str, directory: Path) -> dict[str, Any]:
+    """Return the quantiles of single calls in nanoseconds, less what the timer itself takes."""
+    open_way, _ = WAYS[way]
+    with open_way(duplicates(CALLS), directory) as taker:
+        _settle()
+        clock, take = time.perf_counter_ns, taker.take
+        timer = median(-clock() + clock() for _ in range(10_000))
+        durations = []
+        for item in taker.items:
+            start = clock()
+            take(item)
+            durations.append(clock() - start)
+        delivered = taker.take.__self__.stats.delivered  # type: ignore[attr-defined] # a store's record
+        taker.drain()
+    durations.sort()
+    quantiles = {name: durations[int(CALLS * share)] - timer for name, share in (("p50", 0.5), ("p99.9", 0.999))}
+    return quantiles | {"max": durations[-1] - timer, "delivered": delivered}
+
+
+def _settle() -> None:
+    gc.collect()
+    gc.freeze()
+
+
+if __name__ == "__main__":
+    kind, name = sys.argv[1:]
+    with tempfile.TemporaryDirectory() as temporary:
+        print(json.dumps({"cost": cost, "calls": calls}[kind](name, Path(temporary))))
