@@ -25,7 +25,6 @@ from tests.campaigns.ledger import Ledger
 from tests.campaigns.orders import order_event
 
 from signal_gateway.audit import (
-    AuditStats,
     AuditStoreClosed,
     AuditStoreConfig,
     AuditStoreFull,
@@ -37,7 +36,6 @@ __all__ = ["WRITERS", "Death", "Life", "NurserySettings"]
 
 WRITERS = 4
 BURST = 5
-BURST_PAUSE = 0.005
 SAMPLE_SECONDS = 0.005
 REQUEST_TIMEOUT = 2.0
 BIRTH_DEADLINE = 60.0
@@ -75,6 +73,7 @@ class Life:
         delay: Seconds.
         close_after: Seconds from ready to close.
         filler_bytes: In each event.
+        pause: Seconds between a writer's bursts.
     """
 
     number: int
@@ -82,6 +81,7 @@ class Life:
     delay: float = 0.0
     close_after: float = 0.0
     filler_bytes: int = 0
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -92,17 +92,17 @@ class Death:
         ready: Whether its store was ready.
         closed: Whether its store had been closed.
         trouble: What went wrong, if it did not die as it was told.
-        adopted_pending: What its store had found and not delivered yet.
-        torn: Torn frames that its store met.
-        pending: Only for the last: what is left.
-        rejected: Only for the last: what DataStorage refused, of all stores before, too.
+        torn: Torn frames that its store met where another was killed in the midst of writing.
+        corrupt: Places in the spool that it could not read.
+        pending: Events that waited, of stores before it, too.
+        rejected: Events that DataStorage refused, of stores before it, too.
     """
 
     ready: bool
     closed: bool
     trouble: str
-    adopted_pending: int
     torn: int
+    corrupt: int
     pending: int
     rejected: int
 
@@ -110,7 +110,7 @@ class Death:
 class Tally:
     """What a process tells its nursery, and what stays when it is killed: figures in memory that they share."""
 
-    _NAMES = ("wrong", "adopted_pending", "torn", "pending", "rejected")
+    _NAMES = ("wrong", "torn", "corrupt", "pending", "rejected")
     _LAYOUT = struct.Struct(f"<{len(_NAMES)}Q")
 
     def __init__(self) -> None:
@@ -175,7 +175,7 @@ def _write(life: Life, settings: NurserySettings, store: BufferedAuditStore, wri
                 refused.append(event.event_id)
             else:
                 returned.append(event.event_id)
-        pause(BURST_PAUSE)
+        pause(life.pause)
 
 
 def _sample_often(store: BufferedAuditStore, tally: Tally) -> None:
@@ -192,16 +192,11 @@ def _sample(store: BufferedAuditStore, tally: Tally, *, wrong: int) -> None:
     stats = store.stats
     tally.set(
         wrong=wrong,
-        adopted_pending=_adoption(stats, "adopted_pending"),
-        torn=_adoption(stats, "torn"),
-        pending=stats.pending,
-        rejected=stats.rejected,
+        torn=stats.adopted.torn,
+        corrupt=stats.adopted.corrupt,
+        pending=stats.pending + stats.adopted.pending,
+        rejected=stats.rejected + stats.adopted.rejected,
     )
-
-
-def _adoption(stats: AuditStats, name: str) -> int:
-    """Return a figure that a store in memory doesn't have."""
-    return int(getattr(stats, name, 0))
 
 
 def _fork(life: Life, settings: NurserySettings, tally: Tally) -> tuple[int, int]:
