@@ -1,5 +1,6 @@
 """Flusher: the one background thread of a store; delivers what is in its spool, and what dead stores left."""
 
+import functools
 import itertools
 import logging
 import math
@@ -57,6 +58,7 @@ class Flusher:
 
     Attributes:
         observe_delivery: Told how many seconds each delivery took.
+        start_ticket: Not empty until somebody starts the thread.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Flusher:
         self._clock = clock
         self._log = logging.getLogger(__name__)
         self._mailbox: SimpleQueue[FlushRequest | None] = SimpleQueue()
+        spool.on_new_segment = functools.partial(self._mailbox.put, None)
         self._recorded = itertools.count(1)
         self._wake_at = _NOTHING  # how many records wake the thread; written by it alone
         self._requests: list[FlushRequest] = []
@@ -88,7 +91,7 @@ class Flusher:
         self._is_adoptions_turn = False
         self._stopping = False
         self._finished = threading.Event()
-        self._start_ticket = [None]
+        self.start_ticket = [None]
         self._thread = threading.Thread(target=self._run, name=f"audit-flusher-{service}", daemon=True)
         self.batches = 0
         self.retries = 0
@@ -100,11 +103,6 @@ class Flusher:
         """Whether the caller runs on the flusher's thread."""
         return threading.get_ident() == self._thread.ident
 
-    @property
-    def is_unstarted(self) -> bool:
-        """Whether nobody has started the thread."""
-        return bool(self._start_ticket)
-
     def ensure_started(self) -> None:
         """Start the thread if nobody did; from any thread, and from a signal handler in the midst of it.
 
@@ -112,13 +110,13 @@ class Flusher:
             AuditError: No thread can be started, as at interpreter exit.
         """
         try:
-            self._start_ticket.pop()  # atomic: one caller gets it
+            self.start_ticket.pop()  # atomic: one caller gets it
         except IndexError:
             return
         try:
             self._thread.start()
         except RuntimeError as exc:
-            self._start_ticket.append(None)
+            self.start_ticket.append(None)
             raise AuditError(f"the audit flusher can't start: {exc}") from exc
 
     def notice_record(self) -> None:
@@ -162,7 +160,7 @@ class Flusher:
     def drain_and_end(self) -> None:
         """Let the thread deliver all that is in the sealed spool and then end; nobody waits for it."""
         try:
-            self._start_ticket.pop()
+            self.start_ticket.pop()
         except IndexError:
             self._mailbox.put(None)
         else:

@@ -10,13 +10,19 @@ from zlib import crc32
 
 from signal_gateway.audit.medium import HEADER_BYTES, Medium
 
-__all__ = ["FRAME_BYTES", "BadSegment", "NewerSegment", "Origin", "Segment", "TailState", "frame_of"]
+__all__ = ["FRAME_BYTES", "BadSegment", "NewerSegment", "Origin", "Segment", "TailState", "pack_frame_header"]
 
-_FRAME = struct.Struct("<IIId")  # length of the payload, its CRC-32 begun with the lane, lane, when it was recorded
+_FRAME = struct.Struct("<IIId")
 _LENGTH = struct.Struct("<I")
-_pack_frame = _FRAME.pack
+
 FRAME_BYTES = _FRAME.size
 """What a frame has in front of its payload."""
+
+pack_frame_header = _FRAME.pack
+"""Write it: the payload's length, its CRC-32 begun with the lane, the lane, when it was recorded.
+
+The lane is the CRC-32 of the event's correlation id; the time is that of the monotonic clock, in seconds.
+"""
 
 _MAGIC = b"SGSPOOL\0"
 _VERSION = 1
@@ -26,17 +32,6 @@ _CURSOR = struct.Struct("<QQQQ")  # generation, acknowledged offset, delivered, 
 _CURSOR_SLOTS = (1024, 1536)
 
 _ZEROS_TO_LOOK_AT = 64 * 1024
-
-
-def frame_of(payload: bytes, lane: int, recorded_at: float) -> bytes:
-    """Put an event into a frame.
-
-    Args:
-        payload: The event as it will be sent, not empty.
-        lane: CRC-32 of its correlation id.
-        recorded_at: The monotonic clock, in seconds.
-    """
-    return _pack_frame(len(payload), crc32(payload, lane), lane, recorded_at) + payload
 
 
 @dataclass(frozen=True, slots=True)

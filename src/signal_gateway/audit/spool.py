@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from zlib import crc32
 
 import orjson
 
@@ -16,7 +17,7 @@ from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.home import DirectoryHome, Home, Storage
 from signal_gateway.audit.medium import HEADER_BYTES
 from signal_gateway.audit.rejections import RejectedEvent
-from signal_gateway.audit.segment import FRAME_BYTES, Segment, frame_of
+from signal_gateway.audit.segment import FRAME_BYTES, Segment, pack_frame_header
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
@@ -151,6 +152,7 @@ class Spool:
         self._disk_refused_at = -math.inf
         self._next_sync = -math.inf
         self._warned_at = -math.inf
+        self.on_new_segment: Callable[[], object] = _nothing  # called after the first event that went there
         self.foreign_bytes = 0  # of dead owners' segments, which this store took over
         self.sealed = False
 
@@ -183,7 +185,7 @@ class Spool:
             AuditStoreFull: The limit in bytes is reached, or the disk is full.
             SpoolAbandoned: This is a forked child, which has a spool of its own by now.
         """
-        frame = frame_of(payload, lane, self._now())
+        frame = pack_frame_header(len(payload), crc32(payload, lane), lane, self._now()) + payload
         try:
             self._write(frame)
         except ValueError:
@@ -279,6 +281,8 @@ class Spool:
     def prepare(self) -> None:
         """Do what appending threads should not have to: make the next segment in time, warn when it gets full.
 
+        The second segment is made when the first is half full, each later one when the one before it is begun.
+
         Called by the flusher whenever it looks after events.
         """
         with self._lock:
@@ -287,7 +291,7 @@ class Spool:
                 last is not None
                 and not self._spare
                 and not self.sealed
-                and last.medium.limit() > last.size // 2
+                and (last.origin.sequence > 1 or last.medium.limit() > last.size // 2)
                 and self.held_bytes + self._next_size <= self._max_bytes
             )
         if wants_spare:
@@ -380,7 +384,8 @@ class Spool:
                 else:
                     self._write = segment.write
                     self._refusing = False
-                    return
+                    break
+        self.on_new_segment()
 
     def _refuse_or_roll(self, frame_bytes: int) -> None:
         self._rolls += 1
@@ -485,6 +490,10 @@ def _is_settled(segment: Segment) -> bool:
 
 def _no_segment(_: bytes) -> None:
     raise ValueError("there is no segment yet")
+
+
+def _nothing() -> None:
+    pass
 
 
 def _pages(size: int) -> int:

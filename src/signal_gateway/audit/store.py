@@ -261,7 +261,7 @@ class BufferedAuditStore:
                     "the audit store's own HTTP call or logging can't record audit events: leave it out"
                 )
             payload = encoded(event, self._max_event_bytes)
-            if self._flusher.is_unstarted and not self._spool.sealed:
+            if self._flusher.start_ticket and not self._spool.sealed:
                 self._start_flusher()
             self._spool.append(payload, crc32(event.correlation_id.encode()))
         except AuditError:
