@@ -34,6 +34,8 @@ LARGE_FILLER = 64 * 1024
 LARGE_IN_SO_MANY = 20
 CALM_PAUSE = 0.005
 LONGEST_RUSH = 0.05  # so that a thousand of them stay within a disk
+MOST_PENDING = 50_000
+LONGEST_WITHOUT_WRITERS = 1.0
 GOES_DOWN, COMES_UP, GOES_DOWN_MEANWHILE = 0.1, 0.4, 0.05
 
 
@@ -45,6 +47,7 @@ class Options:
     seed: int
     durability: str
     leave_out_every: int
+    keep: Path | None
 
 
 class DataStorageOfTheCampaign:
@@ -97,6 +100,11 @@ def random_life(number: int, rng: random.Random) -> Life:
     )
 
 
+def life_without_writers(number: int, rng: random.Random) -> Life:
+    """Draw a life that delivers what others left, or the queue would grow until all is refused."""
+    return Life(number, "run", delay=rng.uniform(0.0, LONGEST_WITHOUT_WRITERS), writers=0)
+
+
 def live(nursery: Process, life: Life) -> None:
     nursery.say(json.dumps(asdict(life)))
 
@@ -122,7 +130,8 @@ def campaign(options: Options, directory: Path) -> Report:
                 datastorage.start()
             elif datastorage.up and rng.random() < GOES_DOWN:
                 datastorage.stop()
-            life = random_life(number, rng)
+            behind = bool(deaths) and deaths[-1].pending > MOST_PENDING
+            life = life_without_writers(number, rng) if behind else random_life(number, rng)
             live(nursery, life)
             if datastorage.up and rng.random() < GOES_DOWN_MEANWHILE:
                 datastorage.stop()
@@ -134,12 +143,16 @@ def campaign(options: Options, directory: Path) -> Report:
         live(nursery, Life(options.kills, "last"))
         last = died(nursery)
         datastorage.stop()
+    left_behind = [path.name for path in (directory / "spool").glob("*")]
+    never_locked = {name for name in left_behind if name.endswith(".lock.tmp")}  # which have nobody's events
 
     report.figure("in the midst of start, run, close", " ".join(str(moments[moment]) for moment in MOMENTS))
     report.figure("while DataStorage was down", while_down)
     report.figure("before the store was ready", sum(not death.ready for death in deaths))
     report.figure("after the store was closed", sum(death.closed for death in deaths))
     compare(directory, report, deaths, last)
+    report.none_of("files left behind", set(left_behind) - never_locked)
+    report.figure("and locks that nobody had yet", len(never_locked))
     report.figure("sent more than once", datastorage.redelivered)
     report.figure("seconds", f"{time.monotonic() - begin:.1f}")
     return report
@@ -182,10 +195,13 @@ def main() -> int:
     parser.add_argument(
         "--leave-out-every", type=int, default=0, metavar="N", help="lose one event in N, to see it told"
     )
+    parser.add_argument("--keep", type=Path, metavar="DIRECTORY", help="leave spool, ledgers and database there")
     options = Options(**vars(parser.parse_args()))
 
     with TemporaryDirectory(prefix="kill-") as directory:
-        report = campaign(options, Path(directory))
+        if options.keep is not None:
+            options.keep.mkdir(parents=True)
+        report = campaign(options, options.keep or Path(directory))
     report.print()
     return 1 if report.failed else 0
 

@@ -74,6 +74,7 @@ class Life:
         close_after: Seconds from ready to close.
         filler_bytes: In each event.
         pause: Seconds between a writer's bursts.
+        writers: How many.
     """
 
     number: int
@@ -82,6 +83,7 @@ class Life:
     close_after: float = 0.0
     filler_bytes: int = 0
     pause: float = 0.0
+    writers: int = WRITERS
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ def _live(life: Life, settings: NurserySettings, tally: Tally, pipe: int) -> Non
         _sample(store, tally, wrong=0)
         return
 
-    for writer in range(WRITERS):
+    for writer in range(life.writers):
         threading.Thread(target=_write, args=(life, settings, store, writer), daemon=True).start()
     threading.Thread(target=_sample_often, args=(store, tally), daemon=True).start()
     os.write(pipe, READY)
