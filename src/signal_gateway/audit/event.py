@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from ipaddress import ip_address
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
 import orjson
@@ -21,6 +21,7 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
+from pydantic_core import core_schema
 from uuid_utils import uuid7
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "REQUIRED_ON_THE_WIRE",
     "AuditEvent",
     "encoded_event_data",
+    "members_schema",
     "new_event_id",
 ]
 
@@ -47,6 +49,9 @@ REQUIRED_ON_THE_WIRE = (
     "correlation_id",
     "event_data",
 )
+
+_REQUIRED = frozenset(REQUIRED_ON_THE_WIRE)
+_NEVER_NONE = _REQUIRED | {"event_id"}
 
 MAX_CORRELATION_ID_LENGTH = 255
 MAX_SEVERITY_LENGTH = 20
@@ -73,24 +78,27 @@ def encoded_event_data(event_data: Mapping[str, Any]) -> bytes:
     Raises:
         ValueError: It is too large or too deep, has a NUL character, or is not JSON; the message says which.
     """
-    _check_depth(event_data, 1)
     try:
         encoded = orjson.dumps(event_data)
     except orjson.JSONEncodeError as exc:
+        _check_shape(event_data, 1)
         raise ValueError(f"is not JSON: {exc}") from exc
+    # no depth without brackets, and what has no JSON form is written as null: most events need no closer look
+    if encoded.count(b"{") + encoded.count(b"[") > MAX_EVENT_DATA_DEPTH or encoded.find(b"null") >= 0:
+        _check_shape(event_data, 1)
     if len(encoded) > MAX_EVENT_DATA_BYTES:
         raise ValueError(f"is {len(encoded)} bytes of JSON, more than the {MAX_EVENT_DATA_BYTES} allowed")
-    if b"\\u0000" in encoded and _ESCAPED_NUL.search(encoded):
+    if encoded.find(b"\\") >= 0 and _ESCAPED_NUL.search(encoded):
         raise ValueError("must not contain a NUL character")
     return encoded
 
 
-def _check_depth(value: Any, depth: int) -> None:
+def _check_shape(value: Any, depth: int) -> None:
     if depth > MAX_EVENT_DATA_DEPTH:
         raise ValueError(f"is nested deeper than {MAX_EVENT_DATA_DEPTH} levels")
     for item in value.values() if isinstance(value, dict) else value:
         if isinstance(item, (dict, list, tuple)):
-            _check_depth(item, depth + 1)
+            _check_shape(item, depth + 1)
         elif isinstance(item, float) and not math.isfinite(item):
             raise ValueError(f"is not JSON: {item} has no JSON form")
 
@@ -122,6 +130,8 @@ def _not_a_number(value: Any) -> Any:
 
 
 def _in_utc(moment: datetime) -> datetime:
+    if moment.tzinfo is UTC:
+        return moment
     try:
         return moment.astimezone(UTC)
     except OverflowError:
@@ -203,6 +213,14 @@ class AuditEvent(BaseModel):
     retention_days: Annotated[int, Field(ge=1, le=2555)] | None = None
     is_sensitive: bool | None = None
 
+    _optional: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    def __pydantic_on_complete__(cls) -> None:
+        """Note which fields may be None, once for the class."""
+        super().__pydantic_on_complete__()
+        cls._optional = tuple(name for name in cls.model_fields if name not in _NEVER_NONE)
+
     @field_validator("event_data")
     @classmethod
     def _event_data_is_fit_for_the_wire(cls, event_data: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
@@ -225,8 +243,8 @@ class AuditEvent(BaseModel):
             pydantic.ValidationError: A member is missing or breaks a rule.
         """
         event = cls.model_validate(document, extra="ignore")
-        missing = [field for field in REQUIRED_ON_THE_WIRE if field not in event.model_fields_set]
-        if missing:
+        if not event.model_fields_set >= _REQUIRED:
+            missing = [field for field in REQUIRED_ON_THE_WIRE if field not in event.model_fields_set]
             raise ValidationError.from_exception_data(
                 cls.__name__, [{"type": "missing", "loc": (field,), "input": document} for field in missing]
             )
@@ -238,4 +256,47 @@ class AuditEvent(BaseModel):
         Raises:
             orjson.JSONEncodeError: `event_data` was changed after validation into something that is not JSON.
         """
-        return orjson.dumps({field: value for field, value in self.__dict__.items() if value is not None})
+        members = self.__dict__.copy()
+        for field in self._optional:
+            if members[field] is None:
+                del members[field]
+        return orjson.dumps(members)
+
+
+def members_schema() -> core_schema.TypedDictSchema:
+    """Return the schema of an event's wire members as a dict, for whoever reads thousands at once.
+
+    It is made of `AuditEvent`'s own rules, but for those that are slow: written in Python. What it accepts it reads
+    as `AuditEvent.from_wire` does, if these hold besides: no text has a NUL character, `event_timestamp` has a form
+    in UTC (it is left as it was sent), and `event_data` is a dict that passes `encoded_event_data` and repeats the
+    `event_type`. It refuses some things that `from_wire` accepts: null, and a UUID that is not in canonical form.
+    """
+    model_fields: Any = AuditEvent.__pydantic_core_schema__
+    while model_fields["type"] != "model-fields":
+        model_fields = model_fields["schema"]
+    members = {}
+    for name, field in model_fields["fields"].items():
+        schema = field["schema"]
+        while schema["type"] in ("default", "nullable") and name != "event_id":
+            schema = schema["schema"]  # what isn't sent is not there
+        members[name] = core_schema.typed_dict_field(_without_python(schema), required=name in _REQUIRED)
+    return core_schema.typed_dict_schema(members, extra_behavior="ignore")
+
+
+def _without_python(schema: Any) -> Any:
+    """Leave out the validators above, or put one in Rust in their place; whatever else is there stays."""
+    if schema["type"] == "default":
+        return schema | {"schema": _without_python(schema["schema"])}
+    if schema["type"] not in ("function-after", "function-before"):
+        return schema
+
+    validator = schema["function"]["function"]
+    if validator in (_without_nul, _in_utc):
+        return _without_python(schema["schema"])
+    if validator is _not_a_number:
+        return core_schema.chain_schema([core_schema.str_schema(strict=True), _without_python(schema["schema"])])
+    if validator is _canonical_uuid:
+        return core_schema.str_schema(pattern=f"^{_CANONICAL_UUID.pattern}$")
+    if validator == AuditEvent._event_data_is_fit_for_the_wire:
+        return core_schema.any_schema()  # a dict_schema would make a copy
+    return schema

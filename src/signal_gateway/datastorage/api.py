@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES
 from signal_gateway.clock import Clock
 from signal_gateway.datastorage.backend import (
     Backend,
     BackendNotOpen,
     BackendUnavailable,
     Duplicate,
+    EventRow,
     Page,
     QueryTooSlow,
 )
@@ -80,7 +81,7 @@ class AuditApi:
     async def _store_event(self, request: Request) -> Response:
         with self._refusals_counted():
             event = read_event(await json_body(request))
-        duplicates = await self._store([event])
+        duplicates = await self._store([row_of(event, received_at=microseconds(self._clock.now()))])
         message = "The event is stored."
         if duplicates:
             message = "An event with this event_id was stored before"
@@ -91,12 +92,16 @@ class AuditApi:
 
     async def _store_batch(self, request: Request) -> Response:
         with self._refusals_counted():
-            events = await read_batch(await json_body(request), max_events=self._max_batch_events)
-        duplicates = await self._store(events)
-        accepted = len(events) - len(duplicates)
+            rows = await read_batch(
+                await json_body(request),
+                max_events=self._max_batch_events,
+                received_at=microseconds(self._clock.now()),
+            )
+        duplicates = await self._store(rows)
+        accepted = len(rows) - len(duplicates)
         return _json(
             {
-                "event_ids": [event.event_id for event in events],
+                "event_ids": [row.event_id for row in rows],
                 "message": f"{accepted} events are stored, {len(duplicates)} were stored before.",
                 "accepted": accepted,
                 "duplicates": [
@@ -111,12 +116,10 @@ class AuditApi:
             status=201,
         )
 
-    async def _store(self, events: Sequence[AuditEvent]) -> Sequence[Duplicate]:
-        received_at = microseconds(self._clock.now())
-        rows = [row_of(event, received_at=received_at) for event in events]
+    async def _store(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         with _database_trouble("Nothing was stored; send it again."):
             duplicates = await self._backend.insert(rows)
-        self._metrics.events.labels("accepted").inc(len(events) - len(duplicates))
+        self._metrics.events.labels("accepted").inc(len(rows) - len(duplicates))
         self._metrics.events.labels("duplicate").inc(len(duplicates))
         return duplicates
 

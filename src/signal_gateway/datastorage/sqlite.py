@@ -4,6 +4,7 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 
 from signal_gateway.datastorage.backend import Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
@@ -121,7 +122,7 @@ def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int
     while start < len(rows):
         size = min(_ROWS_PER_STATEMENT, 1 << (len(rows) - start).bit_length() - 1)
         chunk = rows[start : start + size]
-        cursor = connection.execute(_insert_statement(size), [value for row in chunk for value in row])
+        cursor = connection.execute(_insert_statement(size), list(chain.from_iterable(chunk)))
         inserted += cursor.rowcount
         start += size
     return inserted
@@ -130,7 +131,9 @@ def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int
 def _insert_statement(rows: int) -> str:
     placeholders = ", ".join("?" * len(EventRow._fields))
     values = ", ".join([f"({placeholders})"] * rows)
-    return f"INSERT INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
+    # OR FAIL keeps what the statement did before an error, and the transaction undoes it: ABORT, the default, would
+    # copy every page aside before it is changed
+    return f"INSERT OR FAIL INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredEvent]:
