@@ -32,11 +32,6 @@ class OnDemandDataStorage:
         self._thread = threading.Thread(target=self._wait, name="gateway-datastorage-on-demand", daemon=True)
         self._thread.start()
 
-    @property
-    def was_used(self) -> bool:
-        """Whether somebody connected, so that a DataStorage was started."""
-        return self._datastorage is not None
-
     def close(self) -> None:
         """End the waiting, or the DataStorage if it was started.
 

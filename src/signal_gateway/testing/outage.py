@@ -5,19 +5,21 @@ from types import TracebackType
 from typing import Any, Self
 
 from signal_gateway.audit.client import DataStorageClient
-from signal_gateway.audit.config import AuditStoreConfig
-from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing.cluster import Cluster
 from signal_gateway.testing.datastorage import EmbeddedDataStorage
+from signal_gateway.testing.delivery import close_store, open_store
 from signal_gateway.testing.factory import GatewayFactory
-from signal_gateway.testing.settings import Settings
+from signal_gateway.testing.settings import Setting, Settings
+from signal_gateway.testing.spool_directory import new_spool_directory
 from signal_gateway.testing.suite import Suite
 
 __all__ = ["Outage"]
+
+_SOURCE = "gateway_outage"
 
 
 class Outage:
@@ -54,10 +56,11 @@ class Outage:
         if suite is None:
             suite = self._own_suite = Suite(Settings())
         self.datastorage = EmbeddedDataStorage()
-        self.audit_store = BufferedAuditStore(
-            DataStorageClient(self.datastorage.url, source="gateway_outage"),
+        self._spool_directory = new_spool_directory("outage")
+        self.audit_store = open_store(
+            DataStorageClient(self.datastorage.url, source=_SOURCE),
             service="gateway-outage",
-            config=AuditStoreConfig(durability="memory"),
+            spool_directory=self._spool_directory,
         )
         self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush)
         self.gateway_factory = GatewayFactory(
@@ -72,7 +75,8 @@ class Outage:
         """Stop the gateways, end the outage, deliver what is left, and close everything.
 
         Raises:
-            HarnessError: Events could not be delivered, the message says how many; or something does not stop.
+            HarnessError: Events could not be delivered, the message says how many and where they are kept; or
+                something does not stop.
         """
         run_all(
             "the test's outage",
@@ -94,12 +98,15 @@ class Outage:
         self.close()
 
     def _deliver(self) -> None:
-        result = self.audit_store.close(timeout=self._flush_timeout)
-        if result.pending:
-            raise HarnessError(
-                f"{result.pending} audit events of {self.audit_store.service} were not delivered within "
-                f"{self._flush_timeout:g} s and are lost: {result.error}"
-            )
+        verdict = close_store(
+            self.audit_store,
+            spool_directory=self._spool_directory,
+            worker=self.audit_store.service,
+            datastorage=Setting(self.datastorage.url, _SOURCE),
+            timeout=self._flush_timeout,
+        )
+        if verdict.spool is not None:
+            raise HarnessError(verdict.complaint)
 
     def _close_own_suite(self) -> None:
         trouble = self._own_suite.close().trouble if self._own_suite is not None else None

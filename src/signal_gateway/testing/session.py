@@ -5,11 +5,13 @@ Light to import: an xdist controller makes one for every run, also where no test
 
 import os
 from collections.abc import Callable, Mapping, MutableMapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing.on_demand import OnDemandDataStorage
-from signal_gateway.testing.settings import resolve
+from signal_gateway.testing.settings import Setting, resolve
+from signal_gateway.testing.spool_directory import promised_spool_directory
 from signal_gateway.testing.verdict import Verdict, totals
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ __all__ = ["Markup", "SessionHarness"]
 Markup = dict[str, bool]
 
 _URL_KEY = "gateway_datastorage_url"
+_SPOOL_KEY = "gateway_spool_directory"
 _VERDICT_KEY = "gateway_verdict"
 
 
@@ -47,6 +50,7 @@ class SessionHarness:
         self._workerinput = workerinput
         self._suite: Suite | None = None
         self._on_demand: OnDemandDataStorage | None = None
+        self._run = os.urandom(8).hex()
         self._nodes: list[Any] = []
         self._verdicts: dict[str, Verdict] = {}
         self._crashes: dict[str, str] = {}
@@ -61,7 +65,10 @@ class SessionHarness:
 
             given = self._workerinput or {}
             self._suite = Suite(
-                self.settings, worker=given.get("workerid", "main"), shared_datastorage_url=given.get(_URL_KEY)
+                self.settings,
+                worker=given.get("workerid", "main"),
+                shared_datastorage_url=given.get(_URL_KEY),
+                spool_directory=Path(given[_SPOOL_KEY]) if _SPOOL_KEY in given else None,
             )
         return self._suite
 
@@ -85,12 +92,13 @@ class SessionHarness:
         return EmbeddedCluster() if setting.value is None else ExistingCluster(setting.value, source=setting.source)
 
     def equip_worker(self, node: Any) -> None:
-        """Give an xdist worker the URL of the run's DataStorage, unless one was set for all.
+        """Give an xdist worker its spool directory, and the URL of the run's DataStorage unless one was set for all.
 
         Args:
             node: xdist's `WorkerController`.
         """
         self._nodes.append(node)
+        node.workerinput[_SPOOL_KEY] = str(promised_spool_directory(self._run, node.gateway.id))
         if self.settings.datastorage_url.value is not None:
             return
         if self._on_demand is None:
@@ -114,6 +122,8 @@ class SessionHarness:
     def finish(self, workeroutput: MutableMapping[str, Any] | None) -> bool:
         """Close what the session shared, and say whether it must fail: events were lost, or something did not stop.
 
+        An xdist controller also delivers what workers left that died; when this is called, all of them have ended.
+
         Args:
             workeroutput: Where an xdist worker leaves its verdict for the controller, which is the one to fail; None
                 outside a worker.
@@ -127,6 +137,7 @@ class SessionHarness:
                 workeroutput[_VERDICT_KEY] = verdict.as_dict()
                 return False
             self._verdicts[verdict.worker] = verdict
+        self._deliver_for_dead_workers()
         if self._on_demand is not None:
             self._close_on_demand(self._on_demand)
         losses_count = self.settings.lost_events.value == "error"
@@ -141,6 +152,7 @@ class SessionHarness:
         if self.settings.lost_events.value != "ignore":
             markup: Markup = {"red" if self.settings.lost_events.value == "error" else "yellow": True}
             lines += [(f"gateway: {loss}", markup) for loss in self._losses]
+        lines += [(f"gateway: {verdict.notice}", {}) for verdict in self._verdicts.values() if verdict.notice]
         if self._is_used:
             lines.append((f"gateway: {totals(self._verdicts.values())}", {}))
         return lines
@@ -160,18 +172,31 @@ class SessionHarness:
 
     @property
     def _losses(self) -> list[str]:
-        losses = [verdict.complaint for verdict in self._verdicts.values() if verdict.lost_events]
-        if self._is_used or (self._on_demand is not None and self._on_demand.was_used):
-            losses += [
-                f"{worker}: ended without a verdict ({error}): audit events that it had not delivered are lost"
-                for worker, error in self._crashes.items()
-            ]
-        return losses
+        return [verdict.complaint for verdict in self._verdicts.values() if verdict.lost_events]
 
     @property
     def _troubles(self) -> list[str]:
         own = [f"{verdict.worker}: {verdict.trouble}" for verdict in self._verdicts.values() if verdict.trouble]
         return own + self._own_troubles
+
+    def _deliver_for_dead_workers(self) -> None:
+        crashed = [node for node in self._nodes if node.gateway.id in self._crashes]
+        crashed = [node for node in crashed if os.path.isdir(node.workerinput[_SPOOL_KEY])]  # else it had no store
+        if not crashed:
+            return
+        from signal_gateway.testing.delivery import DeadWorker, deliver_for_dead_workers
+
+        workers = [
+            DeadWorker(node.gateway.id, self._crashes[node.gateway.id], Path(node.workerinput[_SPOOL_KEY]))
+            for node in crashed
+        ]
+        given = self.settings.datastorage_url
+        datastorage = Setting(
+            given.value or crashed[0].workerinput[_URL_KEY], given.source if given.value else "embedded"
+        )
+        timeout = self.settings.flush_timeout.value
+        for verdict in deliver_for_dead_workers(workers, datastorage=datastorage, timeout=timeout):
+            self._verdicts[verdict.worker] = verdict
 
     def _close_on_demand(self, on_demand: OnDemandDataStorage) -> None:
         try:

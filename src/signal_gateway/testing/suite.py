@@ -1,15 +1,17 @@
 """Suite: what all tests of one pytest process share. Made by the plugin, usable without pytest."""
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from signal_gateway.audit.client import DataStorageClient
-from signal_gateway.audit.config import AuditStoreConfig
-from signal_gateway.audit.store import AuditStats, BufferedAuditStore
-from signal_gateway.errors import AuditError, HarnessError
+from signal_gateway.audit.store import BufferedAuditStore
+from signal_gateway.errors import HarnessError, SignalGatewayError
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
 from signal_gateway.testing.datastorage import EmbeddedDataStorage
+from signal_gateway.testing.delivery import close_store, open_store
 from signal_gateway.testing.settings import Setting, Settings
+from signal_gateway.testing.spool_directory import new_spool_directory
 from signal_gateway.testing.verdict import Verdict
 
 __all__ = ["SharedDataStorage", "Suite"]
@@ -35,13 +37,23 @@ class Suite:
         settings: What the session is run with.
         worker: The xdist worker's id, or `main`.
         shared_datastorage_url: The DataStorage that an xdist controller hands its workers.
+        spool_directory: Where an xdist controller looks for the store's events if the worker dies; without one, the
+            store gets a temporary directory. It goes with the store, unless something is left in it.
     """
 
-    def __init__(self, settings: Settings, *, worker: str = "main", shared_datastorage_url: str | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        worker: str = "main",
+        shared_datastorage_url: str | None = None,
+        spool_directory: Path | None = None,
+    ) -> None:
         self.settings = settings
         self.worker = worker
         self.servers = 0
         self._shared_datastorage_url = shared_datastorage_url
+        self._spool_directory = spool_directory
         self._embedded: EmbeddedDataStorage | None = None
         self._client: DataStorageClient | None = None
         self._audit_store: BufferedAuditStore | None = None
@@ -76,13 +88,12 @@ class Suite:
             client = DataStorageClient(setting.value, source=setting.source)
             try:
                 client.check()
-            except AuditError:
+                self._spool_directory = self._spool_directory or new_spool_directory()
+                store = open_store(client, service="gateway", spool_directory=self._spool_directory)
+            except (SignalGatewayError, OSError):
                 client.close()
                 raise
-            self._client = client
-            self._audit_store = BufferedAuditStore(
-                client, service="gateway", config=AuditStoreConfig(durability="memory")
-            )
+            self._client, self._audit_store = client, store
         return self._audit_store
 
     def keep_loops(self) -> None:
@@ -110,25 +121,16 @@ class Suite:
         return verdict
 
     def _close_store(self) -> Verdict:
-        if self._audit_store is None:
+        if self._audit_store is None or self._spool_directory is None:
             return Verdict(self.worker, servers=self.servers)
-        timeout = self.settings.flush_timeout.value
-        result = self._audit_store.close(timeout=timeout)
-        stats: AuditStats = self._audit_store.stats
-        datastorage = self.datastorage
-        return Verdict(
-            self.worker,
-            servers=self.servers,
-            flushers=1,
-            recorded=stats.recorded,
-            delivered=stats.delivered,
-            rejected=stats.rejected,
-            pending=stats.pending,
-            refused=stats.refused,
-            waited=timeout,
-            error=result.error and result.error.removeprefix(f"{datastorage.url}: "),
-            datastorage=f"{datastorage.url} (from {datastorage.source})",
+        verdict = close_store(
+            self._audit_store,
+            spool_directory=self._spool_directory,
+            worker=self.worker,
+            datastorage=self._datastorage_setting(),
+            timeout=self.settings.flush_timeout.value,
         )
+        return replace(verdict, servers=self.servers)
 
     def _datastorage_setting(self) -> Setting[str]:
         setting = self.settings.datastorage_url

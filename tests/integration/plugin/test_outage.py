@@ -1,3 +1,5 @@
+import tempfile
+
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStore
@@ -61,7 +63,8 @@ def test_shared_store_is_untouched_by_an_outage(gateway_outage, gateway_audit_st
     assert gateway_outage.audit_store.stats.pending == 2
 
 
-def test_end_of_an_outage_without_pytest_delivers_what_is_left():
+def test_end_of_an_outage_without_pytest_delivers_what_is_left(monkeypatch, temporary_files, spools):
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary_files))
     with EmbeddedCluster() as cluster:
         config = GatewayConfig(processing={"scope": {"enabled": False}})
         with Outage(cluster=cluster, config=config) as outage:
@@ -70,19 +73,22 @@ def test_end_of_an_outage_without_pytest_delivers_what_is_left():
 
         assert outage.audit_store.stats.delivered == 2
         assert outage.audit_store.closed
+        assert spools() == []
 
 
-def test_end_of_an_outage_that_can_not_deliver_names_the_count():
+def test_end_of_an_outage_that_can_not_deliver_names_the_count_and_the_spool(monkeypatch, temporary_files, spools):
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary_files))
     with EmbeddedCluster() as cluster:
         outage = Outage(cluster=cluster, flush_timeout=0)
         outage.datastorage.close()
         record(outage.audit_store, "c-1", "lost")
 
-        with pytest.raises(HarnessError, match="1 audit events of gateway-outage were not delivered within 0 s"):
+        (spool,) = spools()
+        with pytest.raises(HarnessError, match=rf"1 audit event not delivered within 0 s; .*; kept, .* {spool} "):
             outage.close()
 
 
-def test_lost_outage_is_an_error_of_that_very_test_and_not_of_the_session(suite):
+def test_lost_outage_is_an_error_of_that_very_test_and_not_of_the_session(suite, spools):
     result = suite(
         "-o",
         "gateway_flush_timeout=0.1",
@@ -98,10 +104,11 @@ def test_lost_outage_is_an_error_of_that_very_test_and_not_of_the_session(suite)
     )
 
     result.assert_outcomes(passed=2, errors=1)
+    (spool,) = spools()
     result.stdout.fnmatch_lines(
         [
             "*ERROR at teardown of test_never_ending_outage*",
-            "*HarnessError*2 audit events of gateway-outage were not delivered within 0.1 s*",
+            f"*HarnessError*gateway-outage: 2 audit events not delivered within 0.1 s; *; kept, * {spool} *",
             "gateway: 2 servers, 1 flusher, 2 events recorded, 2 delivered, 0 rejected, 0 pending",
         ]
     )

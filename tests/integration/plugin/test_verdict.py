@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from signal_gateway.testing import LiveServer
+from signal_gateway.audit import AdoptionCounts
+from signal_gateway.testing import EmbeddedDataStorage, LiveServer
 
 BRIEF = ("-o", "gateway_flush_timeout=0.1")
 
@@ -68,7 +69,7 @@ def datastorage_that_answers():
         server.stop()
 
 
-def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, pytester):
+def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, pytester, spools):
     result = suite(
         "--color=yes",
         "--junit-xml=junit.xml",
@@ -91,11 +92,12 @@ def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, p
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 3}
+    (spool,) = spools()
     where = "DataStorage at http://127.0.0.1:* (from environment variable PYTEST_GATEWAY_DATASTORAGE_URL)"
     result.stdout.fnmatch_lines(
         [
-            "*[[]31mgateway: main: 2 audit events not delivered within 0.1 s (kept in memory, lost with the process); "
-            f"{where}: ConnectError*",
+            f"*[[]31mgateway: main: 2 audit events not delivered within 0.1 s; {where}: ConnectError*; "
+            f"kept, to deliver them: signal-gateway audit spool {spool} --deliver URL*",
             "gateway: 2 servers, 1 flusher, 4 events recorded, 2 delivered, 0 rejected, 2 pending",
         ]
     )
@@ -106,7 +108,7 @@ def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, p
     assert (junit.get("tests"), junit.get("failures"), junit.get("errors")) == ("3", "0", "0")
 
 
-def test_each_worker_that_lost_events_is_named(suite, datastorage_that_answers):
+def test_each_worker_that_lost_events_is_named_with_its_spool(suite, datastorage_that_answers, spools):
     url = datastorage_that_answers(503)
 
     result = suite("-n", "2", "--gateway-datastorage-url", url, *BRIEF, test_one=TWO_EVENTS, test_two=TWO_EVENTS)
@@ -114,10 +116,11 @@ def test_each_worker_that_lost_events_is_named(suite, datastorage_that_answers):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 2}
     for worker in ("gw0", "gw1"):
+        (spool,) = [spool for spool in spools() if spool.name.endswith(f"-{worker}")]
         result.stdout.fnmatch_lines(
             [
-                f"gateway: {worker}: 2 audit events not delivered within 0.1 s (kept in memory, *); "
-                f"DataStorage at {url} (from --gateway-datastorage-url): answered 503 (no events today)"
+                f"gateway: {worker}: 2 audit events not delivered within 0.1 s; DataStorage at {url} (from "
+                f"--gateway-datastorage-url): answered 503 (no events today); kept, * {spool} *"
             ]
         )
     result.stdout.fnmatch_lines(
@@ -125,20 +128,33 @@ def test_each_worker_that_lost_events_is_named(suite, datastorage_that_answers):
     )
 
 
-def test_rejected_events_fail_the_session(suite, datastorage_that_answers):
+def test_events_that_were_not_delivered_are_there_for_another_time(suite, datastorage_that_answers, spools, deliver):
+    suite("--gateway-datastorage-url", datastorage_that_answers(503), *BRIEF, test_it=TWO_EVENTS)
+    (spool,) = spools()
+
+    with EmbeddedDataStorage() as datastorage:
+        adopted = deliver(spool, datastorage.url)
+
+    assert adopted == AdoptionCounts(delivered=2)
+
+
+def test_rejected_events_fail_the_session_and_are_kept(suite, datastorage_that_answers, spools):
     result = suite("--gateway-datastorage-url", datastorage_that_answers(422), test_it=TWO_EVENTS)
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (spool,) = spools()
+    assert len((spool / "rejected.jsonl").read_text().splitlines()) == 2
     assert result.parseoutcomes() == {"passed": 1}
     result.stdout.fnmatch_lines(
         [
-            "gateway: main: 2 audit events rejected by DataStorage; DataStorage at *: *no events today*",
+            "gateway: main: 2 audit events rejected by DataStorage; DataStorage at *: *no events today*; "
+            f"kept in {spool}",
             "gateway: 1 server, 1 flusher, 2 events recorded, 0 delivered, 2 rejected, 0 pending",
         ]
     )
 
 
-def test_refused_events_fail_the_session(suite):
+def test_refused_events_fail_the_session(suite, spools):
     result = suite(
         test_it="""
         import pytest
@@ -158,6 +174,7 @@ def test_refused_events_fail_the_session(suite):
             "gateway: 0 servers, 1 flusher, 0 events recorded, 0 delivered, 0 rejected, 0 pending, 1 refused",
         ]
     )
+    assert spools() == []
 
 
 @pytest.mark.parametrize(("choice", "complaints"), [("warn", 1), ("ignore", 0)])
@@ -193,7 +210,7 @@ def test_session_that_ends_early_keeps_its_status_and_tells_what_the_last_fixtur
     )
 
     assert result.ret == status
-    result.stdout.fnmatch_lines(["gateway: *: 1 audit event not delivered within 0.1 s *"])
+    result.stdout.fnmatch_lines(["gateway: *: 1 audit event not delivered within 0.1 s; *"])
     result.stdout.fnmatch_lines(["gateway: *1 event recorded, 0 delivered, 0 rejected, 1 pending"])
 
 
@@ -244,30 +261,6 @@ def test_harness_that_does_not_stop_fails_the_session_and_no_test(suite):
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 1}
     result.stdout.fnmatch_lines(["gateway: main: *the loop 'gateway-neighbours' did not end within 0.1 s: *"])
-
-
-def test_worker_that_crashed_is_reported(suite):
-    result = suite(
-        "-n",
-        "1",
-        test_it="""
-        import os
-
-        def test_crash(gateway):
-            gateway.send_alert("X", namespace="prod", deployment="api")
-            os._exit(1)
-        """,
-    )
-
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["gateway: gw0: ended without a verdict (Not properly terminated): *are lost"])
-
-
-def test_worker_that_crashed_in_a_run_without_the_gateway_is_none_of_its_business(suite):
-    result = suite("-n", "1", test_it="import os\ndef test_crash(): os._exit(1)")
-
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.no_fnmatch_line("gateway: *")
 
 
 @pytest.mark.parametrize(
