@@ -1,14 +1,17 @@
 """The harness by direct import: no pytest, every part made and closed in plain sight."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, alertmanager_webhook, serve
 
 
 def main() -> None:
-    with EmbeddedCluster() as cluster, EmbeddedDataStorage() as datastorage:
+    with EmbeddedCluster() as cluster, EmbeddedDataStorage() as datastorage, TemporaryDirectory() as tmp:
         client = DataStorageClient(datastorage.url)
-        config = AuditStoreConfig(durability="memory")
+        config = AuditStoreConfig(spool_directory=Path(tmp))  # a service names one that outlives it
         with BufferedAuditStore(client, service="gateway", config=config) as store:
             # the store is shared; each gateway has its own registry, settings and socket
             for attempts in (1, 3):

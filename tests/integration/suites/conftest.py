@@ -113,18 +113,22 @@ def kinds():
 
 
 @pytest.fixture
-def clean_suite(suite, pytester):
-    """Run a user's suite, and make sure that it left nothing behind: no event, thread, socket or warning.
+def clean_suite(suite, pytester, tmp_path_factory, monkeypatch):
+    """Run a user's suite, and make sure that it left nothing behind: no event, thread, socket, file or warning.
 
     `servers` is how many servers the suite must have had, which recorded two events each, and `late_events` how many
     events were recorded besides.
     """
+
+    temporary_files = tmp_path_factory.mktemp("temporary-files")
+    monkeypatch.setenv("TMPDIR", str(temporary_files))
 
     def run(*arguments, servers, late_events=0, processes=("main",), conftest="", **files):
         result = suite(*arguments, conftest=LOOK_FOR_LEFTOVERS + conftest, **files)
 
         left = {path.name: path.read_text() for path in pytester.path.glob("left-by-*")}
         assert left == {f"left-by-{process}.txt": "" for process in processes}
+        assert list(temporary_files.glob("signal-gateway-*")) == []
         assert "warnings" not in result.parseoutcomes()
         assert not re.search("Warning|unraisable|Task was destroyed", result.stdout.str() + result.stderr.str())
         if servers:

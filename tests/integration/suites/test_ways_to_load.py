@@ -14,8 +14,8 @@ def test_suite_without_the_plugin_serves_gateways_by_itself(clean_suite):
         from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
         from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, serve
 
-        def test_served():
-            settings = AuditStoreConfig(durability="memory")
+        def test_served(tmp_path):
+            settings = AuditStoreConfig(spool_directory=tmp_path / "spool")
             config = GatewayConfig(processing={"scope": {"enabled": False}})
             with (
                 EmbeddedCluster() as cluster,
