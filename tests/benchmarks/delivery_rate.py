@@ -82,7 +82,7 @@ def events_stored(url: str) -> int:
 
 
 SERVERS = (
-    Server("a validating sink", sink_server, events_taken, 50_000, at_least=150_000, ceiling="httpx"),
+    Server("a validating sink", sink_server, events_taken, 30_000, at_least=150_000, ceiling="httpx"),
     Server("DataStorage on SQLite", sqlite_server, events_stored, 20_000, at_least=40_000, ceiling="sqlite3"),
 )
 

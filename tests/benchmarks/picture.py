@@ -100,7 +100,7 @@ def _draw_record_cost(table: Table, path: Path) -> None:
             cheap, dear = sorted((float(row[one]), float(row[four])))
             axes.plot([cheap, dear], [place, place], color=color, linewidth=2, alpha=0.4)
             axes.plot(float(row[one]), place, color=color, marker="o", markersize=8)
-            axes.plot(float(row[four]), place, color=color, marker="s", markersize=8, markerfacecolor="white")
+            axes.plot(float(row[four]), place, color=color, marker="s", markersize=8, markerfacecolor="none")
             axes.annotate(
                 f"{cheap / 1000:,.1f} µs" if cheap == dear else f"{cheap / 1000:,.1f} … {dear / 1000:,.1f} µs",
                 (dear, place),
@@ -122,7 +122,7 @@ def _draw_record_cost(table: Table, path: Path) -> None:
             "survives kill -9": {"color": SURVIVES["yes"], "linewidth": 6},
             "does not": {"color": SURVIVES["no"], "linewidth": 6},
             "1 thread": {"color": INK, "marker": "o", "linestyle": ""},
-            "4 threads": {"color": INK, "marker": "s", "linestyle": "", "markerfacecolor": "white"},
+            "4 threads": {"color": INK, "marker": "s", "linestyle": "", "markerfacecolor": "none"},
         }
         handles = [Line2D([], [], label=label, **style) for label, style in shown.items()]
         figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False)

@@ -88,7 +88,7 @@ def run() -> Benchmark:
             [_row(series, rounds, way) for way in WAYS],
         ),
         raw=list(series.values()),
-        note=NOTE.format(rounds=ROUNDS, burst="20 000", size=wire_bytes(duplicates(100)), calls="50 000"),
+        note=NOTE.format(rounds=ROUNDS, burst="10 000", size=wire_bytes(duplicates(100)), calls="50 000"),
         picture=PICTURE,
     )
 

@@ -2,13 +2,14 @@
 
     python -m tests.benchmarks.sinks
 
-The sink is one asyncio protocol without a framework, so that it costs as little as a server that reads what it takes
-can cost. `GET` says how many events it took, `DELETE` makes it forget them.
+The sink is a loop over a blocking socket without a framework, so that it costs as little as a server that reads what it
+takes can cost. `GET` says how many events it took, `DELETE` makes it forget them.
 """
 
-import asyncio
+import gc
 import re
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = ["datastorage", "nobody", "silence", "validating_sink"]
 
 MODULE = "tests.benchmarks.sinks"
 REQUIRED = frozenset(REQUIRED_ON_THE_WIRE)
+LARGEST_REQUEST = 8 * 1024 * 1024
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
@@ -66,58 +68,49 @@ def forget_events(url: str) -> None:
     httpx.delete(url).raise_for_status()
 
 
-class Sink(asyncio.Protocol):
-    """One connection of the sink.
+def serve(connection: socket.socket, taken: set[str]) -> None:
+    """Answer one client until it hangs up.
 
     Args:
+        connection: To it; it waits for each answer before it sends more.
         taken: Ids of the events so far, whichever connection they came by.
     """
-
-    def __init__(self, taken: set[str]) -> None:
-        self._taken = taken
-        self._received = bytearray()
-        self._body_at = 0
-        self._end = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        received = self._received
-        received += data
-        if not self._end:
-            head_end = received.find(b"\r\n\r\n")
-            if head_end < 0:
+    received = bytearray(LARGEST_REQUEST)
+    view = memoryview(received)
+    while True:
+        size = 0
+        while (head_end := received.find(b"\r\n\r\n", 0, size)) < 0:
+            if not (count := connection.recv_into(view[size:])):
                 return
-            length = CONTENT_LENGTH.search(received, 0, head_end)
-            self._body_at = head_end + 4
-            self._end = self._body_at + (int(length[1]) if length else 0)
-        if len(received) < self._end:
-            return
-        method = bytes(received.partition(b" ")[0])
-        body = bytes(received[self._body_at : self._end])
-        del received[:]
-        self._end = 0
-        self._transport.write(_response(*self._answer(method, body)))
+            size += count
+        length = CONTENT_LENGTH.search(received, 0, head_end)
+        body_at = head_end + 4
+        end = body_at + (int(length[1]) if length else 0)
+        while size < end:
+            if not (count := connection.recv_into(view[size:end])):
+                return
+            size += count
+        method = bytes(view[: received.find(b" ")])
+        connection.sendall(_response(*_answer(method, view[body_at:end], taken)))
 
-    def _answer(self, method: bytes, body: bytes) -> tuple[int, bytes]:
-        if method == b"POST":
-            return self._take(body)
-        if method == b"DELETE":
-            self._taken.clear()
-        return 200, orjson.dumps(len(self._taken))
 
-    def _take(self, body: bytes) -> tuple[int, bytes]:
-        events = orjson.loads(body)
-        event_ids = []
-        for index, event in enumerate(events):
-            event_id = event.get("event_id")
-            if not event.keys() >= REQUIRED or not isinstance(event_id, str) or event_id in self._taken:
-                return 400, orjson.dumps({"errors": [{"index": index, "reason": "is incomplete or came before"}]})
-            event_ids.append(event_id)
-        self._taken.update(event_ids)
-        return 201, orjson.dumps({"event_ids": event_ids})
+def _answer(method: bytes, body: memoryview, taken: set[str]) -> tuple[int, bytes]:
+    if method == b"POST":
+        return _take(body, taken)
+    if method == b"DELETE":
+        taken.clear()
+    return 200, orjson.dumps(len(taken))
+
+
+def _take(body: memoryview, taken: set[str]) -> tuple[int, bytes]:
+    event_ids = []
+    for index, event in enumerate(orjson.loads(body)):
+        event_id = event.get("event_id")
+        if not event.keys() >= REQUIRED or not isinstance(event_id, str) or event_id in taken:
+            return 400, orjson.dumps({"errors": [{"index": index, "reason": "is incomplete or came before"}]})
+        event_ids.append(event_id)
+    taken.update(event_ids)
+    return 201, orjson.dumps({"event_ids": event_ids})
 
 
 def _response(status: int, body: bytes) -> bytes:
@@ -125,13 +118,16 @@ def _response(status: int, body: bytes) -> bytes:
     return b"HTTP/1.1 %d \r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (status, kind, len(body), body)
 
 
-async def main() -> None:
+def main() -> None:
     """Serve until terminated."""
+    gc.disable()  # nothing here is in a cycle
     taken: set[str] = set()
-    server = await asyncio.get_running_loop().create_server(lambda: Sink(taken), "127.0.0.1", 0)
-    print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
-    await server.serve_forever()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        print(f"http://127.0.0.1:{server.getsockname()[1]}", flush=True)
+        while True:
+            connection, _ = server.accept()
+            threading.Thread(target=serve, args=(connection, taken), daemon=True).start()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

@@ -17,7 +17,7 @@ from tests.benchmarks.sinks import nobody
 
 EVENTS = 100_000
 CHUNK = 1000
-ROUNDS = 3
+ROUNDS = 2
 MIB = 1024 * 1024
 DOWN = 0.5
 

@@ -194,13 +194,13 @@ def _empty(taken: Any) -> None:
 
 
 WAYS: dict[str, tuple[Opener, int]] = {
-    "spool": (spool, 20_000),
-    "spool_delivering": (spool_delivering, 20_000),
-    "memory": (memory, 20_000),
-    "queue": (plain_queue, 20_000),
-    "queue_handler": (queue_handler, 20_000),
-    "otel_on_emit": (otel_on_emit, 20_000),
-    "otel_emit": (otel_emit, 20_000),
+    "spool": (spool, 10_000),
+    "spool_delivering": (spool_delivering, 10_000),
+    "memory": (memory, 10_000),
+    "queue": (plain_queue, 10_000),
+    "queue_handler": (queue_handler, 10_000),
+    "otel_on_emit": (otel_on_emit, 10_000),
+    "otel_emit": (otel_emit, 10_000),
     "sqlite_normal": (_sqlite("NORMAL"), 4_000),
     "sqlite_full": (_sqlite("FULL"), 400),
     "persist_queue_sqlite": (persist_queue_sqlite, 400),
