@@ -119,7 +119,7 @@ def _adopt(worker: DeadWorker, datastorage: Setting[str]) -> BufferedAuditStore 
     client = DataStorageClient(datastorage.value, source=datastorage.source)
     try:
         return open_store(client, service="gateway", spool_directory=worker.spool_directory)
-    except ConfigurationError as exc:
+    except (ConfigurationError, OSError) as exc:
         client.close()
         return Verdict(
             worker.id,

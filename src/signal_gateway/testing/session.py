@@ -52,6 +52,7 @@ class SessionHarness:
         self._on_demand: OnDemandDataStorage | None = None
         self._run = os.urandom(8).hex()
         self._nodes: list[Any] = []
+        self._workers_datastorage: Setting[str]  # set with the first node
         self._verdicts: dict[str, Verdict] = {}
         self._crashes: dict[str, str] = {}
         self._own_troubles: list[str] = []
@@ -99,10 +100,13 @@ class SessionHarness:
         """
         self._nodes.append(node)
         node.workerinput[_SPOOL_KEY] = str(promised_spool_directory(self._run, node.gateway.id))
-        if self.settings.datastorage_url.value is not None:
+        given = self.settings.datastorage_url
+        if given.value is not None:
+            self._workers_datastorage = Setting(given.value, given.source)
             return
         if self._on_demand is None:
             self._on_demand = OnDemandDataStorage()
+            self._workers_datastorage = Setting(self._on_demand.url, "embedded")
         node.workerinput[_URL_KEY] = self._on_demand.url
 
     def collect_worker(self, node: Any, error: object) -> None:
@@ -181,22 +185,31 @@ class SessionHarness:
 
     def _deliver_for_dead_workers(self) -> None:
         crashed = [node for node in self._nodes if node.gateway.id in self._crashes]
-        crashed = [node for node in crashed if os.path.isdir(node.workerinput[_SPOOL_KEY])]  # else it had no store
-        if not crashed:
-            return
-        from signal_gateway.testing.delivery import DeadWorker, deliver_for_dead_workers
+        here = [node for node in crashed if os.path.isdir(node.workerinput[_SPOOL_KEY])]  # else it had no store
+        if here:
+            from signal_gateway.testing.delivery import DeadWorker, deliver_for_dead_workers
 
-        workers = [
-            DeadWorker(node.gateway.id, self._crashes[node.gateway.id], Path(node.workerinput[_SPOOL_KEY]))
-            for node in crashed
-        ]
-        given = self.settings.datastorage_url
-        datastorage = Setting(
-            given.value or crashed[0].workerinput[_URL_KEY], given.source if given.value else "embedded"
+            workers = [
+                DeadWorker(node.gateway.id, self._crashes[node.gateway.id], Path(node.workerinput[_SPOOL_KEY]))
+                for node in here
+            ]
+            timeout = self.settings.flush_timeout.value
+            for verdict in deliver_for_dead_workers(workers, datastorage=self._workers_datastorage, timeout=timeout):
+                self._verdicts[verdict.worker] = verdict
+        if self._is_used:
+            for node in crashed:
+                if not node.gateway.spec.popen or node.gateway.spec.via:
+                    self._verdicts[node.gateway.id] = self._verdict_of_worker_elsewhere(node)
+
+    def _verdict_of_worker_elsewhere(self, node: Any) -> Verdict:
+        datastorage = self._workers_datastorage
+        return Verdict(
+            node.gateway.id,
+            crash=self._crashes[node.gateway.id],
+            error="the worker ran on another machine, look there",
+            datastorage=f"{datastorage.value} (from {datastorage.source})",
+            spool=node.workerinput[_SPOOL_KEY],
         )
-        timeout = self.settings.flush_timeout.value
-        for verdict in deliver_for_dead_workers(workers, datastorage=datastorage, timeout=timeout):
-            self._verdicts[verdict.worker] = verdict
 
     def _close_on_demand(self, on_demand: OnDemandDataStorage) -> None:
         try:

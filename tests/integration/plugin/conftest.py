@@ -1,6 +1,11 @@
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from signal_gateway.audit import AuditStoreConfig, AuditTrail, BufferedAuditStore, DataStorageClient
+from signal_gateway.testing import LiveServer
 
 
 @pytest.fixture(autouse=True)
@@ -47,3 +52,30 @@ def stored():
             client.close()
 
     return ask
+
+
+@pytest.fixture
+def datastorage_that_answers():
+    """A DataStorage that is there, and answers every batch with one and the same problem."""
+    servers = []
+
+    def start(status):
+        async def page(_: Request) -> JSONResponse:
+            return JSONResponse({"data": [], "pagination": {"total": 0, "has_more": False}})
+
+        async def problem(_: Request) -> JSONResponse:
+            detail = "no events today"
+            return JSONResponse({"detail": detail}, status_code=status, media_type="application/problem+json")
+
+        routes = [
+            Route("/api/v1/audit/events", page),
+            Route("/api/v1/audit/events/batch", problem, methods=["POST"]),
+        ]
+        server = LiveServer(Starlette(routes=routes), name="DataStorage stand-in")
+        server.start()
+        servers.append(server)
+        return server.url
+
+    yield start
+    for server in servers:
+        server.stop()

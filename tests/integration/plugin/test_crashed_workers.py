@@ -165,6 +165,29 @@ def test_crash_fails_a_session_without_failures_only_if_its_events_can_not_be_de
     assert deliver(spool, datastorage.url) == AdoptionCounts(delivered=2)
 
 
+def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, datastorage_that_answers, spools):
+    result = suite(
+        *("-n", "1", "--gateway-datastorage-url", datastorage_that_answers(422)),
+        conftest=RECORD,
+        test_it="""
+        import os
+
+        def test_death(record, gateway_audit_store):
+            record("c-1", "c-2")
+            gateway_audit_store.flush()
+            os._exit(1)
+        """,
+    )
+
+    (spool,) = spools()
+    result.stdout.fnmatch_lines(
+        [
+            f"gateway: gw0 crashed (*): 2 audit events rejected by DataStorage; DataStorage at *; kept in {spool}",
+            "gateway: *, 2 events recorded, 0 delivered, 2 rejected, 0 pending*",
+        ]
+    )
+
+
 def test_damage_in_a_dead_workers_spool_is_reported_and_kept(suite, datastorage, stored, spools):
     result = suite(
         *("-n", "1", "--gateway-datastorage-url", datastorage.url),

@@ -1,13 +1,9 @@
 import xml.etree.ElementTree as ET
 
 import pytest
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse
-from starlette.routing import Route
 
 from signal_gateway.audit import AdoptionCounts
-from signal_gateway.testing import EmbeddedDataStorage, LiveServer
+from signal_gateway.testing import EmbeddedDataStorage
 
 BRIEF = ("-o", "gateway_flush_timeout=0.1")
 
@@ -40,33 +36,6 @@ def late(gateway_audit_store):
         correlation_id="c-1", event_data={"event_type": "demo.late"},
     ))
 """
-
-
-@pytest.fixture
-def datastorage_that_answers():
-    """A DataStorage that is there, and answers every batch with one and the same problem."""
-    servers = []
-
-    def start(status):
-        async def page(_: Request) -> JSONResponse:
-            return JSONResponse({"data": [], "pagination": {"total": 0, "has_more": False}})
-
-        async def problem(_: Request) -> JSONResponse:
-            detail = "no events today"
-            return JSONResponse({"detail": detail}, status_code=status, media_type="application/problem+json")
-
-        routes = [
-            Route("/api/v1/audit/events", page),
-            Route("/api/v1/audit/events/batch", problem, methods=["POST"]),
-        ]
-        server = LiveServer(Starlette(routes=routes), name="DataStorage stand-in")
-        server.start()
-        servers.append(server)
-        return server.url
-
-    yield start
-    for server in servers:
-        server.stop()
 
 
 def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, pytester, spools):

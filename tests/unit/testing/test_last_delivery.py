@@ -1,0 +1,89 @@
+from types import SimpleNamespace
+
+import pytest
+
+from signal_gateway.audit import DataStorageClient
+from signal_gateway.errors import ConfigurationError
+from signal_gateway.testing.delivery import DeadWorker, deliver_for_dead_workers, open_store
+from signal_gateway.testing.session import SessionHarness
+from signal_gateway.testing.settings import Setting
+from signal_gateway.testing.verdict import Verdict
+
+NOWHERE = Setting("http://127.0.0.1:9", "a test")
+
+
+of_half_made_stores = pytest.mark.filterwarnings("ignore:Exception ignored in. <function BufferedAuditStore.__del__")
+
+
+@pytest.fixture
+def unusable_directory(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    return file / "spool"
+
+
+@pytest.fixture
+def harness():
+    return SessionHarness(option=lambda _: None, ini=lambda _: "", workerinput=None)
+
+
+def node(worker, *, popen=True, via=None, **attributes):
+    spec = SimpleNamespace(popen=popen, via=via)
+    return SimpleNamespace(gateway=SimpleNamespace(id=worker, spec=spec), workerinput={}, **attributes)
+
+
+@of_half_made_stores
+def test_spool_that_can_not_be_made_says_how_to_have_it_elsewhere(unusable_directory):
+    client = DataStorageClient(NOWHERE.value)
+
+    with pytest.raises(ConfigurationError, match="can't be used: Not a directory") as caught:
+        open_store(client, service="gateway", spool_directory=unusable_directory)
+
+    assert "set TMPDIR" in caught.value.__notes__[0]
+    client.close()
+
+
+@of_half_made_stores
+def test_dead_workers_spool_that_can_not_be_opened_is_its_verdict(unusable_directory):
+    workers = [DeadWorker("gw0", "killed", unusable_directory)]
+
+    (verdict,) = deliver_for_dead_workers(workers, datastorage=NOWHERE, timeout=0.1)
+
+    assert verdict.lost_events
+    assert verdict.complaint.startswith("gw0 crashed (killed): audit events may be left in the spool; ")
+    assert f"'{unusable_directory}' can't be used: Not a directory" in verdict.complaint
+    assert verdict.notice is None
+
+
+@pytest.mark.parametrize("spec", [{"popen": False}, {"via": "proxy"}])
+def test_dead_worker_on_another_machine_is_reported_with_its_spool(harness, spec):
+    there = node("gw0", **spec)
+    here = node("gw1", workeroutput={"gateway_verdict": Verdict("gw1", flushers=1).as_dict()})
+    for each, error in ((there, "lost connection"), (here, None)):
+        harness.equip_worker(each)
+        harness.collect_worker(each, error)
+
+    must_fail = harness.finish(None)
+
+    assert must_fail
+    spool = there.workerinput["gateway_spool_directory"]
+    (complaint, _), _ = harness.report()
+    assert complaint.startswith("gateway: gw0 crashed (lost connection): audit events may be left in the spool; ")
+    assert f"another machine, look there; kept, to deliver them: signal-gateway audit spool {spool} " in complaint
+
+
+def test_dead_worker_on_another_machine_is_nobodys_business_where_no_test_used_a_gateway(harness):
+    there = node("gw0", popen=False)
+    harness.equip_worker(there)
+    harness.collect_worker(there, "lost connection")
+
+    must_fail = harness.finish(None)
+
+    assert not must_fail
+    assert harness.report() == []
+
+
+def test_command_that_delivers_can_be_pasted_into_a_shell():
+    verdict = Verdict("main", pending=1, spool="/tmp/with a blank/spool")
+
+    assert "signal-gateway audit spool '/tmp/with a blank/spool' --deliver URL" in verdict.complaint
