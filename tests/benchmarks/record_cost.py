@@ -42,7 +42,7 @@ CALLS = {"spool": "record(), server down", "spool_delivering": "record(), delive
 
 NOTE = """\
 Nanoseconds for one event: wall time by events, medians. Each way ran {rounds} times in turn with the others, each time
-in a process of its own, in bursts of {burst} events (SQLite NORMAL 4 000; FULL and persist-queue 400). Between bursts
+in a process of its own, in bursts of {burst} events (SQLite NORMAL 4 000; FULL and persist-queue 200). Between bursts
 it was emptied, off the clock; a store whose server is down kept all. What went in was made before: an event as a
 gateway makes it for a duplicate, {size} bytes as JSON. A store got the AuditEvent, OpenTelemetry the same as a log
 record, a queue the object; SQLite and persist-queue encoded it. The last column says what OpenTelemetry lost at its

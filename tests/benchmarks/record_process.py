@@ -44,6 +44,7 @@ def cost(way: str, directory: Path) -> dict[str, Any]:
 
 def _burst(taker: Taker, threads: int) -> float:
     """Hand over everything once: wall time by events, however many threads there are."""
+    share = len(taker.items) // threads  # neighbours in memory stay with one thread
     starts: list[int] = []
     ends: list[int] = []
     barrier = threading.Barrier(threads, action=lambda: starts.append(time.perf_counter_ns()))
@@ -55,7 +56,10 @@ def _burst(taker: Taker, threads: int) -> float:
             take(item)
         ends.append(time.perf_counter_ns())
 
-    workers = [threading.Thread(target=hand_over, args=(taker.items[first::threads],)) for first in range(threads)]
+    workers = [
+        threading.Thread(target=hand_over, args=(taker.items[first : first + share],))
+        for first in range(0, len(taker.items), share)
+    ]
     for worker in workers:
         worker.start()
     for worker in workers:

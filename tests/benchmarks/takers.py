@@ -202,8 +202,8 @@ WAYS: dict[str, tuple[Opener, int]] = {
     "otel_on_emit": (otel_on_emit, 10_000),
     "otel_emit": (otel_emit, 10_000),
     "sqlite_normal": (_sqlite("NORMAL"), 4_000),
-    "sqlite_full": (_sqlite("FULL"), 400),
-    "persist_queue_sqlite": (persist_queue_sqlite, 400),
-    "persist_queue_file": (persist_queue_file, 400),
+    "sqlite_full": (_sqlite("FULL"), 200),
+    "persist_queue_sqlite": (persist_queue_sqlite, 200),
+    "persist_queue_file": (persist_queue_file, 200),
 }
-"""How each way is opened, and how many events make a burst: the slow ones get fewer."""
+"""How each way is opened, and how many events make a burst, a multiple of four: the slow ones get fewer."""
