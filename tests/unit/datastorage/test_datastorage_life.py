@@ -176,12 +176,13 @@ def test_full_disk_is_503_takes_nothing_and_recovers(serve: Serve, make_event: M
 
 
 @pytest.mark.asyncio
-async def test_batch_that_breaks_in_its_last_row_stores_none(tmp_path: Path) -> None:
+@pytest.mark.parametrize("place", [0, 100, 599])
+@pytest.mark.parametrize("unfit", [{"severity": b"not text"}, {"event_type": None}])
+async def test_batch_that_breaks_in_one_row_stores_none(tmp_path: Path, place: int, unfit: dict[str, Any]) -> None:
     rows = [row(n) for n in range(600)]
-    broken = rows[-1]._replace(severity=b"not text")  # type: ignore[arg-type]
     async with closing_backend(SqliteBackend(tmp_path / "audit.db")) as backend:
         with pytest.raises(BackendUnavailable):
-            await backend.insert([*rows[:-1], broken])
+            await backend.insert([*rows[:place], rows[place]._replace(**unfit), *rows[place + 1 :]])
 
         assert (await backend.query(EventQuery())).total == 0
         assert await backend.insert(rows) == []

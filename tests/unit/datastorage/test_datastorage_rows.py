@@ -148,7 +148,7 @@ def test_every_suspect_value_of_a_member_reads_the_same_both_ways(name: str) -> 
 @pytest.mark.parametrize("left_out", [(), OPTIONAL, *((name,) for name in OPTIONAL), ("event_id",)])
 def test_ordinary_events_need_no_second_look(left_out: tuple[str, ...]) -> None:
     members = {name: value for name, value in FULL.items() if name not in left_out}
-    items = json.loads(f"[{document(members)}]")
+    items = json.loads(f"[{document(members)},{document(members | {'unknown': '1'})}]")
 
     assert rows_of(items, received_at=5) is not None
 
