@@ -1,10 +1,20 @@
 """A DataStorage that does as it is told, over real sockets, and stores that talk to it."""
 
+import errno
 import json
+import logging
+import mmap
+import os
+import select
+import signal
+import subprocess
+import sys
+import textwrap
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -13,6 +23,9 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
+from signal_gateway.audit.home import DirectoryHome
+from signal_gateway.audit.spool import Spool
+from signal_gateway.clock import SystemClock
 
 DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken
 
@@ -246,3 +259,169 @@ def make_store(server: FaultServer, durability: dict[str, Any]) -> Iterator[Make
 @pytest.fixture
 def store(make_store: MakeStore) -> BufferedAuditStore:
     return make_store()
+
+
+@pytest.fixture
+def spool_directory(tmp_path: Path) -> Path:
+    return tmp_path / "spool"
+
+
+@pytest.fixture(params=["mapped", "written"])
+def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let every spool be of mapped files, and of files that can only be written, to make and to adopt."""
+    if request.param == "written":
+        map_anything = mmap.mmap
+
+        def map_no_file(fd: int, *args: Any, **settings: Any) -> mmap.mmap:
+            if fd >= 0:
+                raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+            return map_anything(fd, *args, **settings)
+
+        monkeypatch.setattr(mmap, "mmap", map_no_file)
+    return str(request.param)
+
+
+@pytest.fixture
+def open_store(server: FaultServer, spool_directory: Path) -> Iterator[MakeStore]:
+    """Open stores on one directory, with pauses of milliseconds; they are closed at the end."""
+    with ExitStack() as stack:
+
+        def make(*, request_timeout: float = 5.0, clock: Any = None, registry: Any = None, **config: Any) -> Any:
+            settings = {"spool_directory": spool_directory, "initial_backoff": 0.002, "max_backoff": 0.01, **config}
+            store = BufferedAuditStore(
+                DataStorageClient(server.url, timeout=request_timeout),
+                service="shop",
+                config=AuditStoreConfig(**settings),
+                clock=clock,
+                registry=registry,
+            )
+            stack.callback(store.close, 1.0)
+            return store
+
+        yield make
+        server.release()
+
+
+LeaveBehind = Callable[..., list[str]]
+
+
+@pytest.fixture
+def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
+    """Let a store die with events in the directory, as SIGKILL would have it; return their ids."""
+
+    def leave(count: int, *, max_spool_bytes: int = 1024 * 1024, directory: Path = spool_directory) -> list[str]:
+        spool = Spool(
+            DirectoryHome(directory, service="shop"),
+            max_bytes=max_spool_bytes,
+            clock=SystemClock(),
+            log=logging.getLogger("dead"),
+        )
+        spool.open()
+        events = [make_event(number) for number in range(count)]
+        for event in events:
+            spool.append(event.to_wire(), 7)
+        spool.abandon()  # a process that is gone has no descriptors, and nothing else has happened to its files
+        return [event.event_id for event in events]
+
+    return leave
+
+
+PROLOGUE = """
+import atexit, errno, gc, json, mmap, multiprocessing, os, signal, sys, threading, time, warnings
+from signal_gateway.audit import (
+    AuditEvent, AuditStoreClosed, AuditStoreConfig, AuditStoreFull, BufferedAuditStore, DataStorageClient)
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of a fork beside threads: it is what we do here
+url, storage, settings = json.loads(sys.argv[1])
+map_anything = mmap.mmap
+
+def map_no_file(fd, *args, **more):
+    if fd >= 0:
+        raise OSError(errno.ENODEV, os.strerror(errno.ENODEV))
+    return map_anything(fd, *args, **more)
+
+if storage == "written":
+    mmap.mmap = map_no_file
+
+def event(number=0):
+    return AuditEvent(event_type="order.placed", event_category="order", event_action="placed",
+                      event_outcome="success", correlation_id=f"order-{os.getpid()}",
+                      event_data={"event_type": "order.placed", "number": number})
+
+def open_store():
+    return BufferedAuditStore(DataStorageClient(url, timeout=5.0), service="shop", config=AuditStoreConfig(**settings))
+
+def record(count=1):
+    ids = []
+    for number in range(count):
+        one = event(number)
+        store.record(one)
+        ids.append(one.event_id)
+    return ids
+
+def say(what):
+    os.write(1, json.dumps(what).encode() + b"\\n")
+
+def status_of(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+
+
+@dataclass
+class Program:
+    """A process with a store, and what it says, one JSON value a line."""
+
+    process: "subprocess.Popen[str]"
+
+    def hear(self) -> Any:
+        assert self.process.stdout is not None
+        line = b""
+        while not line.endswith(b"\n"):
+            # by select and byte by byte: a child that is left behind keeps the pipe open
+            ready, _, _ = select.select([self.process.stdout], [], [], DEADLINE)
+            byte = os.read(self.process.stdout.fileno(), 1) if ready else b""
+            if not byte:
+                pytest.fail("it said nothing" if ready else "it said nothing in time")
+            line += byte
+        return json.loads(line)
+
+    def tell(self) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def kill(self, signum: int = signal.SIGKILL) -> None:
+        self.process.send_signal(signum)
+        self.process.wait(DEADLINE)
+
+    def end(self) -> list[Any]:
+        """Return all that it still says, and insist that it ends well."""
+        out, err = self.process.communicate(timeout=3 * DEADLINE)
+        assert self.process.returncode == 0, err
+        return [json.loads(line) for line in out.splitlines()]
+
+
+StartProgram = Callable[..., Program]
+
+
+@pytest.fixture
+def start_program(server: FaultServer, spool_directory: Path) -> Iterator[StartProgram]:
+    """Start a program behind the prologue above, in a process of its own."""
+    with ExitStack() as stack:
+
+        def start(program: str, *, storage: str = "mapped", **settings: Any) -> Program:
+            config = {"spool_directory": str(spool_directory), "initial_backoff": 0.002, "max_backoff": 0.01}
+            arguments = json.dumps([server.url, storage, {**config, **settings}])
+            process = subprocess.Popen(
+                [sys.executable, "-c", PROLOGUE + textwrap.dedent(program), arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            return Program(process)
+
+        yield start
+        server.release()

@@ -1,0 +1,268 @@
+"""Files that are damaged, cut off or not ours: what can be read is delivered, the rest is set aside and counted."""
+
+import logging
+import os
+import shutil
+
+import pytest
+
+from signal_gateway.audit.home import open_medium
+from signal_gateway.audit.medium import HEADER_BYTES
+from signal_gateway.audit.segment import FRAME_BYTES, Segment
+
+EVENTS = 5
+
+
+@pytest.fixture
+def dead_segment(spool_directory, leave_behind):
+    """A dead store's one segment, the ids of its events, and where each payload is."""
+    ids = leave_behind(EVENTS, max_spool_bytes=64 * 1024)
+    (path,) = spool_directory.glob("*.segment")
+    return path, ids, frames_in(path)
+
+
+@pytest.fixture
+def adopt(open_store, caplog):
+    """Open a store that finds what is in the directory, and say what it made of that."""
+    caplog.set_level(logging.WARNING, logger="signal_gateway.audit")
+
+    def adopt():
+        store = open_store()
+        assert store.close(timeout=10).ok
+        return store.stats.adopted
+
+    return adopt
+
+
+@pytest.fixture
+def new_directory(spool_directory):
+    """Put the same files there anew, again and again."""
+    kept = spool_directory.with_name("kept")
+    shutil.copytree(spool_directory, kept)
+
+    def renew():
+        shutil.rmtree(spool_directory)
+        shutil.copytree(kept, spool_directory)
+
+    return renew
+
+
+def frames_in(path):
+    medium = open_medium(path)
+    places = list(Segment.open(medium).frames(HEADER_BYTES))
+    medium.close()
+    return places
+
+
+def flip(path, offset):
+    with path.open("r+b") as file:
+        file.seek(offset)
+        (byte,) = file.read(1)
+        file.seek(offset)
+        file.write(bytes([byte ^ 0xFF]))
+
+
+def levels(caplog):
+    return [record.levelno for record in caplog.records]
+
+
+def test_each_byte_of_the_last_frame_may_be_wrong(dead_segment, new_directory, adopt, server, spool_directory, caplog):
+    path, ids, places = dead_segment
+    begin, end = places[-1]
+    for offset in range(begin - FRAME_BYTES, end, 3 if end - begin > 500 else 1):
+        server.stored.clear()
+        caplog.clear()
+        flip(path, offset)
+
+        counts = adopt()
+
+        assert list(server.stored)[: EVENTS - 1] == ids[:-1], offset
+        if counts.torn + counts.corrupt:
+            assert (len(server.stored), counts.delivered, counts.torn + counts.corrupt) == (EVENTS - 1, EVENTS - 1, 1)
+            assert len(caplog.records) == 1
+        else:
+            assert begin - FRAME_BYTES + 12 <= offset < begin  # when it was recorded, which nobody is told
+            assert (list(server.stored), counts.delivered) == (ids, EVENTS)
+        assert counts.pending == 0
+        assert not list(spool_directory.glob("*.segment"))
+        new_directory()
+
+
+@pytest.mark.usefixtures("storage")
+def test_last_frame_that_was_not_written_out_is_torn(dead_segment, adopt, server, caplog):
+    path, ids, places = dead_segment
+    begin, end = places[-1]
+    with path.open("r+b") as file:
+        file.seek(begin + 20)
+        file.write(bytes(end - begin - 20))
+
+    counts = adopt()
+
+    assert (counts.delivered, counts.torn, counts.corrupt) == (EVENTS - 1, 1, 0)
+    assert list(server.stored) == ids[:-1]
+    assert levels(caplog) == [logging.WARNING]
+    assert path.name in caplog.text
+
+
+@pytest.mark.parametrize("damaged", range(EVENTS - 1))
+@pytest.mark.parametrize("part", ["length", "checksum", "lane", "payload"])
+@pytest.mark.usefixtures("storage")
+def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
+    dead_segment, leave_behind, adopt, server, spool_directory, caplog, damaged, part
+):
+    path, ids, places = dead_segment
+    begin, _ = places[damaged]
+    flip(path, begin - FRAME_BYTES + {"length": 0, "checksum": 4, "lane": 8, "payload": FRAME_BYTES + 50}[part])
+    remainder = path.read_bytes()[begin - FRAME_BYTES :]
+    of_a_younger_store = leave_behind(2)
+
+    counts = adopt()
+
+    assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (damaged + 2, 0, 1, 0)
+    assert list(server.stored) == ids[:damaged] + of_a_younger_store
+    (aside,) = (spool_directory / "corrupt").iterdir()
+    assert aside.read_bytes() == remainder
+    assert levels(caplog) == [logging.ERROR]
+    assert str(aside) in caplog.text
+    assert not list(spool_directory.glob("*.segment"))
+
+
+@pytest.mark.usefixtures("storage")
+def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, adopt, server, spool_directory):
+    ids = leave_behind(700, max_spool_bytes=256 * 1024)
+    first, damaged, *later = sorted(spool_directory.glob("*.segment"))
+    whole = len(frames_in(first))
+    lost = len(frames_in(damaged))
+    flip(damaged, HEADER_BYTES)
+
+    counts = adopt()
+
+    assert later
+    assert counts.corrupt == 1
+    assert counts.delivered == 700 - lost
+    assert list(server.stored) == ids[:whole] + ids[whole + lost :]
+
+
+def test_damaged_header_sets_the_whole_file_aside(dead_segment, leave_behind, adopt, server, spool_directory, caplog):
+    path, _, _ = dead_segment
+    flip(path, 20)
+    content = path.read_bytes()
+    others = leave_behind(3)
+
+    counts = adopt()
+
+    assert (counts.delivered, counts.corrupt) == (3, 1)
+    assert list(server.stored) == others
+    assert (spool_directory / "corrupt" / path.name).read_bytes() == content
+    assert levels(caplog) == [logging.ERROR]
+
+
+@pytest.mark.usefixtures("storage")
+def test_file_may_be_cut_off_anywhere(dead_segment, new_directory, adopt, server):
+    path, ids, places = dead_segment
+    boundaries = [HEADER_BYTES, *(end for _, end in places)]
+    lengths = sorted({length for at in boundaries for length in (at - 1, at, at + 1, at + FRAME_BYTES, at + 100)})
+    for length in lengths:
+        server.stored.clear()
+        os.truncate(path, length)
+        whole = sum(end <= length for _, end in places)
+
+        counts = adopt()
+
+        assert list(server.stored) == ids[:whole], length
+        assert counts.delivered == whole
+        if length < HEADER_BYTES:
+            assert (counts.torn, counts.corrupt) == (0, 1)
+        elif length in boundaries or length > boundaries[-1]:
+            assert (counts.torn, counts.corrupt) == (0, 0)
+        else:
+            assert (counts.torn, counts.corrupt) == (1, 0)
+        new_directory()
+
+
+def test_segment_of_a_newer_release_stays_where_it_is(
+    leave_behind, adopt, server, spool_directory, monkeypatch, caplog
+):
+    with monkeypatch.context() as newer:
+        newer.setattr("signal_gateway.audit.segment._VERSION", 2)
+        leave_behind(2)
+    (path,) = spool_directory.glob("*.segment")
+    content = path.read_bytes()
+    ids = leave_behind(3)
+
+    counts = adopt()
+
+    assert list(server.stored) == ids
+    assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
+    assert path.read_bytes() == content
+    assert "version 2" in caplog.text
+    monkeypatch.setattr("signal_gateway.audit.segment._VERSION", 2)
+    assert adopt().delivered == 2
+
+
+STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
+
+
+@pytest.mark.parametrize("content", [b"", b"\0", b"SGSPOOL\0", b"\0" * 100_000, b"not ours" * 1000])
+@pytest.mark.usefixtures("storage")
+def test_file_with_a_segments_name_and_other_content_is_set_aside(spool_directory, adopt, server, content):
+    spool_directory.mkdir()
+    (spool_directory / f"{STORE_ID}-000001.segment").write_bytes(content)
+
+    counts = adopt()
+
+    assert counts.corrupt == 1
+    assert not server.stored
+    assert (spool_directory / "corrupt" / f"{STORE_ID}-000001.segment").read_bytes() == content
+
+
+def test_strangers_files_are_left_alone(spool_directory, leave_behind, adopt, server):
+    ids = leave_behind(3)
+    names = [
+        "README",
+        ".hidden",
+        "x.segment",
+        f"{STORE_ID}.txt",
+        f"{STORE_ID}-1.segment.bak",
+        "other.tmp",
+        "other.lock",
+    ]
+    for name in names:
+        (spool_directory / name).write_text(name)
+    (spool_directory / "folder").mkdir()
+    (spool_directory / "dangling").symlink_to("nowhere")
+
+    counts = adopt()
+
+    assert list(server.stored) == ids
+    assert counts.corrupt == 0
+    assert sorted(path.name for path in spool_directory.iterdir()) == sorted([*names, "folder", "dangling"])
+    assert all((spool_directory / name).read_text() == name for name in names)
+
+
+@pytest.mark.parametrize("what", ["folder", "dangling", "lock"])
+def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_behind, adopt, server, what, caplog):
+    ids = leave_behind(3)
+    odd = spool_directory / f"{STORE_ID}-000001.segment"
+    if what == "dangling":
+        odd.symlink_to("nowhere")
+    elif what == "folder":
+        odd.mkdir()
+    else:
+        (spool_directory / f"{STORE_ID}.lock").mkdir()
+
+    counts = adopt()
+
+    assert list(server.stored) == ids
+    assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
+    assert STORE_ID in caplog.text
+
+
+def test_segment_that_died_before_its_first_event_is_nothing(leave_behind, adopt, spool_directory, caplog):
+    leave_behind(0)
+
+    counts = adopt()
+
+    assert counts == type(counts)()
+    assert not caplog.records
+    assert not list(spool_directory.iterdir())

@@ -1,0 +1,334 @@
+"""Whose segments are whose: a live store's are nobody else's, a dead one's are delivered by one adopter."""
+
+import os
+import signal
+import threading
+
+import pytest
+
+from signal_gateway.audit.home import DirectoryHome
+from signal_gateway.audit.ownership import StoreLock
+
+DEADLINE = 10.0
+STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
+
+
+@pytest.fixture
+def locked(spool_directory):
+    spool_directory.mkdir()
+    lock = StoreLock.create(spool_directory, STORE_ID)
+    yield lock
+    lock.release(remove=True)
+
+
+@pytest.mark.usefixtures("locked")
+def test_lock_of_a_live_store_is_not_taken_in_its_own_process(spool_directory):
+    assert StoreLock.take_over(spool_directory, STORE_ID) is None
+    assert not StoreLock.is_free(spool_directory, STORE_ID)
+
+
+@pytest.mark.usefixtures("locked")
+def test_lock_of_a_live_store_is_not_taken_by_another_name_of_the_directory(spool_directory, tmp_path):
+    (tmp_path / "alias").symlink_to(spool_directory)
+
+    assert StoreLock.take_over(tmp_path / "alias", STORE_ID) is None
+    assert not StoreLock.is_free(tmp_path / "alias", STORE_ID)
+
+
+@pytest.mark.usefixtures("locked")
+def test_asking_for_a_lock_does_not_free_it(spool_directory, start_program):
+    StoreLock.take_over(spool_directory, STORE_ID)
+    StoreLock.is_free(spool_directory, STORE_ID)
+
+    other = start_program(f"""
+        from pathlib import Path
+        from signal_gateway.audit.ownership import StoreLock
+        directory = Path(settings["spool_directory"])
+        say([StoreLock.is_free(directory, "{STORE_ID}"), StoreLock.take_over(directory, "{STORE_ID}") is None])
+    """)
+
+    assert other.end() == [[False, True]]
+
+
+def test_released_lock_is_free_and_taken_by_one(spool_directory, locked):
+    locked.release(remove=False)
+
+    assert StoreLock.is_free(spool_directory, STORE_ID)
+    taken = StoreLock.take_over(spool_directory, STORE_ID)
+    assert taken is not None
+    assert StoreLock.take_over(spool_directory, STORE_ID) is None
+    taken.release(remove=True)
+    assert not list(spool_directory.iterdir())
+
+
+def test_lock_of_a_store_without_one_is_free(spool_directory):
+    spool_directory.mkdir()
+
+    assert StoreLock.is_free(spool_directory, STORE_ID)
+    taken = StoreLock.take_over(spool_directory, STORE_ID)
+    assert taken is not None
+    taken.release(remove=True)
+
+
+def test_lock_file_that_was_replaced_is_not_removed_by_its_old_owner(spool_directory, locked):
+    path = spool_directory / f"{STORE_ID}.lock"
+    path.unlink()
+    path.write_text("of somebody else")
+
+    locked.release(remove=True)
+
+    assert path.read_text() == "of somebody else"
+
+
+def test_two_stores_on_one_directory_deliver_their_own_events(server, open_store, make_event, spool_directory):
+    stores = [open_store(), open_store()]
+    ids = [[], []]
+    for number in range(200):
+        event = make_event(number)
+        stores[number % 2].record(event)
+        ids[number % 2].append(event.event_id)
+
+    results = [store.close(timeout=DEADLINE) for store in stores]
+
+    assert [(result.ok, result.delivered) for result in results] == [(True, 100), (True, 100)]
+    assert [store.stats.adopted.delivered for store in stores] == [0, 0]
+    assert server.received == dict.fromkeys(ids[0] + ids[1], 1)
+    assert not list(spool_directory.iterdir())
+
+
+def test_store_that_closes_takes_nothing_of_a_live_one(server, open_store, make_event):
+    living = open_store(linger=3600)
+    living.record(make_event())
+
+    with open_store() as other:
+        pass
+
+    assert other.stats.adopted.delivered == 0
+    assert not server.received
+    assert living.close().delivered == 1
+
+
+def test_events_that_a_closed_store_left_are_the_next_ones(server, open_store, make_event, spool_directory, storage):
+    server.always(server.status(503))
+    first = open_store()
+    events = [make_event(number) for number in range(5)]
+    for event in events:
+        first.record(event)
+    assert first.close(timeout=0.1).pending == 5
+    server.always(server.store)
+
+    second = open_store()
+
+    assert second.stats.storage == storage
+    assert second.close().ok
+    assert second.stats.adopted.delivered == 5
+    assert (second.stats.recorded, second.stats.delivered) == (0, 0)
+    assert list(server.stored) == [event.event_id for event in events]
+    assert not list(spool_directory.iterdir())
+
+
+def test_dead_stores_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
+    ids = [event_id for _ in range(4) for event_id in leave_behind(7)]
+
+    with open_store(max_batch_events=3) as store:
+        store.close(timeout=DEADLINE)
+
+    assert list(server.stored) == ids
+    assert set(server.received.values()) == {1}
+    assert store.stats.adopted.delivered == 28
+
+
+def test_two_adopters_in_one_process_deliver_each_event_once(server, leave_behind, open_store, spool_directory):
+    ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
+    together = threading.Barrier(4, timeout=DEADLINE)
+    stores = []
+
+    def adopt():
+        together.wait()
+        store = open_store()
+        stores.append(store)
+        store.close(timeout=DEADLINE)
+
+    threads = [threading.Thread(target=adopt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+    # whoever was refused a lock left the events to its holder, which may have been closed in the midst
+    open_store().close(timeout=DEADLINE)
+    assert server.received == dict.fromkeys(ids, 1)
+    assert not list(spool_directory.iterdir())
+
+
+def test_two_adopters_in_two_processes_deliver_each_event_once(server, leave_behind, start_program, spool_directory):
+    ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
+    program = """
+        say("ready")
+        sys.stdin.readline()
+        store = open_store()
+        result = store.close(timeout=10)
+        say([result.ok, store.stats.adopted.delivered])
+    """
+    adopters = [start_program(program), start_program(program)]
+    for adopter in adopters:
+        assert adopter.hear() == "ready"
+
+    for adopter in adopters:
+        adopter.tell()
+
+    said = [adopter.end()[0] for adopter in adopters]
+    assert [ok for ok, _ in said] == [True, True]
+    assert sum(delivered for _, delivered in said) == 100
+    assert server.received == dict.fromkeys(ids, 1)
+    assert not list(spool_directory.iterdir())
+
+
+def test_live_store_of_another_process_keeps_its_events_and_a_killed_one_does_not(
+    server, start_program, open_store, storage
+):
+    server.always(server.status(503))
+    program = start_program(
+        """
+        store = open_store()
+        say(record(50))
+        sys.stdin.readline()
+        """,
+        storage=storage,
+        linger=3600,
+    )
+    ids = program.hear()
+    while_alive = open_store()
+    while_alive.close()
+    assert while_alive.stats.adopted.pending == while_alive.stats.adopted.delivered == 0
+
+    program.kill()
+    server.always(server.store)
+    store = open_store()
+    store.close(timeout=DEADLINE)
+
+    assert store.stats.adopted.delivered == 50
+    assert list(server.stored) == ids
+
+
+def test_forked_child_does_not_keep_its_dead_parents_lock(server, start_program, open_store):
+    server.always(server.status(503))
+    program = start_program(
+        """
+        store = open_store()
+        ids = record(20)
+        if os.fork() == 0:
+            say(ids)
+            sys.stdin.readline()
+            os._exit(0)
+        signal.pause()
+        """,
+        linger=3600,
+    )
+    ids = program.hear()  # from the child, which goes on living
+    program.process.kill()
+    program.process.wait(DEADLINE)
+    server.always(server.store)
+
+    store = open_store()
+    store.close(timeout=DEADLINE)
+
+    assert store.stats.adopted.delivered == 20
+    assert list(server.stored) == ids
+
+
+def test_program_started_by_a_store_does_not_keep_its_lock(open_store, server, start_program):
+    server.always(server.status(503))
+    program = start_program(
+        """
+        import subprocess
+        store = open_store()
+        ids = record(3)
+        other = subprocess.Popen(["sleep", "60"], close_fds=False, stdout=subprocess.DEVNULL)
+        say([ids, other.pid])
+        signal.pause()
+        """,
+        linger=3600,
+    )
+    ids, other = program.hear()
+    program.kill()
+    server.always(server.store)
+    try:
+        store = open_store()
+        store.close(timeout=DEADLINE)
+    finally:
+        os.kill(other, signal.SIGKILL)
+
+    assert list(server.stored) == ids
+
+
+def test_missing_lock_file_keeps_nobodys_events_back(server, leave_behind, open_store, spool_directory):
+    ids = leave_behind(5)
+    (lock,) = spool_directory.glob("*.lock")
+    lock.unlink()
+
+    with open_store():
+        pass
+
+    assert list(server.stored) == ids
+    assert not list(spool_directory.iterdir())
+
+
+def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, open_store, spool_directory, server):
+    ids = leave_behind(2)
+    (segment,) = spool_directory.glob("*.segment")
+    (spool_directory / segment.name.replace("-000001.segment", "-000002.tmp")).write_bytes(bytes(10_000))
+    (spool_directory / f"{STORE_ID}-000001.tmp").write_bytes(b"of one that died without a lock")
+    (spool_directory / f"{STORE_ID[:-1]}1.lock").write_bytes(b"")
+
+    with open_store():
+        pass
+
+    assert list(server.stored) == ids
+    assert not list(spool_directory.iterdir())
+
+
+@pytest.mark.usefixtures("locked")
+def test_temporary_file_of_a_live_store_stays(open_store, spool_directory):
+    (spool_directory / f"{STORE_ID}-000002.tmp").write_bytes(b"being made")
+
+    with open_store():
+        pass
+
+    assert (spool_directory / f"{STORE_ID}-000002.tmp").exists()
+
+
+def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool_directory):
+    ids = [event_id for _ in range(5) for event_id in leave_behind(500, max_spool_bytes=256 * 1024)]
+    segments = len(list(spool_directory.glob("*.segment")))
+    mapped = []
+
+    def look_and_store(handler, events):
+        with open("/proc/self/maps") as maps:
+            mapped.append(
+                {line.split()[-1] for line in maps if ".segment" in line and not line.endswith("(deleted)\n")}
+            )
+        server.store(handler, events)
+
+    server.always(look_and_store)
+
+    store = open_store(max_batch_events=50)
+    store.close(timeout=DEADLINE)
+
+    own = store._spool._home.store_id
+    assert segments >= 10
+    assert list(server.stored) == ids
+    assert len(mapped) > segments
+    assert {len([path for path in paths if own not in path]) for paths in mapped} == {1}
+
+
+def test_lock_is_given_back_when_the_directory_can_not_be_used(spool_directory, monkeypatch):
+    spool_directory.mkdir()
+    home = DirectoryHome(spool_directory, service="shop")
+    monkeypatch.setattr("pathlib.Path.rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no")))
+
+    with pytest.raises(Exception, match="can't be used"):
+        home.open()
+
+    assert not list(spool_directory.iterdir())
+    assert StoreLock.is_free(spool_directory, home.store_id)
