@@ -1,10 +1,13 @@
 """The main job once, on embedded defaults: alerts in, RemediationRequests and an audit trail out."""
 
+import shutil
 import signal
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +18,7 @@ from rich.table import Table
 
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
+from signal_gateway.audit.inspection import inspect_spool
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.clock import SystemClock
 from signal_gateway.gateway.config import GatewayConfig
@@ -42,7 +46,7 @@ def run_demo(console: Console, *, keep: bool) -> None:
         console: Where to write.
         keep: Leave everything running until Ctrl-C, and print how to reach it.
     """
-    with _everything(console) as (cluster, datastorage, store, live):
+    with _spool_directory(console) as spool, _everything(console, spool) as (cluster, datastorage, store, live):
         _send_alerts(console, live, cluster)
         _show_remediation_requests(console, cluster)
         _show_audit_trail(console, live)
@@ -50,17 +54,32 @@ def run_demo(console: Console, *, keep: bool) -> None:
         stats = store.stats
         console.print(
             f"\naudit store: {stats.recorded} events recorded, {stats.delivered} delivered, "
-            f"{stats.rejected} rejected, {stats.pending} pending, kept in {stats.durability} until delivered"
+            f"{stats.rejected} rejected, {stats.pending} pending; "
+            "until it is delivered, an event survives kill -9 of its process",
+            soft_wrap=True,
         )
         if keep:
-            _wait_for_ctrl_c(console, cluster, datastorage, live)
+            _wait_for_ctrl_c(console, cluster, datastorage, live, spool)
         else:
             console.print("\nTo look around yourself: [bold]signal-gateway demo --keep[/bold]")
 
 
 @contextmanager
+def _spool_directory(console: Console) -> Iterator[Path]:
+    """Give a temporary directory, which is removed at the end unless there is an event in it."""
+    directory = Path(tempfile.mkdtemp(prefix="signal-gateway-demo-spool-"))
+    try:
+        yield directory
+    finally:
+        if inspect_spool(directory).is_empty:
+            shutil.rmtree(directory)
+        else:
+            console.print(f"\nthere are audit events left: signal-gateway audit spool {directory}", soft_wrap=True)
+
+
+@contextmanager
 def _everything(
-    console: Console,
+    console: Console, spool: Path
 ) -> Iterator[tuple[EmbeddedCluster, EmbeddedDataStorage, BufferedAuditStore, LiveGateway]]:
     with ExitStack() as stack:
         cluster = stack.enter_context(EmbeddedCluster())
@@ -68,7 +87,7 @@ def _everything(
         client = DataStorageClient(datastorage.url, source="demo")
         stack.callback(client.close)
         store = stack.enter_context(
-            BufferedAuditStore(client, service="gateway", config=AuditStoreConfig(durability="memory"))
+            BufferedAuditStore(client, service="gateway", config=AuditStoreConfig(spool_directory=spool))
         )
         gateway = create_gateway(
             GatewayConfig(processing={"scope": {"enabled": False}}), kubernetes=cluster.client(), audit_store=store
@@ -199,7 +218,7 @@ def _show_counters(console: Console, live: LiveGateway) -> None:
 
 
 def _wait_for_ctrl_c(
-    console: Console, cluster: EmbeddedCluster, datastorage: EmbeddedDataStorage, live: LiveGateway
+    console: Console, cluster: EmbeddedCluster, datastorage: EmbeddedDataStorage, live: LiveGateway, spool: Path
 ) -> None:
     webhook = cluster.kubeconfig.parent / "webhook.json"
     webhook.write_bytes(
@@ -211,6 +230,7 @@ def _wait_for_ctrl_c(
         f"export KUBECONFIG={cluster.kubeconfig}",
         f"kubectl get remediationrequests -n {cluster.namespace}",
         f"signal-gateway audit list --datastorage {datastorage.url}",
+        f"signal-gateway audit spool {spool}",
         f"curl {live.url}/metrics",
         f"curl -H 'Content-Type: application/json' -d @{webhook} {live.url}{PROMETHEUS_PATH}",
     ):

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from signal_gateway.audit import AuditTrail, DataStorageClient
+from signal_gateway.audit.inspection import inspect_spool
 from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, alertmanager_webhook
 
 COMMAND = [sys.executable, "-m", "signal_gateway"]
@@ -49,11 +50,23 @@ def datastorage():
 
 
 @pytest.fixture
-def config_file(tmp_path, cluster, datastorage):
+def spool(tmp_path):
+    return tmp_path / "spool"
+
+
+@pytest.fixture
+def trail(datastorage):
+    client = DataStorageClient(datastorage.url)
+    yield AuditTrail(client, barrier=None)
+    client.close()
+
+
+@pytest.fixture
+def config_file(tmp_path, cluster, datastorage, spool):
     def write(**changes):
         settings = {
             "server": {"listen": "127.0.0.1:0"},
-            "audit": {"datastorage_url": datastorage.url, "durability": "memory"},
+            "audit": {"datastorage_url": datastorage.url, "spool_directory": str(spool)},
             "kubernetes": {"kubeconfig": str(cluster.kubeconfig)},
         }
         path = tmp_path / "gateway.yaml"
@@ -61,6 +74,14 @@ def config_file(tmp_path, cluster, datastorage):
         return str(path)
 
     return write
+
+
+def send_alert(url, deployment="api"):
+    """Send an alert, and return the name of the RemediationRequest that came of it."""
+    webhook = alertmanager_webhook(alert("X", namespace="prod", deployment=deployment))
+    response = httpx.post(f"{url}{PATH}", json=webhook, trust_env=False)
+    assert response.status_code == 201
+    return response.json()["remediationRequestName"]
 
 
 def one_line_mistake(result):
@@ -83,7 +104,7 @@ def test_demo_shows_the_main_job_and_ends_by_itself():
         "gateway.signal.deduplicated",
         "gateway.signal.resolved",
         "Completed",
-        "8 events recorded, 8 delivered, 0 rejected, 0 pending",
+        "8 events recorded, 8 delivered, 0 rejected, 0 pending; until it is delivered, an event survives kill -9",
         "demo --keep",
     ):
         assert expected in result.stdout, expected
@@ -101,52 +122,106 @@ def test_demo_that_is_kept_answers_until_ctrl_c():
     assert (process.returncode, errors) == (0, "")
 
 
-def test_service_delivers_its_events_after_sigterm_and_exits_with_0(config_file, datastorage):
+def test_service_delivers_its_events_after_sigterm_and_exits_with_0(config_file, trail, spool):
     with running("serve", "--config", config_file(), until="gateway on") as (process, line):
-        url = URL.search(line)[0]
-        webhook = alertmanager_webhook(alert("X", namespace="prod", deployment="api"))
-        response = httpx.post(f"{url}{PATH}", json=webhook, trust_env=False)
-        assert response.status_code == 201
-
+        name = send_alert(URL.search(line)[0])
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
 
     assert (process.returncode, errors) == (0, "")
-    client = DataStorageClient(datastorage.url)
-    trail = AuditTrail(client, barrier=None)
-    name = response.json()["remediationRequestName"]
     trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
-    client.close()
+    assert list(spool.iterdir()) == []
 
 
-def test_service_starts_while_datastorage_is_down_and_delivers_when_it_is_back(config_file, datastorage):
+def test_service_starts_while_datastorage_is_down_and_delivers_when_it_is_back(config_file, datastorage, trail, spool):
     datastorage.stop()
     with running("serve", "--config", config_file(), until="gateway on") as (process, line):
-        webhook = alertmanager_webhook(alert("X", namespace="prod", deployment="api"))
-        response = httpx.post(f"{URL.search(line)[0]}{PATH}", json=webhook, trust_env=False)
+        name = send_alert(URL.search(line)[0])
         datastorage.start()
         process.send_signal(signal.SIGTERM)
         _, errors = process.communicate(timeout=20)
 
     assert process.returncode == 0
-    assert f"no DataStorage at {datastorage.url} (from audit.datastorage_url)" in errors
-    client = DataStorageClient(datastorage.url)
-    trail = AuditTrail(client, barrier=None)
-    trail.one("gateway.crd.created", correlation_id=response.json()["remediationRequestName"])
-    client.close()
+    assert f"audit events wait in {spool} until DataStorage answers: no DataStorage at {datastorage.url}" in errors
+    trail.one("gateway.crd.created", correlation_id=name)
 
 
-def test_service_refuses_to_start_for_a_stranger_at_the_audit_url(config_file, cluster):
-    path = config_file(audit={"datastorage_url": cluster.url, "durability": "memory"})
+@pytest.mark.parametrize(
+    ("number", "deployments"), [(signal.SIGKILL, ["api", "web"]), (signal.SIGTERM, ["api"])], ids=["SIGKILL", "SIGTERM"]
+)
+def test_service_that_died_while_datastorage_was_down_has_lost_nothing(
+    config_file, datastorage, trail, spool, number, deployments
+):
+    names = []
+    path = config_file()
+    datastorage.stop()
+    for deployment in deployments:
+        with running("serve", "--config", path, until="gateway on") as (process, line):
+            names.append(send_alert(URL.search(line)[0], deployment))
+            process.send_signal(number)
+            process.communicate(timeout=20)
+    left = inspect_spool(spool)
+
+    datastorage.start()
+    with running("serve", "--config", path, until="gateway on") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+
+    assert left.pending(alive=False) == 2 * len(deployments)
+    assert (process.returncode, errors) == (0, "")
+    for name in names:
+        trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
+    assert inspect_spool(spool).is_empty
+
+
+def test_metrics_of_the_service_count_its_audit_events(config_file, datastorage):
+    datastorage.stop()
+    with running("serve", "--config", config_file(), until="gateway on") as (_, line):
+        url = URL.search(line)[0]
+        send_alert(url)
+        metrics = httpx.get(f"{url}/metrics", trust_env=False).text.splitlines()
+
+    assert "audit_events_recorded_total 2.0" in metrics
+    assert "audit_events_pending 2.0" in metrics
+    assert "audit_events_delivered_total 0.0" in metrics
+    assert 'gateway_crds_created_total{source_type="prometheus",status="created"} 1.0' in metrics
+
+
+def test_service_in_memory_loses_what_a_kill_meets_and_says_so_at_the_start(config_file, datastorage, trail, spool):
+    path = config_file(audit={"datastorage_url": datastorage.url, "durability": "memory"})
+    datastorage.stop()
+    with running("serve", "--config", path, until="gateway on") as (process, line):
+        name = send_alert(URL.search(line)[0])
+        process.kill()
+        _, errors = process.communicate(timeout=20)
+    datastorage.start()
+
+    assert "audit events wait in memory until DataStorage answers" in errors
+    trail.none(correlation_id=name)
+    assert not spool.exists()
+
+
+def test_service_refuses_a_spool_directory_that_can_not_be_used(config_file, datastorage, tmp_path):
+    (tmp_path / "file").touch()
+    path = config_file(audit={"datastorage_url": datastorage.url, "spool_directory": str(tmp_path / "file")})
+
+    errors = one_line_mistake(run("serve", "--config", path))
+
+    assert f"spool_directory {str(tmp_path / 'file')!r} can't be used" in errors
+
+
+def test_service_refuses_to_start_for_a_stranger_at_the_audit_url(config_file, cluster, spool):
+    path = config_file(audit={"datastorage_url": cluster.url, "spool_directory": str(spool)})
 
     errors = one_line_mistake(run("serve", "--config", path))
 
     assert cluster.url in errors
     assert "audit.datastorage_url" in errors
+    assert not spool.exists()
 
 
 def test_service_refuses_a_wrong_configuration_and_lists_every_mistake(config_file):
-    path = config_file(procesing={}, audit={"durability": "memory"})
+    path = config_file(procesing={}, audit={})
 
     errors = one_line_mistake(run("serve", "--config", path))
 

@@ -3,12 +3,13 @@
 import logging
 from collections.abc import Callable
 
+from prometheus_client import CollectorRegistry
+
 from signal_gateway.audit.client import DataStorageClient
-from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.gateway.factory import create_gateway
-from signal_gateway.gateway.service_config import ServiceConfig
+from signal_gateway.gateway.service_config import AuditConfig, ServiceConfig
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, parse_listen
@@ -30,29 +31,31 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[str], None])
     Raises:
         DataStorageUnavailable: Something answers at the audit URL that is no DataStorage.
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: The address can't be listened on.
+        ConfigurationError: The spool directory can't be used, or the address can't be listened on.
     """
     _configure_logging(config.logging.level)
     client = DataStorageClient(config.audit.datastorage_url, source="audit.datastorage_url")
-    _check(client)
+    _check(client, config.audit)
 
     kubeconfig = config.kubernetes.kubeconfig
     kubernetes = KubernetesClient.in_cluster() if kubeconfig is None else KubernetesClient.from_kubeconfig(kubeconfig)
-    store_config = AuditStoreConfig(durability=config.audit.durability)
-    async with kubernetes, BufferedAuditStore(client, service="gateway", config=store_config) as store:
-        gateway = create_gateway(config.gateway, kubernetes=kubernetes, audit_store=store)
+    registry = CollectorRegistry()
+    spooled = BufferedAuditStore(client, service="gateway", config=config.audit.store, registry=registry)
+    async with kubernetes, spooled as store:
+        gateway = create_gateway(config.gateway, kubernetes=kubernetes, audit_store=store, registry=registry)
         server = AppServer(gateway.app, sock=bind(*parse_listen(config.server.listen)))
         await server.run(on_start=lambda: on_start(server.url))
 
 
-def _check(client: DataStorageClient) -> None:
+def _check(client: DataStorageClient, config: AuditConfig) -> None:
     """Refuse to start for a stranger at the URL; a DataStorage that is down is no reason, events wait for it."""
     try:
         client.check()
     except DataStorageUnavailable as exc:
         if exc.answered:
             raise
-        _log.warning("audit events wait in memory until DataStorage answers: %s", exc)
+        where = config.spool_directory or "memory"
+        _log.warning("audit events wait in %s until DataStorage answers: %s", where, exc)
 
 
 def _configure_logging(level: str) -> None:

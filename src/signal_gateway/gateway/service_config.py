@@ -7,8 +7,18 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 
+from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE, GatewayConfig, NamespaceName, ProcessingConfig
 from signal_gateway.gateway.setting_errors import setting_errors
@@ -36,10 +46,10 @@ def _http_url(url: str) -> str:
     return url
 
 
-def _crash_safe_spool_is_not_built(durability: object) -> object:
-    if durability != "memory":
-        raise ValueError('must be said, and only "memory" is built yet: undelivered events die with the process')
-    return durability
+def _not_empty(path: object) -> object:
+    if path == "":
+        raise ValueError("must be a directory, such as /var/lib/signal-gateway/spool")
+    return path
 
 
 class ServerConfig(BaseModel):
@@ -55,17 +65,42 @@ class ServerConfig(BaseModel):
 
 
 class AuditConfig(BaseModel):
-    """Where audit events go.
+    """Where audit events go, and where they wait until they are there.
 
     Attributes:
         datastorage_url: URL of the DataStorage; there is no default.
-        durability: What undelivered events survive; only `memory` yet: nothing but the process.
+        durability: What undelivered events survive. `process`, the default: the death of the process. `memory`:
+            nothing but a DataStorage that comes back in time.
+        spool_directory: Where they wait, and where those of a process that died are found again. Required unless
+            durability is `memory`.
+        max_spool_bytes: How much may wait there; with more, `/readyz` says no and signals are answered 503.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     datastorage_url: Annotated[str, AfterValidator(_http_url)]
-    durability: Annotated[Literal["memory"], BeforeValidator(_crash_safe_spool_is_not_built)]
+    durability: Durability = "process"
+    spool_directory: Annotated[Path | None, BeforeValidator(_not_empty), Field(validate_default=True)] = None
+    max_spool_bytes: Annotated[int | None, Field(ge=64 * 1024)] = None
+
+    @field_validator("spool_directory")
+    @classmethod
+    def _fits_durability(cls, directory: Path | None, info: ValidationInfo) -> Path | None:
+        durability = info.data.get("durability")  # absent when it is wrong itself
+        if durability == "process" and directory is None:
+            raise ValueError(
+                "it is required: name a local directory where audit events wait for DataStorage and survive the"
+                " process, or set audit.durability to memory, and they die with it"
+            )
+        if durability == "memory" and directory is not None:
+            raise ValueError("is of no use with audit.durability = memory: leave one of them out")
+        return directory
+
+    @property
+    def store(self) -> AuditStoreConfig:
+        """What the audit store is made with."""
+        limit = {} if self.max_spool_bytes is None else {"max_spool_bytes": self.max_spool_bytes}
+        return AuditStoreConfig(durability=self.durability, spool_directory=self.spool_directory, **limit)
 
 
 class KubernetesConfig(BaseModel):

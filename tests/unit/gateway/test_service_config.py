@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from signal_gateway.audit import AuditStoreConfig
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.service_config import ServiceConfig
 
-LEAST = "audit:\n  datastorage_url: http://127.0.0.1:9000\n  durability: memory\n"
+LEAST = "audit:\n  datastorage_url: http://127.0.0.1:9000\n  spool_directory: /spool\n"
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def test_least_configuration_has_the_documented_defaults(load):
     assert config.kubernetes.kubeconfig is None
     assert config.logging.level == "info"
     assert config.gateway.controller_namespace == "kubernaut-system"
+    assert config.audit.store == AuditStoreConfig(spool_directory=Path("/spool"))
 
 
 def test_variables_override_the_file(load):
@@ -51,10 +53,11 @@ def test_variables_are_enough_with_an_empty_file(load):
     config = load(
         "",
         SIGNAL_GATEWAY__AUDIT__DATASTORAGE_URL="http://127.0.0.1:9000",
-        SIGNAL_GATEWAY__AUDIT__DURABILITY="memory",
+        SIGNAL_GATEWAY__AUDIT__SPOOL_DIRECTORY="/spool",
     )
 
     assert config.audit.datastorage_url == "http://127.0.0.1:9000"
+    assert config.audit.spool_directory == Path("/spool")
 
 
 def test_environment_of_the_process_is_read_by_default(tmp_path, monkeypatch):
@@ -73,7 +76,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_source(load, tmp_path):
         "processing:\n"
         "  retry: {max_attempts: 0, attempts: 1}\n"
         "server: {listen: 0.0.0.0:8080}\n"
-        "audit: {durability: process}\n",
+        "audit: {durability: disk}\n",
         SIGNAL_GATEWAY__PROCESSING__MAX_BODY_BYTES="large",
         SIGNAL_GATEWAY__PROCESING__RETRY__MAX_ATTEMPTS="1",
         SIGNAL_GATEWAY__LOGGING="debug",
@@ -84,22 +87,48 @@ def test_all_mistakes_are_told_at_once_each_with_its_source(load, tmp_path):
     assert f"{file}:4: processing.retry.max_attempts = 0: Input should be greater" in message
     assert f"{file}:4: processing.retry.attempts = 1: there is no such key; allowed here: initial_backoff" in message
     assert f"{file}:5: server.listen = '0.0.0.0:8080': must be a loopback address" in message
-    assert f"{file}:6: audit.durability = 'process': must be said" in message
+    assert f"{file}:6: audit.durability = 'disk': Input should be 'process' or 'memory'" in message
     assert f"audit.datastorage_url: it is required; set it in {file} or as SIGNAL_GATEWAY__AUDIT__DATA" in message
     assert "variable SIGNAL_GATEWAY__PROCESSING__MAX_BODY_BYTES: processing.max_body_bytes = 'large'" in message
     assert "variable SIGNAL_GATEWAY__PROCESING__RETRY__MAX_ATTEMPTS: procesing = " in message
     assert "variable SIGNAL_GATEWAY__LOGGING: logging = 'debug': this is a section" in message
 
 
-def test_durability_must_be_said(load):
-    message = problems(load, "audit: {datastorage_url: http://127.0.0.1:9000}\n")
+@pytest.mark.parametrize("said", ["", ", durability: process", ", spool_directory: null"])
+def test_missing_spool_directory_is_an_error_with_both_remedies(load, tmp_path, said):
+    message = problems(load, f"audit: {{datastorage_url: http://127.0.0.1:9000{said}}}\n")
 
-    assert "audit.durability: it is required" in message
+    assert f"{tmp_path / 'config.yaml'}" in message
+    assert "audit.spool_directory = None: it is required: name a local directory" in message
+    assert "or set audit.durability to memory" in message
+
+
+def test_memory_needs_no_spool_directory(load):
+    config = load("audit: {datastorage_url: http://127.0.0.1:9000, durability: memory}\n")
+
+    assert config.audit.store == AuditStoreConfig(durability="memory")
+
+
+def test_spool_directory_in_memory_is_an_error_at_its_line(load, tmp_path):
+    message = problems(load, LEAST + "  durability: memory\n")
+
+    assert f"{tmp_path / 'config.yaml'}:3: audit.spool_directory = '/spool': is of no use" in message
+
+
+def test_empty_spool_directory_does_not_mean_the_working_directory(load):
+    message = problems(load, "audit: {datastorage_url: http://127.0.0.1:9000, spool_directory: ''}\n")
+
+    assert "audit.spool_directory = '': must be a directory, such as " in message
+
+
+def test_size_of_the_spool_can_be_set(load):
+    assert load(LEAST + "  max_spool_bytes: 1000000\n").audit.store.max_spool_bytes == 1_000_000
+    assert "audit.max_spool_bytes = 10: " in problems(load, LEAST + "  max_spool_bytes: 10\n")
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:9000", "ftp://storage", "http://"])
 def test_datastorage_url_must_be_one(load, url):
-    message = problems(load, f"audit: {{datastorage_url: '{url}', durability: memory}}\n")
+    message = problems(load, f"audit: {{datastorage_url: '{url}', spool_directory: /spool}}\n")
 
     assert "audit.datastorage_url" in message
     assert "must be an http or https URL" in message
