@@ -1,0 +1,339 @@
+"""A fork in every phase of a store: the parent's events come from the parent, the child's from the child, each once."""
+
+import pytest
+
+DEADLINE = 10.0
+STORAGES = ["mapped", "written"]
+
+
+def arrived_once(server, ids):
+    return server.received == dict.fromkeys(ids, 1) and server.stored.keys() == set(ids)
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_fork_before_the_first_record(server, start_program, spool_directory, storage):
+    program = start_program(
+        """
+        store = open_store()
+        child = os.fork()
+        ids = record(30)
+        assert store.close(timeout=10).delivered == 30
+        say(ids)
+        if child == 0:
+            os._exit(0)
+        assert status_of(child) == 0
+        """,
+        storage=storage,
+    )
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert len(ids) == 60
+    assert arrived_once(server, ids)
+    assert not list(spool_directory.iterdir())
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_fork_with_events_pending(server, start_program, spool_directory, storage):
+    program = start_program(
+        """
+        store = open_store()
+        say(record(100))
+        child = os.fork()
+        if child == 0:
+            assert (store.stats.recorded, store.stats.pending) == (0, 0)
+            say(record(40))
+            result = store.close(timeout=10)
+            os._exit(0 if result.ok and result.delivered == 40 else 9)
+        assert status_of(child) == 0
+        assert store.stats.pending == 100
+        say(record(10))
+        assert store.close(timeout=10).delivered == 110
+        """,
+        storage=storage,
+        linger=3600,
+    )
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert len(ids) == 150
+    assert arrived_once(server, ids)
+    assert not list(spool_directory.iterdir())
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_fork_in_the_midst_of_a_delivery_that_hangs(server, start_program, storage):
+    server.script(server.hang)
+    program = start_program(
+        """
+        store = open_store()
+        mine = record(5)
+        sys.stdin.readline()
+        child = os.fork()
+        if child == 0:
+            mine = record(5)
+            result = store.close(timeout=10)
+            say(mine)
+            os._exit(0 if result.ok else 9)
+        assert status_of(child) == 0
+        say(mine)
+        sys.stdin.readline()
+        assert store.close(timeout=10).ok
+        """,
+        storage=storage,
+        linger=0,
+    )
+    server.wait_for_batch()
+    program.tell()
+    of_child = program.hear()
+    assert list(server.stored) == of_child
+    server.release()
+    of_parent = program.hear()
+    program.tell()
+    program.end()
+
+    assert server.stored.keys() == {*of_parent, *of_child}
+    assert {server.received[event_id] for event_id in of_child} == {1}
+    assert all(set(batch) <= set(of_parent) or set(batch) <= set(of_child) for batch in server.batches)
+
+
+def test_fork_of_a_closed_store(start_program):
+    program = start_program("""
+        store = open_store()
+        store.close()
+        child = os.fork()
+        try:
+            record()
+        except AuditStoreClosed:
+            if child == 0:
+                os._exit(0)
+        assert status_of(child) == 0
+        say("refused")
+    """)
+
+    assert program.end() == ["refused"]
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_fork_in_a_signal_handler_in_the_midst_of_record(server, start_program, storage, spool_directory):
+    program = start_program(
+        """
+        store = open_store()
+        children, ids = [], []
+        def fork(*_):
+            child = os.fork()
+            if child == 0:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                mine = record(3)
+                result = store.close(timeout=10)
+                say(mine)
+                os._exit(0 if result.ok and result.delivered == 3 else 9)
+            children.append(child)
+        signal.signal(signal.SIGALRM, fork)
+        signal.setitimer(signal.ITIMER_REAL, 0.002, 0.01)
+        while len(children) < 8:
+            try:
+                ids += record(1)
+            except AuditStoreFull:
+                pass
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        assert [status_of(child) for child in children] == [0] * len(children)
+        assert store.close(timeout=10).ok
+        say(ids)
+        """,
+        storage=storage,
+        max_spool_bytes=256 * 1024,
+    )
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert server.stored.keys() == set(ids)
+    assert set(server.received.values()) == {1}
+    assert not list(spool_directory.iterdir())
+
+
+def test_handler_that_forks_may_return_in_both_processes(server, start_program):
+    program = start_program("""
+        store = open_store()
+        forked = []
+        def fork(*_):
+            if not forked:
+                forked.append(os.fork())
+        signal.signal(signal.SIGALRM, fork)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        ids = []
+        while len(ids) < 200 or not forked:
+            ids += record(1)
+        result = store.close(timeout=10)
+        assert result.ok, result
+        say(ids)
+        if forked == [0]:
+            os._exit(0)
+        assert status_of(forked[0]) == 0
+    """)
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert server.stored.keys() == set(ids)
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_multiprocessing(server, start_program, tmp_path, method):
+    script = tmp_path / "workers.py"
+    script.write_text(WORKERS)
+    program = start_program(f"""
+        import runpy
+        sys.path.insert(0, {str(tmp_path)!r})
+        sys.argv = ["workers.py", {method!r}, url, json.dumps(settings)]
+        runpy.run_module("workers", run_name="__main__", alter_sys=True)
+    """)
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert len(ids) == 4 * 25 + 10
+    assert arrived_once(server, ids)
+
+
+WORKERS = """
+import json, multiprocessing, os, sys, warnings
+from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
+
+warnings.simplefilter("ignore", DeprecationWarning)
+store = None
+
+def open_store(url, settings):
+    return BufferedAuditStore(DataStorageClient(url), service="shop", config=AuditStoreConfig(**settings))
+
+def record(count):
+    ids = []
+    for number in range(count):
+        event = AuditEvent(event_type="order.placed", event_category="order", event_action="placed",
+                           event_outcome="success", correlation_id="order-1",
+                           event_data={"event_type": "order.placed", "number": number})
+        store.record(event)
+        ids.append(event.event_id)
+    return ids
+
+def work(url, settings):
+    global store
+    store = store or open_store(url, settings)
+    ids = record(25)
+    os.write(1, json.dumps(ids).encode() + b"\\n")
+    # it ends without a close, as multiprocessing has it: its parent adopts what is left
+
+if __name__ == "__main__":
+    method, url, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+    if method == "fork":
+        settings["linger"] = 3600
+    store = open_store(url, settings)
+    ids = record(10)
+    context = multiprocessing.get_context(method)
+    workers = [context.Process(target=work, args=(url, settings)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+        assert worker.exitcode == 0
+    assert store.close(timeout=10).ok
+    os.write(1, json.dumps(ids).encode() + b"\\n")
+"""
+
+
+@pytest.mark.parametrize("storage", STORAGES)
+def test_child_that_ends_at_once_leaves_its_events_to_its_parents_close(
+    server, start_program, spool_directory, storage
+):
+    program = start_program(
+        """
+        store = open_store()
+        child = os.fork()
+        if child == 0:
+            say(record(30))
+            os._exit(0)
+        assert status_of(child) == 0
+        result = store.close(timeout=10)
+        assert (result.ok, result.delivered, store.stats.adopted.delivered) == (True, 0, 30), store.stats
+        """,
+        storage=storage,
+        linger=3600,
+    )
+
+    (ids,) = program.end()
+
+    assert arrived_once(server, ids)
+    assert not list(spool_directory.iterdir())
+
+
+def test_child_of_a_child(server, start_program, spool_directory):
+    program = start_program("""
+        store = open_store()
+        ids = record(3)
+        for _ in range(3):
+            child = os.fork()
+            if child:
+                assert status_of(child) == 0
+                break
+            ids = record(3)
+        assert store.close(timeout=10).delivered == 3
+        say(ids)
+        os._exit(0)
+    """)
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert len(ids) == 12
+    assert arrived_once(server, ids)
+    assert not list(spool_directory.iterdir())
+
+
+def test_child_of_a_process_that_adopts_leaves_the_adopted_events_to_it(server, start_program, leave_behind):
+    ids = leave_behind(20)
+    server.script(server.hang)
+    program = start_program("""
+        store = open_store()
+        sys.stdin.readline()
+        child = os.fork()
+        if child == 0:
+            mine = record(2)
+            result = store.close(timeout=10)
+            assert store.stats.adopted.delivered == store.stats.adopted.pending == 0
+            say(mine)
+            os._exit(0)
+        assert status_of(child) == 0
+        sys.stdin.readline()
+        store.close(timeout=10)
+        assert store.stats.adopted.delivered == 20
+    """)
+    server.wait_for_batch()
+    program.tell()
+    of_child = program.hear()
+    server.release()
+    program.tell()
+    program.end()
+
+    assert server.stored.keys() == {*ids, *of_child}
+
+
+def test_every_store_of_a_process_begins_anew_in_its_child(server, start_program):
+    program = start_program(
+        """
+        stores = [open_store() for _ in range(5)]
+        ids = []
+        for store in stores:
+            ids += record(10)
+        child = os.fork()
+        for store in stores:
+            ids += record(10)
+        assert all(store.close(timeout=10).ok for store in stores)
+        say(ids[50:] if child == 0 else ids)
+        if child == 0:
+            os._exit(0)
+        assert status_of(child) == 0
+    """,
+        linger=3600,
+    )
+
+    ids = [event_id for said in program.end() for event_id in said]
+
+    assert len(ids) == 150
+    assert arrived_once(server, ids)
