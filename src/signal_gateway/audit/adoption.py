@@ -3,14 +3,16 @@
 import logging
 import os
 import re
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
 from signal_gateway.audit.home import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, open_medium
-from signal_gateway.audit.ownership import StoreLock
+from signal_gateway.audit.ownership import UNBORN_SUFFIX, StoreLock
 from signal_gateway.audit.rejections import RejectedEvent, Rejections
 from signal_gateway.audit.segment import BadSegment, NewerSegment, Segment, TailState
 from signal_gateway.audit.spool import Head, rejected_among, settle
@@ -19,6 +21,7 @@ __all__ = ["CORRUPT_DIRECTORY", "Adoption", "AdoptionCounts", "owners_in"]
 
 CORRUPT_DIRECTORY = "corrupt"
 _SPOOL_FILE = re.compile(r"(?P<store_id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.lock|-\d+\.(segment|tmp))")
+_UNBORN_SECONDS = 60.0
 _COPY_BYTES = 1024 * 1024
 
 
@@ -47,7 +50,7 @@ class _Found:
 
     path: Path
     store_id: str
-    size: int
+    pending_bytes: int
     pending: int
 
 
@@ -82,8 +85,8 @@ class Adoption:
 
     @property
     def held_bytes(self) -> int:
-        """What the segments take that were taken over."""
-        return sum([found.size for found in list(self._waiting)])
+        """What the events take that were taken over, those of the segment at work until it is done."""
+        return sum([found.pending_bytes for found in list(self._waiting)])
 
     @property
     def has_segments(self) -> bool:
@@ -93,11 +96,12 @@ class Adoption:
     def scan(self) -> None:
         """Take over whatever belongs to nobody alive."""
         try:
-            owners = owners_in(os.listdir(self._directory))
+            names = os.listdir(self._directory)
+            self._remove_unborn(names)
         except OSError as exc:
             self._log.error("can't look for audit events of dead stores in %s: %s", self._directory, exc.strerror)
             return
-        for store_id in sorted(owners - self._locks.keys()):
+        for store_id in sorted(owners_in(names) - self._locks.keys()):
             try:
                 self._take_over(store_id)
             except OSError as exc:
@@ -149,6 +153,15 @@ class Adoption:
         for lock in self._locks.values():
             lock.forget()
 
+    def _remove_unborn(self, names: Iterable[str]) -> None:
+        """Remove lock files of stores that died before they had one; a store needs much less than a minute for it."""
+        for name in names:
+            if name.endswith(UNBORN_SUFFIX):
+                path = self._directory / name
+                with suppress(FileNotFoundError):
+                    if time.time() - path.stat().st_mtime > _UNBORN_SECONDS:
+                        path.unlink()
+
     def _take_over(self, store_id: str) -> None:
         lock = StoreLock.take_over(self._directory, store_id)
         if lock is None:
@@ -157,7 +170,6 @@ class Adoption:
         for path in self._directory.glob(f"{store_id}-*{TEMPORARY_SUFFIX}"):
             path.unlink(missing_ok=True)  # its maker died, so that nothing is in it
         for path in sorted(self._directory.glob(f"{store_id}-*{SEGMENT_SUFFIX}")):
-            size = path.stat().st_size
             try:
                 segment = _open(path)
             except NewerSegment as exc:
@@ -166,9 +178,10 @@ class Adoption:
             except BadSegment as exc:
                 self._set_file_aside(path, exc)
                 continue
-            pending = sum(1 for _ in segment.frames(segment.acknowledged))
+            pending = segment.recorded() - segment.delivered - segment.rejected
+            pending_bytes = segment.end() - segment.acknowledged
             segment.medium.close()
-            self._waiting.append(_Found(path, store_id, size, pending))
+            self._waiting.append(_Found(path, store_id, pending_bytes, pending))
         self._free_if_finished(store_id)
 
     def _intact(self, segment: Segment, max_events: int, max_bytes: int) -> Iterator[tuple[Segment, int, int]]:

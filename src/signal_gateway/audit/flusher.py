@@ -190,11 +190,13 @@ class Flusher:
 
     def _finish(self) -> None:
         try:
-            self._spool.release()
-            if self._adoption is not None:
-                self._adoption.release()
-        except OSError:
-            self._log.exception("the audit spool could not be closed; its events are kept")
+            try:
+                self._spool.release()
+            finally:
+                if self._adoption is not None:
+                    self._adoption.release()
+        except OSError as exc:
+            self._log.error("the audit spool could not be closed as it should, its events are kept: %s", exc)
         finally:
             self._finished.set()
             self._receive(timeout=0)

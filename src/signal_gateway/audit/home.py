@@ -1,6 +1,7 @@
 """Home: where a spool's segments live, in the process's memory or in a directory that outlives it."""
 
 import errno
+import itertools
 import os
 import sys
 from contextlib import suppress
@@ -203,13 +204,12 @@ class _Origins:
     def __init__(self, service: str) -> None:
         self.store_id = UUID(str(uuid7()))
         self._service = service
-        self._sequence = 0
+        self._sequence = itertools.count(1)  # both the flusher and who appends make segments
 
     def next(self) -> Origin:
-        self._sequence += 1
         return Origin.of(
             store_id=self.store_id,
-            sequence=self._sequence,
+            sequence=next(self._sequence),
             service=self._service,
             pid=os.getpid(),
             boot_id=_boot_id(),

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
-from zlib import crc32
 
+from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.medium import HEADER_BYTES, Medium
 
 __all__ = ["FRAME_BYTES", "BadSegment", "NewerSegment", "Origin", "Segment", "TailState", "pack_frame_header"]
@@ -127,7 +127,7 @@ class Segment:
         self.acknowledged = HEADER_BYTES
         self.delivered = 0
         self.rejected = 0
-        self.synced = HEADER_BYTES
+        self.synced = 0
         self._generation = 0
         self._walked = (HEADER_BYTES, 0)  # an offset and how many frames there are before it; replaced as one
 
@@ -192,6 +192,11 @@ class Segment:
             self._walked = offset, count
         return count
 
+    def end(self) -> int:
+        """Return where the next frame goes, or would go."""
+        self.recorded()
+        return self._walked[0]
+
     def recorded_at(self, begin: int) -> float:
         """Return when the event was recorded whose payload begins there, by its process's monotonic clock."""
         return float(_FRAME.unpack(self.medium.read(begin - FRAME_BYTES, begin))[3])
@@ -215,7 +220,9 @@ class Segment:
         end = min(offset + FRAME_BYTES + length, limit)
         if not self._has_data(end, limit):
             return TailState.TORN if self._has_data(offset, end) else TailState.CLEAN
-        # memory may be copied in any order, so that a torn frame can have its payload before its length
+        # glibc copies the first bytes last, so that a torn frame may have its payload and not its length
+        if not length and not self._has_intact_frame(end, limit):
+            return TailState.TORN
         return TailState.CORRUPT
 
     def settle(self, acknowledged: int, *, delivered: int, rejected: int) -> None:
@@ -232,6 +239,17 @@ class Segment:
         self.rejected += rejected
         data = _CURSOR.pack(self._generation, self.acknowledged, self.delivered, self.rejected)
         self.medium.put(_CURSOR_SLOTS[self._generation % 2], data + _CHECKSUM.pack(crc32(data)))
+
+    def _has_intact_frame(self, begin: int, end: int) -> bool:
+        """Tell whether an event can be read anywhere there, which nobody can have recorded behind a torn one."""
+        data = self.medium.read(begin, end).rstrip(b"\0")
+        payload = data.find(b"{", FRAME_BYTES)
+        while payload >= 0:
+            length, checksum, lane, _ = _FRAME.unpack_from(data, payload - FRAME_BYTES)
+            if 0 < length <= len(data) - payload and crc32(data[payload : payload + length], lane) == checksum:
+                return True
+            payload = data.find(b"{", payload + 1)
+        return False
 
     def _has_data(self, begin: int, end: int) -> bool:
         for offset in range(begin, end, _ZEROS_TO_LOOK_AT):

@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
-from zlib import crc32
 
 import orjson
 
+from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.home import DirectoryHome, Home, Storage
 from signal_gateway.audit.medium import HEADER_BYTES
@@ -161,15 +161,16 @@ class Spool:
 
         Raises:
             ConfigurationError: Its home can't be used.
+            AuditStoreFull: There is no room in it.
         """
         with self._lock:
             if not self._is_open:
                 self._home.open()
                 try:
                     self._roll(0)
-                except AuditStoreFull as exc:
+                except AuditStoreFull:
                     self._home.close(is_empty=True)
-                    raise ConfigurationError(str(exc)) from exc
+                    raise
                 self._is_open = True
                 self._write = self._segments[-1].write
 
@@ -317,16 +318,16 @@ class Spool:
         if not isinstance(self._home, DirectoryHome):
             return False
         with self._lock:
-            unsynced = [segment for segment in self._segments if segment.synced < segment.medium.limit()]
+            ends = [(segment, segment.end()) for segment in self._segments]
+        unsynced = [(segment, end) for segment, end in ends if segment.synced < end]
         oldest = self.oldest_recorded_at()
         if not unsynced or oldest is None:
             return False
         if now is not None and now - max(oldest, self._next_sync - _SYNC_SECONDS) < _SYNC_SECONDS:
             return True
-        for segment in unsynced:
-            reached = segment.medium.limit()
-            segment.medium.sync()
-            segment.synced = reached
+        for segment, end in unsynced:
+            segment.medium.sync(segment.synced, end)
+            segment.synced = end
         self._home.sync_names()
         self._next_sync = self._now() + _SYNC_SECONDS
         return False
@@ -338,7 +339,20 @@ class Spool:
         """
         if self._abandoned or not self._is_open:
             return
-        self.sync()
+        try:
+            self.sync()
+        finally:
+            self._give_back()
+
+    def abandon(self) -> None:
+        """Let go of everything in a forked child, where it is the parent's; a stale `append` finds no room."""
+        self._abandoned = True
+        self._lock = threading.RLock()  # whoever held it does not exist here
+        for segment in [*self._segments, *self._spare]:
+            segment.medium.forget()
+        self._home.forget()
+
+    def _give_back(self) -> None:
         with self._lock:
             if self._frozen is not None:
                 return
@@ -352,14 +366,6 @@ class Spool:
             else:
                 self._home.remove(segment)
         self._home.close(is_empty=not kept)
-
-    def abandon(self) -> None:
-        """Let go of everything in a forked child, where it is the parent's; a stale `append` finds no room."""
-        self._abandoned = True
-        self._lock = threading.RLock()  # whoever held it does not exist here
-        for segment in [*self._segments, *self._spare]:
-            segment.medium.forget()
-        self._home.forget()
 
     def _append_behind(self, frame: bytes) -> None:
         """Append where there is room, once the current segment has none."""
@@ -377,6 +383,8 @@ class Spool:
                     segment.write(frame)
                 except ValueError:
                     self._refuse_or_roll(len(frame))
+                except AuditStoreFull as exc:
+                    raise self._refuse(exc) from exc.__cause__
                 except ConfigurationError as exc:
                     raise AuditError(str(exc)) from exc
                 except OSError as exc:
@@ -405,16 +413,24 @@ class Spool:
 
         The others last: a signal handler in the midst of this appends to whichever comes last and is not sealed.
         """
-        if self._spare and self._spare[-1].size >= frame_bytes + HEADER_BYTES:
-            segment = self._spare.pop()
-        else:
-            segment = self._make(frame_bytes)
+        segment = self._take_spare(frame_bytes) or self._make(frame_bytes)
         self._segments.append(segment)
         for earlier in list(self._segments):
             if earlier is not self._segments[-1] and not earlier.medium.sealed:
                 earlier.medium.seal()
         if self.sealed:
             self._segments[-1].medium.seal()
+
+    def _take_spare(self, frame_bytes: int) -> Segment | None:
+        if not self._spare:
+            return None
+        spare = self._spare.pop()
+        # one that was made while somebody else was faster would be out of order for whoever reads the files later
+        is_next = not self._segments or spare.origin.sequence > self._segments[-1].origin.sequence
+        if is_next and spare.size >= frame_bytes + HEADER_BYTES:
+            return spare
+        self._home.remove(spare)
+        return None
 
     def _make(self, frame_bytes: int) -> Segment:
         room = (self._max_bytes - self.held_bytes) // mmap.PAGESIZE * mmap.PAGESIZE

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
-from zlib import crc32
 
 import anyio.to_thread
 
 from signal_gateway.audit.adoption import Adoption, AdoptionCounts
+from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
-from signal_gateway.audit.errors import RecursiveAuditEvent
+from signal_gateway.audit.errors import AuditStoreFull, RecursiveAuditEvent
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.flusher import Flusher
 from signal_gateway.audit.home import DirectoryHome, Home, MemoryHome, Storage
@@ -25,7 +25,7 @@ from signal_gateway.audit.payload import encoded
 from signal_gateway.audit.rejections import RejectedEvent
 from signal_gateway.audit.spool import Spool, SpoolAbandoned, SpoolCounts
 from signal_gateway.clock import Clock, SystemClock
-from signal_gateway.errors import AuditError
+from signal_gateway.errors import AuditError, ConfigurationError
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["AuditStats", "AuditStore", "BufferedAuditStore", "FlushResult"]
 
 _TIMEOUT = 5.0
-_LAST_DELIVERY_GRACE = 0.05  # seconds that close may take beyond its timeout
+_LAST_DELIVERY_GRACE = 0.04  # seconds that close may take beyond its timeout
 
 
 class AuditStore(Protocol):
@@ -156,7 +156,7 @@ class BufferedAuditStore:
             from signal_gateway.audit.metrics import register_metrics
 
             self._observe_delivery = self._flusher.observe_delivery = register_metrics(registry, self)
-        self._spool.open()
+        self._open()
         if config.durability == "process":
             self._flusher.ensure_started()
         self._lifetime = Lifetime(self)
@@ -311,6 +311,12 @@ class BufferedAuditStore:
                 kept,
                 result.error,
             )
+        if first and self.stats.adopted.pending:
+            self._log.warning(
+                "%d audit events of dead stores still wait in %s for the next store there",
+                self.stats.adopted.pending,
+                self._config.spool_directory,
+            )
         return result
 
     async def aflush(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - the result tells it
@@ -379,6 +385,12 @@ class BufferedAuditStore:
         self._begin()
         if closed:
             self._spool.seal()
+
+    def _open(self) -> None:
+        try:
+            self._spool.open()
+        except AuditStoreFull as exc:
+            raise ConfigurationError(str(exc)) from exc
 
     def _start_flusher(self) -> None:
         try:
