@@ -1,6 +1,7 @@
 """The command line, as a user runs it: in a process of its own."""
 
 import contextlib
+import os
 import re
 import signal
 import subprocess
@@ -20,8 +21,9 @@ PATH = "/api/v1/signals/prometheus"
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
-def run(*arguments, cwd=None):
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd)
+def run(*arguments, cwd=None, **environment):
+    env = os.environ | environment
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, env=env)
 
 
 @contextlib.contextmanager
@@ -91,8 +93,8 @@ def one_line_mistake(result):
     return result.stderr
 
 
-def test_demo_shows_the_main_job_and_ends_by_itself():
-    result = run("demo")
+def test_demo_shows_the_main_job_and_ends_by_itself_leaving_nothing(tmp_path):
+    result = run("demo", TMPDIR=str(tmp_path))
 
     assert result.returncode == 0, result.stderr
     for expected in (
@@ -109,6 +111,7 @@ def test_demo_shows_the_main_job_and_ends_by_itself():
     ):
         assert expected in result.stdout, expected
     assert result.stderr == ""
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_demo_that_is_kept_answers_until_ctrl_c():

@@ -324,7 +324,7 @@ def test_rejections_that_come_meanwhile_are_kept(spool, make_event):
     assert sorted(entry.event_id for entry in rejected_entries(spool)) == sorted(ids(events))
 
 
-def test_nobody_can_append_while_the_file_is_put_aside(spool, reject, monkeypatch):
+def test_nobody_can_append_while_the_file_is_copied_nor_retry_half_a_copy(spool, reject, monkeypatch):
     reject(1)
     copy = shutil.copyfileobj
 
@@ -332,6 +332,7 @@ def test_nobody_can_append_while_the_file_is_put_aside(spool, reject, monkeypatc
         copy(source, target)
         with (spool / "rejected.jsonl").open("ab") as appender, pytest.raises(BlockingIOError):
             fcntl.flock(appender, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert list(spool.glob("*.retry")) == []
 
     monkeypatch.setattr(shutil, "copyfileobj", copy_and_look)
 
