@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from contextlib import suppress
 
 import pytest
 
@@ -129,10 +130,22 @@ def test_events_that_a_closed_store_left_are_the_next_ones(server, open_store, m
 
 def test_dead_stores_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
     ids = [event_id for _ in range(4) for event_id in leave_behind(7)]
+    left = []
 
-    with open_store(max_batch_events=3) as store:
-        store.close(timeout=DEADLINE)
+    def count_and_store(handler, events):
+        adopted = stores[0].stats.adopted if stores else None
+        left.append(
+            adopted is None or (adopted.delivered, adopted.pending) == (len(server.stored), 28 - len(server.stored))
+        )
+        server.store(handler, events)
 
+    stores = []
+    server.always(count_and_store)
+    stores.append(store := open_store(max_batch_events=3))
+    store.close(timeout=DEADLINE)
+
+    assert len(left) == 12
+    assert all(left)
     assert list(server.stored) == ids
     assert set(server.received.values()) == {1}
     assert store.stats.adopted.delivered == 28
@@ -237,6 +250,32 @@ def test_forked_child_does_not_keep_its_dead_parents_lock(server, start_program,
     assert list(server.stored) == ids
 
 
+def test_forked_child_does_not_keep_the_locks_that_its_dead_parent_took_over(
+    server, start_program, open_store, leave_behind
+):
+    ids = leave_behind(20)
+    server.script(server.hang)
+    program = start_program("""
+        store = open_store()
+        sys.stdin.readline()
+        if os.fork() == 0:
+            say("alive")
+            sys.stdin.readline()
+            os._exit(0)
+        signal.pause()
+    """)
+    server.wait_for_batch()
+    program.tell()
+    assert program.hear() == "alive"
+    program.kill()
+
+    store = open_store()
+    store.close(timeout=DEADLINE)
+
+    assert store.stats.adopted.delivered == 20
+    assert list(server.stored) == ids
+
+
 def test_program_started_by_a_store_does_not_keep_its_lock(open_store, server, start_program):
     server.always(server.status(503))
     program = start_program(
@@ -298,16 +337,25 @@ def test_temporary_file_of_a_live_store_stays(open_store, spool_directory):
     assert (spool_directory / f"{STORE_ID}-000002.tmp").exists()
 
 
+def open_files():
+    names = []
+    for fd in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the one that listed them is gone
+            names.append(os.readlink(f"/proc/self/fd/{fd}"))
+    return names
+
+
 def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool_directory):
     ids = [event_id for _ in range(5) for event_id in leave_behind(500, max_spool_bytes=256 * 1024)]
     segments = len(list(spool_directory.glob("*.segment")))
-    mapped = []
+    mapped, opened = [], []
 
     def look_and_store(handler, events):
         with open("/proc/self/maps") as maps:
             mapped.append(
                 {line.split()[-1] for line in maps if ".segment" in line and not line.endswith("(deleted)\n")}
             )
+        opened.append(sum(".segment" in name and "(deleted)" not in name for name in open_files()))
         server.store(handler, events)
 
     server.always(look_and_store)
@@ -320,6 +368,7 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
     assert list(server.stored) == ids
     assert len(mapped) > segments
     assert {len([path for path in paths if own not in path]) for paths in mapped} == {1}
+    assert set(opened) == {4}  # its own and the one that it delivers from, each with the mapping's copy
 
 
 def test_lock_is_given_back_when_the_directory_can_not_be_used(spool_directory, monkeypatch):

@@ -92,6 +92,15 @@ def test_header_cursor_and_frames_come_back(segment, image, reopen):
     assert again.tail_state([end for _, end in again.frames(HEADER_BYTES)][-1]) is TailState.CLEAN
 
 
+def test_newest_cursor_counts_in_whichever_slot_it_is(segment, reopen):
+    for number in range(1, 6):
+        segment.write(frame_of(b"payload", 0, 1.5))
+        (_, end), *_ = segment.frames(segment.acknowledged)
+        segment.settle(end, delivered=1, rejected=0)
+
+        assert what_it_says(reopen(segment.medium.read(0, SIZE))) == (segment.origin, end, number, 0)
+
+
 def test_service_of_any_length_comes_back_as_its_beginning(origin):
     long = replace(origin, service="ä" * 100)
 
@@ -174,7 +183,8 @@ def test_stranger_is_refused(reopen):
         (b"\x10", TailState.TORN),
         (b"\x10\0\0\0" + b"\xff" * 16, TailState.TORN),
         (b"\x10\0\0\0" + b"\xff" * 16 + b"half", TailState.TORN),
-        (bytes(FRAME_BYTES) + b"payload before its header", TailState.CORRUPT),
+        (bytes(FRAME_BYTES) + b"{payload before its header}", TailState.TORN),
+        (bytes(FRAME_BYTES) + b"{payload before its header}" + frame_of(b"{an event}", 7, 1.5), TailState.CORRUPT),
         (b"\x10\0\0\0" + b"\xff" * 16 + b"x" * 16 + b"another", TailState.CORRUPT),
         (b"\xff\xff\xff\xff" + b"\xff" * 500, TailState.TORN),
     ],

@@ -1,0 +1,182 @@
+"""A disk that fills up, a directory that can't be written: an error that says so, no signal and no lost event."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from contextlib import suppress
+
+import pytest
+
+from signal_gateway.audit import AuditStoreFull
+
+DEADLINE = 10.0
+MIB = 1024 * 1024
+FILE_SYSTEMS = ["tmpfs", "ext4"]
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.fixture
+def mount(tmp_path):
+    """Mount a small file system."""
+    mounted = []
+
+    def mount(kind, size):
+        directory = tmp_path / kind
+        directory.mkdir()
+        if kind == "tmpfs":
+            done = run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory)
+        else:
+            image = tmp_path / "image"
+            with image.open("wb") as file:
+                file.truncate(size)
+            done = bool(shutil.which("mkfs.ext4")) and run("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image)
+            done = done and run("mount", "-o", "loop", image, directory)
+        if not done:
+            pytest.skip(f"needs the right to mount a small {kind}")
+        mounted.append(directory)
+        return directory
+
+    yield mount
+    for directory in mounted:
+        subprocess.run(["umount", "-l", directory], check=True)
+
+
+def fill_up(directory):
+    with suppress(OSError), (directory / "filler").open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(4096))
+
+
+def record_until_full(store, make_event):
+    ids = []
+    while True:
+        event = make_event(len(ids))
+        try:
+            store.record(event)
+        except AuditStoreFull as exc:
+            return ids, exc
+        ids.append(event.event_id)
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+@pytest.mark.usefixtures("storage")
+def test_disk_that_fills_up_refuses_events_and_loses_none(mount, server, open_store, make_event, kind):
+    directory = mount(kind, 8 * MIB)
+    server.always(server.status(503))
+    store = open_store(spool_directory=directory / "spool")
+    ids, error = record_until_full(store, make_event)
+
+    again, _ = record_until_full(store, make_event)
+
+    assert len(ids) > 5000
+    assert "No space left" in str(error)
+    assert str(directory) in str(error)
+    assert not store.accepting
+    assert store.stats.recorded == store.stats.pending == len(ids) + len(again)
+    server.always(server.store)
+    assert store.flush(timeout=DEADLINE).ok
+    assert list(server.stored) == ids + again
+    assert store.close().ok
+
+
+def test_room_that_is_made_is_used(mount, server, open_store, make_event):
+    directory = mount("tmpfs", 8 * MIB)
+    server.always(server.status(503))
+    store = open_store(spool_directory=directory / "spool")
+    fill_up(directory)
+    ids, _ = record_until_full(store, make_event)
+    assert not store.accepting
+
+    (directory / "filler").unlink()
+    event = make_event()
+    store.record(event)
+
+    assert store.accepting
+    server.always(server.store)
+    assert store.close(timeout=DEADLINE).ok
+    assert list(server.stored) == [*ids, event.event_id]
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_process_on_a_disk_that_fills_up_is_not_killed(mount, server, start_program, kind):
+    directory = mount(kind, 6 * MIB)
+    server.always(server.status(503))
+    program = start_program(
+        """
+        store = open_store()
+        count = 0
+        with open(settings["spool_directory"] + "/../filler", "wb", buffering=0) as filler:
+            try:
+                while True:
+                    count += len(record(50))
+                    try:
+                        filler.write(bytes(65536))
+                    except OSError:
+                        pass
+            except AuditStoreFull:
+                pass
+        say(store.stats.recorded >= count > 0)
+        store.close(timeout=0.1)
+        """,
+        spool_directory=str(directory / "spool"),
+    )
+
+    assert program.end() == [True]
+
+
+def test_events_of_dead_stores_are_delivered_from_a_full_disk(mount, server, open_store, leave_behind):
+    directory = mount("ext4", 6 * MIB)
+    ids = leave_behind(50, directory=directory / "spool")
+    store = open_store(spool_directory=directory / "spool", linger=3600)
+    fill_up(directory)
+
+    assert store.close(timeout=DEADLINE).ok
+    assert list(server.stored) == ids
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def test_accepting_comes_back_by_itself_when_the_disk_may_be_asked_again(mount, server, open_store, make_event):
+    directory = mount("tmpfs", 4 * MIB)
+    server.always(server.status(503))
+    store = open_store(spool_directory=directory / "spool")
+    fill_up(directory)
+    record_until_full(store, make_event)
+    assert not store.accepting
+
+    (directory / "filler").unlink()
+
+    wait_until(lambda: store.accepting)
+
+
+OTHER_USER = """
+os.setgid(65534)
+os.setuid(65534)
+from signal_gateway.errors import ConfigurationError
+try:
+    store = open_store()
+except ConfigurationError as exc:
+    say(str(exc))
+    store = None
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_directory_of_somebody_else_is_an_error_that_says_so(start_program):
+    with tempfile.TemporaryDirectory() as directory:
+        os.chmod(directory, 0o755)  # below pytest's own, nobody else would even find it
+
+        (said,) = start_program(OTHER_USER, spool_directory=directory).end()
+
+    assert directory in said
+    assert "Permission denied" in said
+    assert "this user may write" in said

@@ -1,0 +1,188 @@
+"""The bytes under a segment: mapped, written where that is refused, and guarded where there is no GIL."""
+
+import errno
+import mmap
+import os
+import sys
+import threading
+
+import pytest
+
+from signal_gateway.audit.home import DirectoryHome
+from signal_gateway.audit.medium import HEADER_BYTES, MappedMedium, WrittenMedium
+
+DEADLINE = 10.0
+SIZE = 64 * 1024
+
+
+@pytest.fixture(params=["anonymous", "mapped", "guarded", "written"])
+def medium(request, tmp_path, monkeypatch):
+    if request.param == "guarded":
+        monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    if request.param == "anonymous":
+        medium = MappedMedium.anonymous(SIZE)
+    else:
+        fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+        if request.param == "written":
+            medium = WrittenMedium(fd, SIZE)
+        else:
+            os.truncate(fd, SIZE)
+            medium = MappedMedium(fd, SIZE, fresh=True)
+    yield medium
+    medium.close()
+
+
+def test_what_is_written_comes_one_behind_the_other(medium):
+    write = medium.write
+    write(b"one")
+    write(b"two")
+
+    assert medium.limit() == HEADER_BYTES + 6
+    assert medium.read(HEADER_BYTES, HEADER_BYTES + 6) == b"onetwo"
+
+
+def test_it_takes_what_fits_and_not_a_byte_more(medium):
+    write = medium.write
+    write(b"x" * (SIZE - HEADER_BYTES - 1))
+
+    with pytest.raises(ValueError):  # noqa: PT011 - mmap's own message
+        write(b"xx")
+    write(b"x")
+
+    assert medium.limit() == SIZE
+
+
+@pytest.mark.parametrize("end", ["seal", "forget", "close"])
+def test_nothing_is_written_afterwards(medium, end):
+    write = medium.write
+    write(b"one")
+    before = medium.read(0, HEADER_BYTES + 100)
+
+    getattr(medium, end)()
+
+    with pytest.raises(ValueError):  # noqa: PT011 - mmap's own message
+        write(b"two")
+    if end == "seal":
+        assert medium.read(0, HEADER_BYTES + 100) == before
+
+
+def test_seal_among_writing_threads_lets_each_write_do_all_or_nothing(medium):
+    together = threading.Barrier(5, timeout=DEADLINE)
+    written = []
+
+    def write_until_refused(mark):
+        write, count = medium.write, 0
+        together.wait()
+        try:
+            while True:
+                write(bytes([mark]) * 10)
+                count += 1
+        except ValueError:
+            written.append((mark, count))
+
+    threads = [threading.Thread(target=write_until_refused, args=(mark,)) for mark in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    medium.seal()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+    content = medium.read(HEADER_BYTES, SIZE).rstrip(b"\0")
+    frames = [content[offset : offset + 10] for offset in range(0, len(content), 10)]
+    assert all(len(set(frame)) == 1 for frame in frames)
+    assert sorted(written) == [(mark, sum(frame[0] == mark for frame in frames)) for mark in range(1, 5)]
+
+
+def test_without_a_gil_each_write_waits_for_the_lock(monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    medium = MappedMedium.anonymous(SIZE)
+    done = threading.Event()
+
+    def write():
+        medium.write(b"one")
+        done.set()
+
+    with medium._guard:
+        thread = threading.Thread(target=write)
+        thread.start()
+        assert not done.wait(0.1)
+        assert medium.limit() == HEADER_BYTES
+    assert done.wait(DEADLINE)
+    thread.join()
+
+    assert medium.limit() == HEADER_BYTES + 3
+    medium.close()
+
+
+def test_with_a_gil_a_write_is_the_mappings_own(monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
+    medium = MappedMedium.anonymous(SIZE)
+
+    assert medium.write.__self__ is medium._mapping
+    medium.close()
+
+
+@pytest.mark.parametrize("refused", ["posix_fallocate", "mmap"])
+@pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL])
+def test_store_writes_where_the_file_system_refuses_to_map(
+    server, open_store, make_event, spool_directory, monkeypatch, refused, code
+):
+    map_anything = mmap.mmap
+
+    def refuse(fd, *args, **settings):
+        if fd < 0:
+            return map_anything(fd, *args, **settings)
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os if refused == "posix_fallocate" else mmap, refused, refuse)
+    store = open_store(max_spool_bytes=256 * 1024)
+    events = [make_event(number) for number in range(300)]
+    for event in events:
+        store.record(event)
+
+    assert store.stats.storage == "written"
+    assert store.flush(timeout=DEADLINE).ok
+    assert list(server.stored) == [event.event_id for event in events]
+    store.close()
+    assert not list(spool_directory.iterdir())
+
+
+@pytest.mark.parametrize("refused", ["posix_fallocate", "mmap"])
+def test_what_no_file_system_refuses_for_good_is_no_reason_to_write(spool_directory, monkeypatch, refused):
+    def refuse(*_):
+        raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
+
+    home = DirectoryHome(spool_directory, service="shop")
+    home.open()
+    monkeypatch.setattr(os if refused == "posix_fallocate" else mmap, refused, refuse)
+
+    with pytest.raises(OSError, match="memory"):
+        home.make_segment(SIZE)
+
+    assert home.storage == "mapped"
+    assert not [path for path in spool_directory.iterdir() if path.suffix != ".lock"]
+    home.close(is_empty=True)
+
+
+def test_store_without_a_gil_takes_every_threads_events_in_order(server, open_store, make_event, monkeypatch):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    store = open_store(max_spool_bytes=4 * 1024 * 1024)
+    recorded = {lane: [] for lane in range(8)}
+
+    def record(lane):
+        for number in range(250):
+            event = make_event(number, correlation_id=f"order-{lane}")
+            store.record(event)
+            recorded[lane].append(event.event_id)
+
+    threads = [threading.Thread(target=record, args=(lane,)) for lane in recorded]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(DEADLINE)
+
+    assert store.close(timeout=DEADLINE).ok
+    for lane, ids in recorded.items():
+        assert [one for one, event in server.stored.items() if event["correlation_id"] == f"order-{lane}"] == ids
+    assert len(server.stored) == 2000
