@@ -12,7 +12,7 @@ from uuid import UUID
 from uuid_utils import uuid7
 
 from signal_gateway.audit.medium import MappedMedium, Medium, WrittenMedium, allocate, is_refused
-from signal_gateway.audit.ownership import StoreLock
+from signal_gateway.audit.ownership import StoreLock, sync_directory
 from signal_gateway.audit.rejections import FileRejections, MemoryRejections, Rejections
 from signal_gateway.audit.segment import Origin, Segment
 from signal_gateway.errors import ConfigurationError
@@ -25,6 +25,7 @@ __all__ = [
     "MemoryHome",
     "Storage",
     "open_medium",
+    "remedy_for",
     "unusable",
 ]
 
@@ -166,11 +167,7 @@ class DirectoryHome:
         """Write the directory itself to the disk if it has new files."""
         if self._unsynced_names:
             self._unsynced_names = False
-            fd = os.open(self.directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+            sync_directory(self.directory)
 
     def close(self, *, is_empty: bool) -> None:
         """Free the lock; see `Home.close`."""
@@ -238,6 +235,17 @@ def open_medium(path: Path) -> Medium:
         raise
     medium.seal()
     return medium
+
+
+def remedy_for(exc: OSError) -> str:
+    """Say what to do when a spool can't take more."""
+    match exc.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return "free some space"
+        case errno.ENOENT:
+            return "somebody removed the directory: make it again, or restart"
+        case _:
+            return "make sure that this user may write there"
 
 
 def unusable(directory: Path, exc: OSError) -> ConfigurationError:

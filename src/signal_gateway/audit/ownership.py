@@ -8,7 +8,7 @@ from typing import Self
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["UNBORN_SUFFIX", "StoreLock"]
+__all__ = ["UNBORN_SUFFIX", "StoreLock", "sync_directory"]
 
 _SUFFIX = ".lock"
 UNBORN_SUFFIX = ".lock.tmp"
@@ -85,7 +85,7 @@ class StoreLock:
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that several may look at once
         except BlockingIOError:
             return False
         finally:
@@ -109,6 +109,15 @@ class StoreLock:
         _owned.discard(self._path)
         if fd >= 0:
             os.close(fd)
+
+
+def sync_directory(directory: Path) -> None:
+    """Write the names of a directory's files to the disk."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _lock_path(directory: Path, store_id: str) -> Path:

@@ -1,7 +1,7 @@
 """Rejections: events that DataStorage refused for good, kept with its reason, in memory or in `rejected.jsonl`."""
 
-import fcntl
 import os
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -10,7 +10,11 @@ from typing import Protocol
 
 import orjson
 
+from signal_gateway.audit.ownership import sync_directory
 from signal_gateway.errors import AuditError
+
+if sys.platform != "win32":
+    import fcntl
 
 __all__ = ["FileRejections", "MemoryRejections", "RejectedEvent", "Rejections", "read_rejected"]
 
@@ -86,7 +90,10 @@ class FileRejections:
         self._path = directory / FILE_NAME
         self._store_id = store_id
         self._kept = 0
-        self.held_bytes = self._path.stat().st_size if self._path.exists() else 0
+        try:
+            self.held_bytes = self._path.stat().st_size
+        except FileNotFoundError:
+            self.held_bytes = 0
 
     def keep(self, events: Sequence[RejectedEvent]) -> None:
         """Append lines and sync the file; see `Rejections.keep`."""
@@ -139,6 +146,8 @@ def _append(path: Path, lines: bytes) -> int:
         try:
             _write_all(fd, lines)
             os.fsync(fd)
+            if not before:
+                sync_directory(path.parent)
         except OSError:
             os.ftruncate(fd, before)
             raise
@@ -154,9 +163,11 @@ def _write_all(fd: int, data: bytes) -> None:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, RejectedEvent]]:
-    if not path.exists():
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
+    with file:
         for line in file:
             try:
                 about = orjson.loads(line)

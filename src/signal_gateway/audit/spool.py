@@ -14,7 +14,7 @@ import orjson
 
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
-from signal_gateway.audit.home import DirectoryHome, Home, Storage
+from signal_gateway.audit.home import DirectoryHome, Home, Storage, remedy_for
 from signal_gateway.audit.medium import HEADER_BYTES
 from signal_gateway.audit.rejections import RejectedEvent
 from signal_gateway.audit.segment import FRAME_BYTES, Segment, pack_frame_header
@@ -454,7 +454,7 @@ class Spool:
     def _disk_full(self, exc: OSError) -> AuditStoreFull:
         self._disk_refused_at = time.monotonic()
         where = f"in {self._home.directory}" if isinstance(self._home, DirectoryHome) else "in memory"
-        return AuditStoreFull(f"the audit spool {where} can't take more: {exc.strerror}; free some space")
+        return AuditStoreFull(f"the audit spool {where} can't take more: {exc.strerror}; {remedy_for(exc)}")
 
     def _pop_settled(self) -> list[Segment]:
         done = []

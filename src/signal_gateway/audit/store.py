@@ -344,10 +344,9 @@ class BufferedAuditStore:
         await self.aclose()
 
     def __del__(self) -> None:
-        spool: Spool | None = getattr(self, "_spool", None)
-        if spool is None or spool.sealed:
+        if not hasattr(self, "_lifetime") or self._spool.sealed:  # half made, or closed
             return
-        spool.seal()
+        self._spool.seal()
         self._flusher.drain_and_end()
         self._lifetime.end()
         warnings.warn(
