@@ -92,7 +92,7 @@ class FileRejections:
         self._kept = 0
         try:
             self.held_bytes = self._path.stat().st_size
-        except FileNotFoundError:
+        except OSError:  # there is none yet, or its directory can't be used, which is for opening it to say
             self.held_bytes = 0
 
     def keep(self, events: Sequence[RejectedEvent]) -> None:
