@@ -10,6 +10,7 @@ from contextlib import suppress
 import pytest
 
 from signal_gateway.audit import AuditStoreFull
+from signal_gateway.errors import ConfigurationError
 
 DEADLINE = 10.0
 MIB = 1024 * 1024
@@ -180,3 +181,48 @@ def test_directory_of_somebody_else_is_an_error_that_says_so(start_program):
     assert directory in said
     assert "Permission denied" in said
     assert "this user may write" in said
+
+
+def test_full_disk_at_construction_is_an_error_that_names_the_directory(mount, open_store):
+    directory = mount("tmpfs", MIB)
+    spool = directory / "spool"
+    spool.mkdir()
+    fill_up(directory)
+
+    error = None
+    try:
+        open_store(spool_directory=spool)
+    except ConfigurationError as exc:
+        error = str(exc)
+
+    assert error is not None
+    assert str(spool) in error
+    assert "No space left" in error
+    assert not list(spool.iterdir())
+
+
+def test_read_only_file_system_is_an_error_that_says_so(mount, open_store):
+    directory = mount("tmpfs", MIB)
+    assert run("mount", "-o", "remount,ro", directory)
+    error = None
+
+    try:
+        open_store(spool_directory=directory)
+    except ConfigurationError as exc:
+        error = str(exc)
+
+    assert "Read-only file system" in (error or "")
+
+
+@pytest.mark.parametrize("parents", [0, 1])
+def test_file_in_place_of_the_directory_is_an_error_that_says_so(open_store, tmp_path, parents):
+    (tmp_path / "file").write_text("mine")
+    error = None
+
+    try:
+        open_store(spool_directory=(tmp_path / "file").joinpath(*["more"] * parents))
+    except ConfigurationError as exc:
+        error = str(exc)
+
+    assert str(tmp_path / "file") in (error or "")
+    assert (tmp_path / "file").read_text() == "mine"

@@ -1,5 +1,7 @@
 """A fork in every phase of a store: the parent's events come from the parent, the child's from the child, each once."""
 
+import os
+
 import pytest
 
 DEADLINE = 10.0
@@ -366,4 +368,42 @@ def test_every_store_of_a_process_begins_anew_in_its_child(server, start_program
     ids = [event_id for said in program.end() for event_id in said]
 
     assert len(ids) == 150
+    assert arrived_once(server, ids)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
+def test_child_that_may_not_use_the_directory_any_more_says_so_and_leaves_its_parents_events_alone(
+    server, start_program
+):
+    program = start_program(
+        """
+        from signal_gateway.errors import AuditError
+        stores = [open_store() for _ in range(3)]
+        ids = []
+        for store in stores:
+            ids += record(5)
+        os.setgid(65534)
+        os.setuid(65534)
+        child = os.fork()
+        if child == 0:
+            refused = 0
+            for store in stores:
+                try:
+                    record(1)
+                except AuditError:
+                    refused += 1
+            os._exit(refused)
+        assert status_of(child) == 3
+        for store in stores:
+            ids += record(5)
+            assert store.flush(timeout=10).ok
+        say(ids)
+        os._exit(0)
+        """,
+        linger=3600,
+    )
+
+    (ids,) = program.end()
+
+    assert len(ids) == 30
     assert arrived_once(server, ids)
