@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from signal_gateway.audit.home import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, open_medium
+from signal_gateway.audit.home import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_medium
 from signal_gateway.audit.ownership import UNBORN_SUFFIX, StoreLock
 from signal_gateway.audit.rejections import RejectedEvent, Rejections
 from signal_gateway.audit.segment import BadSegment, NewerSegment, Segment, TailState
@@ -163,6 +163,8 @@ class Adoption:
                         path.unlink()
 
     def _take_over(self, store_id: str) -> None:
+        if self._has_lost_its_lock(store_id):
+            return
         lock = StoreLock.take_over(self._directory, store_id)
         if lock is None:
             return
@@ -184,6 +186,18 @@ class Adoption:
             self._waiting.append(_Found(path, store_id, pending_bytes, pending))
         self._free_if_finished(store_id)
 
+    def _has_lost_its_lock(self, store_id: str) -> bool:
+        """Tell whether somebody who tidied up took a live store's lock file away, as far as its process shows."""
+        if StoreLock.exists(self._directory, store_id):
+            return False
+        for path in self._directory.glob(f"{store_id}-*{SEGMENT_SUFFIX}"):
+            with suppress(BadSegment):
+                segment = _open(path)
+                segment.medium.close()
+                maker = segment.origin
+                return maker.boot_id == boot_id() and maker.pid != os.getpid() and is_running(maker.pid)
+        return False
+
     def _intact(self, segment: Segment, max_events: int, max_bytes: int) -> Iterator[tuple[Segment, int, int]]:
         body_bytes = 1
         for count, (begin, end) in enumerate(segment.frames(segment.acknowledged)):
@@ -198,11 +212,12 @@ class Adoption:
         """Account for what is behind the last intact frame."""
         path = self._waiting[0].path
         offset = segment.acknowledged
+        is_last = all(found.store_id != self._waiting[0].store_id for found in islice(self._waiting, 1, None))
         match segment.tail_state(offset):
-            case TailState.TORN:
+            case TailState.TORN if is_last:
                 self._torn += 1
                 self._log.warning("an audit event in %s was being recorded when its process died: dropped", path)
-            case TailState.CORRUPT:
+            case TailState.CORRUPT | TailState.TORN:  # a sealed segment has no torn frame
                 target = self._corrupt_path(f"{path.name}-{offset}")
                 with target.open("wb") as file:
                     for begin in range(offset, segment.size, _COPY_BYTES):

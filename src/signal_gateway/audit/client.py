@@ -206,7 +206,7 @@ class DataStorageClient:
         # to connect and to wait for the answer come one after the other, so that they share a total
         phases = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout / 2)
         with (
-            self._call(),
+            self.inside(),
             self._connection().stream(
                 method, self._url + path, params=params, content=content, headers=headers, timeout=phases
             ) as response,
@@ -219,7 +219,8 @@ class DataStorageClient:
         return httpx.Response(response.status_code, headers=_without_encoding(response.headers), content=bytes(body))
 
     @contextmanager
-    def _call(self) -> Iterator[None]:
+    def inside(self) -> Iterator[None]:
+        """Count what this thread does as a call of this client."""
         self.calls.depth += 1
         try:
             yield

@@ -24,6 +24,8 @@ from pydantic import (
 from pydantic_core import core_schema
 from uuid_utils import uuid7
 
+from signal_gateway.audit.checksum import crc32
+
 __all__ = [
     "MAX_CORRELATION_ID_LENGTH",
     "MAX_EVENT_DATA_BYTES",
@@ -188,10 +190,10 @@ class AuditEvent(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    # what of __dict__ goes over the wire; a slot, because pydantic's own copies of an event leave it behind
-    __slots__ = ("_members",)
+    # what of __dict__ goes over the wire, and the lane; a slot, because pydantic's copies of an event leave it behind
+    __slots__ = ("_prepared",)
     if TYPE_CHECKING:
-        _members: dict[str, Any]
+        _prepared: tuple[dict[str, Any], int]
 
     version: _Text10 = "1.0"
     event_id: _Uuid = Field(default_factory=new_event_id)
@@ -228,7 +230,7 @@ class AuditEvent(BaseModel):
 
     def model_post_init(self, _context: Any, /) -> None:
         """Leave out what is None once and for all: `record` has less time than whoever makes an event."""
-        object.__setattr__(self, "_members", self._without_none())
+        object.__setattr__(self, "_prepared", self._prepare())
 
     @field_validator("event_data")
     @classmethod
@@ -265,18 +267,26 @@ class AuditEvent(BaseModel):
         Raises:
             orjson.JSONEncodeError: `event_data` was changed after validation into something that is not JSON.
         """
-        try:
-            members = self._members
-        except AttributeError:  # a copy of an event
-            members = self._without_none()
-        return orjson.dumps(members)
+        return self.encoded()[0]
 
-    def _without_none(self) -> dict[str, Any]:
+    def encoded(self) -> tuple[bytes, int]:
+        """Return what `to_wire` returns, and the event's lane: the CRC-32 of its correlation id.
+
+        Raises:
+            orjson.JSONEncodeError: As `to_wire`.
+        """
+        try:
+            members, lane = self._prepared
+        except AttributeError:  # a copy of an event
+            members, lane = self._prepare()
+        return orjson.dumps(members), lane
+
+    def _prepare(self) -> tuple[dict[str, Any], int]:
         members = self.__dict__.copy()
         for field in self._optional:
             if members[field] is None:
                 del members[field]
-        return members
+        return members, crc32(self.correlation_id.encode())
 
 
 def members_schema() -> core_schema.TypedDictSchema:

@@ -58,6 +58,8 @@ class Flusher:
 
     Attributes:
         observe_delivery: Told how many seconds each delivery took.
+        recorded: Numbers the events; whoever appended one takes a number.
+        wake_at: From which number on to call `wake`; written by the thread alone.
         start_ticket: Not empty until somebody starts the thread.
     """
 
@@ -80,8 +82,8 @@ class Flusher:
         self._log = logging.getLogger(__name__)
         self._mailbox: SimpleQueue[FlushRequest | None] = SimpleQueue()
         spool.on_new_segment = functools.partial(self._mailbox.put, None)
-        self._recorded = itertools.count(1)
-        self._wake_at = _NOTHING  # how many records wake the thread; written by it alone
+        self.recorded = itertools.count(1)
+        self.wake_at = _NOTHING
         self._requests: list[FlushRequest] = []
         self._limit = BatchLimit(config.max_batch_events, config.max_batch_bytes)
         self._failures = 0  # in a row, since the last answer, flush or stop
@@ -119,10 +121,9 @@ class Flusher:
             self.start_ticket.append(None)
             raise AuditError(f"the audit flusher can't start: {exc}") from exc
 
-    def notice_record(self) -> None:
-        """Wake the thread if it waits for this event; called after each append."""
-        if next(self._recorded) >= self._wake_at:
-            self._mailbox.put(None)
+    def wake(self) -> None:
+        """Wake the thread: the event that it waits for is there."""
+        self._mailbox.put(None)
 
     def wait(self, barrier: int, timeout: float) -> None:
         """Ask for delivery now, and wait until all up to `barrier` have left the queue, at most `timeout` seconds."""
@@ -218,9 +219,9 @@ class Flusher:
                         return self._adoption
                     if was_sealed:
                         return None
-                    if self._wake_at == _ANYTHING:  # and nothing came since, so whatever comes now will wake us
+                    if self.wake_at == _ANYTHING:  # and nothing came since, so whatever comes now will wake us
                         self._receive(_SCAN_SECONDS)
-                    self._wake_at = _ANYTHING
+                    self.wake_at = _ANYTHING
                     continue
 
                 lingers_until = lingers_until or time.monotonic() + self._config.linger
@@ -228,11 +229,11 @@ class Flusher:
                 if counts.pending >= self._limit.events or self._requests or self._spool.sealed or remaining <= 0:
                     return self._adoption if self._adoption_comes_first() else self._spool
                 full_at = counts.acknowledged + self._limit.events
-                if self._wake_at == full_at:
-                    self._receive(remaining)
-                self._wake_at = full_at
+                if self.wake_at == full_at:
+                    self._receive(min(remaining, self._spool.sync_interval))
+                self.wake_at = full_at
         finally:
-            self._wake_at = _NOTHING
+            self.wake_at = _NOTHING
         return None
 
     def _has_adopted(self, *, is_last_look: bool = False) -> bool:
@@ -280,8 +281,8 @@ class Flusher:
                 case Unavailable():
                     self._back_off(answer)
                     continue
-            self._note_answer(answer)
             self._acknowledge(source, batch)
+            self._note_answer(answer)
         if batch.limit != self._limit:
             self._log.warning("DataStorage at %s takes less at once, from now on %s", self._client.url, batch.limit)
             self._limit = batch.limit

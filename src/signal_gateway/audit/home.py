@@ -11,7 +11,7 @@ from uuid import UUID
 
 from uuid_utils import uuid7
 
-from signal_gateway.audit.medium import MappedMedium, Medium, WrittenMedium, allocate, is_refused
+from signal_gateway.audit.medium import HEADER_BYTES, MappedMedium, Medium, WrittenMedium, allocate, is_refused
 from signal_gateway.audit.ownership import StoreLock, sync_directory
 from signal_gateway.audit.rejections import FileRejections, MemoryRejections, Rejections
 from signal_gateway.audit.segment import Origin, Segment
@@ -24,6 +24,8 @@ __all__ = [
     "Home",
     "MemoryHome",
     "Storage",
+    "boot_id",
+    "is_running",
     "open_medium",
     "remedy_for",
     "unusable",
@@ -189,6 +191,7 @@ class DirectoryHome:
                     raise
                 os.ftruncate(fd, 0)
                 self.storage = "written"
+        os.ftruncate(fd, HEADER_BYTES)
         return WrittenMedium(fd, size)
 
     def _path(self, origin: Origin) -> Path:
@@ -209,7 +212,7 @@ class _Origins:
             sequence=next(self._sequence),
             service=self._service,
             pid=os.getpid(),
-            boot_id=_boot_id(),
+            boot_id=boot_id(),
         )
 
 
@@ -259,7 +262,19 @@ def unusable(directory: Path, exc: OSError) -> ConfigurationError:
     return ConfigurationError(f"spool_directory {str(directory)!r} can't be used: {exc.strerror}; {remedy}")
 
 
-def _boot_id() -> UUID:
+def is_running(pid: int) -> bool:
+    """Tell whether there is a process with this number."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def boot_id() -> UUID:
+    """Return which run of the machine this is; zero where the system does not tell."""
     try:
         return UUID(_BOOT_ID.read_text().strip())
     except (OSError, ValueError):

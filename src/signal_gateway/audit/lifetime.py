@@ -15,6 +15,8 @@ _EXIT_TIMEOUT = 5.0
 class _Store(Protocol):
     def close(self, timeout: float) -> object: ...
 
+    def abandon(self) -> None: ...
+
     def forget(self) -> None: ...
 
 
@@ -54,5 +56,8 @@ def _forget_in_forked_children() -> None:
 
 
 def _forget_all() -> None:
-    for store in list(_live):
+    stores = list(_live)
+    for store in stores:  # before anything that could fail: until then they write over their parent's
+        store.abandon()
+    for store in stores:
         store.forget()

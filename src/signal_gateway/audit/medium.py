@@ -15,6 +15,8 @@ HEADER_BYTES = 4096
 """Where the frames of a segment begin; before them is its header."""
 
 _PREFAULT_BYTES = 1024 * 1024  # at a time: the call keeps the GIL
+_ZEROS_BYTES = 64 * 1024
+_MAX_PIECES = 256  # of one pwritev, which POSIX lets a system limit
 _MADV_POPULATE_WRITE = 23  # Linux 5.14; not in Python's mmap module
 _REFUSALS = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENODEV, errno.ENOSYS}
 
@@ -223,6 +225,7 @@ class WrittenMedium:
 
     def forget(self) -> None:
         """Close the file; see `Medium.forget`."""
+        self._lock = threading.RLock()  # whoever held it does not exist here
         self.sealed = True
         fd, self._fd = self._fd, -1
         if fd >= 0:
@@ -252,9 +255,11 @@ def allocate(fd: int, size: int) -> None:
     if not hasattr(os, "posix_fallocate"):
         raise OSError(errno.EOPNOTSUPP, "this platform has no posix_fallocate")
     os.posix_fallocate(fd, 0, size)
-    zeros = bytes(min(size, _PREFAULT_BYTES))
-    for begin in range(0, size, _PREFAULT_BYTES):
-        _write_all(fd, zeros[: size - begin], begin)
+    zeros = memoryview(bytes(_ZEROS_BYTES))
+    written = 0
+    while written < size:  # in one call, if possible: a thread waits for the GIL after each
+        pieces = [zeros[: size - begin] for begin in range(written, size, _ZEROS_BYTES)]
+        written += os.pwritev(fd, pieces[:_MAX_PIECES], written)
 
 
 def is_refused(exc: OSError) -> bool:

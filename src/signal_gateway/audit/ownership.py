@@ -92,6 +92,11 @@ class StoreLock:
             os.close(fd)
         return True
 
+    @staticmethod
+    def exists(directory: Path, store_id: str) -> bool:
+        """Tell whether a store's lock file is there."""
+        return _lock_path(directory, store_id).exists()
+
     def release(self, *, remove: bool) -> None:
         """Give the lock up.
 
@@ -101,6 +106,7 @@ class StoreLock:
         if self._fd >= 0:
             if remove and _is_at(self._fd, self._path):
                 self._path.unlink(missing_ok=True)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # closing alone would leave it to a child that was forked meanwhile
             self.forget()
 
     def forget(self) -> None:

@@ -153,6 +153,7 @@ def _append(path: Path, lines: bytes) -> int:
             raise
         return before + len(lines)
     finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)  # closing alone would leave it to a child that was forked meanwhile
         os.close(fd)
 
 

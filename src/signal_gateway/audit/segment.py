@@ -137,6 +137,8 @@ class Segment:
         segment = cls(medium, origin)
         medium.put(0, origin.encoded(medium.size))
         segment.settle(HEADER_BYTES, delivered=0, rejected=0)
+        for slot in _CURSOR_SLOTS:
+            medium.put(slot, segment._cursor())
         return segment
 
     @classmethod
@@ -197,9 +199,13 @@ class Segment:
         self.recorded()
         return self._walked[0]
 
-    def recorded_at(self, begin: int) -> float:
-        """Return when the event was recorded whose payload begins there, by its process's monotonic clock."""
-        return float(_FRAME.unpack(self.medium.read(begin - FRAME_BYTES, begin))[3])
+    def oldest_recorded_at(self) -> float | None:
+        """Return when the oldest pending event was recorded, by its process's monotonic clock; None without one."""
+        header = self.medium.read(self.acknowledged, min(self.acknowledged + FRAME_BYTES, self.medium.limit()))
+        if len(header) < FRAME_BYTES:
+            return None
+        length, _, _, recorded_at = _FRAME.unpack(header)
+        return float(recorded_at) if length else None
 
     def is_intact(self, begin: int, end: int) -> bool:
         """Compare a payload with its checksum."""
@@ -237,8 +243,11 @@ class Segment:
         self.acknowledged = acknowledged
         self.delivered += delivered
         self.rejected += rejected
+        self.medium.put(_CURSOR_SLOTS[self._generation % 2], self._cursor())
+
+    def _cursor(self) -> bytes:
         data = _CURSOR.pack(self._generation, self.acknowledged, self.delivered, self.rejected)
-        self.medium.put(_CURSOR_SLOTS[self._generation % 2], data + _CHECKSUM.pack(crc32(data)))
+        return data + _CHECKSUM.pack(crc32(data))
 
     def _has_intact_frame(self, begin: int, end: int) -> bool:
         """Tell whether an event can be read anywhere there, which nobody can have recorded behind a torn one."""

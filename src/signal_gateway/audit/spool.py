@@ -1,5 +1,6 @@
 """Spool: where recorded events wait for their delivery, in the very bytes that will be sent."""
 
+import errno
 import logging
 import math
 import mmap
@@ -139,6 +140,7 @@ class Spool:
         self._write: Callable[[bytes], object] = _no_segment
         self._segments: deque[Segment] = deque()  # the last one is being written
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
+        self._making = threading.RLock()  # held by the flusher while it makes that one; then it takes no other lock
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
         self._rolls = 0  # how many are under way, each in a signal handler that interrupted the other
         self._is_open = False
@@ -242,8 +244,9 @@ class Spool:
             if self._frozen is not None:
                 return None
             for segment in list(self._segments):
-                for begin, _ in segment.frames(segment.acknowledged):
-                    return segment.recorded_at(begin)
+                recorded_at = segment.oldest_recorded_at()
+                if recorded_at is not None:
+                    return recorded_at
         return None
 
     @property
@@ -287,19 +290,16 @@ class Spool:
         Called by the flusher whenever it looks after events.
         """
         with self._lock:
-            last = self._segments[-1] if self._segments else None
-            wants_spare = (
-                last is not None
-                and not self._spare
-                and not self.sealed
-                and (last.origin.sequence > 1 or last.medium.limit() > last.size // 2)
-                and self.held_bytes + self._next_size <= self._max_bytes
-            )
-        if wants_spare:
+            size = self._spare_size()
+            if size:
+                self._making.acquire()  # whoever needs it meanwhile waits for it: two at once would take longer
+        if size:
             try:
-                self._spare.append(self._make(0))
+                self._spare.append(self._create(size))
             except AuditStoreFull as exc:
                 self._warn(str(exc))
+            finally:
+                self._making.release()
         if self.held_bytes >= _NEARLY_FULL * self._max_bytes:
             self._warn(
                 f"the audit spool holds {self.held_bytes} of at most {self._max_bytes} bytes; when it is full, events"
@@ -347,7 +347,8 @@ class Spool:
     def abandon(self) -> None:
         """Let go of everything in a forked child, where it is the parent's; a stale `append` finds no room."""
         self._abandoned = True
-        self._lock = threading.RLock()  # whoever held it does not exist here
+        self._lock = threading.RLock()  # whoever held them does not exist here
+        self._making = threading.RLock()
         for segment in [*self._segments, *self._spare]:
             segment.medium.forget()
         self._home.forget()
@@ -422,34 +423,51 @@ class Spool:
             self._segments[-1].medium.seal()
 
     def _take_spare(self, frame_bytes: int) -> Segment | None:
-        if not self._spare:
-            return None
-        spare = self._spare.pop()
-        # one that was made while somebody else was faster would be out of order for whoever reads the files later
-        is_next = not self._segments or spare.origin.sequence > self._segments[-1].origin.sequence
-        if is_next and spare.size >= frame_bytes + HEADER_BYTES:
+        with self._making:
+            if not self._spare:
+                return None
+            spare = self._spare.pop()
+        if spare.size >= frame_bytes + HEADER_BYTES:
             return spare
         self._home.remove(spare)
         return None
 
+    def _spare_size(self) -> int:
+        """Return how large a spare segment to make now; 0 for none."""
+        if self._spare or self.sealed or not self._segments:
+            return 0
+        last = self._segments[-1]
+        is_time = last.origin.sequence > 1 or last.medium.limit() > last.size // 2
+        return self._next_size if is_time and self._next_size <= self._max_bytes - self.held_bytes else 0
+
     def _make(self, frame_bytes: int) -> Segment:
+        """Make a segment that has room for a frame of this length."""
         room = (self._max_bytes - self.held_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
-        needed = _pages(frame_bytes + HEADER_BYTES)
-        # a signal handler in the midst of making a segment must be done before the next signal comes
-        wanted = self._next_size if self._rolls <= 1 else _NESTED_SEGMENT_BYTES
-        size = min(max(wanted, needed), room)
-        if size < max(needed, HEADER_BYTES + mmap.PAGESIZE):
+        needed = max(_pages(frame_bytes + HEADER_BYTES), HEADER_BYTES + mmap.PAGESIZE)
+        if room < needed:
             raise AuditStoreFull(
                 f"the audit spool holds {self.held_bytes} of at most {self._max_bytes} bytes and has no room for an"
                 f" event of {max(frame_bytes - FRAME_BYTES, 0)}: is DataStorage down? Raise max_spool_bytes to buffer"
                 " more"
             )
-        try:
-            segment = self._home.make_segment(size)
-        except OSError as exc:
-            raise self._disk_full(exc) from exc
-        self._next_size = min(self._next_size * 2, max(_pages(self._max_bytes // 4), _MIB), _SEGMENT_BYTES)
-        return segment
+        # a signal handler in the midst of making a segment must be done before the next signal comes
+        wanted = self._next_size if self._rolls <= 1 else _NESTED_SEGMENT_BYTES
+        return self._create(min(max(wanted, needed), room), at_least=needed)
+
+    def _create(self, size: int, *, at_least: int = 0) -> Segment:
+        """Have a segment made, a smaller one where the disk has no room for it; the next is to be twice as large."""
+        while True:
+            try:
+                segment = self._home.make_segment(size)
+            except OSError as exc:
+                smaller = max(_pages(size // 2), at_least)
+                if not at_least or smaller == size or exc.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise self._disk_full(exc) from exc
+                size = smaller
+            else:
+                largest = min(max(_pages(self._max_bytes // 4), _MIB), _SEGMENT_BYTES)
+                self._next_size = min(self._next_size * 2, largest)
+                return segment
 
     def _disk_full(self, exc: OSError) -> AuditStoreFull:
         self._disk_refused_at = time.monotonic()
@@ -501,7 +519,7 @@ def rejected_among(head: Head, rejected: Mapping[int, str]) -> tuple[RejectedEve
 
 
 def _is_settled(segment: Segment) -> bool:
-    return segment.medium.sealed and next(segment.frames(segment.acknowledged), None) is None
+    return segment.medium.sealed and segment.oldest_recorded_at() is None
 
 
 def _no_segment(_: bytes) -> None:

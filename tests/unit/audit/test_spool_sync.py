@@ -22,11 +22,13 @@ def on_sync(monkeypatch):
     def install(called):
         def calling_first(sync):
             def instead(fd, *args):
-                called(fd)
+                if sync is os_fdatasync or os.RWF_DSYNC in args:
+                    called(fd)
                 return sync(fd, *args)
 
             return instead
 
+        os_fdatasync = os.fdatasync
         for name in ("fdatasync", "pwritev"):
             monkeypatch.setattr(os, name, calling_first(getattr(os, name)))
 
