@@ -143,6 +143,54 @@ def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, adopt, se
     assert list(server.stored) == ids[:whole] + ids[whole + lost :]
 
 
+@pytest.mark.usefixtures("storage")
+def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind, adopt, server, spool_directory):
+    ids = leave_behind(700, max_spool_bytes=256 * 1024)
+    full, *later = sorted(spool_directory.glob("*.segment"))
+    places = frames_in(full)
+    begin, end = places[-1]
+    flip(full, end - 1)
+    remainder = full.read_bytes()[begin - FRAME_BYTES :]
+
+    counts = adopt()
+
+    assert later
+    assert (counts.delivered, counts.torn, counts.corrupt) == (699, 0, 1)
+    assert list(server.stored) == ids[: len(places) - 1] + ids[len(places) :]
+    (aside,) = (spool_directory / "corrupt").iterdir()
+    assert aside.read_bytes() == remainder
+
+
+@pytest.mark.parametrize(("of", "torn", "corrupt"), [(EVENTS - 1, 1, 0), (EVENTS - 2, 0, 1)])
+@pytest.mark.usefixtures("storage")
+def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
+    dead_segment, adopt, server, spool_directory, of, torn, corrupt
+):
+    path, ids, places = dead_segment
+    begin, _ = places[of]
+    with path.open("r+b") as file:
+        file.seek(begin - FRAME_BYTES)
+        file.write(bytes(4))
+
+    counts = adopt()
+
+    assert (counts.delivered, counts.torn, counts.corrupt) == (of, torn, corrupt)
+    assert list(server.stored) == ids[:of]
+    assert (spool_directory / "corrupt").exists() == bool(corrupt)
+
+
+@pytest.mark.parametrize("slot", [1024, 1536])
+@pytest.mark.usefixtures("storage")
+def test_one_damaged_cursor_of_a_store_that_delivered_nothing_costs_nothing(dead_segment, adopt, server, slot):
+    path, ids, _ = dead_segment
+    flip(path, slot + 8)
+
+    counts = adopt()
+
+    assert (counts.delivered, counts.corrupt) == (EVENTS, 0)
+    assert list(server.stored) == ids
+
+
 def test_damaged_header_sets_the_whole_file_aside(dead_segment, leave_behind, adopt, server, spool_directory, caplog):
     path, _, _ = dead_segment
     flip(path, 20)
@@ -260,6 +308,19 @@ def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_be
 
 def test_segment_that_died_before_its_first_event_is_nothing(leave_behind, adopt, spool_directory, caplog):
     leave_behind(0)
+
+    counts = adopt()
+
+    assert counts == type(counts)()
+    assert not caplog.records
+    assert not list(spool_directory.iterdir())
+
+
+@pytest.mark.usefixtures("storage")
+def test_written_segment_that_died_before_its_first_event_is_nothing(start_program, adopt, spool_directory, caplog):
+    program = start_program("store = open_store(); say(store.stats.storage); sys.stdin.readline()", storage="written")
+    assert program.hear() == "written"
+    program.kill()
 
     counts = adopt()
 

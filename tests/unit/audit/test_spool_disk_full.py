@@ -226,3 +226,20 @@ def test_file_in_place_of_the_directory_is_an_error_that_says_so(open_store, tmp
 
     assert str(tmp_path / "file") in (error or "")
     assert (tmp_path / "file").read_text() == "mine"
+
+
+@pytest.mark.usefixtures("storage")
+def test_small_disk_takes_events_again_once_all_are_delivered(mount, server, open_store, make_event):
+    directory = mount("tmpfs", 8 * MIB)
+    server.always(server.status(503))
+    store = open_store(spool_directory=directory / "spool")
+    ids, _ = record_until_full(store, make_event)
+    server.always(server.store)
+    assert store.flush(timeout=DEADLINE).ok
+
+    event = make_event()
+    store.record(event)
+
+    assert store.flush(timeout=DEADLINE).ok
+    assert list(server.stored) == [*ids, event.event_id]
+    store.close()

@@ -186,3 +186,38 @@ def test_store_without_a_gil_takes_every_threads_events_in_order(server, open_st
     for lane, ids in recorded.items():
         assert [one for one, event in server.stored.items() if event["correlation_id"] == f"order-{lane}"] == ids
     assert len(server.stored) == 2000
+
+
+@pytest.mark.parametrize("kind", ["guarded", "written"])
+def test_forked_child_does_not_wait_for_a_lock_that_its_parents_thread_held(tmp_path, monkeypatch, kind):
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
+    os.truncate(fd, SIZE)
+    medium = WrittenMedium(fd, SIZE) if kind == "written" else MappedMedium(fd, SIZE, fresh=True)
+    lock = medium._lock if kind == "written" else medium._guard
+    held, done = threading.Event(), threading.Event()
+    refused = threading.Event()
+
+    def hold():
+        with lock:
+            held.set()
+            done.wait(DEADLINE)
+
+    def write():
+        try:
+            medium.write(b"a frame")
+        except ValueError:
+            refused.set()
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert held.wait(DEADLINE)
+    medium.forget()  # as a child does, where nobody will ever let go of that lock
+    writer = threading.Thread(target=write)
+    writer.start()
+
+    assert refused.wait(DEADLINE / 2)
+    done.set()
+    holder.join()
+    writer.join()
+    medium.close()

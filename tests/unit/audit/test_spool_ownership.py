@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+import time
 from contextlib import suppress
 
 import pytest
@@ -311,6 +312,60 @@ def test_missing_lock_file_keeps_nobodys_events_back(server, leave_behind, open_
 
     assert list(server.stored) == ids
     assert not list(spool_directory.iterdir())
+
+
+def test_live_store_of_another_process_that_lost_its_lock_file_keeps_its_events(
+    server, start_program, open_store, spool_directory
+):
+    program = start_program("store = open_store(); say(record(5)); sys.stdin.readline()", linger=3600)
+    ids = program.hear()
+    (lock,) = spool_directory.glob("*.lock")
+    lock.unlink()
+
+    with open_store() as while_alive:
+        pass
+    before = list(server.stored)
+    program.kill()
+    with open_store() as afterwards:
+        pass
+
+    assert (while_alive.stats.adopted.delivered, before) == (0, [])
+    assert afterwards.stats.adopted.delivered == 5
+    assert list(server.stored) == ids
+    assert not list(spool_directory.iterdir())
+
+
+@pytest.mark.parametrize(("same_boot", "delivered"), [(True, 0), (False, 5)])
+def test_process_of_an_earlier_run_of_the_machine_is_not_taken_for_its_namesake(
+    leave_behind, open_store, spool_directory, monkeypatch, tmp_path, same_boot, delivered
+):
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(os, "getpid", os.getppid)  # that of a process which is alive and not this one
+        leave_behind(5)
+    (lock,) = spool_directory.glob("*.lock")
+    lock.unlink()
+    if not same_boot:
+        (tmp_path / "boot_id").write_text(f"{STORE_ID}\n")
+        monkeypatch.setattr("signal_gateway.audit.home._BOOT_ID", tmp_path / "boot_id")
+
+    with open_store() as store:
+        pass
+
+    assert store.stats.adopted.delivered == delivered
+
+
+@pytest.mark.parametrize(("age", "stays"), [(50, True), (70, False)])
+def test_lock_file_that_was_never_locked_is_removed_after_a_minute(open_store, spool_directory, age, stays):
+    spool_directory.mkdir()
+    unborn = spool_directory / f"{STORE_ID}.lock.tmp"
+    unborn.write_bytes(b"")
+    then = time.time() - age
+    os.utime(unborn, (then, then))
+
+    with open_store():
+        pass
+
+    assert [path.name for path in spool_directory.iterdir()] == ([unborn.name] if stays else [])
 
 
 def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, open_store, spool_directory, server):

@@ -254,3 +254,28 @@ def test_stores_that_reject_at_once_write_whole_lines(server, open_store, make_e
 
     assert sorted(one.event_id for one in read_rejected(rejected_file)) == sorted(ids)
     assert rejected_file.read_bytes().count(b"\n") == 40
+
+
+def test_child_forked_while_a_line_is_written_stands_in_nobodys_way(start_program, spool_directory, rejected_file):
+    spool_directory.mkdir()
+    program = start_program("""
+        from pathlib import Path
+        from signal_gateway.audit.rejections import FileRejections, RejectedEvent
+        directory = Path(settings["spool_directory"])
+        sync = os.fsync
+
+        def fork_and_sync(fd):
+            os.fsync = sync
+            if os.fork() == 0:
+                sys.stdin.readline()
+                os._exit(0)
+            sync(fd)
+
+        os.fsync = fork_and_sync
+        for number in range(2):
+            FileRejections(directory, "one").keep([RejectedEvent(str(number), b"{}", "no")])
+            say("kept")
+    """)
+
+    assert [program.hear(), program.hear()] == ["kept", "kept"]
+    assert [event.event_id for event in read_rejected(rejected_file)] == ["0", "1"]

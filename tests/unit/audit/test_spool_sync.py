@@ -208,3 +208,14 @@ def test_failing_sync_is_said_and_does_not_end_the_flusher(server, open_store, m
     server.always(server.store)
     assert store.flush(timeout=DEADLINE).ok
     assert caplog.records
+
+
+def test_events_that_wait_for_their_batch_are_synced(open_store, make_event, on_sync):
+    synced = threading.Event()
+    on_sync(lambda _: synced.set())
+    store = open_store(linger=3600)
+
+    store.record(make_event())
+
+    assert synced.wait(DEADLINE)
+    assert store.stats.pending == 1
