@@ -82,6 +82,10 @@ class Head:
         """Return the length of each payload in bytes."""
         return [end - begin for _, begin, end in self.places]
 
+    def split(self, count: int) -> "tuple[Head, Head]":
+        """Return the first so many events, and the rest."""
+        return Head(self.places[:count]), Head(self.places[count:])
+
     def json_array(self, indices: Iterable[int]) -> bytes:
         """Join payloads with commas."""
         places = self.places
@@ -142,6 +146,7 @@ class Spool:
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
         self._making = threading.RLock()  # held by the flusher while it makes that one; then it takes no other lock
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
+        self._head = Head([])  # the last one that was given out, less what is settled of it; the flusher's
         self._rolls = 0  # how many are under way, each in a signal handler that interrupted the other
         self._is_open = False
         self._abandoned = False
@@ -208,18 +213,20 @@ class Spool:
         """Find the oldest unsettled events; see `Source.head`."""
         places: list[tuple[Segment, int, int]] = []
         body_bytes = 1  # each event brings a comma or the closing bracket
+        self._head = Head(places)
         with self._lock:
             for segment in list(self._segments):
                 for begin, end in segment.frames(segment.acknowledged):
                     body_bytes += end - begin + 1
                     if places and (len(places) == max_events or body_bytes > max_bytes):
-                        return Head(places)
+                        return self._head
                     places.append((segment, begin, end))
-        return Head(places)
+        return self._head
 
     def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
         """Move the cursors, behind the rejected events' own file; see `Source.acknowledge`."""
-        head = self.head(count, self._max_bytes)
+        known = self._head if len(self._head) >= count else self.head(count, self._max_bytes)
+        head, rest = known.split(count)
         rejected_events = rejected_among(head, rejected)
         if rejected_events:
             self._home.rejections.keep(rejected_events)
@@ -227,6 +234,7 @@ class Spool:
             if rejected and self._first_rejected is None:
                 self._first_rejected = self._delivered + self._rejected + min(rejected) + 1
             settle(head, rejected)
+            self._head = rest
             self._delivered += count - len(rejected)
             self._rejected += len(rejected)
             done = self._pop_settled()
@@ -326,7 +334,8 @@ class Spool:
         if now is not None and now - max(oldest, self._next_sync - _SYNC_SECONDS) < _SYNC_SECONDS:
             return True
         for segment, end in unsynced:
-            segment.medium.sync(segment.synced, end)
+            # what is settled needs no sync any more; the header is written with the first
+            segment.medium.sync(max(segment.synced, segment.acknowledged) if segment.synced else 0, end)
             segment.synced = end
         self._home.sync_names()
         self._next_sync = self._now() + _SYNC_SECONDS
@@ -491,6 +500,10 @@ class Spool:
 
 def settle(head: Head, rejected: Mapping[int, str]) -> None:
     """Move the cursors of the segments that these events are in behind them."""
+    if head.places and head.places[0][0] is head.places[-1][0]:
+        segment, _, end = head.places[-1]
+        segment.settle(end, delivered=len(head) - len(rejected), rejected=len(rejected))
+        return
     tally: dict[Segment, tuple[int, int, int]] = {}
     for index, (segment, _, end) in enumerate(head.places):
         _, delivered, refused = tally.get(segment, (0, 0, 0))

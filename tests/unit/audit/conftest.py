@@ -309,7 +309,9 @@ LeaveBehind = Callable[..., list[str]]
 def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
     """Let a store die with events in the directory, as SIGKILL would have it; return their ids."""
 
-    def leave(count: int, *, max_spool_bytes: int = 1024 * 1024, directory: Path = spool_directory) -> list[str]:
+    def leave(
+        count: int, *, max_spool_bytes: int = 1024 * 1024, directory: Path = spool_directory, **fields: Any
+    ) -> list[str]:
         spool = Spool(
             DirectoryHome(directory, service="shop"),
             max_bytes=max_spool_bytes,
@@ -317,7 +319,7 @@ def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
             log=logging.getLogger("dead"),
         )
         spool.open()
-        events = [make_event(number) for number in range(count)]
+        events = [make_event(number, **fields) for number in range(count)]
         for event in events:
             spool.append(event.to_wire(), 7)
         spool.abandon()  # a process that is gone has no descriptors, and nothing else has happened to its files
