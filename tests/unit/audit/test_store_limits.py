@@ -1,0 +1,206 @@
+"""What a store may hold: a warning before it is full, a refusal when it is, nothing dropped, room after delivery."""
+
+import logging
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+
+from signal_gateway.audit import AuditStoreFull
+
+DEADLINE = 10.0
+KIB = 1024
+LIMIT = 256 * KIB
+
+
+@pytest.fixture
+def clock_ahead(monkeypatch):
+    """Let the spool's monotonic clock run ahead by as many seconds as are put in the list."""
+    ahead = [0.0]
+    monkeypatch.setattr(
+        "signal_gateway.audit.spool.time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
+    )
+    return ahead
+
+
+class Warnings(logging.Handler):
+    """Counts the warnings of a spool that is nearly full."""
+
+    def __init__(self):
+        super().__init__(logging.WARNING)
+        self.texts = []
+        self.came = threading.Semaphore(0)
+
+    def emit(self, record):
+        if "the audit spool holds" in record.getMessage():
+            self.texts.append(record.getMessage())
+            self.came.release()
+
+    def wait(self):
+        assert self.came.acquire(timeout=DEADLINE), "nobody warned"
+
+
+@pytest.fixture
+def warned():
+    handler = Warnings()
+    logger = logging.getLogger("signal_gateway.audit")
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+def record_until_full(store, make_event, most=100_000, **fields):
+    ids = []
+    while len(ids) < most:
+        event = make_event(len(ids), **fields)
+        try:
+            store.record(event)
+        except AuditStoreFull:
+            break
+        ids.append(event.event_id)
+    return ids
+
+
+def wait_for_attempts(server, count):
+    while server.arrivals.acquire(blocking=False):
+        pass
+    for _ in range(count):
+        server.wait_for_batch()
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < deadline
+
+
+def test_store_that_is_nearly_full_warns_once_a_minute(server, make_store, make_event, warned, clock_ahead):
+    server.always(server.status(503))
+    store = make_store(max_spool_bytes=LIMIT)
+    record_until_full(store, make_event)
+
+    warned.wait()
+    wait_for_attempts(server, 10)
+    in_the_first_minute = len(warned.texts)
+    clock_ahead[0] = 59.0
+    wait_for_attempts(server, 10)
+    before_the_minute_is_over = len(warned.texts)
+    clock_ahead[0] = 62.0
+    warned.wait()
+    wait_for_attempts(server, 10)
+
+    assert (in_the_first_minute, before_the_minute_is_over, len(warned.texts)) == (1, 1, 2)
+    assert f"of at most {LIMIT} bytes" in warned.texts[0]
+
+
+def test_warning_comes_at_four_fifths_of_the_limit_and_not_before(server, make_store, make_event, warned):
+    server.always(server.status(503))
+    store = make_store(max_spool_bytes=LIMIT)
+    while store._spool.held_bytes + LIMIT // 4 < LIMIT * 8 // 10:  # the flusher makes a segment ahead of need
+        store.record(make_event())
+    wait_for_attempts(server, 10)
+    early = list(warned.texts)
+
+    record_until_full(store, make_event)
+
+    warned.wait()
+    held = int(warned.texts[0].split("holds ")[1].split(" ")[0])
+    assert not early
+    assert held >= LIMIT * 8 // 10
+
+
+def test_full_store_refuses_what_comes_and_drops_nothing(server, make_store, make_event):
+    server.always(server.status(503))
+    store = make_store(max_spool_bytes=LIMIT)
+    taken = record_until_full(store, make_event)
+    refused = []
+    for number in range(20):
+        event = make_event(number)
+        with pytest.raises(AuditStoreFull, match=f"of at most {LIMIT} bytes"):
+            store.record(event)
+        refused.append(event.event_id)
+
+    server.always(server.store)
+    result = store.flush(timeout=DEADLINE)
+
+    assert result.ok
+    assert list(server.stored) == taken
+    assert (store.stats.recorded, store.stats.refused) == (len(taken), 21)
+    assert not server.stored.keys() & set(refused)
+
+
+def test_store_that_was_full_takes_events_again_after_each_delivery(server, make_store, make_event):
+    store = make_store(max_spool_bytes=LIMIT)
+    rounds = []
+    for _ in range(4):
+        server.always(server.status(503))
+        rounds.append(record_until_full(store, make_event))
+        assert not store.accepting
+        server.always(server.store)
+        assert store.flush(timeout=DEADLINE).ok
+        assert store.accepting
+
+    assert list(server.stored) == [event_id for ids in rounds for event_id in ids]
+    assert min(len(ids) for ids in rounds) > len(rounds[0]) // 8  # the segment that was filled last may stay
+
+
+def test_rejected_events_take_room_for_good(server, make_store, make_event):
+    server.always(server.problem(400))
+    store = make_store(max_spool_bytes=LIMIT, max_batch_events=1)
+    padding = "x" * 16 * KIB
+    rejected = 0
+    while True:
+        try:
+            store.record(make_event(error_message=padding))
+        except AuditStoreFull:
+            break
+        rejected += 1
+        assert store.flush(timeout=DEADLINE).pending == 0
+
+    server.always(server.store)
+    with pytest.raises(AuditStoreFull):
+        store.record(make_event(error_message=padding))
+
+    assert 3 < rejected <= LIMIT // (16 * KIB)
+    assert (store.stats.rejected, store.stats.pending) == (rejected, 0)
+    assert len(store.rejected_events()) == rejected
+
+
+def test_rejected_events_of_an_earlier_store_take_room_too(server, open_store, make_event):
+    def capacity():
+        server.always(server.status(503))
+        store = open_store(max_spool_bytes=LIMIT)
+        count = len(record_until_full(store, make_event))
+        server.always(server.store)
+        assert store.close(timeout=DEADLINE).ok
+        return count
+
+    fresh = capacity()
+    server.always(server.problem(400))
+    with open_store(max_spool_bytes=LIMIT) as store:
+        store.record(make_event(error_message="x" * (LIMIT // 2)))
+
+    assert 0 < capacity() < fresh * 3 // 4
+
+
+def test_events_of_dead_stores_take_room_until_they_are_delivered(
+    server, open_store, leave_behind, make_event, tmp_path
+):
+    dead = leave_behind(400)
+    server.always(server.status(503))
+    alone = record_until_full(open_store(max_spool_bytes=LIMIT, spool_directory=tmp_path / "other"), make_event)
+    store = open_store(max_spool_bytes=LIMIT)
+    wait_until(lambda: store._spool.foreign_bytes)
+
+    beside_adopted = record_until_full(store, make_event)
+    server.always(server.store)
+    wait_until(lambda: store.stats.adopted.pending == store.stats.pending == 0)
+    server.always(server.status(503))
+    afterwards = record_until_full(store, make_event)
+    server.always(server.store)
+
+    assert store.flush(timeout=DEADLINE).ok
+    assert len(beside_adopted) < len(alone) * 3 // 4
+    assert len(afterwards) > len(beside_adopted)
+    assert server.stored.keys() >= {*dead, *beside_adopted, *afterwards}
