@@ -123,8 +123,9 @@ class Spool:
     """A queue of encoded events in segments: many threads append; one, the flusher, takes and settles in order.
 
     `append` is one call of the current segment's `write`. Only when that one is full does it take the lock, which
-    orders appending to the next segment, sealing, counting and settling, and is never held while something is written
-    to the disk or the network. It is re-entrant, as a signal handler may append in the midst of any of these.
+    orders appending to the next segment, sealing, counting and settling. The flusher never holds it during I/O; an
+    appending thread does while the next segment is made, by itself or, if that has begun, by the flusher. It is
+    re-entrant, as a signal handler may append in the midst of any of these.
 
     Segments begin small and double, up to 16 MiB, so that a store for a handful of events costs little.
 
