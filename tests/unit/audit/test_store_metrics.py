@@ -32,13 +32,18 @@ def registry():
 
 @pytest.fixture
 def make_metered(server, durability, registry):
-    """Make stores whose metrics are on the registry; who makes one closes it."""
+    """Make stores whose metrics are on the registry; they are closed at the end and not kept alive until then."""
+    made = weakref.WeakSet()
 
     def make(**config):
         settings = AuditStoreConfig(**{**durability, "initial_backoff": 0.002, "max_backoff": 0.01, **config})
-        return BufferedAuditStore(DataStorageClient(server.url), service="shop", config=settings, registry=registry)
+        store = BufferedAuditStore(DataStorageClient(server.url), service="shop", config=settings, registry=registry)
+        made.add(store)
+        return store
 
-    return make
+    yield make
+    for store in list(made):
+        store.close(timeout=1.0)
 
 
 def sample(registry, name):
