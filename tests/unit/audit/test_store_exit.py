@@ -109,6 +109,26 @@ def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, ado
     assert not list(spool_directory.glob("*.segment"))
 
 
+@pytest.mark.parametrize("storage", ["mapped", "written"])
+def test_events_delivered_before_the_process_is_killed_do_not_come_again(server, run, adopt, storage):
+    said, _ = run(
+        """
+        store = open_store()
+        say(record(20))
+        assert store.flush(timeout=10).ok
+        say(record(5))
+        os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        storage=storage,
+        linger=3600,
+    )
+
+    counts = adopt()
+
+    assert counts.delivered == 5
+    assert arrived_once(server, [event_id for ids in said for event_id in ids])
+
+
 def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(server, start_program, adopt):
     program = start_program(
         """
