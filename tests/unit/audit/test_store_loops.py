@@ -73,9 +73,11 @@ def test_asyncio_loop_that_ends_while_a_flush_waits_harms_no_other(server, make_
         return flush
 
     abandoned = asyncio.run(leave_in_the_midst())
+    stored_by_then = list(server.stored)
     server.release()
 
     assert abandoned.cancelled()
+    assert not stored_by_then
     assert asyncio.run(store.aflush(timeout=DEADLINE)).ok
     assert len(server.stored) == 1
 
@@ -92,8 +94,10 @@ def test_trio_loop_that_ends_while_a_flush_waits_harms_no_other(server, make_sto
             nursery.cancel_scope.cancel()
 
     trio.run(leave_in_the_midst)
+    stored_by_then = list(server.stored)
     server.release()
 
+    assert not stored_by_then
     assert trio.run(store.aflush, DEADLINE).ok
     assert len(server.stored) == 1
 
