@@ -170,8 +170,8 @@ class MappedMedium:
 class WrittenMedium:
     """A file that is written with system calls, under a lock: for file systems that refuse to be mapped.
 
-    A signal handler that appends while its thread is in the midst of a `write` overwrites what that one wrote, which
-    then notices and writes again behind it.
+    A signal handler that appends while its thread is in the midst of a `write` finds no room, and goes to another
+    segment.
 
     Args:
         fd: The file; closed with the medium.
@@ -185,6 +185,8 @@ class WrittenMedium:
         self._fd = fd
         self._tail = tail
         self._lock = threading.RLock()
+        self._is_writing = False
+        self._is_to_be_sealed = False
 
     @property
     def write(self) -> Callable[[bytes], object]:
@@ -192,9 +194,12 @@ class WrittenMedium:
         return self._write
 
     def seal(self) -> None:
-        """Let every later `write` fail; see `Medium.seal`."""
+        """Let every later `write` fail; see `Medium.seal`. One that a signal handler interrupted is done first."""
         with self._lock:
-            self.sealed = True
+            if self._is_writing:
+                self._is_to_be_sealed = True
+            else:
+                self.sealed = True
 
     def limit(self) -> int:
         """Return where the next frame goes."""
@@ -232,15 +237,18 @@ class WrittenMedium:
             os.close(fd)
 
     def _write(self, frame: bytes) -> None:
+        size = len(frame)
         with self._lock:
-            while True:
-                begin = self._tail
-                if self.sealed or begin + len(frame) > self.size:
-                    raise ValueError("no room")
-                _write_all(self._fd, frame, begin)
-                if self._tail == begin:  # no call between this and the next line, so no signal handler either
-                    self._tail = begin + len(frame)
-                    return
+            if self._is_writing or self.sealed or self._tail + size > self.size:
+                raise ValueError("no room")
+            self._is_writing = True  # no call since the question, so no signal handler either
+            try:
+                _write_all(self._fd, frame, self._tail)
+                self._tail += size
+            finally:
+                self._is_writing = False
+                if self._is_to_be_sealed:
+                    self.sealed = True
 
 
 def allocate(fd: int, size: int) -> None:

@@ -28,10 +28,15 @@ def register_metrics(registry: CollectorRegistry, store: "BufferedAuditStore") -
     Raises:
         ValueError: The registry has the metrics of another store.
     """
-    registry.register(_StoreCollector(store))
-    return Histogram(
+    seconds = Histogram(
         "audit_delivery_seconds", "Time of one delivery to DataStorage.", buckets=_SECONDS, registry=registry
-    ).observe
+    )
+    try:
+        registry.register(_StoreCollector(store))
+    except ValueError:
+        registry.unregister(seconds)
+        raise
+    return seconds.observe
 
 
 class _StoreCollector:

@@ -156,7 +156,7 @@ class BufferedAuditStore:
         if registry is not None:
             self._register(registry)
         if config.durability == "process":
-            self._flusher.ensure_started()
+            self._start_flusher()
         self._lifetime = Lifetime(self)
 
     def _begin(self) -> None:

@@ -410,9 +410,7 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
 
     def look_and_store(handler, events):
         with open("/proc/self/maps") as maps:
-            mapped.append(
-                {line.split()[-1] for line in maps if is_segment(line) and not line.endswith("(deleted)\n")}
-            )
+            mapped.append({line.split()[-1] for line in maps if is_segment(line) and not line.endswith("(deleted)\n")})
         opened.append(sum(is_segment(name) for name in open_files()))
         server.store(handler, events)
 

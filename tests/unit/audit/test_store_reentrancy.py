@@ -54,7 +54,10 @@ def all_recursive(handler):
     return bool(handler.refusals) and {type(exc) for exc in handler.refusals} == {RecursiveAuditEvent}
 
 
-def test_signal_handlers_record_and_begin_segments_in_the_midst_of_record(server, start_program, spool_directory):
+@pytest.mark.parametrize("storage", STORAGES)
+def test_signal_handlers_record_and_begin_segments_in_the_midst_of_record(
+    server, start_program, spool_directory, storage
+):
     program = start_program(
         """
         store = open_store()
@@ -84,16 +87,17 @@ def test_signal_handlers_record_and_begin_segments_in_the_midst_of_record(server
                 store.flush(timeout=5)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
-        say([store.close(timeout=10).ok, from_handler[0], store.stats.recorded])
+        say([store.close(timeout=10).ok, from_handler[0], store.stats.storage, store.stats.recorded])
         say(ids)
         """,
+        storage=storage,
         max_spool_bytes=SMALLEST,
         linger=0.001,
     )
 
-    (is_ok, from_handler, recorded), ids = program.end()
+    (is_ok, from_handler, used, recorded), ids = program.end()
 
-    assert (is_ok, recorded) == (True, len(ids))
+    assert (is_ok, used, recorded) == (True, storage, len(ids))
     assert from_handler >= 100
     assert len(ids) >= 6000
     assert server.received == dict.fromkeys(ids, 1)
