@@ -38,9 +38,9 @@ the first `record` until everything is acknowledged. The server then tells that 
 stands the ceiling: what sends the same events, encoded before, by httpx alone, or writes the same rows into the same
 tables, one commit for each thousand, by sqlite3 alone.
 
-The first bound is missed on this machine: recording (2 µs an event), finding and joining the events of a batch (1.5 µs)
-and sending it (3 µs) share one GIL and follow each other, as one batch is in flight at a time. PostgreSQL (28 000) comes
-with its backend."""
+The first bound is missed on this machine: recording (2 µs an event), finding and joining the events of a batch
+(1.5 µs) and sending it (3 µs) share one GIL and follow each other, as one batch is in flight at a time. PostgreSQL
+(28 000) comes with its backend."""
 
 
 @contextlib.contextmanager
