@@ -141,7 +141,8 @@ class MappedMedium:
         """
         if self._fd >= 0:
             first = begin // mmap.PAGESIZE * mmap.PAGESIZE
-            _write_through(self._fd, self._mapping[first:end], first)
+            with memoryview(self._mapping) as view:  # no copy: it would take the GIL for milliseconds
+                _write_through(self._fd, view, first, end)
 
     def close(self) -> None:
         """Unmap and close; see `Medium.close`."""
@@ -299,11 +300,10 @@ def _write_all(fd: int, data: bytes, offset: int) -> None:
         written += os.pwrite(fd, data[written:], offset + written)
 
 
-def _write_through(fd: int, data: bytes, offset: int) -> None:
-    if hasattr(os, "RWF_DSYNC"):
-        view = memoryview(data)
-        while view:
-            written = os.pwritev(fd, [view], offset, os.RWF_DSYNC)
-            view, offset = view[written:], offset + written
-    else:
+def _write_through(fd: int, data: memoryview, begin: int, end: int) -> None:
+    if not hasattr(os, "RWF_DSYNC"):
         os.fsync(fd)
+        return
+    while begin < end:
+        with data[begin:end] as rest:
+            begin += os.pwritev(fd, [rest], begin, os.RWF_DSYNC)
