@@ -205,14 +205,16 @@ class _Origins:
         self.store_id = UUID(str(uuid7()))
         self._service = service
         self._sequence = itertools.count(1)  # both the flusher and who appends make segments
+        self._boot_id: UUID | None = None  # read once: a busy thread may keep the GIL for 5 ms after each system call
 
     def next(self) -> Origin:
+        self._boot_id = self._boot_id or boot_id()
         return Origin.of(
             store_id=self.store_id,
             sequence=next(self._sequence),
             service=self._service,
             pid=os.getpid(),
-            boot_id=boot_id(),
+            boot_id=self._boot_id,
         )
 
 
