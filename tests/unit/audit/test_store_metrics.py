@@ -138,7 +138,7 @@ def test_second_store_on_a_registry_is_an_error_and_leaves_nothing_behind(
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with pytest.raises(ValueError, match="Duplicated timeseries.*audit_"):
+        with pytest.raises(ValueError, match=r"Duplicated timeseries.*audit_"):
             make_metered()
         gc.collect()
 
