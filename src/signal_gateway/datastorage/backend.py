@@ -1,6 +1,6 @@
 """What the service asks of a database, whichever it is."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ __all__ = [
     "Backend",
     "BackendNotOpen",
     "BackendUnavailable",
+    "Bar",
     "Duplicate",
     "EventRow",
     "Page",
@@ -43,6 +44,7 @@ class EventRow(NamedTuple):
         event_outcome: `success`, `failure` or `pending`.
         correlation_id: What ties the events of one matter together.
         severity: As the source said it.
+        expires_at: From when on it may be purged, in microseconds since the epoch; None to keep it.
         envelope: JSON object of every wire member but `event_data`, with the server's defaults.
         event_data: JSON object.
     """
@@ -55,6 +57,7 @@ class EventRow(NamedTuple):
     event_outcome: str
     correlation_id: str
     severity: str | None
+    expires_at: int | None
     envelope: str
     event_data: str
 
@@ -107,6 +110,19 @@ class Page:
     has_more: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """How many events happened in a stretch of time.
+
+    Attributes:
+        start: Its first moment, in microseconds since the epoch.
+        outcomes: Their number by `event_outcome`; one that did not occur is left out.
+    """
+
+    start: int
+    outcomes: Mapping[str, int]
+
+
 class Backend(Protocol):
     """A database of audit events. One event loop uses it, from `open` to `close`."""
 
@@ -139,6 +155,49 @@ class Backend(Protocol):
         Raises:
             QueryTooSlow: It took longer than the backend allows.
             BackendUnavailable: The database can't be read now.
+        """
+        ...
+
+    def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+        """Read all that a query matches, slice by slice, its `limit` left aside: the memory is that of one slice.
+
+        Each event that was committed before the first slice comes exactly once, unless it is purged meanwhile.
+        Inserts go on beside it, however slowly it is read.
+
+        Raises:
+            QueryTooSlow: A slice took longer than the backend allows.
+            BackendUnavailable: The database can't be read now.
+        """
+        ...
+
+    async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
+        """Count what a query's filters match by time, its paging left aside.
+
+        Args:
+            query: `since` and `until` are given.
+            width: Of a bar, in microseconds; bars begin at multiples of it since the epoch.
+
+        Returns:
+            Those with events, oldest first.
+
+        Raises:
+            QueryTooSlow: It took longer than the backend allows.
+            BackendUnavailable: The database can't be read now.
+        """
+        ...
+
+    async def purge(self, *, now: int, limit: int) -> int:
+        """Delete events whose `expires_at` is past, the longest expired first, in one short transaction.
+
+        Args:
+            now: Microseconds since the epoch.
+            limit: Most events to delete.
+
+        Returns:
+            How many were deleted; fewer than `limit` says that no expired event is left.
+
+        Raises:
+            BackendUnavailable: Nothing was deleted.
         """
         ...
 
