@@ -159,10 +159,10 @@ class Backend(Protocol):
         ...
 
     def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
-        """Read all that a query matches, slice by slice, its `limit` left aside: the memory is that of one slice.
+        """Read all that a query matches, slice by slice, its `limit` and `offset` left aside.
 
-        Each event that was committed before the first slice comes exactly once, unless it is purged meanwhile.
-        Inserts go on beside it, however slowly it is read.
+        Each event that was committed before the first slice comes exactly once, unless it is purged meanwhile. Inserts
+        go on beside it, however slowly it is read; the memory is that of one slice, bounded in events and in bytes.
 
         Raises:
             QueryTooSlow: A slice took longer than the backend allows.

@@ -17,6 +17,7 @@ MAX_CLOCK_LEAD = timedelta(hours=1)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_MICROSECONDS_PER_DAY = timedelta(days=1) // _MICROSECOND
 _MEMBERS = SchemaValidator(core_schema.list_schema(members_schema()))
 
 
@@ -80,9 +81,19 @@ def _row(envelope: dict[str, Any], event_data: bytes, received_at: int) -> Event
         envelope["event_outcome"],
         correlation_id,
         envelope.get("severity"),
+        _expiry(envelope.get("retention_days"), received_at),
         orjson.dumps(envelope).decode(),
         event_data.decode(),
     )
+
+
+def _expiry(retention_days: int | None, received_at: int) -> int | None:
+    """Say from when on an event may be purged: that long after it came in, whatever its own clock said.
+
+    A clock that is behind would shorten the retention if it counted, and one stamp of the year 9999 would keep an
+    event for good if the later of the two counted.
+    """
+    return None if retention_days is None else received_at + retention_days * _MICROSECONDS_PER_DAY
 
 
 def to_json(event: StoredEvent) -> bytes:

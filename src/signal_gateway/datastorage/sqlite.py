@@ -2,16 +2,23 @@
 
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from signal_gateway.datastorage.backend import Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
-from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
+from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import has_same_content
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
-from signal_gateway.datastorage.sqlite_select import count_statement, page_statement
+from signal_gateway.datastorage.sqlite_select import (
+    Statement,
+    count_statement,
+    histogram_statement,
+    page_statement,
+    slice_statement,
+)
 from signal_gateway.datastorage.sqlite_thread import ConnectionThread
 from signal_gateway.errors import DataStorageError
 
@@ -21,6 +28,11 @@ __all__ = ["SqliteBackend"]
 # statement for each row makes a batch take seconds when the process is busy. Powers of two keep the prepared
 # statements few.
 _ROWS_PER_STATEMENT = 256
+
+# A slice of an export ends at the first of these bounds. No transaction lasts longer than a slice: an open one would
+# keep the write-ahead log from starting anew, and it would grow for as long as a client reads.
+_EVENTS_PER_SLICE = 1000
+_BYTES_PER_SLICE = 1024 * 1024
 
 # a few milliseconds' work between two looks at a query's deadline
 _STEPS_PER_LOOK = 100_000
@@ -70,6 +82,26 @@ class SqliteBackend:
         """Read a page; see `Backend.query`."""
         return await self._reader.run(lambda connection: _query(connection, query, self._query_timeout))
 
+    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+        """Read all that a query matches; see `Backend.export`."""
+        newest = await self._reader.run(_newest_sequence)
+        after = query.after
+        while True:
+            statement = slice_statement(query, after=after, newest=newest, limit=_EVENTS_PER_SLICE)
+            events = await self._reader.run(partial(_slice, statement=statement, timeout=self._query_timeout))
+            if not events:
+                return
+            yield events
+            after = Position(events[-1].event_timestamp, events[-1].sequence)
+
+    async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
+        """Count events by time; see `Backend.histogram`."""
+        return await self._reader.run(lambda connection: _histogram(connection, query, width, self._query_timeout))
+
+    async def purge(self, *, now: int, limit: int) -> int:
+        """Delete expired events; see `Backend.purge`. The file keeps its size, new events take their place."""
+        return await self._writer.run(lambda connection: _purge(connection, now, limit))
+
     async def ping(self) -> None:
         """Return if the write lock can be had; see `Backend.ping`."""
         await self._writer.run(_take_the_write_lock)
@@ -101,7 +133,7 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Du
         first.setdefault(row.event_id, row)
 
     with _transaction(connection, "BEGIN IMMEDIATE"):
-        (newest,) = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()
+        newest = _newest_sequence(connection)
         stored: dict[str, StoredEvent] = {}
         if _insert_new(connection, list(first.values())) < len(first):
             stored = _stored_before(connection, list(first), newest)
@@ -150,20 +182,59 @@ def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: i
     return stored
 
 
-def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
+def _newest_sequence(connection: sqlite3.Connection) -> int:
+    newest: int = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()[0]
+    return newest
+
+
+@contextmanager
+def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
     deadline = time.monotonic() + timeout
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_LOOK)
     try:
-        with _transaction(connection, "BEGIN"):  # so that the count and the page are of one moment
-            (total,) = connection.execute(*count_statement(query)).fetchone()
-            events = [StoredEvent(*row) for row in connection.execute(*page_statement(query))]
+        yield
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and time.monotonic() > deadline:
             raise QueryTooSlow(f"a query took longer than {timeout} s and was given up") from exc
         raise
     finally:
         connection.set_progress_handler(None, 0)
+
+
+def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
+    with _deadline(connection, timeout), _transaction(connection, "BEGIN"):  # the count and the page are of one moment
+        (total,) = connection.execute(*count_statement(query)).fetchone()
+        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query))]
     return Page(events[: query.limit], total, has_more=len(events) > query.limit)
+
+
+def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredEvent]:
+    events: list[StoredEvent] = []
+    room = _BYTES_PER_SLICE
+    with _deadline(connection, timeout), closing(connection.execute(*statement)) as rows:
+        for row in rows:
+            events.append(event := StoredEvent(*row))
+            room -= len(event.event_data)
+            if room <= 0:
+                break
+    return events
+
+
+def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, timeout: float) -> list[Bar]:
+    outcomes: dict[int, dict[str, int]] = {}
+    with _deadline(connection, timeout):
+        for start, outcome, count in connection.execute(*histogram_statement(query, width=width)):
+            outcomes.setdefault(start, {})[outcome] = count
+    return [Bar(start, counts) for start, counts in outcomes.items()]
+
+
+def _purge(connection: sqlite3.Connection, now: int, limit: int) -> int:
+    with _transaction(connection, "BEGIN IMMEDIATE"):
+        return connection.execute(
+            "DELETE FROM audit_events WHERE sequence IN"
+            " (SELECT sequence FROM audit_events WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
+            (now, limit),
+        ).rowcount
 
 
 def _take_the_write_lock(connection: sqlite3.Connection) -> None:

@@ -8,13 +8,13 @@ from signal_gateway.errors import DataStorageError
 __all__ = ["connect", "prepare"]
 
 _APPLICATION_ID = 0x5347_4154
-_SCHEMA_VERSION = 1
-
 _PAGE_BYTES = 16 * 1024
 _PAGES_PER_CHECKPOINT = 4000  # 64 MiB
 _CACHE_KIB = 32 * 1024
 
-_SCHEMA = """
+# What each version added to the one before; a new file goes through all of them, so that it is what an old one became.
+_VERSIONS = (
+    """
 CREATE TABLE audit_events (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id TEXT NOT NULL UNIQUE,
@@ -34,7 +34,14 @@ CREATE INDEX audit_events_by_type ON audit_events (event_type, event_timestamp);
 CREATE INDEX audit_events_by_category ON audit_events (event_category, event_timestamp);
 CREATE INDEX audit_events_by_outcome ON audit_events (event_outcome, event_timestamp);
 CREATE INDEX audit_events_by_severity ON audit_events (severity, event_timestamp) WHERE severity IS NOT NULL;
-"""
+""",
+    """
+ALTER TABLE audit_events ADD COLUMN expires_at INTEGER;
+UPDATE audit_events SET expires_at = received_at + envelope ->> '$.retention_days' * 86400000000
+    WHERE envelope ->> '$.retention_days' IS NOT NULL;
+CREATE INDEX audit_events_by_expiry ON audit_events (expires_at) WHERE expires_at IS NOT NULL;
+""",
+)
 
 
 def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
@@ -55,7 +62,7 @@ def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Make a connection fit for audit events, and an empty file a database of ours.
+    """Make a connection fit for audit events, and an empty file, or one of an older release, a database of ours.
 
     Args:
         connection: Will write.
@@ -77,11 +84,12 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
         connection.execute("BEGIN IMMEDIATE")
-        if _is_empty(connection):
-            for statement in _SCHEMA.split(";")[:-1]:
+        _refuse_strangers(connection, path)  # once more: another process may have been here before the lock
+        for version in _VERSIONS[_pragma(connection, "user_version") :]:
+            for statement in version.split(";")[:-1]:
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+        connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(_VERSIONS)}")
         connection.execute("COMMIT")
     except sqlite3.Error as exc:
         raise DataStorageError(f"can't use the SQLite file {path}: {exc}") from exc
@@ -93,9 +101,9 @@ def _refuse_strangers(connection: sqlite3.Connection, path: Path) -> None:
     if _pragma(connection, "application_id") != _APPLICATION_ID:
         raise DataStorageError(f"the SQLite file {path} belongs to another application; name another file")
     version = _pragma(connection, "user_version")
-    if version != _SCHEMA_VERSION:
+    if not 1 <= version <= len(_VERSIONS):
         raise DataStorageError(
-            f"the SQLite file {path} has schema version {version} and this release knows {_SCHEMA_VERSION}; "
+            f"the SQLite file {path} has schema version {version} and this release knows up to {len(_VERSIONS)}; "
             "use the release that made it, or name another file"
         )
 

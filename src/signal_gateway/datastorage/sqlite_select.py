@@ -3,10 +3,10 @@
 import orjson
 
 from signal_gateway.datastorage.backend import StoredEvent
-from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
 
-__all__ = ["count_statement", "page_statement"]
+__all__ = ["Statement", "count_statement", "histogram_statement", "page_statement", "slice_statement"]
 
 Value = str | int | float
 Statement = tuple[str, list[Value]]
@@ -25,14 +25,47 @@ def count_statement(query: EventQuery) -> Statement:
 def page_statement(query: EventQuery) -> Statement:
     """Select a page of `StoredEvent`s and one event more, which tells whether there are others."""
     conditions, values = _filters(query)
-    if query.after is not None:
-        conditions.append(f"(event_timestamp, sequence) {'>' if query.order == 'asc' else '<'} (?, ?)")
-        values.extend(query.after)
+    _follow(query, query.after, conditions, values)
+    return f"{_select(query, conditions)} LIMIT ? OFFSET ?", [*values, query.limit + 1, query.offset]
+
+
+def slice_statement(query: EventQuery, *, after: Position | None, newest: int, limit: int) -> Statement:
+    """Select the `StoredEvent`s of a slice of an export.
+
+    Args:
+        query: Its paging is left aside.
+        after: Where the last slice ended.
+        newest: The sequence of the last event that belongs to the export.
+        limit: The most events.
+    """
+    conditions, values = _filters(query)
+    _follow(query, after, conditions, values)
+    conditions.append("+sequence <= ?")
+    return f"{_select(query, conditions)} LIMIT ?", [*values, newest, limit]
+
+
+def histogram_statement(query: EventQuery, *, width: int) -> Statement:
+    """Count what the query's filters match: the start of a bar, an outcome, the number of events; oldest first."""
+    conditions, values = _filters(query)
+    return (
+        # the remainder has the sign of the time, which is negative before 1970
+        "SELECT event_timestamp - (event_timestamp % ?1 + ?1) % ?1 AS start, event_outcome, count(*)"
+        f" FROM audit_events{_where(conditions)} GROUP BY start, event_outcome ORDER BY start, event_outcome",
+        [width, *values],
+    )
+
+
+def _select(query: EventQuery, conditions: list[str]) -> str:
     return (
         f"SELECT {', '.join(StoredEvent._fields)} FROM audit_events{_where(conditions)}"
-        f" ORDER BY event_timestamp {query.order}, sequence {query.order} LIMIT ? OFFSET ?",
-        [*values, query.limit + 1, query.offset],
+        f" ORDER BY event_timestamp {query.order}, sequence {query.order}"
     )
+
+
+def _follow(query: EventQuery, after: Position | None, conditions: list[str], values: list[Value]) -> None:
+    if after is not None:
+        conditions.append(f"(event_timestamp, sequence) {'>' if query.order == 'asc' else '<'} (?, ?)")
+        values.extend(after)
 
 
 def _where(conditions: list[str]) -> str:

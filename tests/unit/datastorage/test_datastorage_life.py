@@ -31,7 +31,7 @@ def total(client: httpx.Client) -> int:
 
 
 def row(n: int) -> EventRow:
-    return EventRow(str(UUID(int=n)), n, n, "t", "c", "success", "x", None, "{}", "{}")
+    return EventRow(str(UUID(int=n)), n, n, "t", "c", "success", "x", None, None, "{}", "{}")
 
 
 @asynccontextmanager
@@ -136,9 +136,9 @@ async def test_database_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     async with create_datastorage(f"sqlite:///{path}"):
         pass
     with closing(sqlite3.connect(path)) as newer:
-        newer.execute("PRAGMA user_version = 2")
+        newer.execute("PRAGMA user_version = 3")
 
-    with pytest.raises(DataStorageError, match="schema version 2"):
+    with pytest.raises(DataStorageError, match="schema version 3"):
         await create_datastorage(f"sqlite:///{path}").__aenter__()
 
 
