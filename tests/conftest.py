@@ -12,16 +12,25 @@ PACKAGES = {
 
 
 @pytest.fixture(scope="session")
-def program():
-    """Find an optional real part: skip with how to get it, or fail where every part is required."""
+def unavailable():
+    """Skip for want of an optional real part, or fail where every part is required; the reason says how to get it."""
+
+    def give_up(reason):
+        if os.environ.get("SIGNAL_GATEWAY_REQUIRE_ALL"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+
+    return give_up
+
+
+@pytest.fixture(scope="session")
+def program(unavailable):
+    """Find an optional real part."""
 
     def find(name):
         path = shutil.which(name)
         if path is None:
-            reason = f"needs {name}: apt-get install {PACKAGES[name]}"
-            if os.environ.get("SIGNAL_GATEWAY_REQUIRE_ALL"):
-                pytest.fail(reason)
-            pytest.skip(reason)
+            unavailable(f"needs {name}: apt-get install {PACKAGES[name]}")
         return path
 
     return find

@@ -9,16 +9,17 @@ from itertools import chain
 from pathlib import Path
 
 from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
+from signal_gateway.datastorage.duplicates import duplicates, first_of_each_id
 from signal_gateway.datastorage.query import EventQuery, Position
-from signal_gateway.datastorage.record import has_same_content
-from signal_gateway.datastorage.sqlite_schema import connect, prepare
-from signal_gateway.datastorage.sqlite_select import (
+from signal_gateway.datastorage.select import (
     Statement,
     count_statement,
     histogram_statement,
     page_statement,
     slice_statement,
 )
+from signal_gateway.datastorage.sqlite_schema import connect, prepare
+from signal_gateway.datastorage.sqlite_select import SQLITE
 from signal_gateway.datastorage.sqlite_thread import ConnectionThread
 from signal_gateway.errors import DataStorageError
 
@@ -87,7 +88,7 @@ class SqliteBackend:
         newest = await self._reader.run(_newest_sequence)
         after = query.after
         while True:
-            statement = slice_statement(query, after=after, newest=newest, limit=_EVENTS_PER_SLICE)
+            statement = slice_statement(query, SQLITE, after=after, newest=newest, limit=_EVENTS_PER_SLICE)
             events = await self._reader.run(partial(_slice, statement=statement, timeout=self._query_timeout))
             if not events:
                 return
@@ -128,24 +129,14 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
-    first: dict[str, EventRow] = {}
-    for row in rows:
-        first.setdefault(row.event_id, row)
-
+    first = first_of_each_id(rows)
     with _transaction(connection, "BEGIN IMMEDIATE"):
         newest = _newest_sequence(connection)
         stored: dict[str, StoredEvent] = {}
         if _insert_new(connection, list(first.values())) < len(first):
             stored = _stored_before(connection, list(first), newest)
 
-    if len(first) == len(rows) and not stored:
-        return []
-    duplicates = []
-    for index, row in enumerate(rows):
-        original = stored.get(row.event_id) or first[row.event_id]
-        if original is not row:
-            duplicates.append(Duplicate(index, row.event_id, has_same_content(original, row)))
-    return duplicates
+    return duplicates(rows, first, stored)
 
 
 def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
@@ -203,8 +194,8 @@ def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
 
 def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
     with _deadline(connection, timeout), _transaction(connection, "BEGIN"):  # the count and the page are of one moment
-        (total,) = connection.execute(*count_statement(query)).fetchone()
-        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query))]
+        (total,) = connection.execute(*count_statement(query, SQLITE)).fetchone()
+        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query, SQLITE))]
     return Page(events[: query.limit], total, has_more=len(events) > query.limit)
 
 
@@ -223,7 +214,7 @@ def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float)
 def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, timeout: float) -> list[Bar]:
     outcomes: dict[int, dict[str, int]] = {}
     with _deadline(connection, timeout):
-        for start, outcome, count in connection.execute(*histogram_statement(query, width=width)):
+        for start, outcome, count in connection.execute(*histogram_statement(query, SQLITE, width=width)):
             outcomes.setdefault(start, {})[outcome] = count
     return [Bar(start, counts) for start, counts in outcomes.items()]
 

@@ -11,8 +11,9 @@ import pytest
 
 from signal_gateway.clock import ManualClock
 from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.select import count_statement, page_statement
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
-from signal_gateway.datastorage.sqlite_select import count_statement, page_statement
+from signal_gateway.datastorage.sqlite_select import SQLITE
 from signal_gateway.web.problem import PROBLEM_JSON
 
 EVENTS = "/api/v1/audit/events"
@@ -298,8 +299,8 @@ def test_rarest_filter_finds_its_events_by_index_and_in_order(tmp_path: Path, qu
     try:
         prepare(connection, tmp_path / "audit.db")
 
-        page_plan = plan_of(connection, *page_statement(query))
-        count_plan = plan_of(connection, *count_statement(query))
+        page_plan = plan_of(connection, *page_statement(query, SQLITE))
+        count_plan = plan_of(connection, *count_statement(query, SQLITE))
     finally:
         connection.close()
 

@@ -1,116 +1,79 @@
 """What a database does for export, for the histogram and for retention."""
 
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
-from uuid import UUID
 
 import pytest
+from tests.unit.datastorage.backends import envelopes, exported, opened, row
 
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.datastorage.backend import Backend, Bar, EventRow
+from signal_gateway.datastorage.backend import Backend, Bar
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds, row_of
-from signal_gateway.datastorage.sqlite import SqliteBackend
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
 
 DAY = 24 * 60 * 60 * 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@asynccontextmanager
-async def opened(backend: Backend) -> AsyncIterator[Backend]:
-    await backend.open()
-    try:
-        yield backend
-    finally:
-        await backend.close()
-
-
-def row(n: int, **values: object) -> EventRow:
-    plain = EventRow(str(UUID(int=n)), n, n, "t", "c", "success", "x", None, None, f'{{"n":{n}}}', "{}")
-    return plain._replace(**values)  # type: ignore[arg-type]
-
-
-async def exported(backend: Backend, query: EventQuery) -> list[str]:
-    return [event.envelope async for events in backend.export(query) for event in events]
-
-
-async def stored(backend: Backend) -> list[str]:
-    return await exported(backend, EventQuery(order="asc"))
-
-
-def envelopes(numbers: Sequence[int]) -> list[str]:
-    return [f'{{"n":{n}}}' for n in numbers]
-
-
 @pytest.mark.asyncio
 @pytest.mark.parametrize("order", ["asc", "desc"])
-async def test_export_gives_all_that_match_in_order(tmp_path: Path, order: str) -> None:
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        # seven moments, so that a slice ends in the midst of one
-        await backend.insert([row(n, event_timestamp=n % 7, severity="high" if n % 2 else None) for n in range(2500)])
+async def test_export_gives_all_that_match_in_order(backend: Backend, order: str) -> None:
+    # seven moments, so that a slice ends in the midst of one
+    await backend.insert([row(n, event_timestamp=n % 7, severity="high" if n % 2 else None) for n in range(2500)])
 
-        everything = await exported(backend, EventQuery(order=order, limit=1, offset=5))  # type: ignore[arg-type]
-        some = await exported(
-            backend, EventQuery(order="asc", severity="high", until=EPOCH + timedelta(microseconds=1))
-        )
+    everything = await exported(backend, EventQuery(order=order, limit=1, offset=5))  # type: ignore[arg-type]
+    some = await exported(backend, EventQuery(order="asc", severity="high", until=EPOCH + timedelta(microseconds=1)))
 
     expected = sorted(range(2500), key=lambda n: (n % 7, n), reverse=order == "desc")
-    assert everything == envelopes(expected)
-    assert some == envelopes([n for n in expected[:: -1 if order == "desc" else 1] if n % 7 < 2 and n % 2])
+    assert everything == envelopes(*expected)
+    assert some == envelopes(*[n for n in expected[:: -1 if order == "desc" else 1] if n % 7 < 2 and n % 2])
 
 
 @pytest.mark.asyncio
-async def test_export_gives_each_event_once_while_others_come_and_go(tmp_path: Path) -> None:
+async def test_export_gives_each_event_once_while_others_come_and_go(backend: Backend) -> None:
     late = count(10_000)
     seen: list[str] = []
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert(
-            [row(n, event_timestamp=n // 2, expires_at=1 if n % 3 == 0 else None) for n in range(4500)]
-        )
+    await backend.insert([row(n, event_timestamp=n // 2, expires_at=1 if n % 3 == 0 else None) for n in range(4500)])
 
-        async for events in backend.export(EventQuery(order="asc")):
-            seen += [event.envelope for event in events]
-            await backend.insert([row(next(late), event_timestamp=moment) for moment in (0, 1_000, 2_000, 9_000)])
-            await backend.purge(now=1, limit=100)
+    async for events in backend.export(EventQuery(order="asc")):
+        seen += [event.envelope for event in events]
+        await backend.insert([row(next(late), event_timestamp=moment) for moment in (0, 1_000, 2_000, 9_000)])
+        await backend.purge(now=1, limit=100)
 
     assert len(seen) == len(set(seen))
-    assert set(envelopes([n for n in range(4500) if n % 3])) <= set(seen) <= set(envelopes(range(4500)))
+    assert set(envelopes(*[n for n in range(4500) if n % 3])) <= set(seen) <= set(envelopes(*range(4500)))
 
 
 @pytest.mark.asyncio
-async def test_slice_of_an_export_is_bounded_in_bytes(tmp_path: Path) -> None:
+async def test_slice_of_an_export_is_bounded_in_bytes(backend: Backend) -> None:
     large = f'{{"fill":"{"x" * 200_000}"}}'
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert([row(n, event_data=large) for n in range(40)])
+    await backend.insert([row(n, event_data=large) for n in range(40)])
 
-        slices = [events async for events in backend.export(EventQuery(order="asc"))]
+    slices = [events async for events in backend.export(EventQuery(order="asc"))]
 
-    assert [event.envelope for events in slices for event in events] == envelopes(range(40))
+    assert [event.envelope for events in slices for event in events] == envelopes(*range(40))
     assert max(len(events) for events in slices) <= 10
 
 
 @pytest.mark.asyncio
-async def test_export_goes_on_behind_a_position(tmp_path: Path) -> None:
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert([row(n) for n in range(10)])
-        first = [event async for events in backend.export(EventQuery(order="asc")) for event in events][6]
+async def test_export_goes_on_behind_a_position(backend: Backend) -> None:
+    await backend.insert([row(n) for n in range(10)])
+    first = [event async for events in backend.export(EventQuery(order="asc")) for event in events][6]
 
-        rest = await exported(backend, EventQuery(order="asc", after=Position(first.event_timestamp, first.sequence)))
+    rest = await exported(backend, EventQuery(order="asc", after=Position(first.event_timestamp, first.sequence)))
 
-    assert rest == envelopes([7, 8, 9])
+    assert rest == envelopes(7, 8, 9)
 
 
 @pytest.mark.asyncio
-async def test_abandoned_export_holds_nothing(tmp_path: Path) -> None:
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
+async def test_export_that_is_not_read_on_keeps_no_log_from_starting_anew(tmp_path: Path) -> None:
+    async with opened(f"sqlite:///{tmp_path}/audit.db") as backend:
         await backend.insert([row(n) for n in range(3000)])
-        export = backend.export(EventQuery())
-        await anext(aiter(export))
+        await anext(aiter(backend.export(EventQuery())))
 
         with closing(sqlite3.connect(tmp_path / "audit.db")) as other:
             blocked, in_log, moved = other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
@@ -119,7 +82,7 @@ async def test_abandoned_export_holds_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_histogram_counts_outcomes_by_time(tmp_path: Path) -> None:
+async def test_histogram_counts_outcomes_by_time(backend: Backend) -> None:
     moments = {"success": [-11, -10, -1, 0, 9, 10, 35], "failure": [9, 30], "pending": [39, 40]}
     number = count()
     rows = [
@@ -128,13 +91,12 @@ async def test_histogram_counts_outcomes_by_time(tmp_path: Path) -> None:
         for moment in times
     ]
     wide = EventQuery(since=EPOCH - timedelta(days=1), until=EPOCH + timedelta(microseconds=39), limit=1, offset=9)
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert(rows)
+    await backend.insert(rows)
 
-        everything = await backend.histogram(wide, width=10)
-        some = await backend.histogram(
-            EventQuery(since=EPOCH, until=wide.until, correlation_id="failure", event_outcome="failure"), width=10
-        )
+    everything = await backend.histogram(wide, width=10)
+    some = await backend.histogram(
+        EventQuery(since=EPOCH, until=wide.until, correlation_id="failure", event_outcome="failure"), width=10
+    )
 
     assert everything == [
         Bar(-20, {"success": 1}),
@@ -147,37 +109,34 @@ async def test_histogram_counts_outcomes_by_time(tmp_path: Path) -> None:
 
 
 @pytest.mark.asyncio
-async def test_purge_takes_only_what_has_expired(tmp_path: Path) -> None:
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert([row(n, expires_at=expiry) for n, expiry in enumerate((99, 100, 101, None, 0, -5))])
+async def test_purge_takes_only_what_has_expired(backend: Backend) -> None:
+    await backend.insert([row(n, expires_at=expiry) for n, expiry in enumerate((99, 100, 101, None, 0, -5))])
 
-        assert await backend.purge(now=100, limit=10) == 4
-        assert await backend.purge(now=100, limit=10) == 0
+    assert await backend.purge(now=100, limit=10) == 4
+    assert await backend.purge(now=100, limit=10) == 0
 
-        assert await stored(backend) == envelopes([2, 3])
+    assert await exported(backend) == envelopes(2, 3)
 
 
 @pytest.mark.asyncio
-async def test_purge_goes_in_bounded_steps_and_begins_with_the_longest_expired(tmp_path: Path) -> None:
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert([row(n, expires_at=100 - n) for n in range(10)])
+async def test_purge_goes_in_bounded_steps_and_begins_with_the_longest_expired(backend: Backend) -> None:
+    await backend.insert([row(n, expires_at=100 - n) for n in range(10)])
 
-        steps = [await backend.purge(now=100, limit=4)]
-        left = await stored(backend)
-        steps += [await backend.purge(now=100, limit=4) for _ in range(3)]
+    steps = [await backend.purge(now=100, limit=4)]
+    left = await exported(backend)
+    steps += [await backend.purge(now=100, limit=4) for _ in range(3)]
 
-    assert left == envelopes(range(6))
+    assert left == envelopes(*range(6))
     assert steps == [4, 4, 2, 0]
 
 
 @pytest.mark.asyncio
-async def test_sequence_of_a_purged_event_is_not_used_again(tmp_path: Path) -> None:
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        await backend.insert([row(1, expires_at=1)])
-        [[before]] = [events async for events in backend.export(EventQuery())]
-        await backend.purge(now=1, limit=1)
-        await backend.insert([row(2)])
-        [[after]] = [events async for events in backend.export(EventQuery())]
+async def test_sequence_of_a_purged_event_is_not_used_again(backend: Backend) -> None:
+    await backend.insert([row(1, expires_at=1)])
+    [[before]] = [events async for events in backend.export(EventQuery())]
+    await backend.purge(now=1, limit=1)
+    await backend.insert([row(2)])
+    [[after]] = [events async for events in backend.export(EventQuery())]
 
     assert after.sequence > before.sequence
 
@@ -243,13 +202,13 @@ def file_of_version_1(path: Path) -> None:
 async def test_file_of_version_1_is_brought_up_to_date_with_its_events(tmp_path: Path) -> None:
     file_of_version_1(tmp_path / "audit.db")
 
-    async with opened(SqliteBackend(tmp_path / "audit.db")) as backend:
-        kept = await stored(backend)
+    async with opened(f"sqlite:///{tmp_path}/audit.db") as backend:
+        kept = await exported(backend)
         duplicates = await backend.insert([row(1, envelope='{"n":1}')])
         early = await backend.purge(now=30 * DAY - 1, limit=10)
         due = await backend.purge(now=30 * DAY, limit=10)
 
-        assert await stored(backend) == ['{"n":1}']
+        assert await exported(backend) == ['{"n":1}']
     assert kept == ['{"n":0,"retention_days":30}', '{"n":1}']
     assert [duplicate.has_same_content for duplicate in duplicates] == [True]
     assert (early, due) == (0, 1)
