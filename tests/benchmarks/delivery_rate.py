@@ -16,14 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+import psycopg
 from tests.benchmarks.audit_events import duplicates
 from tests.benchmarks.audit_store import crash_safe_store, deliver_everything
 from tests.benchmarks.measure import Benchmark, Ratio, Series
 from tests.benchmarks.processes import figures_of
 from tests.benchmarks.sinks import datastorage, events_taken, validating_sink
+from tests.postgres_server import PostgresServer
 
 from signal_gateway.audit import AuditEvent, DataStorageClient
 from signal_gateway.datastorage.backend import EventRow
+from signal_gateway.datastorage.postgres_schema import migrate
+from signal_gateway.datastorage.postgres_url import connection_parameters
 from signal_gateway.datastorage.record import row_of
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
 
@@ -36,7 +40,7 @@ NOTE = """\
 A crash-safe store in one process, the server in another; the events are made before the clock starts, which runs from
 the first `record` until everything is acknowledged. The server then tells that it has each event once. Beside each rate
 stands the ceiling: what sends the same events, encoded before, by httpx alone, or writes the same rows into the same
-tables, one commit for each thousand, by sqlite3 alone.
+tables, one commit for each thousand, by sqlite3 or psycopg alone.
 
 The first bound is missed on this machine: recording (2 µs an event), finding and joining the events of a batch
 (1.5 µs) and sending it (3 µs) share one GIL and follow each other, as one batch is in flight at a time. PostgreSQL
@@ -51,7 +55,13 @@ def sink_server() -> Iterator[str]:
 
 @contextlib.contextmanager
 def sqlite_server() -> Iterator[str]:
-    with tempfile.TemporaryDirectory() as directory, datastorage(Path(directory) / "audit.db") as url:
+    with tempfile.TemporaryDirectory() as directory, datastorage(f"sqlite:///{directory}/audit.db") as url:
+        yield url
+
+
+@contextlib.contextmanager
+def postgres_server() -> Iterator[str]:
+    with PostgresServer() as server, datastorage(server.url()) as url:
         yield url
 
 
@@ -88,6 +98,7 @@ def events_stored(url: str) -> int:
 SERVERS = (
     Server("a validating sink", sink_server, events_taken, 30_000, at_least=150_000, ceiling="httpx"),
     Server("DataStorage on SQLite", sqlite_server, events_stored, 20_000, at_least=40_000, ceiling="sqlite3"),
+    Server("DataStorage on PostgreSQL", postgres_server, events_stored, 20_000, at_least=28_000, ceiling="psycopg"),
 )
 
 
@@ -114,7 +125,7 @@ def run() -> Benchmark:
 def _rate(measure: str, server: Server) -> float:
     with server.start() as url:
         rate: float = figures_of(MODULE, measure, url, server.events)
-        if measure != "sqlite3" and (stored := server.stored(url)) != server.events:
+        if measure in ("store", "httpx") and (stored := server.stored(url)) != server.events:
             raise SystemExit(f"{server.title} has {stored} of {server.events} events")
     return rate
 
@@ -162,7 +173,21 @@ def _commit(connection: sqlite3.Connection, insert: str, rows: list[EventRow]) -
     connection.execute("COMMIT")
 
 
-MEASURES = {"store": by_store, "httpx": by_httpx, "sqlite3": by_sqlite3}
+def by_psycopg(_: str, events: list[AuditEvent]) -> float:
+    """Return the seconds that a bare connection takes to COPY rows that are ready into the same table."""
+    rows = [row_of(event, received_at=time.time_ns() // 1000) for event in events]
+    with PostgresServer() as server:
+        migrate(connection_parameters(server.url()), lock_timeout=5.0)
+        with psycopg.connect(server.url(), autocommit=True) as connection, connection.cursor() as cursor:
+            start = time.perf_counter()
+            for at in range(0, len(rows), BATCH):
+                with cursor.copy(f"COPY audit_events ({', '.join(EventRow._fields)}) FROM STDIN") as copy:
+                    for row in rows[at : at + BATCH]:
+                        copy.write_row(row)
+            return time.perf_counter() - start
+
+
+MEASURES = {"store": by_store, "httpx": by_httpx, "sqlite3": by_sqlite3, "psycopg": by_psycopg}
 
 
 if __name__ == "__main__":

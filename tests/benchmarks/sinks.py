@@ -12,7 +12,6 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import httpx
 import orjson
@@ -36,9 +35,9 @@ def validating_sink() -> Iterator[str]:
 
 
 @contextmanager
-def datastorage(database: Path) -> Iterator[str]:
-    """Run DataStorage on an SQLite file, in a process of its own, as its users do; yield its URL."""
-    command = ["signal_gateway", "datastorage", "--database", f"sqlite:///{database}", "--listen", "127.0.0.1:0"]
+def datastorage(database: str) -> Iterator[str]:
+    """Run DataStorage on a database URL, in a process of its own, as its users do; yield its URL."""
+    command = ["signal_gateway", "datastorage", "--database", database, "--listen", "127.0.0.1:0"]
     with started(*command) as (_, line):
         yield line.removeprefix("DataStorage on ").partition(",")[0]
 

@@ -6,7 +6,7 @@ from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.sqlite import SqliteBackend
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["backend_for"]
+__all__ = ["backend_for", "shown_url"]
 
 _EXAMPLES = (
     "write sqlite:///audit.db for a file in the working directory, sqlite:////var/lib/audit.db, or "
@@ -32,6 +32,16 @@ def backend_for(database: str) -> Backend:
         return _postgres(database)
     given = f"{scheme}://" if separator else "a database without a scheme"
     raise ConfigurationError(f"{given} can't keep audit events: {_EXAMPLES}")
+
+
+def shown_url(database: str) -> str:
+    """Return a database URL as logs may show it: without a password, and without options, which may hold one."""
+    scheme, separator, rest = database.partition("://")
+    if scheme == "sqlite":
+        return database
+    account, at, place = rest.partition("?")[0].rpartition("@")
+    user, colon, _ = account.partition(":")
+    return f"{scheme}{separator}{user}{colon and ':***'}{at}{place}"
 
 
 def _sqlite(database: str, rest: str) -> Backend:

@@ -165,7 +165,7 @@ def test_full_disk_is_503_takes_nothing_and_recovers(
 
 @pytest.mark.asyncio
 @pytest.mark.parametrize("place", [0, 100, 599])
-@pytest.mark.parametrize("unfit", [{"severity": b"not text"}, {"event_type": None}])
+@pytest.mark.parametrize("unfit", [{"event_timestamp": "no number"}, {"event_type": None}])
 async def test_batch_that_breaks_in_one_row_stores_none(backend: Backend, place: int, unfit: dict[str, Any]) -> None:
     rows = [row(n) for n in range(600)]
 
