@@ -1,13 +1,14 @@
 """`python -m tests.benchmarks`: run every benchmark, print and keep the figures, exit 1 if a ratio is missed.
 
 Figures are medians with the 10th and 90th percentile; what counts are ratios within one run. Raw samples go to
-build/benchmarks.json, the tables and their plot to docs with `--write`.
+build/benchmarks.json, the tables and their plots to docs with `--write`, where those of other benchmarks stay.
 """
 
 import argparse
 import json
 import os
 import platform
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -48,22 +49,30 @@ SHOWN_VERSIONS = ("uvicorn", "starlette", "httpx", "lightkube", "opentelemetry-s
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     parser.add_argument("names", nargs="*", choices=[*BENCHMARKS, []], help="which ones; all by default")
-    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md and its plot too")
+    parser.add_argument("--write", action="store_true", help="write into docs/benchmarks.md and its plots, too")
     arguments = parser.parse_args()
 
     found = {name: BENCHMARKS[name].run() for name in arguments.names or BENCHMARKS}
-    text = "\n".join(_section(benchmark) for benchmark in found.values())
-    sys.stdout.write(text)
+    sections = {benchmark.title: _section(benchmark) for benchmark in found.values()}
+    sys.stdout.write("\n".join(sections.values()))
 
     (ROOT / "build").mkdir(exist_ok=True)
     raw = {name: asdict(benchmark) for name, benchmark in found.items()}
     (ROOT / "build" / "benchmarks.json").write_text(json.dumps(raw, indent=1))
     if arguments.write:
-        (ROOT / "docs" / "benchmarks.md").write_text(_page(text))
+        page = ROOT / "docs" / "benchmarks.md"
+        before = {} if not arguments.names else _sections(page.read_text())
+        page.write_text(_page("\n".join((before | sections).values())))
         for benchmark in found.values():
             if benchmark.table is not None and benchmark.picture is not None:
                 picture.draw(benchmark.picture, benchmark.table, ROOT / "docs")
     return 0 if all(ratio.holds for benchmark in found.values() for ratio in benchmark.ratios) else 1
+
+
+def _sections(page: str) -> dict[str, str]:
+    """Take a page apart, by the titles of its sections."""
+    _, *sections = re.split("^## ", page, flags=re.MULTILINE)
+    return {text.partition("\n")[0]: f"## {text.rstrip()}\n" for text in sections}
 
 
 def _section(benchmark: Benchmark) -> str:

@@ -6,7 +6,6 @@
 What goes in is made before the clock starts and put out of the garbage collector's reach; the collector stays on.
 """
 
-import gc
 import json
 import sys
 import tempfile
@@ -18,13 +17,13 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks.audit_events import duplicates
+from tests.benchmarks.settling import settle
 from tests.benchmarks.takers import WAYS, Taker
 
 WARM_BURSTS = 2
 BURSTS = 6
 DIFFERENT = 400  # what was just made is in the processor's cache; thousands of events wouldn't be
 CALLS = 50_000
-WARM_MIB = 256
 
 
 def cost(way: str, directory: Path) -> dict[str, Any]:
@@ -34,7 +33,7 @@ def cost(way: str, directory: Path) -> dict[str, Any]:
     # a sink that checks ids wants each event once
     different = count if way == "spool_delivering" else min(count, DIFFERENT)
     with open_way(duplicates(different), directory) as taker:
-        _settle()
+        settle()
         given = lost = 0
         for threads in (1, 4):
             bursts = []
@@ -81,7 +80,7 @@ def calls(way: str, directory: Path) -> dict[str, Any]:
     """Return the quantiles of single calls in nanoseconds, less what the timer itself takes."""
     open_way, _ = WAYS[way]
     with open_way(duplicates(CALLS), directory) as taker:
-        _settle()
+        settle()
         clock, take = time.perf_counter_ns, taker.take
         timer = median(-clock() + clock() for _ in range(10_000))
         durations = []
@@ -94,15 +93,6 @@ def calls(way: str, directory: Path) -> dict[str, Any]:
     durations.sort()
     quantiles = {name: durations[int(CALLS * share)] - timer for name, share in (("p50", 0.5), ("p99.9", 0.999))}
     return quantiles | {"max": durations[-1] - timer, "delivered": delivered}
-
-
-def _settle() -> None:
-    """Leave the garbage collector nothing to do, and have the host of a virtual machine give it memory for files."""
-    gc.collect()
-    gc.freeze()
-    with tempfile.TemporaryFile() as file:
-        for _ in range(WARM_MIB):
-            file.write(bytes(1024 * 1024))
 
 
 if __name__ == "__main__":

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from signal_gateway.audit.head import Head
 from signal_gateway.audit.home import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_medium
 from signal_gateway.audit.ownership import UNBORN_SUFFIX, StoreLock
 from signal_gateway.audit.rejections import RejectedEvent, Rejections
 from signal_gateway.audit.segment import BadSegment, NewerSegment, Segment, TailState
-from signal_gateway.audit.spool import Head, rejected_among, settle
 
 __all__ = ["CORRUPT_DIRECTORY", "Adoption", "AdoptionCounts", "owners_in"]
 
@@ -128,10 +128,10 @@ class Adoption:
         if segment is None:
             raise RuntimeError("acknowledge without a head")
         head = Head([(segment, *place) for place in islice(segment.frames(segment.acknowledged), count)])
-        rejected_events = rejected_among(head, rejected)
+        rejected_events = head.rejected_events(rejected)
         if rejected_events:
             self._rejections.keep(rejected_events)
-        settle(head, rejected)
+        head.settle(rejected)
         self._delivered += count - len(rejected)
         self._rejected += len(rejected)
         self._waiting[0].pending -= count

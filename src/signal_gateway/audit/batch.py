@@ -122,6 +122,8 @@ class Batch:
         self._runs.extendleft(Run(half, cut) for half in reversed(_halves(run)))
 
     def _fitting(self, run: Run) -> int:
+        if len(run) <= self.limit.events and self._body_bytes(run.indices) <= self.limit.body_bytes:
+            return len(run)
         body_bytes = 1
         for count, index in enumerate(run.indices):
             body_bytes += self._sizes[index] + 1
@@ -130,7 +132,7 @@ class Batch:
         return len(run)
 
     def _body_bytes(self, indices: Sequence[int]) -> int:
-        return 1 + sum(self._sizes[index] + 1 for index in indices)
+        return 1 + len(indices) + sum(map(self._sizes.__getitem__, indices))
 
 
 def _halves(run: Run) -> tuple[Sequence[int], Sequence[int]]:

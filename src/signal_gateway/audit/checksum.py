@@ -1,7 +1,7 @@
-"""CRC-32 as of zlib, five times as fast where there is ISA-L."""
+"""CRC-32 as of zlib, seven times as fast for an event where there is zlib-ng."""
 
 try:
-    from isal.isal_zlib import crc32
+    from zlib_ng.zlib_ng import crc32
 except ImportError:  # a platform that it is not built for
     from zlib import crc32
 

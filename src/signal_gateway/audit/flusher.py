@@ -15,7 +15,8 @@ from signal_gateway.audit.answer import Accepted, DeliveryAnswer, Refused, TooLa
 from signal_gateway.audit.batch import Batch, BatchLimit
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
-from signal_gateway.audit.spool import Source, Spool
+from signal_gateway.audit.head import Source
+from signal_gateway.audit.spool import Spool
 from signal_gateway.clock import Clock
 from signal_gateway.errors import AuditError
 

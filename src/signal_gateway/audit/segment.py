@@ -2,7 +2,7 @@
 
 import struct
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -183,6 +183,15 @@ class Segment:
             if not length or offset > limit:
                 return
             yield begin, offset
+
+    def payloads(self, bounds: Sequence[tuple[int, int]]) -> list[bytes]:
+        """Copy payloads out.
+
+        Args:
+            bounds: Where each begins and ends, in the order of the segment; at least one.
+        """
+        buffer, base = self.medium.window(bounds[0][0], bounds[-1][1])
+        return [buffer[begin - base : end - base] for begin, end in bounds]
 
     def recorded(self) -> int:
         """Count the frames that came since the last look, and return how many there are."""

@@ -7,14 +7,12 @@ import mmap
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
-
-import orjson
 
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
+from signal_gateway.audit.head import Head
 from signal_gateway.audit.home import DirectoryHome, Home, Storage, remedy_for
 from signal_gateway.audit.medium import HEADER_BYTES
 from signal_gateway.audit.rejections import RejectedEvent
@@ -22,7 +20,7 @@ from signal_gateway.audit.segment import FRAME_BYTES, Segment, pack_frame_header
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
-__all__ = ["Head", "Source", "Spool", "SpoolAbandoned", "SpoolCounts", "rejected_among"]
+__all__ = ["Spool", "SpoolAbandoned", "SpoolCounts"]
 
 _MIB = 1024 * 1024
 _FIRST_SEGMENT_BYTES = _MIB
@@ -63,60 +61,6 @@ class SpoolCounts:
     def pending(self) -> int:
         """Events that still wait."""
         return self.recorded - self.acknowledged
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """The oldest unsettled events of a source, where they are and not what they say: it takes little memory.
-
-    Attributes:
-        places: For each event its segment, and where its payload begins and ends there.
-    """
-
-    places: Sequence[tuple[Segment, int, int]]
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def sizes(self) -> list[int]:
-        """Return the length of each payload in bytes."""
-        return [end - begin for _, begin, end in self.places]
-
-    def split(self, count: int) -> "tuple[Head, Head]":
-        """Return the first so many events, and the rest."""
-        return Head(self.places[:count]), Head(self.places[count:])
-
-    def json_array(self, indices: Iterable[int]) -> bytes:
-        """Join payloads with commas."""
-        places = self.places
-        payloads = []
-        for index in indices:
-            segment, begin, end = places[index]
-            payloads.append(segment.medium.read(begin, end))
-        return b"[" + b",".join(payloads) + b"]"
-
-
-class Source(Protocol):
-    """What the flusher delivers from, and the only one to take from it."""
-
-    def head(self, max_events: int, max_bytes: int) -> Head:
-        """Return the oldest unsettled events, whose JSON array has at most `max_bytes`, or one; they stay."""
-        ...
-
-    def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Let the oldest `count` events go; the rejected ones among them are kept aside first.
-
-        Args:
-            count: How many, delivered and rejected ones together.
-            rejected: The reason for each rejected one, by its index among them.
-
-        Returns:
-            The rejected ones among them.
-
-        Raises:
-            AuditError: A rejected event can't be kept; nothing was let go.
-        """
-        ...
 
 
 class Spool:
@@ -228,13 +172,13 @@ class Spool:
         """Move the cursors, behind the rejected events' own file; see `Source.acknowledge`."""
         known = self._head if len(self._head) >= count else self.head(count, self._max_bytes)
         head, rest = known.split(count)
-        rejected_events = rejected_among(head, rejected)
+        rejected_events = head.rejected_events(rejected)
         if rejected_events:
             self._home.rejections.keep(rejected_events)
         with self._lock:
             if rejected and self._first_rejected is None:
                 self._first_rejected = self._delivered + self._rejected + min(rejected) + 1
-            settle(head, rejected)
+            head.settle(rejected)
             self._head = rest
             self._delivered += count - len(rejected)
             self._rejected += len(rejected)
@@ -497,39 +441,6 @@ class Spool:
         if now - self._warned_at >= _WARNING_SECONDS:
             self._warned_at = now
             self._log.warning(message)
-
-
-def settle(head: Head, rejected: Mapping[int, str]) -> None:
-    """Move the cursors of the segments that these events are in behind them."""
-    if head.places and head.places[0][0] is head.places[-1][0]:
-        segment, _, end = head.places[-1]
-        segment.settle(end, delivered=len(head) - len(rejected), rejected=len(rejected))
-        return
-    tally: dict[Segment, tuple[int, int, int]] = {}
-    for index, (segment, _, end) in enumerate(head.places):
-        _, delivered, refused = tally.get(segment, (0, 0, 0))
-        if index in rejected:
-            refused += 1
-        else:
-            delivered += 1
-        tally[segment] = end, delivered, refused
-    for segment, (end, delivered, refused) in tally.items():
-        segment.settle(end, delivered=delivered, rejected=refused)
-
-
-def rejected_among(head: Head, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-    """Copy the rejected events out.
-
-    Args:
-        head: The events that are being settled.
-        rejected: The reason for each rejected one, by its index.
-    """
-    events = []
-    for index, reason in sorted(rejected.items()):
-        segment, begin, end = head.places[index]
-        payload = segment.medium.read(begin, end)
-        events.append(RejectedEvent(orjson.loads(payload)["event_id"], payload, reason))
-    return tuple(events)
 
 
 def _is_settled(segment: Segment) -> bool:

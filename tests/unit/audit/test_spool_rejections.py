@@ -130,10 +130,10 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
 ):
     refuse_bad_ones(server)
     program = start_program("""
-        from signal_gateway.audit import spool
+        from signal_gateway.audit.head import Head
         def die(*_):
             os.kill(os.getpid(), signal.SIGKILL)
-        spool.settle = die
+        Head.settle = die
         store = open_store()
         bad = event().model_copy(update={"severity": "bad"})
         say(bad.event_id)
