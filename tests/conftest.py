@@ -2,6 +2,7 @@ import os
 import shutil
 
 import pytest
+from tests.postgres_server import PostgresMissing, postgres_program
 
 pytest_plugins = ["pytester"]
 
@@ -34,3 +35,12 @@ def program(unavailable):
         return path
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgres_programs(unavailable):
+    """What a PostgresServer needs is there."""
+    try:
+        postgres_program("initdb")
+    except PostgresMissing as exc:
+        unavailable(str(exc))

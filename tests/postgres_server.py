@@ -30,8 +30,8 @@ _READY = "database system is ready to accept connections"
 # the server is left. `postmaster.pid` is gone when the server was stopped before.
 _GUARD = """
 cat >/dev/null
-[ -s "$1/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")" 2>/dev/null
-rm -rf "$1"
+[ -s "$1/data/postmaster.pid" ] && kill -QUIT "$(head -n 1 "$1/data/postmaster.pid")"
+rm -rf "$1" || { sleep 1; rm -rf "$1"; }  # a file may have come while it was at it
 """
 
 
@@ -90,6 +90,11 @@ class PostgresServer:
         """The last lines that the server wrote."""
         return "".join(self._log)
 
+    @property
+    def data_directory(self) -> Path:
+        """Where its data are, until it is closed."""
+        return self._home / "data"
+
     def url(self, database: str = "postgres", *, user: str = USER, password: str = PASSWORD) -> str:
         """Return the URL of one of its databases."""
         return f"postgresql://{user}:{quote(password, safe='')}@/{database}?host={quote(str(self._home), safe='')}"
@@ -107,7 +112,7 @@ class PostgresServer:
             [
                 self._postgres,
                 "-D",
-                str(self._home / "data"),
+                str(self.data_directory),
                 "-k",
                 str(self._home),
                 *(f"-c{name}={value}" for name, value in ({"listen_addresses": ""} | self._settings).items()),
@@ -159,7 +164,10 @@ class PostgresServer:
         # not below pytest's tmp_path: other accounts can't reach it, and a socket's path may have 107 bytes at most
         self._directory = Path(tempfile.mkdtemp(prefix="pg-"))
         self._guard = subprocess.Popen(
-            ["sh", "-c", _GUARD, "guard", str(self._directory)], stdin=subprocess.PIPE, start_new_session=True
+            ["sh", "-c", _GUARD, "guard", str(self._directory)],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         password_file = self._directory / "password"
         password_file.write_text(f"{PASSWORD}\n")

@@ -41,8 +41,8 @@ NOTE = """\
 A crash-safe store in one process, the server in another; the events are made before the clock starts, which runs from
 the first `record` until everything is acknowledged. The server then tells that it has each event once. Beside each rate
 stands the ceiling: what sends the same events, encoded before, by httpx alone, or writes the same rows into the same
-tables, one commit for each thousand, by sqlite3 or psycopg alone. Each process first handles two batches off the clock, so that
-connections are open, code is warm and the host of a virtual machine has given it memory."""
+tables, one commit for each thousand, by sqlite3 or by psycopg's COPY alone. Each process first handles two batches off
+the clock, so that connections are open, code is warm and the host of a virtual machine has given it memory."""
 
 
 @contextlib.contextmanager

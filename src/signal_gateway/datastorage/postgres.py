@@ -37,9 +37,6 @@ Pool = AsyncConnectionPool[Connection]
 _EVENTS_PER_SLICE = 1000
 _BYTES_PER_SLICE = 1024 * 1024
 
-# how long the pool tries before it gives up and the next call makes it try anew
-_RECONNECT_TIMEOUT = 1.0
-
 _COLUMN_TYPES = {
     "event_id": "uuid",
     "event_timestamp": "bigint",
@@ -77,9 +74,12 @@ SELECT set_config(
     'synchronous_commit',
     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
     false
-), set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false),
-set_config('idle_in_transaction_session_timeout', %s, false), set_config('default_transaction_read_only', %s, false),
-set_config('default_transaction_isolation', %s, false)
+), set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)
+"""
+
+_READERS_SESSION = """
+SELECT set_config('default_transaction_read_only', 'on', false),
+    set_config('default_transaction_isolation', 'repeatable read', false)
 """
 
 
@@ -210,16 +210,11 @@ class PostgresBackend:
 
     def _pool(self, name: str, size: int, statement_timeout: float, *, read_only: bool) -> Pool:
         milliseconds = f"{statement_timeout * 1000:.0f}"
-        session = [
-            milliseconds,
-            milliseconds,
-            milliseconds,
-            "on" if read_only else "off",
-            "repeatable read" if read_only else "read committed",
-        ]
 
         async def configure(connection: Connection) -> None:
-            await connection.execute(_SESSION, session)
+            await connection.execute(_SESSION, [milliseconds, milliseconds])
+            if read_only:
+                await connection.execute(_READERS_SESSION)
 
         return AsyncConnectionPool(
             # a plan of a prepared statement may be made for any value: good for inserting, not for finding
@@ -227,7 +222,8 @@ class PostgresBackend:
             min_size=1,
             max_size=size,
             timeout=self._connection_timeout,
-            reconnect_timeout=_RECONNECT_TIMEOUT,
+            # it gives up before its callers do, so that each call has it try at once and not after a pause
+            reconnect_timeout=self._connection_timeout / 2,
             configure=configure,
             check=AsyncConnectionPool.check_connection,
             name=name,

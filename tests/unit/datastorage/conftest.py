@@ -4,14 +4,14 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from tests.postgres_server import PostgresMissing, PostgresServer
+from tests.postgres_server import PostgresServer
 from tests.unit.datastorage.backends import opened
 
 from signal_gateway.audit.event import new_event_id
@@ -25,13 +25,9 @@ Serve = Callable[..., httpx.Client]
 
 
 @pytest.fixture(scope="session")
-def postgres_server(unavailable: Callable[[str], NoReturn]) -> Iterator[PostgresServer]:
+def postgres_server(postgres_programs: None) -> Iterator[PostgresServer]:  # noqa: ARG001
     """A PostgreSQL of this worker's own."""
-    try:
-        server = PostgresServer()
-    except PostgresMissing as exc:
-        unavailable(str(exc))
-    with server:
+    with PostgresServer() as server:
         yield server
 
 
@@ -77,6 +73,13 @@ def empty_postgres(postgres_url: str) -> Iterator[str]:
 @pytest.fixture
 def postgres_database(postgres_url: str, postgres_template: str) -> Iterator[str]:
     """The URL of a PostgreSQL database with our schema and without events."""
+    with _postgres_database(postgres_url, template=postgres_template) as (_, url):
+        yield url
+
+
+@pytest.fixture(scope="module")
+def postgres_module_database(postgres_url: str, postgres_template: str) -> Iterator[str]:
+    """As `postgres_database`, for the tests of a module."""
     with _postgres_database(postgres_url, template=postgres_template) as (_, url):
         yield url
 
