@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
-from psycopg_pool import AsyncConnectionPool, PoolClosed
+from psycopg_pool import AsyncConnectionPool
 
 from signal_gateway.datastorage.backend import (
     BackendNotOpen,
@@ -46,14 +46,14 @@ _COLUMN_TYPES = {
 _COLUMNS = ", ".join(EventRow._fields)
 _ARRAYS = ", ".join(f"%b::{_COLUMN_TYPES.get(column, 'text')}[]" for column in EventRow._fields)
 
-# The inner SELECT numbers the events in the order of the batch; OFFSET 0 keeps the planner from numbering them later.
+# The inner SELECT numbers the events in the order of the batch: nextval is volatile and never moved out of it.
 # They are inserted in the order of their ids: two batches with the same ids wait for each other in one direction only,
 # so there is no deadlock. The ids come back only if some of them were there before.
 _INSERT = f"""
 WITH inserted AS (
     INSERT INTO audit_events (sequence, {_COLUMNS})
     SELECT * FROM (
-        SELECT nextval('audit_events_sequence'), batch.* FROM unnest({_ARRAYS}) AS batch ({_COLUMNS}) OFFSET 0
+        SELECT nextval('audit_events_sequence'), batch.* FROM unnest({_ARRAYS}) AS batch ({_COLUMNS})
     ) AS numbered
     ORDER BY event_id
     ON CONFLICT (event_id) DO NOTHING
@@ -122,6 +122,9 @@ class PostgresBackend:
         self._query_timeout = query_timeout
         self._migration_timeout = migration_timeout
         self._pools: tuple[Pool, Pool] | None = None
+        self._calls = 0
+        self._reading: set[Connection] = set()
+        self._idle = asyncio.Event()
 
     async def open(self) -> None:
         """Connect, and bring the schema up to this release.
@@ -203,9 +206,15 @@ class PostgresBackend:
             raise BackendUnavailable(f"{self._name} can only be read: is it a standby?")
 
     async def close(self) -> None:
-        """Disconnect; a call that is running finishes first."""
+        """Stop the running queries, finish the running inserts and disconnect."""
         pools, self._pools = self._pools, None
-        for pool in pools or ():
+        if pools is None:
+            return
+        await asyncio.gather(*(connection.cancel_safe() for connection in self._reading))
+        while self._calls:
+            self._idle.clear()
+            await self._idle.wait()
+        for pool in pools:
             await pool.close()
 
     def _pool(self, name: str, size: int, statement_timeout: float, *, read_only: bool) -> Pool:
@@ -236,17 +245,28 @@ class PostgresBackend:
         if self._pools is None:
             raise BackendNotOpen(f"{self._name} is not open")
         pool = self._pools[0 if writes else 1]
+        self._calls += 1
         try:
             async with pool.connection() as connection:
-                yield connection
-        except PoolClosed as exc:
-            raise BackendNotOpen(f"{self._name} is not open") from exc
+                if writes:
+                    yield connection
+                    return
+                if self._pools is None:
+                    raise BackendNotOpen(f"{self._name} is being closed")
+                self._reading.add(connection)
+                try:
+                    yield connection
+                finally:
+                    self._reading.discard(connection)
         except psycopg.errors.QueryCanceled as exc:
             if writes:
                 raise BackendUnavailable(f"{self._name}: {exc}") from exc
             raise QueryTooSlow(f"a query took longer than {self._query_timeout} s and was given up") from exc
         except psycopg.Error as exc:
             raise BackendUnavailable(f"{self._name}: {exc}") from exc
+        finally:
+            self._calls -= 1
+            self._idle.set()
 
 
 async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredEvent]:

@@ -29,6 +29,13 @@ def execute(url: str, *statements: str) -> list[tuple[object, ...]]:
         return cursor.fetchall() if cursor.description else []
 
 
+async def until_one_waits(url: str) -> None:
+    """Return when somebody waits for a lock."""
+    async with asyncio.timeout(30):
+        while not await asyncio.to_thread(execute, url, "SELECT 1 FROM pg_locks WHERE NOT granted"):
+            pass
+
+
 # --- how it starts
 
 
@@ -298,10 +305,24 @@ async def test_slow_queries_keep_nobody_from_writing(postgres_database: str) -> 
         with psycopg.connect(postgres_database) as other:
             other.execute("LOCK TABLE audit_events IN ACCESS EXCLUSIVE MODE")
             queries = [asyncio.create_task(backend.query(EventQuery())) for _ in range(3)]
-            await asyncio.sleep(0)
+            await until_one_waits(postgres_database)
             await backend.ping()
 
         assert [page.total for page in await asyncio.gather(*queries)] == [0, 0, 0]
+
+
+@pytest.mark.asyncio
+async def test_close_does_not_wait_for_a_query(postgres_database: str) -> None:
+    async with opened(PostgresBackend(postgres_database, query_timeout=15)) as backend:
+        with psycopg.connect(postgres_database) as other:
+            other.execute("LOCK TABLE audit_events")
+            query = asyncio.create_task(backend.query(EventQuery()))
+            await until_one_waits(postgres_database)
+
+            await backend.close()
+
+            with pytest.raises(BackendUnavailable):
+                await query
 
 
 @pytest.mark.asyncio

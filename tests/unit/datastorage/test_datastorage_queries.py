@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 
 from signal_gateway.clock import ManualClock
 from signal_gateway.datastorage.query import EventQuery
-from signal_gateway.datastorage.select import count_statement, page_statement
+from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
 from signal_gateway.datastorage.sqlite_schema import connect, prepare
 from signal_gateway.datastorage.sqlite_select import SQLITE
 from signal_gateway.web.problem import PROBLEM_JSON
@@ -243,6 +244,7 @@ def test_event_from_far_ahead_is_marked(serve: Serve, make_event: MakeEvent, ahe
     assert event.get("clock_skew", False) is marked
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it gets to no database
 @pytest.mark.parametrize(
     ("query", "field"),
     [
@@ -307,6 +309,16 @@ def test_rarest_filter_finds_its_events_by_index_and_in_order(tmp_path: Path, qu
     assert f"audit_events_{index} " in page_plan + " "
     assert "TEMP B-TREE" not in page_plan
     assert "INDEX audit_events_" in count_plan
+
+
+def test_histogram_without_filters_reads_an_index_alone(tmp_path: Path) -> None:
+    query = EventQuery(since=datetime(2026, 1, 1, tzinfo=UTC), until=datetime(2026, 2, 1, tzinfo=UTC))
+    with closing(connect(tmp_path / "audit.db", busy_timeout=1)) as connection:
+        prepare(connection, tmp_path / "audit.db")
+
+        plan = plan_of(connection, *histogram_statement(query, SQLITE, width=10))
+
+    assert "USING COVERING INDEX audit_events_by_outcome" in plan
 
 
 def plan_of(connection: sqlite3.Connection, statement: str, values: list[Any]) -> str:

@@ -189,6 +189,7 @@ def test_bad_single_event_names_the_field(client: httpx.Client, make_event: Make
     assert stored(client) == []
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it gets to no database
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[", b"\xff", b"nonsense", b"[NaN]", b'"\\ud800"', b"{}", b'"text"', b"null", b"[]", b"[" * 300],
@@ -227,6 +228,7 @@ def test_largest_event_data_is_taken_and_one_byte_more_is_not(client: httpx.Clie
     assert (fits.status_code, too_large.status_code) == (201, 400)
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it gets to no database
 @pytest.mark.parametrize("announced", [True, False])
 def test_body_above_the_limit_is_413(serve: Serve, announced: bool) -> None:
     client = serve(max_body_bytes=100_000)
@@ -240,6 +242,7 @@ def test_body_above_the_limit_is_413(serve: Serve, announced: bool) -> None:
     assert client.get("/healthz").status_code == 200
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)  # it gets to no database
 @pytest.mark.parametrize("content_type", ["text/plain", "application/jsonp", "application/x-ndjson", ""])
 @pytest.mark.parametrize("path", [EVENTS, BATCH])
 def test_other_content_type_is_415(client: httpx.Client, path: str, content_type: str) -> None:
