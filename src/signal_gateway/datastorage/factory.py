@@ -59,7 +59,8 @@ def create_datastorage(
     """Build a DataStorage; nothing is opened before it is entered or served.
 
     Args:
-        database: Where the events are kept: `sqlite:///` and the path of a file, whose directory must exist.
+        database: Where the events are kept: `sqlite:///` and the path of a file, whose directory must exist, or
+            `postgresql://user:password@host:port/database`, which needs the extra `postgres`.
         clock: Says when an event came in.
         max_batch_events: The largest batch that is taken, in events.
         max_body_bytes: The largest body that is taken, in bytes.

@@ -69,7 +69,12 @@ class EventQuery:
     after: Position | None = None
 
     def cursor(self, position: Position) -> str:
-        """Write where the next page of this query starts; `event_query` reads it back."""
+        """Write where the next page of this query starts; `event_query` reads it back.
+
+        Pages that follow each other have everything exactly once that was committed when the first was read. They
+        are no feed: what is committed later may have its place on a page that was read already, as an event may come
+        in late with any timestamp and, on PostgreSQL, a batch may be committed after one with higher sequences.
+        """
         return f"{self.order}.{position.event_timestamp}.{position.sequence}"
 
 
