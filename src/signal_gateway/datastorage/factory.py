@@ -14,6 +14,7 @@ from signal_gateway.datastorage.api import AuditApi
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetricsMiddleware
+from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.problem import problem_handlers
 from signal_gateway.web.request_id import RequestIdMiddleware
@@ -81,7 +82,7 @@ def create_datastorage(
         max_batch_events=max_batch_events,
         max_body_bytes=max_body_bytes,
     )
-    routes = api.routes()
+    routes = [*api.routes(), *Viewer(backend=backend, clock=clock).routes()]
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

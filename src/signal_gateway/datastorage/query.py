@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple, cast
 
 from signal_gateway.web.problem import Problem
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "EventQuery", "Position", "event_query"]
+__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "EventQuery", "Order", "Position", "event_query"]
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000

@@ -1,0 +1,55 @@
+"""Remake the pictures of docs/viewer.md: `python -m tests.e2e.screenshots [DIRECTORY]`."""
+
+import shutil
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from selenium.webdriver import Chrome
+from selenium.webdriver.common.by import By
+from tests.e2e.audit_story import NOW, SHOWN, day, shown
+from tests.e2e.browser import chromium, viewer
+
+
+def _size(browser: Chrome, width: int, height: int, *, scheme: str, mobile: bool = False) -> None:
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+
+
+def remake(directory: Path) -> None:
+    program, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if program is None or driver is None:
+        raise SystemExit("needs chromium and chromedriver: apt-get install chromium chromium-driver")
+
+    with (
+        TemporaryDirectory() as full_directory,
+        TemporaryDirectory() as empty_directory,
+        viewer(Path(full_directory), day(), shown(), now=NOW) as full,
+        viewer(Path(empty_directory), now=NOW) as empty,
+        chromium(program, driver) as browser,
+    ):
+        search, timeline = f"{full}/?since=24h", f"{full}/correlations?correlation_id={SHOWN}"
+
+        def shoot(name: str, url: str, width: int, height: int, *, scheme: str = "light", mobile: bool = False) -> None:
+            _size(browser, width, height, scheme=scheme, mobile=mobile)
+            browser.get(url)
+            for payload in browser.find_elements(By.CSS_SELECTOR, ".failure .payload"):
+                payload.find_element(By.TAG_NAME, "summary").click()
+            browser.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
+            browser.save_screenshot(str(directory / f"viewer-{name}.png"))
+
+        shoot("search", search, 1120, 760)
+        shoot("search-dark", f"{search}&event_outcome=failure", 1120, 620, scheme="dark")
+        shoot("timeline", timeline, 1120, 1000)
+        shoot("timeline-dark", timeline, 1120, 760, scheme="dark")
+        shoot("phone", search, 360, 780, mobile=True)
+        shoot("phone-timeline", timeline, 360, 780, mobile=True)
+        shoot("empty", empty, 900, 560)
+        shoot("refused", f"{full}/?since=yesterday&event_outcome=failure", 900, 380)
+        shoot("no-match", f"{full}/?event_type=gateway.crd.created&event_outcome=failure&since=24h", 900, 380)
+
+
+if __name__ == "__main__":
+    remake(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/images"))
