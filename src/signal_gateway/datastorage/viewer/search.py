@@ -61,6 +61,8 @@ RANGES = (("15m", "15 min"), ("1h", "1 h"), ("24h", "24 h"), ("7d", "7 days"), (
 SEARCH_PARAMETERS = {*FIELDS, "limit", "cursor"}
 TIMELINE_PARAMETERS = {"correlation_id", "limit", "cursor"}
 
+_PAIR = {"detail_key", "detail_value"}
+
 
 class Filter(NamedTuple):
     """A filter that is set.
@@ -133,11 +135,11 @@ class Search:
         found = [
             Filter(field.label, values[name], self.without(name))
             for name, field in FIELDS.items()
-            if name in values and not name.startswith("detail_")
+            if name in values and name not in _PAIR
         ]
-        if "detail_key" in values and "detail_value" in values:
+        if values.keys() >= _PAIR:
             value = f"{values['detail_key']} = {values['detail_value']}"
-            found.append(Filter("Payload", value, self.without("detail_key", "detail_value")))
+            found.append(Filter("Payload", value, self.without(*_PAIR)))
         return found
 
     def with_values(self, **changes: str) -> "Search":
@@ -145,8 +147,13 @@ class Search:
         return Search.of((dict(self.without("cursor").given) | changes).items())
 
     def without(self, *names: str) -> "Search":
-        """Return the search without some parameters and its cursor, and without what no search takes."""
+        """Return the search without some parameters and its cursor, and without what no search takes.
+
+        A payload's field and value go together.
+        """
         kept = SEARCH_PARAMETERS - {"cursor", *names}
+        if not kept >= _PAIR:
+            kept -= _PAIR
         return Search(tuple((name, value) for name, value in self.given if name in kept))
 
     @property
@@ -158,6 +165,11 @@ class Search:
     def url(self) -> str:
         """Relative to every page of the viewer."""
         return f"./?{urlencode(self.given)}" if self.given else "./"
+
+    @property
+    def timeline_url(self) -> str:
+        """The same for the timeline page."""
+        return f"correlations?{urlencode(self.given)}"
 
     def api_url(self, path: str, **further: str) -> str:
         """Return where the API answers the same search, from its first page on."""
@@ -172,7 +184,6 @@ def refusal_of(problem: Problem) -> Refusal:
     return Refusal(name, f"{FIELDS[name].label if name in FIELDS else repr(name)} {error['reason']}.")
 
 
-def timeline_url(correlation_id: str, *, cursor: str = "") -> str:
+def timeline_url(correlation_id: str) -> str:
     """Return where the timeline of a correlation id is, relative to every page of the viewer."""
-    parameters = {"correlation_id": correlation_id} | ({"cursor": cursor} if cursor else {})
-    return f"correlations?{urlencode(parameters)}"
+    return Search((("correlation_id", correlation_id),)).timeline_url
