@@ -8,6 +8,7 @@ from typing import Any
 NOW = datetime(2026, 3, 14, 15, 32, 8, tzinfo=UTC)
 SHOWN = "rr-payment-api-5f2a91c7"
 CROWDED = "rr-orders-db/disk:full-Ω"
+UNWIELDY = "x" * 255
 
 _TARGETS = (
     ("HighLatency", "critical", "Deployment", "payment-api"),
@@ -189,3 +190,24 @@ def crowd(count: int, *, now: datetime = NOW) -> list[dict[str, Any]]:
         _event(now - timedelta(minutes=count - n), "gateway.signal.deduplicated", CROWDED, data={"occurrence_count": n})
         for n in range(count)
     ]
+
+
+def unwieldy(*, now: datetime = NOW) -> dict[str, Any]:
+    """An event whose every part is as long as it may be, without a place to break a line."""
+    return _event(
+        now - timedelta(hours=3),
+        "x" * 100,
+        UNWIELDY,
+        "failure",
+        event_category="x" * 50,
+        event_action="x" * 50,
+        actor_type="x" * 50,
+        actor_id=UNWIELDY,
+        resource_type="x" * 100,
+        resource_id=UNWIELDY,
+        namespace="x" * 253,
+        severity="x" * 20,
+        error_code="x" * 50,
+        error_message="x" * 2000,
+        data={"x" * 300: "x" * 3000},
+    )

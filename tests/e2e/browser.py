@@ -90,3 +90,11 @@ def chromium(program: str, driver: str) -> Iterator[Chrome]:
             yield browser
         finally:
             browser.quit()
+
+
+def emulate(browser: Chrome, width: int, height: int, *, scheme: str = "light", is_mobile: bool = False) -> None:
+    """Take on a size in CSS pixels, and a preference of colours."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": is_mobile}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})

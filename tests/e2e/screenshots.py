@@ -5,17 +5,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from tests.e2e.audit_story import NOW, SHOWN, day, shown
-from tests.e2e.browser import chromium, viewer
-
-
-def _size(browser: Chrome, width: int, height: int, *, scheme: str, mobile: bool = False) -> None:
-    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": mobile}
-    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-    features = [{"name": "prefers-color-scheme", "value": scheme}]
-    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+from tests.e2e.browser import chromium, emulate, viewer
 
 
 def remake(directory: Path) -> None:
@@ -32,8 +24,10 @@ def remake(directory: Path) -> None:
     ):
         search, timeline = f"{full}/?since=24h", f"{full}/correlations?correlation_id={SHOWN}"
 
-        def shoot(name: str, url: str, width: int, height: int, *, scheme: str = "light", mobile: bool = False) -> None:
-            _size(browser, width, height, scheme=scheme, mobile=mobile)
+        def shoot(
+            name: str, url: str, width: int, height: int, *, scheme: str = "light", is_mobile: bool = False
+        ) -> None:
+            emulate(browser, width, height, scheme=scheme, is_mobile=is_mobile)
             browser.get(url)
             for payload in browser.find_elements(By.CSS_SELECTOR, ".failure .payload"):
                 payload.find_element(By.TAG_NAME, "summary").click()
@@ -44,8 +38,8 @@ def remake(directory: Path) -> None:
         shoot("search-dark", f"{search}&event_outcome=failure", 1120, 620, scheme="dark")
         shoot("timeline", timeline, 1120, 1000)
         shoot("timeline-dark", timeline, 1120, 760, scheme="dark")
-        shoot("phone", search, 360, 780, mobile=True)
-        shoot("phone-timeline", timeline, 360, 780, mobile=True)
+        shoot("phone", search, 360, 780, is_mobile=True)
+        shoot("phone-timeline", timeline, 360, 780, is_mobile=True)
         shoot("empty", empty, 900, 560)
         shoot("refused", f"{full}/?since=yesterday&event_outcome=failure", 900, 380)
         shoot("no-match", f"{full}/?event_type=gateway.crd.created&event_outcome=failure&since=24h", 900, 380)

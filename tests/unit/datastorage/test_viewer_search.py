@@ -267,7 +267,7 @@ class SlowBackend(SqliteBackend):
     """One whose queries are all given up."""
 
     async def query(self, query: EventQuery) -> Page:
-        raise QueryTooSlow("given up")
+        raise QueryTooSlow(f"given up: {query}")
 
 
 def test_slow_search_offers_a_shorter_time(tmp_path: Path) -> None:

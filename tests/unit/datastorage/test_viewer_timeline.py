@@ -169,7 +169,7 @@ def test_wrong_timeline_is_refused(viewer: httpx.Client, query: str, says: str) 
     [
         (0, "0 s"), (7, "7 µs"), (18_400, "18 ms"), (999_999, "999 ms"), (1_240_000, "1.2 s"), (59_999_999, "59.9 s"),
         (60_000_000, "1 min"), (151_000_000, "2 min 31 s"), (3_600_000_000, "1 h"), (7_980_000_000, "2 h 13 min"),
-        (90_000_000_000, "1 d 1 h"), (86_400_000_000 * 400, "400 d"), (-1_500_000, "−1.5 s"),
+        (90_000_000_000, "1 d 1 h"), (86_400_000_000 * 400, "400 d"), (-1_500_000, "\N{MINUS SIGN}1.5 s"),
     ],
 )  # fmt: skip
 def test_spans_have_two_units_at_the_most(microseconds: int, text: str) -> None:
