@@ -75,10 +75,7 @@ def is_gone(element):
 
 
 def asked(browser):
-    return {
-        name: values[0]
-        for name, values in parse_qs(urlsplit(browser.current_url).query, keep_blank_values=True).items()
-    }
+    return dict(parse_qsl(urlsplit(browser.current_url).query, keep_blank_values=True))
 
 
 def focused(browser):

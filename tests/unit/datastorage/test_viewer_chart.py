@@ -36,7 +36,7 @@ def hour(make_event: MakeEvent) -> list[dict[str, Any]]:
 def test_columns_count_every_event_and_lead_to_exactly_theirs(viewer: httpx.Client, make_event: MakeEvent) -> None:
     store(viewer, *hour(make_event), make_event(severity="other"))
 
-    page = search(viewer, since="1h", event_category="gateway", limit=1000)
+    page = search(viewer, since="1h", event_category="gateway", limit="1000")
     table = [
         [cell.words for cell in (*row.all("th"), *row.all("td"))]
         for row in page.one("table", class_="numbers").all("tr")
@@ -49,7 +49,7 @@ def test_columns_count_every_event_and_lead_to_exactly_theirs(viewer: httpx.Clie
     for link, row in zip(links, numbers, strict=True):
         narrowed = get(viewer, link["href"])
         assert len(rows(narrowed)) == row[-1]
-        assert narrowed.one("section", class_="chart")
+        narrowed.one("section", class_="chart")
         outcomes = [cell.words for cell in narrowed.all("td", class_="what-came")]
         assert [outcomes.count(name) for name in table[0][1:4]] == row[:3]
 

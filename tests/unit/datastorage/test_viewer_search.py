@@ -80,7 +80,7 @@ def test_each_filter_narrows_the_search_and_its_chip_takes_it_away(
     other = others.get(name, {name: "other"})
     store(client, wanted(make_event), wanted(make_event, **{"event_type": "t.wanted"} | other))
 
-    page = search(client, **FILTERS)
+    page = search(client, FILTERS)
 
     assert rows(page) == ["t.wanted"]
     chips = page.one("ul", class_="chips").all("a")
@@ -101,18 +101,18 @@ def test_payload_filter_is_one_chip(client: httpx.Client, make_event: MakeEvent)
 def test_form_is_filled_with_what_was_asked_and_asks_it_again(client: httpx.Client, make_event: MakeEvent) -> None:
     store(client, wanted(make_event), make_event())
 
-    page = search(client, **FILTERS, limit=7)
+    page = search(client, FILTERS, limit="7")
 
     assert form_values(page) == FILTERS | {"limit": "7"}
     assert "open" in page.one("details", class_="more").attributes
-    again = search(client, **form_values(page))
+    again = search(client, form_values(page))
     assert rows(again) == ["t.wanted"]
 
 
 def test_empty_fields_of_a_form_are_no_filters(client: httpx.Client, make_event: MakeEvent) -> None:
     store(client, make_event())
 
-    page = search(client, **dict.fromkeys(FILTERS, ""))
+    page = search(client, dict.fromkeys(FILTERS, ""))
 
     assert len(rows(page)) == 1
     assert not page.all("ul", class_="chips")
@@ -121,7 +121,7 @@ def test_empty_fields_of_a_form_are_no_filters(client: httpx.Client, make_event:
 
 def test_pages_turn_to_the_end_and_back(client: httpx.Client, make_event: MakeEvent) -> None:
     store(client, *many(make_event, 25))
-    seen = [page := search(client, limit=10)]
+    seen = [page := search(client, limit="10")]
     while older := page.all("a", rel="next"):
         seen.append(page := get(client, older[0]["href"]))
 
@@ -137,7 +137,7 @@ def test_pages_turn_to_the_end_and_back(client: httpx.Client, make_event: MakeEv
 
 def test_turning_back_to_the_start_shows_a_full_page(client: httpx.Client, make_event: MakeEvent) -> None:
     store(client, *many(make_event, 12))
-    second = get(client, search(client, limit=10).one("a", rel="next")["href"])
+    second = get(client, search(client, limit="10").one("a", rel="next")["href"])
     store(client, *[make_event(event_type="t.late", event_timestamp=at(200 + n)) for n in range(3)])
 
     first = get(client, second.one("a", rel="prev")["href"])
@@ -213,7 +213,7 @@ def test_wrong_parameter_is_refused_and_the_form_keeps_what_was_given(
     if field:
         assert says in page.one("p", id=f"{field}-fault").text
         assert form_values(page)[field] == dict(parse_qsl(parameters)).get(field, "")
-    assert get(client, page.one("section", role="alert").one("a")["href"])
+    get(client, page.one("section", role="alert").one("a")["href"])
 
 
 def test_empty_datastorage_says_how_to_send_an_event(client: httpx.Client) -> None:

@@ -56,7 +56,7 @@ def test_any_correlation_id_has_its_page(viewer: httpx.Client, make_event: MakeE
 
 def test_thousands_of_events_come_in_pages_both_ways(viewer: httpx.Client, make_event: MakeEvent) -> None:
     store(viewer, *(make_event(event_type=f"t.{n}") for n in range(2345)))
-    seen = [page := timeline(viewer, "rr-1", limit=1000)]
+    seen = [page := timeline(viewer, "rr-1", limit="1000")]
     while later := page.all("a", rel="next"):
         seen.append(page := get(viewer, later[0]["href"]))
     titles = [[title.words for title in page.one("ol", class_="timeline").all("h2")] for page in seen]

@@ -1,5 +1,6 @@
 """A reader of the viewer's pages, for its tests."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlencode
 
@@ -23,12 +24,14 @@ def get(client: httpx.Client, url: str, *, status: int = 200) -> Element:
     return read_html(answer.text)
 
 
-def search(client: httpx.Client, *, status: int = 200, **parameters: str | int) -> Element:
-    """Read the search page."""
-    return get(client, f"?{urlencode(parameters)}", status=status)
+def search(
+    client: httpx.Client, given: Mapping[str, str] | None = None, *, status: int = 200, **parameters: str
+) -> Element:
+    """Read the search page with the parameters of both kinds."""
+    return get(client, f"?{urlencode({**(given or {}), **parameters})}", status=status)
 
 
-def timeline(client: httpx.Client, correlation_id: str, *, status: int = 200, **parameters: str | int) -> Element:
+def timeline(client: httpx.Client, correlation_id: str, *, status: int = 200, **parameters: str) -> Element:
     """Read the timeline of a correlation id."""
     return get(client, f"correlations?{urlencode({'correlation_id': correlation_id} | parameters)}", status=status)
 

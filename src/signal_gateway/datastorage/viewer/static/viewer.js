@@ -106,8 +106,7 @@
   };
 
   const goBack = () => {
-    const cameFromSearch = document.referrer && new URL(document.referrer).origin === location.origin;
-    if (cameFromSearch && history.length > 1) history.back();
+    if (window.navigation?.canGoBack) history.back(); // to a page of ours; the API doesn't count others
     else location.assign(byId("back").href);
   };
 
