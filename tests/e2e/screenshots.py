@@ -34,15 +34,12 @@ def remake(directory: Path) -> None:
             browser.execute_script("document.activeElement.blur(); window.scrollTo(0, 0)")
             browser.save_screenshot(str(directory / f"viewer-{name}.png"))
 
-        shoot("search", search, 1120, 760)
-        shoot("search-dark", f"{search}&event_outcome=failure", 1120, 620, scheme="dark")
-        shoot("timeline", timeline, 1120, 1000)
-        shoot("timeline-dark", timeline, 1120, 760, scheme="dark")
-        shoot("phone", search, 360, 780, is_mobile=True)
-        shoot("phone-timeline", timeline, 360, 780, is_mobile=True)
-        shoot("empty", empty, 900, 560)
-        shoot("refused", f"{full}/?since=yesterday&event_outcome=failure", 900, 380)
-        shoot("no-match", f"{full}/?event_type=gateway.crd.created&event_outcome=failure&since=24h", 900, 380)
+        shoot("search", search, 1060, 720)
+        shoot("search-dark", f"{search}&event_outcome=failure", 1060, 600, scheme="dark")
+        shoot("timeline", timeline, 960, 720)
+        shoot("phone", search, 360, 740, is_mobile=True)
+        shoot("empty", empty, 960, 560)
+        shoot("refused", f"{full}/?since=yesterday&event_outcome=failure", 960, 400)
 
 
 if __name__ == "__main__":

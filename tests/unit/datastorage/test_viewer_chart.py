@@ -23,10 +23,10 @@ def viewer(serve: Serve) -> httpx.Client:
 
 
 def hour(make_event: MakeEvent) -> list[dict[str, Any]]:
-    """120 events of an hour, every third a failure, every fifth of the others pending."""
+    """120 events of an hour, the first of each column on its edge, every third a failure, every fifth of the others pending."""
     return [
         make_event(
-            event_timestamp=f"2026-01-31T12:{n // 2:02}:{n % 2 * 30:02}.250Z",
+            event_timestamp=f"2026-01-31T12:{n // 2:02}:{n % 2 * 30:02}Z",
             event_outcome="failure" if n % 3 == 0 else "pending" if n % 5 == 0 else "success",
         )
         for n in range(120)
