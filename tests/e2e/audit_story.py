@@ -18,6 +18,8 @@ _TARGETS = (
     ("CertificateExpiry", "info", "Ingress", "shop"),
 )
 
+_ALERTMANAGER = {"actor_type": "external", "actor_id": "alertmanager", "namespace": "prod"}
+
 
 def _event(
     at: datetime, event_type: str, correlation_id: str, outcome: str = "success", **members: Any
@@ -53,93 +55,32 @@ def shown(*, now: datetime = NOW) -> Iterator[dict[str, Any]]:
     """One remediation from the alert to its end, with a failure, something sensitive and a wrong clock."""
     start = now - timedelta(seconds=170)
     signal = _signal("HighLatency", "critical", "Deployment", "payment-api")
-    common = {"namespace": "prod", "severity": "critical"}
+    alert = {**_ALERTMANAGER, "severity": "critical", "resource_type": "Signal", "resource_id": "9c41f0d2b7e8"}
     request = {"resource_type": "RemediationRequest", "resource_id": f"kubernaut-system/{SHOWN}"}
+    rollout = {"actor_id": "executor-controller", "resource_type": "Deployment", "resource_id": "prod/payment-api"}
+    approval = {"actor_type": "user", "actor_id": "mira.okafor", "actor_ip": "10.4.17.9", "is_sensitive": True}
+    conflict = {
+        "error_code": "Conflict",
+        "error_message": "Operation cannot be fulfilled on deployments.apps “payment-api”: the object has been "
+        "modified; please apply your changes to the latest version and try again",
+    }
 
-    def after(seconds: float) -> datetime:
-        return start + timedelta(seconds=seconds)
+    def after(seconds: float, event_type: str, outcome: str = "success", **members: Any) -> dict[str, Any]:
+        return _event(start + timedelta(seconds=seconds), event_type, SHOWN, outcome, **members)
 
-    yield _event(
-        start,
-        "gateway.signal.received",
-        SHOWN,
-        actor_type="external",
-        actor_id="alertmanager",
-        resource_type="Signal",
-        resource_id="9c41f0d2b7e8",
-        data=signal,
-        **common,
+    yield after(0, "gateway.signal.received", data=signal, **alert)
+    yield after(0.018, "gateway.crd.created", data=signal, duration_ms=14, **(alert | request))
+    yield after(1.24, "remediation.analysis.started", "pending", actor_id="analysis-controller", **request)
+    yield after(
+        9.31, "remediation.plan.approved", data={"ticket": "OPS-2217", "code": "one-time"}, **approval, **request
     )
-    yield _event(
-        after(0.018),
-        "gateway.crd.created",
-        SHOWN,
-        actor_type="external",
-        actor_id="alertmanager",
-        duration_ms=14,
-        data=signal | {"occurrence_count": 1},
-        **request,
-        **common,
-    )
-    yield _event(
-        after(1.24), "remediation.analysis.started", SHOWN, "pending", actor_id="analysis-controller", **request
-    )
-    yield _event(
-        after(9.31),
-        "remediation.plan.approved",
-        SHOWN,
-        actor_type="user",
-        actor_id="mira.okafor",
-        actor_ip="10.4.17.9",
-        is_sensitive=True,
-        data={"approved_by": "mira.okafor", "ticket": "OPS-2217", "token_used": "one-time"},
-        **request,
-    )
-    yield _event(
-        after(12.05),
-        "remediation.rollout.restarted",
-        SHOWN,
-        "failure",
-        actor_id="executor-controller",
-        duration_ms=2710,
-        error_code="Conflict",
-        error_message="Operation cannot be fulfilled on deployments.apps “payment-api”: the object "
-        "has been modified; please apply your changes to the latest version and try again",
-        resource_type="Deployment",
-        resource_id="prod/payment-api",
-        namespace="prod",
-        data={"attempt": 1, "strategy": "rolling", "resource_version": "881203"},
-    )
-    yield _event(
-        after(14.9),
-        "remediation.rollout.restarted",
-        SHOWN,
-        actor_id="executor-controller",
-        duration_ms=1480,
-        resource_type="Deployment",
-        resource_id="prod/payment-api",
-        namespace="prod",
-        data={"attempt": 2, "strategy": "rolling", "resource_version": "881207"},
-    )
-    yield _event(
-        after(151),
-        "gateway.signal.resolved",
-        SHOWN,
-        actor_type="external",
-        actor_id="alertmanager",
-        resource_type="Signal",
-        resource_id="9c41f0d2b7e8",
-        data=signal,
-        **common,
-    )
-    yield _event(
-        after(7980),
-        "remediation.report.written",
-        SHOWN,
-        actor_id="report-writer",
-        data={"note": "this machine's clock is two hours ahead"},
-        **request,
-    )
+    attempts = [{"attempt": n, "strategy": "rolling", "resource_version": str(881200 + 3 * n)} for n in (1, 2)]
+    failed = {"duration_ms": 2710, **conflict}
+    yield after(12.05, "remediation.rollout.restarted", "failure", data=attempts[0], **failed, **rollout)
+    yield after(14.9, "remediation.rollout.restarted", data=attempts[1], duration_ms=1480, **rollout)
+    yield after(151, "gateway.signal.resolved", data=signal, **alert)
+    fast = {"note": "this machine's clock is two hours ahead"}
+    yield after(7980, "remediation.report.written", actor_id="report-writer", data=fast, **request)
 
 
 def day(*, now: datetime = NOW, seed: int = 7) -> list[dict[str, Any]]:
@@ -152,7 +93,7 @@ def day(*, now: datetime = NOW, seed: int = 7) -> list[dict[str, Any]]:
         hours = choose.betavariate(1.2, 2.2) * 24 if n % 4 else choose.gauss(6.2, 0.35)
         at = now - timedelta(hours=abs(hours), seconds=choose.random() * 60 + 20)
         signal = _signal(name, severity, kind, target)
-        common = {"severity": severity, "namespace": "prod", "actor_type": "external", "actor_id": "alertmanager"}
+        common = {**_ALERTMANAGER, "severity": severity}
         where = {"resource_type": "RemediationRequest", "resource_id": f"kubernaut-system/{correlation_id}"}
         events.append(_event(at, "gateway.signal.received", correlation_id, data=signal, **common))
         if choose.random() < 0.12:

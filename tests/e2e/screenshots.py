@@ -36,7 +36,7 @@ def remake(directory: Path) -> None:
 
         shoot("search", search, 1060, 720)
         shoot("search-dark", f"{search}&event_outcome=failure", 1060, 600, scheme="dark")
-        shoot("timeline", timeline, 960, 720)
+        shoot("timeline", timeline, 860, 840)
         shoot("phone", search, 360, 740, is_mobile=True)
         shoot("empty", empty, 960, 560)
         shoot("refused", f"{full}/?since=yesterday&event_outcome=failure", 960, 400)

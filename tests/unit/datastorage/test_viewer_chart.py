@@ -23,7 +23,7 @@ def viewer(serve: Serve) -> httpx.Client:
 
 
 def hour(make_event: MakeEvent) -> list[dict[str, Any]]:
-    """120 events of an hour, the first of each column on its edge, every third a failure, every fifth of the others pending."""
+    """120 events of an hour, some on the edges of columns; every third is a failure, some are pending."""
     return [
         make_event(
             event_timestamp=f"2026-01-31T12:{n // 2:02}:{n % 2 * 30:02}Z",
