@@ -19,6 +19,7 @@ from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetric
 from signal_gateway.datastorage.retention import purging
 from signal_gateway.datastorage.tokens import TokenFile
 from signal_gateway.errors import ConfigurationError
+from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import problem_handlers
@@ -114,7 +115,7 @@ def create_datastorage(
         max_body_bytes=max_body_bytes,
         has_tokens=tokens is not None,
     )
-    routes = api.routes()
+    routes = [*api.routes(), *Viewer(backend=backend, clock=clock).routes()]
     handlers = problem_handlers()
     on_bug = handlers.pop(Exception)
 

@@ -16,6 +16,7 @@ __all__ = [
     "PARAMETERS",
     "RELATIVE",
     "EventQuery",
+    "Order",
     "Position",
     "event_query",
 ]
