@@ -301,6 +301,15 @@ def test_unknown_correlation_id_is_an_error_that_names_it(datastorage):
     assert "'rr-nobody'" in errors
 
 
+def test_nothing_heavy_is_imported_before_a_command_runs():
+    heavy = {"asyncio", "httpx", "lightkube", "orjson", "prometheus_client", "pydantic", "rich", "starlette", "uvicorn"}
+    program = "import signal_gateway.cli, sys; print(*sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+
+    assert heavy.isdisjoint(loaded.stdout.split())
+
+
 def test_harness_example_runs_without_pytest():
     example = Path(__file__).parents[2] / "examples" / "harness" / "harness.py"
 

@@ -1,0 +1,68 @@
+"""How commands write: lines, tables, and sizes that people read."""
+
+import sys
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["age", "count", "mebibytes", "new_table", "printable", "say", "wide_console"]
+
+
+def say(line: str) -> None:
+    """Write a line to stdout, at once."""
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
+
+
+def new_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
+    """Return an empty table.
+
+    Args:
+        *columns: Its headings.
+        right: Those whose cells are numbers, aligned to the right.
+    """
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False)
+    for column in columns:
+        made.add_column(column, justify="right" if column in right else "left")
+    return made
+
+
+def wide_console(least: int = 110, *, markup: bool = False) -> "Console":
+    """Return a console wide enough for a row of a table; a narrower terminal wraps it.
+
+    Args:
+        least: Its width in columns, if the terminal has no more.
+        markup: Whether what stands in brackets is rich's markup; what others wrote never is.
+    """
+    from rich.console import Console
+
+    return Console(width=max(Console().width, least), markup=markup, emoji=markup)
+
+
+def printable(text: str) -> str:
+    """Return a text that others wrote with its control characters escaped, so that none reaches the terminal."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
+def count(number: int, noun: str) -> str:
+    """Return such as `1 event` or `2 events`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def mebibytes(size: int) -> str:
+    """Return a number of bytes such as `1.5 MiB`."""
+    return f"{size / 1024**2:.1f} MiB"
+
+
+def age(length: timedelta) -> str:
+    """Return a time such as `3 h`, in the largest unit that there are two of."""
+    seconds = max(int(length.total_seconds()), 0)
+    for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"
