@@ -1,0 +1,72 @@
+"""A client's token: read from a file, sent, and never shown."""
+
+import pytest
+
+from signal_gateway.audit import DataStorageClient, TokenRefused
+from signal_gateway.audit.token import read_token
+from signal_gateway.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("content", [b"s3cret", b"s3cret\n", b"  s3cret \r\n\n"])
+def test_token_is_the_first_line_without_the_spaces_around_it(tmp_path, content):
+    (tmp_path / "token").write_bytes(content)
+
+    assert read_token(tmp_path / "token", source="--token-file") == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"", "empty"),
+        (b"\ns3cret", "one line"),
+        (b" \n", "empty"),
+        (b"s3cret\nmore", "one line"),
+        (b"s3cret audit:read\n", "spaces"),
+        (b"s3cret\x00\n", "characters"),
+        (b"s3cret\xff\n", "characters"),
+        (b"s3cret" * 20_000, "65536 bytes"),
+    ],
+)
+def test_file_that_holds_no_token_is_refused_and_not_shown(tmp_path, content, what):
+    path = tmp_path / "token"
+    path.write_bytes(content)
+
+    with pytest.raises(ConfigurationError, match=what) as refusal:
+        read_token(path, source="--token-file")
+
+    assert f"token file {str(path)!r} (from --token-file)" in str(refusal.value)
+    assert "s3cret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("name", ["missing", "", "nul\0"])
+def test_file_that_can_not_be_read_is_refused(tmp_path, name):
+    with pytest.raises(ConfigurationError, match="can't be read"):
+        read_token(f"{tmp_path}/{name}", source="--token-file")
+
+
+@pytest.mark.parametrize(
+    ("status", "token", "challenge", "said"),
+    [
+        (401, None, "Bearer", "wants a token: it answered 401 (scripted)"),
+        (401, None, 'Bearer scope="audit:read"', "wants a token with the scope audit:read: it answered 401"),
+        (401, "s3cret", "Bearer", "refuses the token: it answered 401 (scripted)"),
+        (403, "s3cret", 'Bearer error="insufficient_scope", scope="audit:read"', "the token: it lacks audit:read: it"),
+        (403, "s3cret", None, "refuses the token: it answered 403 (scripted)"),
+    ],
+)
+def test_refused_token_is_an_error_that_says_what_is_missing(server, monkeypatch, status, token, challenge, said):
+    headers = {} if challenge is None else {"WWW-Authenticate": challenge}
+    body = b'{"detail": "scripted"}'
+    monkeypatch.setattr(
+        server, "_get", lambda handler: handler.reply(status, body, "application/problem+json", **headers)
+    )
+    client = DataStorageClient(server.url, token=token, source="--datastorage")
+
+    for ask in (client.check, client.query, client.limits, lambda: list(client.export())):
+        with pytest.raises(TokenRefused) as refusal:
+            ask()
+        assert f"DataStorage at {server.url} (from --datastorage) " in str(refusal.value)
+        assert said in str(refusal.value)
+        assert refusal.value.answered
+        assert "s3cret" not in str(refusal.value)
+    client.close()
