@@ -29,6 +29,7 @@ _BATCH = "/api/v1/audit/events/batch"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
+_JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
 
@@ -102,9 +103,8 @@ class DataStorageClient:
             batch: JSON array of events.
             count: How many there are in it.
         """
-        headers = {"content-type": "application/json"}
         try:
-            response = self._request("POST", _BATCH, content=batch, headers=headers)
+            response = self._request("POST", _BATCH, content=batch, headers=_JSON)
         except httpx.RequestError as exc:
             return Unavailable(_cause(exc))
         return read_answer(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
@@ -150,14 +150,36 @@ class DataStorageClient:
             DataStorageUnavailable: No DataStorage answers.
             AuditError: It refuses the query; the message has its reason.
         """
+        for page in self.pages(ascending=True, **filters):
+            yield from page.events
+
+    def pages(
+        self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
+    ) -> Iterator[Page]:
+        """Yield page after page, of at most 1000 events each.
+
+        Args:
+            limit: Most events in all; without one, every event that matches.
+            ascending: Oldest first; newest first otherwise.
+            **filters: What to ask for.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage answers.
+            AuditError: It refuses the query; the message has its reason.
+        """
         passed = 0
         cursor: str | None = None
         while True:
-            page = self.query(limit=_MAX_PAGE, offset=passed, cursor=cursor, ascending=True, **filters)
-            yield from page.events
-            if not page.has_more or not page.events:
-                return
+            most = _MAX_PAGE if limit is None else min(_MAX_PAGE, limit - passed)
+            page = self.query(limit=most, offset=passed, cursor=cursor, ascending=ascending, **filters)
+            yield page
             passed += len(page.events)
+            if not page.has_more or passed == limit:
+                return
+            if not page.events:
+                raise AuditError(
+                    f"DataStorage at {self._url} says that there is more than {passed} events, and gave none"
+                )
             cursor = page.cursor
 
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
@@ -170,8 +192,8 @@ class DataStorageClient:
 
         Raises:
             DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query, the message has its reason; or the answer ends before it is complete,
-                the message says how many events came.
+            AuditError: It refuses the query, the message has its reason; or, a `DataStorageUnavailable`, too, the
+                answer ends before it is complete, and the message says how many events came.
         """
         params = parameters(filters) | {"order": "asc"}
         connection = self._connection()
@@ -226,6 +248,30 @@ class DataStorageClient:
         """
         self._page({"limit": "1"}, timeout)
 
+    def check_delivery(self, timeout: float = 5.0) -> None:
+        """Make sure that a DataStorage answers that takes this client's events; its token need not be for reading.
+
+        Args:
+            timeout: Seconds, for each of at most two questions.
+
+        Raises:
+            DataStorageUnavailable: None does, or a stranger; the message names URL, source and cause.
+            AuditError: It refuses the query.
+        """
+        try:
+            self.check(timeout)
+        except TokenRefused as exc:
+            if exc.missing_scope != "read":
+                raise
+        if not self._headers:
+            return
+        try:
+            response = self._request("POST", _BATCH, content=b"[]", headers=_JSON, timeout=timeout)
+        except httpx.RequestError as exc:
+            raise self._unavailable(_cause(exc), answered=False) from exc
+        if response.status_code in (401, 403):  # anything else is about a batch without events
+            raise self._refusal(response, {})
+
     def close(self) -> None:
         """Close the connections. The client stays usable: its next call opens new ones."""
         connection = self._connections.pop(os.getpid(), None)
@@ -253,8 +299,9 @@ class DataStorageClient:
                 yield event
                 count += 1
         except (httpx.RequestError, ValueError) as exc:
-            raise AuditError(
-                f"the export of DataStorage at {self._url} ended early, after {count} events: {_cause(exc)}"
+            raise DataStorageUnavailable(
+                f"the export of DataStorage at {self._url} ended early, after {count} events: {_cause(exc)}",
+                answered=True,
             ) from exc
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
@@ -278,11 +325,12 @@ class DataStorageClient:
         if response.status_code in (400, 422):
             return AuditError(f"DataStorage at {self._url} {answered} to the query {dict(asked)}")
         if response.status_code in (401, 403):
-            wants = "refuses the token" if self._headers else "wants a token"
-            if scope := _SCOPE.search(response.headers.get("www-authenticate", "")):
-                wants = f"{wants} with the scope {scope[1]}" if not self._headers else f"{wants}: it lacks {scope[1]}"
+            found = _SCOPE.search(response.headers.get("www-authenticate", ""))
+            scope = found[1] if found and self._headers else None
+            wants = "wants a token" if not self._headers else "refuses the token"
+            which = "" if scope is None else f", which lacks the scope {scope!r}"
             return TokenRefused(
-                f"DataStorage at {self._url} (from {self._source}) {wants}: it {answered}", answered=True
+                f"DataStorage at {self._url} (from {self._source}) {wants}{which}: it {answered}", missing_scope=scope
             )
         return self._unavailable(answered, answered=True)
 

@@ -1,66 +1,91 @@
-"""`signal-gateway audit`: look into the audit trail."""
+"""`signal-gateway audit list`, `show` and `export`: look into the audit trail."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from signal_gateway.commands.output import new_table, printable, wide_console
+from signal_gateway.commands.output import count, new_table, note, printable, say, say_json, wide_console
+from signal_gateway.commands.question import Question, asks
 from signal_gateway.errors import SignalGatewayError
 
-if TYPE_CHECKING:
-    from signal_gateway.audit.client import Page
+__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_correlation"]
 
-__all__ = ["list_events", "show_correlation"]
+Json = Annotated[bool, typer.Option("--json", help="write NDJSON, an event a line")]
 
-DataStorageUrl = Annotated[str, typer.Option("--datastorage", metavar="URL", help="where DataStorage answers")]
+COLUMNS = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
 
 
+@asks
 def list_events(
-    datastorage: DataStorageUrl,
-    correlation_id: Annotated[str | None, typer.Option(help="only the events of this matter")] = None,
-    event_type: Annotated[str | None, typer.Option(help="such as gateway.crd.created")] = None,
-    outcome: Annotated[str | None, typer.Option(help="success, failure or pending")] = None,
-    since: Annotated[str | None, typer.Option(help="RFC 3339, a date, or 24h, 30m, 7d")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000)] = 50,
+    question: Question,
+    limit: Annotated[int, typer.Option(min=1, help="most events to list")] = 50,
+    as_json: Json = False,
 ) -> None:
-    """List the newest events."""
-    filters = {"correlation_id": correlation_id, "event_type": event_type, "event_outcome": outcome, "since": since}
-    page = _query(datastorage, limit=limit, **{key: value for key, value in filters.items() if value is not None})
+    """List the newest events, and say how many there are."""
+    listed, total = 0, 0
+    table = new_table(*COLUMNS)
+    with question.client() as client:
+        for page in client.pages(limit=limit, **question.filters):
+            for event in page.events:
+                if as_json:
+                    say_json(event)
+                else:
+                    table.add_row(*(printable(str(event.get(column, ""))) for column in COLUMNS))
+            listed, total = listed + len(page.events), page.total
 
-    fields = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
-    table = new_table(*fields)
-    for event in page.events:
-        table.add_row(*(printable(event[field]) for field in fields))
-    console = wide_console()
-    console.print(table)
-    console.print(f"{len(page.events)} of {page.total} events")
+    summary = f"{listed} of {count(total, 'event')}"
+    if not as_json:
+        console = wide_console()
+        console.print(table)
+        console.print(summary)
+    elif listed < total:
+        note(f"{summary}: --limit takes more")
 
 
+@asks
 def show_correlation(
+    question: Question,
     correlation_id: Annotated[str, typer.Argument(help="such as a RemediationRequest's name")],
-    datastorage: DataStorageUrl,
+    as_json: Json = False,
 ) -> None:
     """Show everything about one matter, oldest first, payloads included."""
-    page = _query(datastorage, correlation_id=correlation_id, order="asc", limit=1000)
-    if not page.events:
+    shown = 0
+    with question.client() as client:
+        for event in client.events(**question.filters):
+            shown += 1
+            if as_json:
+                say_json(event)
+            else:
+                _show(event)
+    if not shown:
+        besides = " that meets the other filters" if len(question.filters) > 1 else ""
         raise SignalGatewayError(
-            f"DataStorage at {datastorage} has no event with the correlation id {correlation_id!r}"
+            f"DataStorage at {question.url} has no event with the correlation id {correlation_id!r}{besides}"
         )
 
-    console = wide_console()
-    for event in page.events:
-        console.print(
-            f"{event['event_timestamp']}  {printable(event['event_type'])} {event['event_outcome']}", style="bold"
-        )
-        console.print_json(data=event["event_data"])
+
+def _show(event: dict[str, Any]) -> None:
+    say(printable("  ".join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))))
+    payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
+    say("\n".join(map(printable, payload.split("\n"))))
 
 
-def _query(url: str, **filters: Any) -> "Page":
-    from signal_gateway.audit.client import DataStorageClient
+@asks
+def export_events(
+    question: Question,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="write there; it appears when it is complete")
+    ] = None,
+) -> None:
+    """Write every event that matches as NDJSON, oldest first."""
+    from signal_gateway.commands.export import write_export
 
-    client = DataStorageClient(url, source="--datastorage")
-    try:
-        client.check()
-        return client.query(**filters)
-    finally:
-        client.close()
+    with question.client() as client:
+        events = client.export(**question.filters)
+        if output is None:
+            for event in events:
+                say_json(event)
+        else:
+            note(f"{count(write_export(events, output), 'event')} in {output}")

@@ -2,19 +2,33 @@
 
 import sys
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["age", "count", "mebibytes", "new_table", "printable", "say", "wide_console"]
+__all__ = ["age", "count", "mebibytes", "new_table", "note", "printable", "say", "say_json", "wide_console"]
 
 
 def say(line: str) -> None:
     """Write a line to stdout, at once."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
+
+
+def say_json(document: Any) -> None:
+    """Write a line of NDJSON to stdout."""
+    import orjson
+
+    sys.stdout.buffer.write(orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE))
+
+
+def note(line: str) -> None:
+    """Write a line to stderr, beside what a command says on stdout."""
+    sys.stdout.flush()
+    sys.stderr.write(line + "\n")
+    sys.stderr.flush()
 
 
 def new_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from signal_gateway.commands.output import age, count, mebibytes, new_table, printable, say, wide_console
+from signal_gateway.commands.question import TokenFile, client_of
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from signal_gateway.audit.client import DataStorageClient
     from signal_gateway.audit.inspection import SpoolReport, StoreReport
 
 __all__ = ["look_into_spool"]
@@ -20,6 +22,7 @@ def look_into_spool(
     deliver: Annotated[
         str | None, typer.Option(metavar="URL", help="deliver what dead stores left there to this DataStorage")
     ] = None,
+    token_file: TokenFile = None,
     timeout: Annotated[float, typer.Option(min=0, help="seconds that the delivery may take")] = 60.0,
     rejected: Annotated[bool, typer.Option("--rejected", help="list the events that DataStorage refused")] = False,
     retry_rejected: Annotated[
@@ -35,8 +38,12 @@ def look_into_spool(
     if retry_rejected and deliver is None:
         raise ConfigurationError("--retry-rejected needs --deliver URL: where should the events go?")
 
+    if token_file is not None and deliver is None:
+        raise ConfigurationError("--token-file is for --deliver URL: nothing else asks a DataStorage")
+
     if deliver is not None:
-        _deliver_spool(directory, deliver, timeout=timeout, retry_rejected=retry_rejected)
+        with client_of(deliver, source="--deliver", token_file=token_file) as client:
+            _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
     elif rejected:
         _list_rejected(directory)
     else:
@@ -114,16 +121,11 @@ def _list_rejected(directory: Path) -> None:
     console.print(count(table.row_count, "rejected event"))
 
 
-def _deliver_spool(directory: Path, url: str, *, timeout: float, retry_rejected: bool) -> None:
-    from signal_gateway.audit.client import DataStorageClient
+def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> None:
     from signal_gateway.audit.redelivery import redeliver
 
-    client = DataStorageClient(url, source="--deliver")
-    try:
-        client.check()
-        done = redeliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)
-    finally:
-        client.close()
+    client.check_delivery()
+    done = redeliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)
     say(f"{count(done.delivered, 'event')} delivered, {done.rejected} rejected, {done.left} left")
     if done.left_to_live_stores:
         say(_of_live_stores(done.left_to_live_stores))
