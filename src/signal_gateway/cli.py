@@ -5,7 +5,7 @@ import sys
 import typer
 
 from signal_gateway.commands.audit import export_events, list_events, show_correlation
-from signal_gateway.commands.datastorage import datastorage
+from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.demo import demo
 from signal_gateway.commands.serve import serve
 from signal_gateway.commands.spool import look_into_spool
@@ -22,7 +22,11 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("serve")(serve)
-app.command("datastorage")(datastorage)
+
+datastorage = typer.Typer(invoke_without_command=True)
+datastorage.callback()(serve_datastorage)
+datastorage.command("purge")(purge)
+app.add_typer(datastorage, name="datastorage")
 
 audit = typer.Typer(help="Look into the audit trail, and into what is on its way there.", no_args_is_help=True)
 audit.command("list")(list_events)

@@ -1,8 +1,5 @@
-"""The command line, as a user runs it: in a process of its own."""
+"""The command line."""
 
-import contextlib
-import os
-import re
 import signal
 import subprocess
 import sys
@@ -11,32 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from tests.command_line import URL, one_line_mistake, run, running
 
 from signal_gateway.audit import AuditTrail, DataStorageClient
 from signal_gateway.audit.inspection import inspect_spool
 from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, alertmanager_webhook
 
-COMMAND = [sys.executable, "-m", "signal_gateway"]
 PATH = "/api/v1/signals/prometheus"
-URL = re.compile(r"http://127\.0\.0\.1:\d+")
-
-
-def run(*arguments, cwd=None, **environment):
-    env = os.environ | environment
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, cwd=cwd, env=env)
-
-
-@contextlib.contextmanager
-def running(*arguments, until):
-    """Run a command that goes on until it is told to end; give the process and the line that it was waited for."""
-    with subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            line = next((line for line in process.stdout if until in line), None)
-            assert line is not None, process.stderr.read()
-            yield process, line
-        finally:
-            if process.poll() is None:
-                process.kill()
 
 
 @pytest.fixture
@@ -84,13 +62,6 @@ def send_alert(url, deployment="api"):
     response = httpx.post(f"{url}{PATH}", json=webhook, trust_env=False)
     assert response.status_code == 201
     return response.json()["remediationRequestName"]
-
-
-def one_line_mistake(result):
-    assert result.returncode == 2
-    assert result.stdout == ""
-    assert "Traceback" not in result.stderr
-    return result.stderr
 
 
 def test_demo_shows_the_main_job_and_ends_by_itself_leaving_nothing(tmp_path):
@@ -226,8 +197,10 @@ def test_service_refuses_to_start_for_a_stranger_at_the_audit_url(config_file, c
 def test_service_refuses_a_wrong_configuration_and_lists_every_mistake(config_file):
     path = config_file(procesing={}, audit={})
 
-    errors = one_line_mistake(run("serve", "--config", path))
+    result = run("serve", "--config", path)
 
+    errors = result.stderr
+    assert (result.returncode, result.stdout, "Traceback" in errors) == (2, "", False)
     assert path in errors
     assert "procesing" in errors
     assert "audit.datastorage_url" in errors
@@ -291,7 +264,6 @@ def test_datastorage_keeps_its_events_when_it_is_started_again(tmp_path):
 def test_mistake_is_one_clear_line_and_exit_status_2(arguments, expected, tmp_path):
     errors = one_line_mistake(run(*arguments, cwd=tmp_path))
 
-    assert errors.count("\n") == 1
     assert expected in errors
 
 

@@ -4,17 +4,14 @@ import contextlib
 import json
 import signal
 import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
+from tests.command_line import COMMAND, NOBODY, one_line_mistake, run, running
 from tests.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.testing import EmbeddedDataStorage
-
-COMMAND = [sys.executable, "-m", "signal_gateway", "audit"]
-NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
@@ -32,36 +29,22 @@ def client(datastorage):
 
 @pytest.fixture
 def audit(datastorage):
-    def run(*arguments, url=datastorage.url):
-        command = [*COMMAND, *map(str, arguments), "--datastorage", url]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    def ask(*arguments, url=datastorage.url):
+        return run("audit", *arguments, "--datastorage", url)
 
-    return run
+    return ask
 
 
 @contextlib.contextmanager
 def tailing(url, *arguments):
     """Run `audit tail` until Ctrl-C; give the process when it follows."""
-    command = [*COMMAND, "tail", "--datastorage", url, "--interval", "0.05", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            line = process.stderr.readline()
-            assert line.startswith(f"following {url}"), line
-            yield process
-        finally:
-            if process.poll() is None:
-                process.kill()
+    ask = ("audit", "tail", "--datastorage", url, "--interval", "0.05", *arguments)
+    with running(*ask, until=f"following {url}", stream="stderr") as (process, _):
+        yield process
 
 
 def ids(ndjson):
     return [json.loads(line)["event_id"] for line in ndjson.splitlines()]
-
-
-def one_line_mistake(result):
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.count("\n") == 1
-    assert "Traceback" not in result.stderr
-    return result.stderr
 
 
 def test_list_goes_beyond_a_page_and_says_how_many_there_are(audit, client):
@@ -208,7 +191,7 @@ def test_tail_survives_a_restart_of_datastorage_and_says_so_once(datastorage, cl
 
 def test_reader_that_goes_away_is_no_traceback(datastorage, client):
     store_events(client, *(order_event(number) for number in range(2000)))
-    command = [*COMMAND, "export", "--datastorage", datastorage.url]
+    command = [*COMMAND, "audit", "export", "--datastorage", datastorage.url]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.readline()
         process.stdout.close()

@@ -35,7 +35,7 @@ def list_events(
                     table.add_row(*(printable(str(event.get(column, ""))) for column in COLUMNS))
             listed, total = listed + len(page.events), page.total
 
-    summary = f"{listed} of {count(total, 'event')}"
+    summary = f"{listed} of {total} events"
     if not as_json:
         console = wide_console()
         console.print(table)
