@@ -7,11 +7,14 @@ import subprocess
 from datetime import timedelta
 
 import pytest
+from starlette.responses import PlainTextResponse
 from tests.command_line import COMMAND, NOBODY, one_line_mistake, run, running
 from tests.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
+from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import EmbeddedDataStorage
+from signal_gateway.testing.live_server import LiveServer
 
 
 @pytest.fixture
@@ -131,6 +134,30 @@ def test_export_writes_a_file_that_appears_when_it_is_complete(audit, client, tm
     assert result.stderr == f"1100 events in {output}\n"
     assert ids(output.read_text()) == stored
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("has_export", [True, False], ids=["one answer", "page after page"])
+def test_export_is_the_same_from_a_datastorage_that_has_none(tmp_path, has_export):
+    asked = []
+    app = create_datastorage(f"sqlite:///{tmp_path / 'audit.db'}").app
+
+    async def count(scope, receive, send):
+        if scope["type"] == "http" and scope["method"] == "GET":
+            asked.append(scope["path"].rpartition("/")[2])
+            if asked[-1] == "export" and not has_export:
+                return await PlainTextResponse("not found", status_code=404)(scope, receive, send)
+        return await app(scope, receive, send)
+
+    with LiveServer(count, name="DataStorage", lifespan="on") as server:
+        client = DataStorageClient(server.url)
+        stored = store_events(client, *(order_event(n, age=timedelta(seconds=-n)) for n in range(2100)))
+        client.close()
+
+        result = run("audit", "export", "--correlation-id", "order-1", "--datastorage", server.url)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert ids(result.stdout) == stored
+    assert asked == (["export"] if has_export else ["export", "events", "events", "events"])
 
 
 def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from signal_gateway.commands.output import count, new_table, note, printable, say, say_json, wide_console
+from signal_gateway.audit.timeline import printable
+from signal_gateway.commands.output import count, new_table, note, say, say_json, wide_console
 from signal_gateway.commands.question import Question, asks
 from signal_gateway.errors import SignalGatewayError
 

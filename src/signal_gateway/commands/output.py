@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["age", "count", "mebibytes", "new_table", "note", "printable", "say", "say_json", "wide_console"]
+__all__ = ["age", "count", "mebibytes", "new_table", "note", "say", "say_json", "wide_console"]
 
 
 def say(line: str) -> None:
@@ -56,11 +56,6 @@ def wide_console(least: int = 110, *, markup: bool = False) -> "Console":
     from rich.console import Console
 
     return Console(width=max(Console().width, least), markup=markup, emoji=markup)
-
-
-def printable(text: str) -> str:
-    """Return a text that others wrote with its control characters escaped, so that none reaches the terminal."""
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def count(number: int, noun: str) -> str:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signal_gateway.commands.output import age, count, mebibytes, new_table, printable, say, wide_console
+from signal_gateway.audit.timeline import printable
+from signal_gateway.commands.output import age, count, mebibytes, new_table, say, wide_console
 from signal_gateway.commands.question import TokenFile, client_of
 from signal_gateway.errors import ConfigurationError
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from signal_gateway.audit.timeline import printable
 from signal_gateway.commands.audit import COLUMNS, Json
-from signal_gateway.commands.output import note, printable, say, say_json
+from signal_gateway.commands.output import note, say, say_json
 from signal_gateway.commands.question import Question, asks
 
 if TYPE_CHECKING:
