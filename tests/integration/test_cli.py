@@ -12,7 +12,9 @@ from tests.command_line import URL, one_line_mistake, run, running
 
 from signal_gateway.audit import AuditTrail, DataStorageClient
 from signal_gateway.audit.inspection import inspect_spool
+from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, alertmanager_webhook
+from signal_gateway.testing.live_server import LiveServer
 
 PATH = "/api/v1/signals/prometheus"
 
@@ -192,6 +194,53 @@ def test_service_refuses_to_start_for_a_stranger_at_the_audit_url(config_file, c
     assert cluster.url in errors
     assert "audit.datastorage_url" in errors
     assert not spool.exists()
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Give the URL of a DataStorage that knows a token for writing and one for reading."""
+    known = tmp_path / "known"
+    known.write_text(f"write {'w' * 32}\nread {'r' * 32}\n")
+    known.chmod(0o600)
+    app = create_datastorage(f"sqlite:///{tmp_path / 'guarded.db'}", token_file=known).app
+    with LiveServer(app, name="DataStorage", lifespan="on") as server:
+        yield server.url
+
+
+@pytest.fixture
+def guarded_config(config_file, guarded, spool, tmp_path):
+    """Write a configuration whose token file holds a token."""
+
+    def write(token):
+        path = tmp_path / "token"
+        path.write_text(token)
+        audit = {"datastorage_url": guarded, "spool_directory": str(spool), "token_file": str(path)}
+        return config_file(audit=audit)
+
+    return write
+
+
+def test_service_delivers_with_a_token_that_is_good_for_writing_alone(guarded_config, guarded):
+    with running("serve", "--config", guarded_config("w" * 32), until="gateway on") as (process, line):
+        name = send_alert(URL.search(line)[0])
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, errors) == (0, "")
+    client = DataStorageClient(guarded, token="r" * 32)
+    AuditTrail(client, barrier=None).one("gateway.crd.created", correlation_id=name)
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [("r" * 32, "lacks the scope 'write'"), ("x" * 32, "refuses the token"), ("", "(from audit.token_file) is empty")],
+)
+def test_service_refuses_a_token_that_is_not_good_for_writing(guarded_config, token, expected):
+    errors = one_line_mistake(run("serve", "--config", guarded_config(token)))
+
+    assert expected in errors
+    assert not token or token not in errors
 
 
 def test_service_refuses_a_wrong_configuration_and_lists_every_mistake(config_file):
