@@ -111,6 +111,7 @@ def create_datastorage(
         metrics=metrics,
         max_batch_events=max_batch_events,
         max_body_bytes=max_body_bytes,
+        has_tokens=tokens is not None,
     )
     routes = api.routes()
     handlers = problem_handlers()
