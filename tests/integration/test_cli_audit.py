@@ -65,6 +65,15 @@ def test_list_goes_beyond_a_page_and_says_how_many_there_are(audit, client):
     assert everything.stderr == ""
 
 
+def test_table_cuts_no_id(audit, client):
+    correlation_id = "o" * 255
+    (event_id,) = store_events(client, order_event(event_type="t" * 100, correlation_id=correlation_id))
+
+    row = audit("list").stdout.splitlines()[1]
+
+    assert row.split()[1:] == ["t" * 100, "success", correlation_id, event_id]
+
+
 @pytest.mark.parametrize(
     ("arguments", "numbers"),
     [

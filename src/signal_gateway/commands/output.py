@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 __all__ = ["age", "count", "mebibytes", "new_table", "note", "say", "say_json", "wide_console"]
 
+_WIDER_THAN_ANY_ROW = 10_000
+
 
 def say(line: str) -> None:
     """Write a line to stdout, at once."""
@@ -46,16 +48,11 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
     return made
 
 
-def wide_console(least: int = 110, *, markup: bool = False) -> "Console":
-    """Return a console wide enough for a row of a table; a narrower terminal wraps it.
-
-    Args:
-        least: Its width in columns, if the terminal has no more.
-        markup: Whether what stands in brackets is rich's markup; what others wrote never is.
-    """
+def wide_console() -> "Console":
+    """Return a console for tables that are never cut: where a row is wider than the terminal, that wraps it."""
     from rich.console import Console
 
-    return Console(width=max(Console().width, least), markup=markup, emoji=markup)
+    return Console(width=_WIDER_THAN_ANY_ROW, markup=False, emoji=False)
 
 
 def count(number: int, noun: str) -> str:

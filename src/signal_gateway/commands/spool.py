@@ -58,7 +58,7 @@ def _show_spool(directory: Path) -> None:
     if report.is_empty:
         say(f"{directory} has no audit events, and nobody uses it")
         return
-    console = wide_console(least=150)
+    console = wide_console()
     if report.stores:
         columns = ("store", "service", "", "pid", "since", "segments", "pending", "size", "oldest pending")
         table = new_table(*columns, right=("pid", "segments", "pending", "size", "oldest pending"))
@@ -116,7 +116,7 @@ def _list_rejected(directory: Path) -> None:
         rejected_at = entry.rejected_at[:19]
         cells = (rejected_at, event_type, correlation_id, entry.event_id, entry.reason)
         table.add_row(*map(printable, cells))
-    console = wide_console(least=150)
+    console = wide_console()
     if table.row_count:
         console.print(table)
     console.print(count(table.row_count, "rejected event"))
