@@ -22,6 +22,7 @@ from signal_gateway.datastorage.backend import (
     Page,
     QueryTooSlow,
 )
+from signal_gateway.datastorage.export import NDJSON, export_query, export_response
 from signal_gateway.datastorage.intake import read_batch, read_event
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
@@ -68,6 +69,7 @@ class AuditApi:
         return [
             Route("/api/v1/audit/events", self._events, methods=["GET", "POST"]),
             Route("/api/v1/audit/events/batch", self._store_batch, methods=["POST"]),
+            Route("/api/v1/audit/export", self._export, methods=["GET"]),
             Route("/api/v1/audit/limits", self._limits, methods=["GET"]),
             Route("/healthz", self._health, methods=["GET"]),
             Route("/readyz", self._readiness, methods=["GET"]),
@@ -139,6 +141,13 @@ class AuditApi:
         with _database_trouble("Ask again later."):
             page = await self._backend.query(query)
         return Response(_page_json(query, page), media_type=JSON)
+
+    async def _export(self, request: Request) -> Response:
+        query = export_query(request.query_params.multi_items(), now=self._clock.now())
+        if request.method == "HEAD":
+            return Response(media_type=NDJSON)  # nobody would see what is read
+        with _database_trouble("Ask again later."):
+            return await export_response(self._backend, query)
 
     async def _limits(self, _request: Request) -> Response:
         return _json(

@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection, Mapping
 
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signal_gateway.clock import Clock
@@ -12,6 +11,7 @@ from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import unavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.web.body_limit import BodyLimitMiddleware
+from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import ExceptionHandler, Problem, problem_response
 from signal_gateway.web.request_id import RequestIdMiddleware
 
@@ -54,7 +54,7 @@ def gateway_middleware(
         Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock, paths=paths),
         Middleware(RequestIdMiddleware),
         Middleware(_SecurityHeadersMiddleware),
-        Middleware(_BugMiddleware, on_bug=on_bug),
+        Middleware(BugMiddleware, on_bug=on_bug),
         Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
         Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
     ]
@@ -114,37 +114,6 @@ class _SecurityHeadersMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
-
-
-class _BugMiddleware:
-    """Answers what nobody else caught, inside the headers that every answer carries.
-
-    Starlette's own place for it is outside of all other middleware, and raises again after the answer.
-    """
-
-    def __init__(self, app: ASGIApp, *, on_bug: ExceptionHandler) -> None:
-        self._app = app
-        self._on_bug = on_bug
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        has_answered = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal has_answered
-            has_answered = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noted)
-        except Exception as exc:
-            if has_answered:
-                raise
-            response = await self._on_bug(Request(scope), exc)
-            await response(scope, receive, send)
 
 
 class _AdmissionMiddleware:
