@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from statistics import median
 
@@ -25,6 +26,7 @@ ASKED = 9
 MICROSECONDS = 1_000_000
 DAY = 24 * 3600 * MICROSECONDS
 BEGIN = 1_780_000_000 * MICROSECONDS
+EVERY = 30 * DAY // SIZES[-1]
 MIB = 1024 * 1024
 EVENTS_PER_CORRELATION = 5
 TYPES = ("received", "created", "deduplicated", "failed", "rejected", "resolved")
@@ -32,11 +34,11 @@ SEVERITIES = ("critical", "warning", "warning", "warning", "info", "info", None)
 EVENTS = "/api/v1/audit/events"
 
 NOTE = """\
-A table of so many events of about 650 bytes as JSON, spread over 30 days; {asked} questions of each kind on one
-connection to a DataStorage in a process of its own, medians in milliseconds. Each answer has a page of 50 and the exact
-total, so that a filter that matches a large part of the table costs what counting it costs: four events in five are a
-success. Inserts are batches of {batch} straight to the backend, each committed to the disk. An export reads the whole
-table over HTTP; its memory is the most that the process had meanwhile, more than before."""
+A table of so many events of about 650 bytes as JSON, one each 2.6 seconds of 30 days; {asked} questions of each kind on
+one connection to a DataStorage in a process of its own, medians in milliseconds. Each answer has a page of 50 and the
+exact total, so that a filter that matches a large part of the table costs what counting it costs: four events in five
+are a success. Inserts are batches of {batch} straight to the backend, each committed to the disk. An export reads the
+whole table over HTTP; its memory is the most that the process had meanwhile, more than before."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,23 @@ def _moment(microseconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds // MICROSECONDS))
 
 
-DAY_10 = {"since": _moment(BEGIN + 10 * DAY), "until": _moment(BEGIN + 10 * DAY + DAY // 24)}
+def _correlation_id(number: int) -> str:
+    """Name a RemediationRequest: neighbours in time have nothing in common."""
+    digits = sha256(str(number).encode()).hexdigest()
+    return f"rr-{digits[:12]}-{digits[12:20]}"
+
+
+HOUR = {"since": _moment(BEGIN + DAY // 12), "until": _moment(BEGIN + DAY // 8)}
 QUESTIONS = (
     Question("the newest", {}),
-    Question("correlation_id", {"correlation_id": "rr-00000000002a"}),
+    Question("correlation_id", {"correlation_id": _correlation_id(42)}),
     Question("event_type", {"event_type": "gateway.signal.failed"}),
     Question("event_category", {"event_category": "controller"}),
     Question("event_outcome, rare", {"event_outcome": "failure"}),
     Question("event_outcome, common", {"event_outcome": "success"}),
     Question("severity", {"severity": "critical"}),
-    Question("since and until, an hour", DAY_10),
-    Question("detail within that hour", {**DAY_10, "detail_key": "number", "detail_value": "7"}),
+    Question("since and until, an hour", HOUR),
+    Question("detail within that hour", {**HOUR, "detail_key": "number", "detail_value": "3"}),
     Question("offset of 5 000", {"offset": "5000"}),
 )
 
@@ -84,7 +92,7 @@ def run() -> Benchmark:
         rarest, inserts = (large[what] / small[what] for what in ("correlation_id", INSERTS))
         ratios += [
             Ratio(f"{name}: correlation_id at 1 000 000 / at 10 000", rarest, at_most=3),
-            Ratio(f"{name}: inserts at 1 000 000 / at 10 000", inserts, at_least=0.33),
+            Ratio(f"{name}: inserts at 1 000 000 / at 10 000", inserts),
             Ratio(f"{name}: memory of an export of 1 000 000, MiB", large[MEMORY], at_most=32),
         ]
     rows: list[list[str | float]] = [
@@ -139,12 +147,12 @@ async def _filled(database: str, begin: int, end: int) -> float:
 
 def _row(number: int) -> EventRow:
     event_id = new_event_id()
-    correlation_id = f"rr-{number // EVENTS_PER_CORRELATION:012x}"
+    correlation_id = _correlation_id(number // EVENTS_PER_CORRELATION)
     event_type = f"gateway.signal.{TYPES[number % len(TYPES)]}"
     category = "controller" if number % 11 == 0 else "gateway"
     outcome = "failure" if number % 9 == 0 else "pending" if number % 9 == 1 else "success"
     severity = SEVERITIES[number % len(SEVERITIES)]
-    happened = BEGIN + number * 7919 * MICROSECONDS % (30 * DAY)
+    happened = BEGIN + number * EVERY
     envelope = (
         f'{{"version":"1.0","event_id":"{event_id}","event_type":"{event_type}",'
         f'"event_timestamp":"{_moment(happened)}","event_category":"{category}","event_action":"received",'
@@ -153,7 +161,7 @@ def _row(number: int) -> EventRow:
     )
     data = (
         f'{{"event_type":"{event_type}","signal_name":"HighLatency","fingerprint":"{number:064x}",'
-        f'"remediation_request":"prod/{correlation_id}","number":{number % 100}}}'
+        f'"remediation_request":"prod/{correlation_id}","number":{number % 4}}}'
     )
     return EventRow(
         event_id=event_id,
