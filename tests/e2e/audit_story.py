@@ -59,7 +59,7 @@ def shown(*, now: datetime = NOW) -> Iterator[dict[str, Any]]:
     request = {"resource_type": "RemediationRequest", "resource_id": f"kubernaut-system/{SHOWN}"}
     rollout = {"actor_id": "executor-controller", "resource_type": "Deployment", "resource_id": "prod/payment-api"}
     approval = {"actor_type": "user", "actor_id": "mira.okafor", "actor_ip": "10.4.17.9", "is_sensitive": True}
-    conflict = {
+    conflict: dict[str, Any] = {
         "error_code": "Conflict",
         "error_message": "Operation cannot be fulfilled on deployments.apps “payment-api”: the object has been "
         "modified; please apply your changes to the latest version and try again",
@@ -75,7 +75,7 @@ def shown(*, now: datetime = NOW) -> Iterator[dict[str, Any]]:
         9.31, "remediation.plan.approved", data={"ticket": "OPS-2217", "code": "one-time"}, **approval, **request
     )
     attempts = [{"attempt": n, "strategy": "rolling", "resource_version": str(881200 + 3 * n)} for n in (1, 2)]
-    failed = {"duration_ms": 2710, **conflict}
+    failed: dict[str, Any] = {"duration_ms": 2710, **conflict}
     yield after(12.05, "remediation.rollout.restarted", "failure", data=attempts[0], **failed, **rollout)
     yield after(14.9, "remediation.rollout.restarted", data=attempts[1], duration_ms=1480, **rollout)
     yield after(151, "gateway.signal.resolved", data=signal, **alert)

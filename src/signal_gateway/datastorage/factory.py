@@ -18,8 +18,8 @@ from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetricsMiddleware
 from signal_gateway.datastorage.retention import purging
 from signal_gateway.datastorage.tokens import TokenFile
-from signal_gateway.errors import ConfigurationError
 from signal_gateway.datastorage.viewer import Viewer
+from signal_gateway.errors import ConfigurationError
 from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import problem_handlers
