@@ -59,7 +59,7 @@ def guarded(database, tmp_path):
     with running(*serve, until="DataStorage on") as (process, line):
         yield URL.search(line)[0]
         process.send_signal(signal.SIGTERM)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.wait(20) == 0
 
 
 def leave_one_event(spool):
@@ -117,6 +117,17 @@ def test_refused_token_is_one_line_that_says_what_is_missing(guarded, token_of, 
     refusal = one_line_mistake(run(*ask, "--token-file", token_of(STRANGER)))
     assert "refuses the token: it answered 401" in refusal
     assert STRANGER not in refusal
+
+
+def test_tail_ends_when_its_token_is_taken_back(guarded, token_of, tmp_path):
+    tail = ("audit", "tail", "--datastorage", guarded, "--token-file", token_of(READER), "--interval", "0.05")
+
+    with running(*tail, until="following", stream="stderr") as (process, _):
+        (tmp_path / "tokens").write_text(f"read,write {STRANGER}\n")
+        output, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, output) == (2, "")
+    assert "refuses the token" in errors
 
 
 def test_spool_is_delivered_with_a_token_for_writing_and_read_with_one_for_reading(guarded, token_of, tmp_path):

@@ -22,7 +22,7 @@ __all__ = ["tail_events"]
 @asks
 def tail_events(
     question: Question,
-    interval: Annotated[float, typer.Option(min=0.05, help="seconds between two questions")] = 2.0,
+    interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two questions")] = 2.0,
     as_json: Json = False,
 ) -> None:
     """Show events as they are stored, until Ctrl-C.

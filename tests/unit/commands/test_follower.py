@@ -114,6 +114,18 @@ def test_window_moves_on_and_shows_nothing_twice(client, follower, clock):
     assert followed.new_events() == []
 
 
+def test_events_that_left_the_window_do_not_hide_late_ones(client, follower, clock):
+    ahead = clock.now() + timedelta(minutes=90)
+    store_events(client, *(order_event(number, event_timestamp=ahead) for number in range(1000)))
+    store_events(client, order_event(), order_event())
+    followed = follower()
+
+    clock.advance(3601)
+    late = store_events(client, *(order_event(event_timestamp=clock.now()) for _ in range(2)))
+
+    assert ids(followed.new_events()) == late
+
+
 def test_filters_hold(client, follower):
     followed = follower(event_outcome="failure", detail_key="shop", detail_value="s-1")
     events = [order_event(number, event_outcome=outcome) for number in (0, 1) for outcome in ("success", "failure")]

@@ -138,6 +138,40 @@ def test_client_that_leaves_an_export_frees_its_reader(client: httpx.Client, mon
 
 
 @pytest.mark.asyncio
+async def test_client_that_leaves_while_it_is_sent_to_frees_its_reader_at_once() -> None:
+    freed = False
+
+    async def endless() -> AsyncIterator[Sequence[StoredEvent]]:
+        nonlocal freed
+        try:
+            while True:
+                yield a_slice(1)
+        finally:
+            freed = True
+
+    slices = endless()  # held here, so that no garbage collector helps
+    is_sending, never = asyncio.Event(), asyncio.Event()
+
+    async def send(message: Any) -> None:
+        if message.get("body"):
+            is_sending.set()
+            await never.wait()
+
+    async def receive() -> Any:
+        await is_sending.wait()
+        return {"type": "http.disconnect"}
+
+    class OneExport:
+        def export(self, _: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+            return slices
+
+    response = await export_response(OneExport(), EventQuery())  # type: ignore[arg-type]
+    await response({"type": "http"}, receive, send)
+
+    assert freed
+
+
+@pytest.mark.asyncio
 async def test_export_reads_no_further_than_its_client_does() -> None:
     taken = 0
 
