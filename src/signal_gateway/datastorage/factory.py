@@ -24,7 +24,7 @@ from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import problem_handlers
 from signal_gateway.web.request_id import RequestIdMiddleware
-from signal_gateway.web.security_headers import SecurityHeadersMiddleware
+from signal_gateway.web.security_headers import OWN_PAGES, SecurityHeadersMiddleware
 
 __all__ = ["BODY_TIMEOUT", "MAX_BATCH_EVENTS", "MAX_BODY_BYTES", "DataStorage", "create_datastorage"]
 
@@ -134,7 +134,7 @@ def create_datastorage(
         middleware=[
             Middleware(RequestIdMiddleware),
             Middleware(RequestMetricsMiddleware, metrics=metrics, clock=clock, paths={route.path for route in routes}),
-            Middleware(SecurityHeadersMiddleware),
+            Middleware(SecurityHeadersMiddleware, content_security_policy=OWN_PAGES),
             Middleware(BugMiddleware, on_bug=on_bug),
             Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes, max_seconds=body_timeout),
             *([] if tokens is None else [Middleware(AuthenticationMiddleware, tokens=tokens, metrics=metrics)]),

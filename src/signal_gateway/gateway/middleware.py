@@ -1,8 +1,7 @@
 """What every request of a gateway passes on its way in, outermost first in `gateway_middleware`."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -14,17 +13,11 @@ from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import ExceptionHandler, Problem, problem_response
 from signal_gateway.web.request_id import RequestIdMiddleware
+from signal_gateway.web.security_headers import NO_PAGES, SecurityHeadersMiddleware
 
 __all__ = ["gateway_middleware"]
 
 _SIGNALS_PATH = "/api/v1/signals/"
-_SECURITY_HEADERS: Mapping[str, str] = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def gateway_middleware(
@@ -53,7 +46,7 @@ def gateway_middleware(
     return [
         Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock, paths=paths),
         Middleware(RequestIdMiddleware),
-        Middleware(_SecurityHeadersMiddleware),
+        Middleware(SecurityHeadersMiddleware, content_security_policy=NO_PAGES),
         Middleware(BugMiddleware, on_bug=on_bug),
         Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
         Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
@@ -97,23 +90,6 @@ class _ObserveMiddleware:
                         status=status,
                         seconds=self._clock.monotonic() - begun_at,
                     )
-
-
-class _SecurityHeadersMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
 
 
 class _AdmissionMiddleware:

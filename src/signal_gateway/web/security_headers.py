@@ -5,11 +5,18 @@ from collections.abc import Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["SECURITY_HEADERS", "SecurityHeadersMiddleware"]
+__all__ = ["NO_PAGES", "OWN_PAGES", "SecurityHeadersMiddleware"]
 
-SECURITY_HEADERS: Mapping[str, str] = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+OWN_PAGES = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+"""For a service with pages: they load scripts, styles and images from it alone; nothing written within a page runs."""
+
+NO_PAGES = "default-src 'none'; frame-ancestors 'none'"
+"""For a service without pages."""
+
+_HEADERS: Mapping[str, str] = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -18,13 +25,16 @@ SECURITY_HEADERS: Mapping[str, str] = {
 
 
 class SecurityHeadersMiddleware:
-    """Put `SECURITY_HEADERS` on every answer, and `Cache-Control: no-store` on one that says nothing of caching.
+    """Put the same headers on every answer, and `Cache-Control: no-store` on one that says nothing of caching.
 
-    Pages load scripts, styles and images from here and from nowhere else; nothing written within a page runs.
+    Args:
+        app: What answers.
+        content_security_policy: `OWN_PAGES` or `NO_PAGES`.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, content_security_policy: str) -> None:
         self._app = app
+        self._headers = {"Content-Security-Policy": content_security_policy, **_HEADERS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -35,7 +45,7 @@ class SecurityHeadersMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                headers.update(SECURITY_HEADERS)
+                headers.update(self._headers)
                 headers.setdefault("Cache-Control", "no-store")
             await send(message)
 

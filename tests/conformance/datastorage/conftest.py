@@ -9,6 +9,7 @@ from tests.unit.datastorage.conftest import (
     postgres_template,
     postgres_url,
     serve,
+    write_tokens,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "postgres_template",
     "postgres_url",
     "serve",
+    "write_tokens",
 ]

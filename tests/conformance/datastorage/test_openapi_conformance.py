@@ -30,15 +30,14 @@ Serve = Callable[..., httpx.Client]
 
 
 @pytest.fixture(params=["open", "guarded"])
-def client(request: pytest.FixtureRequest, serve: Serve, tmp_path: Path, make_event: MakeEvent) -> httpx.Client:
+def client(
+    request: pytest.FixtureRequest, serve: Serve, write_tokens: Callable[[str], Path], make_event: MakeEvent
+) -> httpx.Client:
     """A client of a DataStorage with events, without tokens and with one."""
     if request.param == "open":
         client = serve()
     else:
-        token_file = tmp_path / "tokens"
-        token_file.touch(mode=0o600)
-        token_file.write_text(f"read,write {TOKEN}\n")
-        client = serve(token_file=token_file)
+        client = serve(token_file=write_tokens(f"read,write {TOKEN}\n"))
         client.headers["Authorization"] = f"Bearer {TOKEN}"
     events = [make_event(correlation_id=f"rr-{n % 5}", severity="high" if n % 2 else None) for n in range(60)]
     client.post(BATCH, json=events).raise_for_status()

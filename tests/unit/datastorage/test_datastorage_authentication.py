@@ -26,11 +26,8 @@ def database(tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tokens"
-    path.touch(mode=0o600)
-    path.write_text(f"read {READER}\nwrite {WRITER} gateway\nread,write {OPERATOR}\n")
-    return path
+def token_file(write_tokens: Callable[[str], Path]) -> Path:
+    return write_tokens(f"read {READER}\nwrite {WRITER} gateway\nread,write {OPERATOR}\n")
 
 
 @pytest.fixture

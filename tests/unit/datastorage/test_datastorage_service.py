@@ -30,11 +30,8 @@ IPV6 = pytest.mark.skipif(not has_ipv6(), reason="needs IPv6: this machine has n
 
 
 @pytest.fixture
-def token_file(tmp_path: Path) -> Path:
-    path = tmp_path / "tokens"
-    path.touch(mode=0o600)
-    path.write_text(f"read,write {TOKEN}\n")
-    return path
+def token_file(write_tokens: Callable[[str], Path]) -> Path:
+    return write_tokens(f"read,write {TOKEN}\n")
 
 
 @pytest.fixture

@@ -92,7 +92,10 @@ def test_answer_to_an_unread_body_leaves_the_connection_usable() -> None:
         for _ in range(2):
             sock.sendall(ANNOUNCED % (b"/ignores", 500) + b"x" * 100)
             sock.sendall(b"x" * 400)
-            assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+            answer = b""
+            while not answer.endswith(b"ignored"):
+                answer += sock.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
 
 
 def test_without_a_time_limit_an_early_answer_waits_for_nothing() -> None:
