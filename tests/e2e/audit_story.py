@@ -58,7 +58,12 @@ def shown(*, now: datetime = NOW) -> Iterator[dict[str, Any]]:
     alert = {**_ALERTMANAGER, "severity": "critical", "resource_type": "Signal", "resource_id": "9c41f0d2b7e8"}
     request = {"resource_type": "RemediationRequest", "resource_id": f"kubernaut-system/{SHOWN}"}
     rollout = {"actor_id": "executor-controller", "resource_type": "Deployment", "resource_id": "prod/payment-api"}
-    approval: dict[str, Any] = {"actor_type": "user", "actor_id": "mira.okafor", "actor_ip": "10.4.17.9", "is_sensitive": True}
+    approval: dict[str, Any] = {
+        "actor_type": "user",
+        "actor_id": "mira.okafor",
+        "actor_ip": "10.4.17.9",
+        "is_sensitive": True,
+    }
     conflict: dict[str, Any] = {
         "error_code": "Conflict",
         "error_message": "Operation cannot be fulfilled on deployments.apps “payment-api”: the object has been "
