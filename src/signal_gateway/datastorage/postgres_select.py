@@ -1,7 +1,5 @@
 """PostgreSQL's dialect of the SELECTs."""
 
-import orjson
-
 from signal_gateway.datastorage.backend import StoredEvent
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import Dialect, Statement, Value, slice_statement
@@ -9,15 +7,10 @@ from signal_gateway.datastorage.select import Dialect, Statement, Value, slice_s
 __all__ = ["POSTGRES", "bounded_slice_statement"]
 
 
-def _detail(key: str, text: str) -> Statement:
+def _detail(key: str, text: str, scalar: Value) -> Statement:
     """Match a top-level member of `event_data`."""
     alternatives = ["json_typeof(member.value) = 'string' AND member.value #>> '{}' = %s"]
     values: list[Value] = [key, text]
-    try:
-        scalar = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        scalar = text
-
     if scalar is None or isinstance(scalar, bool):
         alternatives.append("member.value::text = %s")
         values.append(text)

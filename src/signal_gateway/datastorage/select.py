@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import orjson
+
 from signal_gateway.datastorage.backend import StoredEvent
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
@@ -34,13 +36,13 @@ class Dialect:
     Attributes:
         placeholder: Stands for a value.
         further_column: How a filter's column is written when a rarer one is given as well; `{}` is its name.
-        detail: The condition, and its values, that a top-level member of `event_data` has this name and, as text,
-            this value.
+        detail: The condition, and its values, that a top-level member of `event_data` has a name and a value: as text,
+            and as the number, boolean or None that the text is in JSON; if it is nothing of these, the text again.
     """
 
     placeholder: str
     further_column: str
-    detail: Callable[[str, str], Statement]
+    detail: Callable[[str, str, Value], Statement]
 
 
 def count_statement(query: EventQuery, dialect: Dialect) -> Statement:
@@ -130,10 +132,19 @@ def _filters(query: EventQuery, dialect: Dialect) -> tuple[list[str], list[Value
         conditions.append(f"event_timestamp <= {p}")
         values.append(microseconds(query.until))
     if query.detail is not None:
-        condition, detail_values = dialect.detail(*query.detail)
+        key, text = query.detail
+        condition, detail_values = dialect.detail(key, text, _scalar(text))
         conditions.append(condition)
         values.extend(detail_values)
 
     if any(isinstance(value, str) and "\0" in value for value in values):
         return ["1 = 0"], []  # no event has a NUL character, and not every database takes one in a question
     return conditions, values
+
+
+def _scalar(text: str) -> Value:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return text
+    return value if value is None or isinstance(value, (bool, int, float)) else text

@@ -1,21 +1,14 @@
 """SQLite's dialect of the SELECTs."""
 
-import orjson
-
 from signal_gateway.datastorage.select import Dialect, Statement, Value
 
 __all__ = ["SQLITE"]
 
 
-def _detail(key: str, text: str) -> Statement:
+def _detail(key: str, text: str, scalar: Value) -> Statement:
     """Match a top-level member of `event_data`; the key is compared as a value and never part of a JSON path."""
     alternatives = ["member.type = 'text' AND member.value = ?"]
     values: list[Value] = [key, text]
-    try:
-        scalar = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        scalar = text
-
     if scalar is None or isinstance(scalar, bool):
         alternatives.append("member.type = ?")
         values.append(text)
