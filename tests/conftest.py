@@ -9,6 +9,8 @@ pytest_plugins = ["pytester"]
 PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "promtool": "prometheus",
+    "chromium": "chromium",
+    "chromedriver": "chromium-driver",
 }
 
 

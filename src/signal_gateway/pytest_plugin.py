@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SETTINGS = {
     "gateway_datastorage_url": "use the DataStorage at this URL; unset: an embedded one",
+    "gateway_datastorage_token_file": "file with the bearer token that the DataStorage of that URL wants",
     "gateway_kubeconfig": "use the cluster of this kubeconfig, one namespace per test; unset: an embedded one per test",
 }
 INI_SETTINGS = {

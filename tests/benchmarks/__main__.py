@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     bare_server,
+    datastorage_growth,
     delivery_rate,
     gateway_per_test,
     keep_alive,
@@ -39,6 +40,7 @@ BENCHMARKS = {
     "plugin_import": plugin_import,
     "record_cost": record_cost,
     "delivery_rate": delivery_rate,
+    "datastorage_growth": datastorage_growth,
     "spool_memory": spool_memory,
     "spool_recovery": spool_recovery,
     "spool_close": spool_close,

@@ -8,7 +8,7 @@ def suite(pytester, monkeypatch):
     pytester.makeini(
         """
         [pytest]
-        addopts = -W error -p no:cacheprovider -p no:randomly
+        addopts = -W error -p no:cacheprovider -p no:randomly -p no:schemathesis
         asyncio_default_fixture_loop_scope = function
         """
     )

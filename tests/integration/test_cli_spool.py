@@ -5,14 +5,12 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.command_line import NOBODY, one_line_mistake, run
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, AuditTrail, BufferedAuditStore, DataStorageClient
 from signal_gateway.audit.inspection import inspect_spool
 from signal_gateway.audit.rejections import FileRejections, RejectedEvent
 from signal_gateway.testing import EmbeddedDataStorage
-
-NOBODY = "http://127.0.0.1:9"
-COMMAND = [sys.executable, "-m", "signal_gateway", "audit"]
 
 RECORD_AND_DIE = """
 import os, signal, sys
@@ -50,8 +48,7 @@ def datastorage():
 
 
 def audit(*arguments):
-    command = [*COMMAND, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+    return run("audit", *arguments)
 
 
 def record_and_die(spool, *correlation_ids):
@@ -80,12 +77,6 @@ def stored(datastorage):
     found = [event.correlation_id for event in AuditTrail(client, barrier=None).events()]
     client.close()
     return sorted(found)
-
-
-def one_line_mistake(result):
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.count("\n") == 1
-    return result.stderr
 
 
 def test_what_a_killed_process_left_is_shown_with_the_next_command(spool):

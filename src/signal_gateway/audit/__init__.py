@@ -18,8 +18,10 @@ if TYPE_CHECKING:
         DataStorageUnavailable,
         InvalidAuditEvent,
         RecursiveAuditEvent,
+        TokenRefused,
     )
     from signal_gateway.audit.event import AuditEvent
+    from signal_gateway.audit.query import Limits
     from signal_gateway.audit.rejections import RejectedEvent
     from signal_gateway.audit.store import AuditStats, AuditStore, BufferedAuditStore, FlushResult
     from signal_gateway.audit.trail import AuditTrail, StoredEvent
@@ -39,9 +41,11 @@ __all__ = [
     "DataStorageUnavailable",
     "FlushResult",
     "InvalidAuditEvent",
+    "Limits",
     "RecursiveAuditEvent",
     "RejectedEvent",
     "StoredEvent",
+    "TokenRefused",
 ]
 
 __getattr__, __dir__ = lazy_names(
@@ -61,8 +65,10 @@ __getattr__, __dir__ = lazy_names(
         "DataStorageUnavailable": "errors",
         "FlushResult": "store",
         "InvalidAuditEvent": "errors",
+        "Limits": "query",
         "RecursiveAuditEvent": "errors",
         "RejectedEvent": "rejections",
         "StoredEvent": "trail",
+        "TokenRefused": "errors",
     },
 )

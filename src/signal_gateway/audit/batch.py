@@ -72,6 +72,10 @@ class Batch:
             self._runs.appendleft(Run(run.indices[:fitting]))
         return self._runs[0]
 
+    def narrow(self, limit: BatchLimit) -> None:
+        """Hold the runs from now on to this limit, too."""
+        self.limit = BatchLimit(min(self.limit.events, limit.events), min(self.limit.body_bytes, limit.body_bytes))
+
     def accept(self, run: Run) -> None:
         """Settle a run as delivered."""
         self._runs.popleft()

@@ -2,6 +2,7 @@
 
 import encodings.idna  # noqa: F401 - see httpcore
 import os
+import re
 import ssl
 import threading
 import time
@@ -13,17 +14,23 @@ import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork
 import httpx
 
 from signal_gateway._tls import tls_for_plain_http
+from signal_gateway.audit.address import checked_url
 from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, describe, read_answer
-from signal_gateway.audit.errors import DataStorageUnavailable
-from signal_gateway.audit.query import AuditFilters, Page, parameters, read_page
+from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
+from signal_gateway.audit.query import AuditFilters, Limits, Page, parameters, read_limits, read_lines, read_page
+from signal_gateway.audit.token import checked_token
 from signal_gateway.clock import Clock, SystemClock
-from signal_gateway.errors import AuditError, ConfigurationError
+from signal_gateway.errors import AuditError
 
-__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "Page"]
+__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "Limits", "Page"]
 
 _EVENTS = "/api/v1/audit/events"
 _BATCH = "/api/v1/audit/events/batch"
+_EXPORT = "/api/v1/audit/export"
+_LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
+_JSON = {"content-type": "application/json"}
+_SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
 
 class CallDepth(threading.local):
@@ -60,8 +67,8 @@ class DataStorageClient:
         source: str = "argument",
         clock: Clock | None = None,
     ) -> None:
-        self._url = _checked_url(url, source)
-        self._headers = {} if token is None else {"authorization": f"Bearer {_checked_token(token, self._url)}"}
+        self._url = checked_url(url, source)
+        self._headers = {} if token is None else {"authorization": f"Bearer {checked_token(token, self._url)}"}
         self._timeout = timeout
         self._source = source
         # here and not with the first connection: a child forked meanwhile would wait for OpenSSL's lock for ever
@@ -96,9 +103,8 @@ class DataStorageClient:
             batch: JSON array of events.
             count: How many there are in it.
         """
-        headers = {"content-type": "application/json"}
         try:
-            response = self._request("POST", _BATCH, content=batch, headers=headers)
+            response = self._request("POST", _BATCH, content=batch, headers=_JSON)
         except httpx.RequestError as exc:
             return Unavailable(_cause(exc))
         return read_answer(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
@@ -144,15 +150,91 @@ class DataStorageClient:
             DataStorageUnavailable: No DataStorage answers.
             AuditError: It refuses the query; the message has its reason.
         """
+        for page in self.pages(ascending=True, **filters):
+            yield from page.events
+
+    def pages(
+        self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
+    ) -> Iterator[Page]:
+        """Yield page after page, of at most 1000 events each.
+
+        Args:
+            limit: Most events in all; without one, every event that matches.
+            ascending: Oldest first; newest first otherwise.
+            **filters: What to ask for.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage answers.
+            AuditError: It refuses the query; the message has its reason.
+        """
         passed = 0
         cursor: str | None = None
         while True:
-            page = self.query(limit=_MAX_PAGE, offset=passed, cursor=cursor, ascending=True, **filters)
-            yield from page.events
-            if not page.has_more or not page.events:
-                return
+            most = _MAX_PAGE if limit is None else min(_MAX_PAGE, limit - passed)
+            page = self.query(limit=most, offset=passed, cursor=cursor, ascending=ascending, **filters)
+            yield page
             passed += len(page.events)
+            if not page.has_more or passed == limit:
+                return
+            if not page.events:
+                raise AuditError(
+                    f"DataStorage at {self._url} says that there is more than {passed} events, and gave none"
+                )
             cursor = page.cursor
+
+    def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
+        """Yield every event that matches, oldest first, from one answer as it comes in; it is never held as a whole.
+
+        A DataStorage that has no export is asked page after page, as `events` does.
+
+        Args:
+            **filters: What to ask for.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage answers.
+            AuditError: It refuses the query, the message has its reason; or, a `DataStorageUnavailable`, too, the
+                answer ends before it is complete, and the message says how many events came.
+        """
+        params = parameters(filters) | {"order": "asc"}
+        connection = self._connection()
+        try:
+            with self.inside():
+                response = connection.send(
+                    connection.build_request("GET", self._url + _EXPORT, params=params), stream=True
+                )
+        except httpx.RequestError as exc:
+            raise self._unavailable(_cause(exc), answered=False) from exc
+        try:
+            if response.status_code == 200:
+                yield from self._exported(response)
+                return
+            if response.status_code != 404:
+                raise self._refusal(self._read(response), params)
+        finally:
+            response.close()
+        yield from self.events(**filters)
+
+    def limits(self) -> Limits | None:
+        """Ask how much this DataStorage takes.
+
+        Returns:
+            None from a DataStorage that doesn't tell.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage answers.
+        """
+        try:
+            response = self._request("GET", _LIMITS)
+        except httpx.RequestError as exc:
+            raise self._unavailable(_cause(exc), answered=False) from exc
+        if response.status_code == 404:
+            return None
+        if response.status_code != 200:
+            raise self._refusal(response, {})
+        try:
+            return read_limits(response.content)
+        except ValueError as exc:
+            raise self._stranger(response, exc) from exc
 
     def check(self, timeout: float = 5.0) -> None:
         """Make sure that a DataStorage answers.
@@ -166,6 +248,30 @@ class DataStorageClient:
         """
         self._page({"limit": "1"}, timeout)
 
+    def check_delivery(self, timeout: float = 5.0) -> None:
+        """Make sure that a DataStorage answers that takes this client's events; its token need not be for reading.
+
+        Args:
+            timeout: Seconds, for each of at most two questions.
+
+        Raises:
+            DataStorageUnavailable: None does, or a stranger; the message names URL, source and cause.
+            AuditError: It refuses the query.
+        """
+        try:
+            self.check(timeout)
+        except TokenRefused as exc:
+            if exc.missing_scope != "read":
+                raise
+        if not self._headers:
+            return
+        try:
+            response = self._request("POST", _BATCH, content=b"[]", headers=_JSON, timeout=timeout)
+        except httpx.RequestError as exc:
+            raise self._unavailable(_cause(exc), answered=False) from exc
+        if response.status_code in (401, 403):  # anything else is about a batch without events
+            raise self._refusal(response, {})
+
     def close(self) -> None:
         """Close the connections. The client stays usable: its next call opens new ones."""
         connection = self._connections.pop(os.getpid(), None)
@@ -177,15 +283,60 @@ class DataStorageClient:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
         except httpx.RequestError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
-        answered = describe(response.status_code, response.headers, response.content)
-        if response.status_code in (400, 422):
-            raise AuditError(f"DataStorage at {self._url} {answered} to the query {dict(params)}")
         if response.status_code != 200:
-            raise self._unavailable(answered, answered=True)
+            raise self._refusal(response, params)
         try:
             return read_page(response.content)
         except ValueError as exc:
-            raise self._unavailable(f"{answered}, but {exc}: something else lives there", answered=True) from exc
+            raise self._stranger(response, exc) from exc
+
+    def _exported(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
+        if response.headers.get("content-type", "").partition(";")[0].strip() != "application/x-ndjson":
+            raise self._stranger(self._read(response), ValueError("it is no NDJSON"))
+        count = 0
+        try:
+            for event in read_lines(self._chunks(response)):
+                yield event
+                count += 1
+        except (httpx.RequestError, ValueError) as exc:
+            raise DataStorageUnavailable(
+                f"the export of DataStorage at {self._url} ended early, after {count} events: {_cause(exc)}",
+                answered=True,
+            ) from exc
+
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        chunks = response.iter_bytes()
+        while True:
+            with self.inside():  # but not while whoever reads the events has one
+                chunk = next(chunks, None)
+            if chunk is None:
+                return
+            yield chunk
+
+    def _read(self, response: httpx.Response) -> httpx.Response:
+        try:
+            with self.inside():
+                return _whole(response, time.monotonic() + self._timeout)
+        except httpx.RequestError as exc:
+            raise self._unavailable(_cause(exc), answered=True) from exc
+
+    def _refusal(self, response: httpx.Response, asked: Mapping[str, str]) -> AuditError:
+        answered = describe(response.status_code, response.headers, response.content)
+        if response.status_code in (400, 422):
+            return AuditError(f"DataStorage at {self._url} {answered} to the query {dict(asked)}")
+        if response.status_code in (401, 403):
+            found = _SCOPE.search(response.headers.get("www-authenticate", ""))
+            scope = found[1] if found and self._headers else None
+            wants = "wants a token" if not self._headers else "refuses the token"
+            which = "" if scope is None else f", which lacks the scope {scope!r}"
+            return TokenRefused(
+                f"DataStorage at {self._url} (from {self._source}) {wants}{which}: it {answered}", missing_scope=scope
+            )
+        return self._unavailable(answered, answered=True)
+
+    def _stranger(self, response: httpx.Response, exc: ValueError) -> DataStorageUnavailable:
+        answered = describe(response.status_code, response.headers, response.content)
+        return self._unavailable(f"{answered}, but {exc}: something else lives there", answered=True)
 
     def _unavailable(self, cause: str, *, answered: bool) -> DataStorageUnavailable:
         return DataStorageUnavailable(
@@ -211,12 +362,7 @@ class DataStorageClient:
                 method, self._url + path, params=params, content=content, headers=headers, timeout=phases
             ) as response,
         ):
-            body = bytearray()
-            for chunk in response.iter_bytes():
-                body += chunk
-                if time.monotonic() > deadline:
-                    raise httpx.ReadTimeout("the response body takes too long", request=response.request)
-        return httpx.Response(response.status_code, headers=_without_encoding(response.headers), content=bytes(body))
+            return _whole(response, deadline)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -238,41 +384,17 @@ class DataStorageClient:
         return connection
 
 
-def _checked_url(url: str, source: str) -> str:
-    def wrong(what: str) -> ConfigurationError:
-        return ConfigurationError(
-            f"DataStorage URL {url!r} (from {source}) {what}: give one such as http://127.0.0.1:8080"
-        )
-
-    if not isinstance(url, str) or not url.strip():
-        raise wrong("is missing")
-    try:
-        parsed = httpx.URL(url)
-    except httpx.InvalidURL as exc:
-        raise wrong(f"is not a URL, {exc}") from exc
-    if parsed.scheme not in ("http", "https"):
-        raise wrong(f"has the scheme {parsed.scheme!r}, not http or https")
-    if not parsed.host:
-        raise wrong("has no host")
-    if parsed.port == 0:
-        raise wrong("has port 0, which nothing listens on")
-    if parsed.userinfo:
-        raise ConfigurationError(
-            f"DataStorage URL for host {parsed.host} (from {source}) has a password in it: use token="
-        )
-    if parsed.query or parsed.fragment:
-        raise wrong("has a query or a fragment")
-    return url.strip().rstrip("/")
-
-
-def _checked_token(token: str, url: str) -> str:
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise ConfigurationError(f"the token for DataStorage at {url} is empty or has characters that no header takes")
-    return token
-
-
 def _tls_for(url: str) -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else tls_for_plain_http()
+
+
+def _whole(response: httpx.Response, deadline: float) -> httpx.Response:
+    body = bytearray()
+    for chunk in response.iter_bytes():
+        body += chunk
+        if time.monotonic() > deadline:
+            raise httpx.ReadTimeout("the response body takes too long", request=response.request)
+    return httpx.Response(response.status_code, headers=_without_encoding(response.headers), content=bytes(body))
 
 
 def _cause(exc: Exception) -> str:

@@ -9,6 +9,7 @@ __all__ = [
     "DataStorageUnavailable",
     "InvalidAuditEvent",
     "RecursiveAuditEvent",
+    "TokenRefused",
 ]
 
 
@@ -38,6 +39,18 @@ class DataStorageUnavailable(AuditError):  # noqa: N818 - public name
     def __init__(self, message: str, *, answered: bool) -> None:
         super().__init__(message)
         self.answered = answered
+
+
+class TokenRefused(DataStorageUnavailable):
+    """DataStorage wants a token, another one, or one that may do more; the message has its reason.
+
+    Attributes:
+        missing_scope: What the token is not good for, such as `read`; None if it is not that, or wasn't said.
+    """
+
+    def __init__(self, message: str, *, missing_scope: str | None) -> None:
+        super().__init__(message, answered=True)
+        self.missing_scope = missing_scope
 
 
 class AuditTrailMismatch(AuditError, AssertionError):  # noqa: N818 - public name

@@ -12,7 +12,7 @@ from queue import Empty, SimpleQueue
 
 from signal_gateway.audit.adoption import Adoption
 from signal_gateway.audit.answer import Accepted, DeliveryAnswer, Refused, TooLarge, Unavailable
-from signal_gateway.audit.batch import Batch, BatchLimit
+from signal_gateway.audit.batch import Batch, BatchLimit, Run
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.head import Source
@@ -87,6 +87,7 @@ class Flusher:
         self.wake_at = _NOTHING
         self._requests: list[FlushRequest] = []
         self._limit = BatchLimit(config.max_batch_events, config.max_batch_bytes)
+        self._has_asked_limits = False
         self._failures = 0  # in a row, since the last answer, flush or stop
         self._alarm_at = -math.inf
         self._scan_at = -math.inf
@@ -276,8 +277,12 @@ class Flusher:
                 case Accepted():
                     batch.accept(run)
                 case TooLarge(reason):
+                    if self._has_learnt_limits(batch, run):
+                        continue
                     batch.too_large(run, reason)
                 case Refused(reason, items):
+                    if not items and self._has_learnt_limits(batch, run):
+                        continue
                     batch.refuse(run, reason, items)
                 case Unavailable():
                     self._back_off(answer)
@@ -287,6 +292,22 @@ class Flusher:
         if batch.limit != self._limit:
             self._log.warning("DataStorage at %s takes less at once, from now on %s", self._client.url, batch.limit)
             self._limit = batch.limit
+
+    def _has_learnt_limits(self, batch: Batch, run: Run) -> bool:
+        """Ask the server, once, how much it takes at a time; say whether a run that it refused as a whole is more."""
+        if self._has_asked_limits:
+            return False
+        self._has_asked_limits = True
+        try:
+            told = self._client.limits()
+        except AuditError as exc:
+            self._log.info("DataStorage at %s doesn't say how much it takes at once: %s", self._client.url, exc)
+            return False
+        if told is None:
+            return False
+        batch.narrow(BatchLimit(told.max_batch, told.max_body_bytes))
+        narrowed = batch.next_run()
+        return narrowed is not None and len(narrowed) < len(run)
 
     def _acknowledge(self, source: Source, batch: Batch) -> None:
         """Let go what is settled at the head of the queue, the rejected events with a word in the log."""

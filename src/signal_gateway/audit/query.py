@@ -1,12 +1,13 @@
-"""AuditFilters and Page: what DataStorage is asked, and what it answers."""
+"""AuditFilters, Page and Limits: what DataStorage is asked, and what it answers."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
 import orjson
 
-__all__ = ["AuditFilters", "Page", "parameters", "read_page"]
+__all__ = ["AuditFilters", "Limits", "Page", "parameters", "read_limits", "read_lines", "read_page"]
 
 
 class AuditFilters(TypedDict, total=False):
@@ -52,6 +53,21 @@ class Page:
     cursor: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a DataStorage takes.
+
+    Attributes:
+        max_batch: Events in a batch.
+        max_body_bytes: Bytes of a request's body.
+        max_event_bytes: Bytes of one event's `event_data`.
+    """
+
+    max_batch: int
+    max_body_bytes: int
+    max_event_bytes: int
+
+
 def parameters(filters: AuditFilters) -> dict[str, str]:
     """Return the filters as the query parameters of a URL."""
     return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in filters.items()}
@@ -74,3 +90,48 @@ def read_page(content: bytes) -> Page:
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
         raise ValueError("without 'data' and 'pagination'") from exc
+
+
+def read_limits(content: bytes) -> Limits:
+    """Read the body of an answer.
+
+    Raises:
+        ValueError: It is none that a DataStorage gives; the message says what is missing.
+    """
+    try:
+        document = orjson.loads(content)
+        names = ("max_batch", "max_body_bytes", "max_event_bytes")
+        limits = [document[name] for name in names]
+    except (orjson.JSONDecodeError, KeyError, TypeError) as exc:
+        raise ValueError("without 'max_batch', 'max_body_bytes' and 'max_event_bytes'") from exc
+    for name, limit in zip(names, limits, strict=True):
+        if type(limit) is not int or limit < 1:
+            raise ValueError(f"with {name} = {limit!r}")
+    return Limits(*limits)
+
+
+def read_lines(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
+    """Yield the events of an export, holding one line and one chunk at a time.
+
+    Args:
+        chunks: The NDJSON, cut anywhere.
+
+    Raises:
+        ValueError: A line is no JSON object, or the last one has no end.
+    """
+    parts: list[bytes] = []  # of a line whose end has not come; joined once, however many chunks it takes
+    for chunk in chunks:
+        first, *others = chunk.split(b"\n")
+        parts.append(first)
+        for other in others:
+            yield _read_line(b"".join(parts))
+            parts = [other]
+    if any(parts):
+        raise ValueError("the last line has no end")
+
+
+def _read_line(line: bytes) -> dict[str, Any]:
+    document = orjson.loads(line)
+    if not isinstance(document, dict):
+        raise ValueError(f"a line is no JSON object but {line[:50]!r}")
+    return document

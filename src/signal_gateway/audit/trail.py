@@ -1,7 +1,8 @@
 """AuditTrail: what the audit says about one matter, asked exactly; for tests and people."""
 
+import difflib
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import date, datetime
 from typing import Unpack
 
@@ -13,9 +14,12 @@ from signal_gateway.audit.errors import AuditTrailMismatch
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.query import AuditFilters
 from signal_gateway.audit.store import FlushResult
+from signal_gateway.audit.timeline import printable, timeline
 from signal_gateway.errors import AuditError
 
 __all__ = ["AuditTrail", "StoredEvent"]
+
+_SHOWN_NEAR = 10  # events
 
 
 class StoredEvent(AuditEvent):
@@ -125,9 +129,11 @@ class AuditTrail:
             if match is None:
                 behind = f" behind {matched[-1].event_type}" if matched else ""
                 raise self._mismatch(
-                    f"wanted {' → '.join(event_types)} for {correlation_id}, found no {event_type}{behind}",
+                    f"wanted {' → '.join(event_types)} for {correlation_id},"
+                    f" found no {event_type}{behind}{_alike(event_type, found)}",
                     found,
-                    {"correlation_id": correlation_id},
+                    {"correlation_id": correlation_id, "event_type": event_type},
+                    marked={event.event_id for event in matched},
                 )
             matched.append(match)
         return matched
@@ -163,13 +169,44 @@ class AuditTrail:
             )
 
     def _query(self, filters: AuditFilters) -> list[StoredEvent]:
-        return [_read(document, self._client.url) for document in self._client.events(**filters)]
+        found = [_read(document, self._client.url) for document in self._client.events(**filters)]
+        return sorted(found, key=lambda event: event.event_timestamp)  # a DataStorage need not know any order
 
-    def _mismatch(self, claim: str, found: Sequence[StoredEvent], filters: AuditFilters) -> AuditTrailMismatch:
-        shown = found
-        if not found and "correlation_id" in filters:
-            shown = self._query({"correlation_id": filters["correlation_id"]})
-        return AuditTrailMismatch(f"{claim}\n{_timeline(shown)}")
+    def _mismatch(
+        self,
+        claim: str,
+        found: Sequence[StoredEvent],
+        filters: AuditFilters,
+        *,
+        marked: Collection[str] = (),
+    ) -> AuditTrailMismatch:
+        heading = ""
+        if not found:
+            heading, found = self._near_misses(filters)
+        return AuditTrailMismatch(f"{printable(claim)}{heading}\n{timeline(found, marked=marked)}")
+
+    def _near_misses(self, filters: AuditFilters) -> tuple[str, Sequence[StoredEvent]]:
+        """Find what may have been meant: the same matter, the same type elsewhere, or whatever came last."""
+        correlation_id, event_type = filters.get("correlation_id"), filters.get("event_type")
+        if correlation_id is not None and (found := self._query({"correlation_id": correlation_id})):
+            alike = "" if event_type is None else _alike(event_type, found)
+            return f"{alike}; there is, about {printable(correlation_id)}:", found
+        if event_type is not None and (found := self._newest({"event_type": event_type})):
+            return f"; of this type there are elsewhere, the last {len(found)}:", found
+        found = self._newest({})
+        alike = "" if event_type is None else _alike(event_type, found)
+        return f"{alike}; the last {len(found)} events of all:" if found else "; there is no event at all:", found
+
+    def _newest(self, filters: AuditFilters) -> list[StoredEvent]:
+        page = self._client.query(limit=_SHOWN_NEAR, **filters)
+        found = [_read(document, self._client.url) for document in page.events]
+        return sorted(found, key=lambda event: event.event_timestamp)
+
+
+def _alike(event_type: str, events: Sequence[StoredEvent]) -> str:
+    others = sorted({event.event_type for event in events} - {event_type})
+    close = difflib.get_close_matches(event_type, others, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _read(document: object, url: str) -> StoredEvent:
@@ -181,15 +218,3 @@ def _read(document: object, url: str) -> StoredEvent:
 
 def _named(filters: AuditFilters) -> str:
     return ", ".join(f"{name}={value!r}" for name, value in filters.items()) or "no filter"
-
-
-def _timeline(events: Sequence[StoredEvent]) -> str:
-    if not events:
-        return "  (no events)"
-    rows = [("time", "event_type", "outcome", "correlation_id", "event_id")]
-    rows += [
-        (f"{e.event_timestamp:%H:%M:%S.%f}", e.event_type, e.event_outcome, e.correlation_id, e.event_id)
-        for e in events
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    return "\n".join("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from signal_gateway.audit.event import AuditEvent
+from signal_gateway.datastorage.answers import ItemError
 from signal_gateway.datastorage.backend import EventRow
 from signal_gateway.datastorage.record import row_of, rows_of
 from signal_gateway.web.problem import Problem
@@ -17,6 +18,10 @@ __all__ = ["read_batch", "read_event"]
 # about a millisecond's work
 _EVENTS_PER_TURN = 200
 _UUID_TEXT_LENGTH = 36
+
+# a refusal names every bad item, and says of each what is wrong in at most so many words
+_MAX_ERRORS_PER_ITEM = 5
+_MAX_REASON_LENGTH = 300
 
 
 def read_event(body: bytes) -> AuditEvent:
@@ -41,7 +46,7 @@ async def read_batch(body: bytes, *, max_events: int, received_at: int) -> Seque
 
     Raises:
         Problem: 400. For a batch with bad items its member `errors` has an object `{index, event_id, field,
-            reason}` for each thing that is wrong with each of them; `event_id` and `field` may be null.
+            reason}` for what is wrong with each of them, five at the most; `event_id` and `field` may be null.
     """
     items = _json(body)
     if not isinstance(items, list):
@@ -50,7 +55,7 @@ async def read_batch(body: bytes, *, max_events: int, received_at: int) -> Seque
         raise Problem(400, f"The batch has {len(items)} events; send 1 to {max_events}.")
 
     rows: list[EventRow] = []
-    errors: list[dict[str, Any]] = []
+    errors: list[ItemError] = []
     bad_items = 0
     for start in range(0, len(items), _EVENTS_PER_TURN):
         await asyncio.sleep(0)
@@ -78,7 +83,7 @@ def _json(body: bytes) -> Any:
         raise Problem(400, f"The body is not JSON: {exc}.") from exc
 
 
-def _event_or_errors(index: int, item: Any) -> AuditEvent | list[dict[str, Any]]:
+def _event_or_errors(index: int, item: Any) -> AuditEvent | list[ItemError]:
     try:
         return AuditEvent.from_wire(item)
     except ValidationError as exc:
@@ -86,17 +91,22 @@ def _event_or_errors(index: int, item: Any) -> AuditEvent | list[dict[str, Any]]
         if not isinstance(event_id, str) or len(event_id) > _UUID_TEXT_LENGTH:
             event_id = None
         return [
-            {
-                "index": index,
-                "event_id": event_id,
-                "field": ".".join(str(part) for part in error["loc"]) or None,
-                "reason": str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"],
-            }
-            for error in exc.errors(include_url=False, include_input=False)
+            ItemError(
+                index=index,
+                event_id=event_id,
+                field=".".join(str(part) for part in error["loc"]) or None,
+                reason=_cut(str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]),
+            )
+            for error in exc.errors(include_url=False, include_input=False)[:_MAX_ERRORS_PER_ITEM]
         ]
 
 
-def _refusal(what: str, errors: list[dict[str, Any]]) -> Problem:
+def _cut(reason: str) -> str:
+    """Keep a reason that quotes what was sent from becoming as large as that."""
+    return reason if len(reason) <= _MAX_REASON_LENGTH else f"{reason[: _MAX_REASON_LENGTH - 1]}…"
+
+
+def _refusal(what: str, errors: list[ItemError]) -> Problem:
     first = errors[0]
-    detail = f"{what}; the first: item {first['index']}, {first['field'] or 'the item itself'}: {first['reason']}"
+    detail = f"{what}; the first: item {first.index}, {first.field or 'the item itself'}: {first.reason}"
     return Problem(400, detail, members={"errors": errors})

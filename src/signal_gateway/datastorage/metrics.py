@@ -7,7 +7,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signal_gateway.clock import Clock
 
-__all__ = ["DataStorageMetrics", "RequestMetricsMiddleware"]
+__all__ = ["AUTHENTICATION_FAILURES", "DataStorageMetrics", "RequestMetricsMiddleware"]
+
+AUTHENTICATION_FAILURES = ("missing", "malformed", "unknown_token", "basic_for_write", "insufficient_scope")
+"""Why a request is refused: no credentials, none that can be read, a token that isn't in the file, HTTP Basic where
+something would change, or a token that is good for something else."""
 
 
 class DataStorageMetrics:
@@ -18,6 +22,8 @@ class DataStorageMetrics:
 
     Attributes:
         events: By `result`: `accepted`, `duplicate` or `refused`.
+        authentication_failures: By `reason`, one of `AUTHENTICATION_FAILURES`.
+        purged: Events that were deleted because their retention was over.
         request_seconds: By `method`, `path` (`other` for a path that isn't served) and `status`.
     """
 
@@ -30,6 +36,17 @@ class DataStorageMetrics:
         )
         for result in ("accepted", "duplicate", "refused"):
             self.events.labels(result)
+        self.authentication_failures = Counter(
+            "datastorage_authentication_failures",
+            "Requests that were refused for want of a token that allows them, by what was wrong.",
+            ["reason"],
+            registry=registry,
+        )
+        for reason in AUTHENTICATION_FAILURES:
+            self.authentication_failures.labels(reason)
+        self.purged = Counter(
+            "datastorage_purged", "Audit events that were deleted because their retention was over.", registry=registry
+        )
         self.request_seconds = Histogram(
             "datastorage_request_seconds",
             "Seconds from a request's headers to the end of its answer.",

@@ -109,7 +109,7 @@ class PostgresBackend:
         *,
         writers: int = 4,
         readers: int = 4,
-        connection_timeout: float = 5.0,
+        connection_timeout: float = 2.0,
         insert_timeout: float = 10.0,
         query_timeout: float = 10.0,
         migration_timeout: float = 60.0,

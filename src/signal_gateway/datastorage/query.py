@@ -8,7 +8,18 @@ from typing import Any, Literal, NamedTuple, cast
 
 from signal_gateway.web.problem import Problem
 
-__all__ = ["DEFAULT_LIMIT", "MAX_LIMIT", "EventQuery", "Position", "event_query"]
+__all__ = [
+    "CURSOR",
+    "DEFAULT_LIMIT",
+    "MAX_LIMIT",
+    "MAX_OFFSET",
+    "PARAMETERS",
+    "RELATIVE",
+    "EventQuery",
+    "Order",
+    "Position",
+    "event_query",
+]
 
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
@@ -18,9 +29,9 @@ Order = Literal["asc", "desc"]
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_RELATIVE = re.compile(r"(\d{1,9})([smhd])")
+RELATIVE = re.compile(r"(\d{1,9})([smhd])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-_CURSOR = re.compile(r"(asc|desc)\.(-?\d{1,18})\.(\d{1,18})")
+CURSOR = re.compile(r"(asc|desc)\.(-?\d{1,18})\.(\d{1,18})")
 
 
 class Position(NamedTuple):
@@ -169,7 +180,7 @@ def _whole_number(value: str, low: int, high: int) -> int:
 
 def _time(value: str, now: datetime) -> datetime:
     try:
-        if relative := _RELATIVE.fullmatch(value):
+        if relative := RELATIVE.fullmatch(value):
             return now - timedelta(**{_UNITS[relative[2]]: int(relative[1])})
         if _DATE.fullmatch(value):
             return datetime.fromisoformat(value).replace(tzinfo=UTC)
@@ -185,7 +196,7 @@ def _time(value: str, now: datetime) -> datetime:
 
 
 def _cursor(value: str, _now: datetime) -> tuple[str, Position]:
-    parts = _CURSOR.fullmatch(value)
+    parts = CURSOR.fullmatch(value)
     if parts is None:
         raise ValueError(f"must be a next_cursor that an earlier answer gave, not {value!r}")
     return parts[1], Position(int(parts[2]), int(parts[3]))
@@ -206,3 +217,6 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "order": _order,
     "cursor": _cursor,
 }
+
+PARAMETERS: tuple[str, ...] = tuple(_PARAMETERS)
+"""The names that `event_query` takes."""

@@ -1,10 +1,8 @@
 """What every request of a gateway passes on its way in, outermost first in `gateway_middleware`."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 
-from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
-from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signal_gateway.clock import Clock
@@ -12,19 +10,14 @@ from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import unavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.web.body_limit import BodyLimitMiddleware
+from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import ExceptionHandler, Problem, problem_response
 from signal_gateway.web.request_id import RequestIdMiddleware
+from signal_gateway.web.security_headers import NO_PAGES, SecurityHeadersMiddleware
 
 __all__ = ["gateway_middleware"]
 
 _SIGNALS_PATH = "/api/v1/signals/"
-_SECURITY_HEADERS: Mapping[str, str] = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 
 
 def gateway_middleware(
@@ -53,8 +46,8 @@ def gateway_middleware(
     return [
         Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock, paths=paths),
         Middleware(RequestIdMiddleware),
-        Middleware(_SecurityHeadersMiddleware),
-        Middleware(_BugMiddleware, on_bug=on_bug),
+        Middleware(SecurityHeadersMiddleware, content_security_policy=NO_PAGES),
+        Middleware(BugMiddleware, on_bug=on_bug),
         Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
         Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
     ]
@@ -97,54 +90,6 @@ class _ObserveMiddleware:
                         status=status,
                         seconds=self._clock.monotonic() - begun_at,
                     )
-
-
-class _SecurityHeadersMiddleware:
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(_SECURITY_HEADERS)
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-
-class _BugMiddleware:
-    """Answers what nobody else caught, inside the headers that every answer carries.
-
-    Starlette's own place for it is outside of all other middleware, and raises again after the answer.
-    """
-
-    def __init__(self, app: ASGIApp, *, on_bug: ExceptionHandler) -> None:
-        self._app = app
-        self._on_bug = on_bug
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-
-        has_answered = False
-
-        async def send_noted(message: Message) -> None:
-            nonlocal has_answered
-            has_answered = True
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_noted)
-        except Exception as exc:
-            if has_answered:
-                raise
-            response = await self._on_bug(Request(scope), exc)
-            await response(scope, receive, send)
 
 
 class _AdmissionMiddleware:

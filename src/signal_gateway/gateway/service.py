@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.store import BufferedAuditStore
+from signal_gateway.audit.token import read_token
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.gateway.service_config import AuditConfig, ServiceConfig
 from signal_gateway.kubernetes import KubernetesClient
@@ -29,12 +30,12 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[str], None])
         on_start: Called with the URL when requests are answered.
 
     Raises:
-        DataStorageUnavailable: Something answers at the audit URL that is no DataStorage.
+        DataStorageUnavailable: Something answers at the audit URL that is no DataStorage, or refuses the token.
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: The spool directory can't be used, or the address can't be listened on.
+        ConfigurationError: The token file or the spool directory can't be used, or the address can't be listened on.
     """
     _configure_logging(config.logging.level)
-    client = DataStorageClient(config.audit.datastorage_url, source="audit.datastorage_url")
+    client = _client(config.audit)
     _check(client, config.audit)
 
     kubeconfig = config.kubernetes.kubeconfig
@@ -47,10 +48,15 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[str], None])
         await server.run(on_start=lambda: on_start(server.url))
 
 
+def _client(config: AuditConfig) -> DataStorageClient:
+    token = None if config.token_file is None else read_token(config.token_file, source="audit.token_file")
+    return DataStorageClient(config.datastorage_url, token=token, source="audit.datastorage_url")
+
+
 def _check(client: DataStorageClient, config: AuditConfig) -> None:
     """Refuse to start for a stranger at the URL; a DataStorage that is down is no reason, events wait for it."""
     try:
-        client.check()
+        client.check_delivery()
     except DataStorageUnavailable as exc:
         if exc.answered:
             raise

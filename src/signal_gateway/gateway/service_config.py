@@ -46,10 +46,15 @@ def _http_url(url: str) -> str:
     return url
 
 
-def _not_empty(path: object) -> object:
-    if path == "":
-        raise ValueError("must be a directory, such as /var/lib/signal-gateway/spool")
-    return path
+def _not_empty(wanted: str) -> BeforeValidator:
+    """Refuse the path that an empty text would be: the working directory."""
+
+    def check(path: object) -> object:
+        if path == "":
+            raise ValueError(f"must be {wanted}")
+        return path
+
+    return BeforeValidator(check)
 
 
 class ServerConfig(BaseModel):
@@ -69,6 +74,8 @@ class AuditConfig(BaseModel):
 
     Attributes:
         datastorage_url: URL of the DataStorage; there is no default.
+        token_file: File with the bearer token that it wants, one line; read when the service starts. It must be good
+            for writing.
         durability: What undelivered events survive. `process`, the default: the death of the process. `memory`:
             nothing but a DataStorage that comes back in time.
         spool_directory: Where they wait, and where those of a process that died are found again. Required unless
@@ -79,8 +86,11 @@ class AuditConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     datastorage_url: Annotated[str, AfterValidator(_http_url)]
+    token_file: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/datastorage/token")] = None
     durability: Durability = "process"
-    spool_directory: Annotated[Path | None, BeforeValidator(_not_empty), Field(validate_default=True)] = None
+    spool_directory: Annotated[
+        Path | None, _not_empty("a directory, such as /var/lib/signal-gateway/spool"), Field(validate_default=True)
+    ] = None
     max_spool_bytes: Annotated[int | None, Field(ge=64 * 1024)] = None
 
     @field_validator("spool_directory")

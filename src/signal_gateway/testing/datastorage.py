@@ -25,9 +25,18 @@ class EmbeddedDataStorage:
         database: SQLite file to keep the events in, also after the end; by default a temporary one.
         sock: A listening socket to serve on first; by default one on a free loopback port. A given socket
             can't be taken up again after `stop`.
+        token_file: Who may read and write, in the form of `signal_gateway.datastorage.tokens`; by default everybody.
+            It may change while the DataStorage runs.
     """
 
-    def __init__(self, database: Path | str | None = None, *, sock: socket.socket | None = None) -> None:
+    def __init__(
+        self,
+        database: Path | str | None = None,
+        *,
+        sock: socket.socket | None = None,
+        token_file: Path | str | None = None,
+    ) -> None:
+        self._token_file = None if token_file is None else Path(token_file)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         if database is None:
             self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-datastorage-")
@@ -49,6 +58,7 @@ class EmbeddedDataStorage:
         Raises:
             HarnessError: It was closed, or stopped while it served on a socket that was given.
             DataStorageError: The database can't be used.
+            ConfigurationError: The token file can't be used; the next start may find it mended.
         """
         if self._server is not None:
             return
@@ -56,9 +66,10 @@ class EmbeddedDataStorage:
             if self._reservation is None:
                 raise HarnessError(f"the DataStorage at {self.url} can't start again: its port is not its own any more")
             self._next_socket = bind(port=self._port, reuse_port=True)
+        app = create_datastorage(f"sqlite:///{self.database}", token_file=self._token_file).app
         sock, self._next_socket = self._next_socket, None
         server = LiveServer(
-            create_datastorage(f"sqlite:///{self.database}").app,
+            app,
             name="DataStorage",
             sock=sock,
             loop=NEIGHBOURS,

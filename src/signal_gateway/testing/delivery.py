@@ -9,12 +9,13 @@ from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.rejections import FILE_NAME, read_rejected
 from signal_gateway.audit.store import BufferedAuditStore
+from signal_gateway.audit.token import read_token
 from signal_gateway.errors import AuditError, ConfigurationError
 from signal_gateway.testing.settings import Setting
 from signal_gateway.testing.spool_directory import remove_if_empty
 from signal_gateway.testing.verdict import Verdict
 
-__all__ = ["DeadWorker", "close_store", "deliver_for_dead_workers", "open_store"]
+__all__ = ["DeadWorker", "client_of", "close_store", "deliver_for_dead_workers", "open_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,16 @@ class DeadWorker:
     id: str
     crash: str
     spool_directory: Path
+
+
+def client_of(datastorage: Setting[str], token_file: Setting[str | None]) -> DataStorageClient:
+    """Make a client of a DataStorage that was set.
+
+    Raises:
+        ConfigurationError: The URL or the token file can't be used; the message says where it came from.
+    """
+    token = None if token_file.value is None else read_token(token_file.value, source=token_file.source)
+    return DataStorageClient(datastorage.value, token=token, source=datastorage.source)
 
 
 def open_store(client: DataStorageClient, *, service: str, spool_directory: Path) -> BufferedAuditStore:
@@ -85,7 +96,7 @@ def close_store(
 
 
 def deliver_for_dead_workers(
-    workers: Iterable[DeadWorker], *, datastorage: Setting[str], timeout: float
+    workers: Iterable[DeadWorker], *, datastorage: Setting[str], token_file: Setting[str | None], timeout: float
 ) -> list[Verdict]:
     """Adopt and deliver what xdist workers left that died, all at the same time. Never raises.
 
@@ -94,10 +105,11 @@ def deliver_for_dead_workers(
     Args:
         workers: Those whose spool directory is there.
         datastorage: Where their events go.
+        token_file: The file with the token that is wanted there.
         timeout: Seconds for all of it.
     """
     deadline = time.monotonic() + timeout
-    adopted = [(worker, _adopt(worker, datastorage)) for worker in workers]
+    adopted = [(worker, _adopt(worker, datastorage, token_file)) for worker in workers]
     verdicts = []
     for worker, store in adopted:
         if isinstance(store, BufferedAuditStore):
@@ -115,12 +127,13 @@ def deliver_for_dead_workers(
     return verdicts
 
 
-def _adopt(worker: DeadWorker, datastorage: Setting[str]) -> BufferedAuditStore | Verdict:
-    client = DataStorageClient(datastorage.value, source=datastorage.source)
+def _adopt(
+    worker: DeadWorker, datastorage: Setting[str], token_file: Setting[str | None]
+) -> BufferedAuditStore | Verdict:
     try:
+        client = client_of(datastorage, token_file)
         return open_store(client, service="gateway", spool_directory=worker.spool_directory)
-    except (ConfigurationError, OSError) as exc:
-        client.close()
+    except (ConfigurationError, OSError) as exc:  # the client has made no connection yet
         return Verdict(
             worker.id,
             flushers=1,

@@ -193,8 +193,13 @@ class SessionHarness:
                 DeadWorker(node.gateway.id, self._crashes[node.gateway.id], Path(node.workerinput[_SPOOL_KEY]))
                 for node in here
             ]
-            timeout = self.settings.flush_timeout.value
-            for verdict in deliver_for_dead_workers(workers, datastorage=self._workers_datastorage, timeout=timeout):
+            verdicts = deliver_for_dead_workers(
+                workers,
+                datastorage=self._workers_datastorage,
+                token_file=self.settings.datastorage_token_file,
+                timeout=self.settings.flush_timeout.value,
+            )
+            for verdict in verdicts:
                 self._verdicts[verdict.worker] = verdict
         if self._is_used:
             for node in crashed:

@@ -33,12 +33,14 @@ class Settings:
 
     Attributes:
         datastorage_url: The DataStorage to use; None embeds one.
+        datastorage_token_file: A file with the bearer token that this DataStorage wants; None if it wants none.
         kubeconfig: The cluster to use, one namespace a test; None embeds one, a cluster a test.
         flush_timeout: Seconds that an audit store may take to deliver the rest at the end.
         lost_events: What events that were not delivered are to the session.
     """
 
     datastorage_url: Setting[str | None] = Setting(None)
+    datastorage_token_file: Setting[str | None] = Setting(None)
     kubeconfig: Setting[str | None] = Setting(None)
     flush_timeout: Setting[float] = Setting(5.0)
     lost_events: Setting[LostEvents] = Setting("error")
@@ -73,8 +75,15 @@ def resolve(
             return Setting(value, f"ini option {name}")
         return Setting(None)
 
+    datastorage_url, token_file = find("gateway_datastorage_url"), find("gateway_datastorage_token_file")
+    if token_file.value is not None and datastorage_url.value is None:
+        raise ConfigurationError(
+            f"gateway_datastorage_token_file is {token_file.value!r} (from {token_file.source}), and the embedded"
+            " DataStorage wants no token: set gateway_datastorage_url, too, or leave it out"
+        )
     return Settings(
-        datastorage_url=find("gateway_datastorage_url"),
+        datastorage_url=datastorage_url,
+        datastorage_token_file=token_file,
         kubeconfig=find("gateway_kubeconfig"),
         flush_timeout=_seconds("gateway_flush_timeout", find("gateway_flush_timeout"), default=5.0),
         lost_events=_lost_events("gateway_lost_events", find("gateway_lost_events")),

@@ -9,7 +9,7 @@ from signal_gateway.errors import HarnessError, SignalGatewayError
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
 from signal_gateway.testing.datastorage import EmbeddedDataStorage
-from signal_gateway.testing.delivery import close_store, open_store
+from signal_gateway.testing.delivery import client_of, close_store, open_store
 from signal_gateway.testing.settings import Setting, Settings
 from signal_gateway.testing.spool_directory import new_spool_directory
 from signal_gateway.testing.verdict import Verdict
@@ -60,17 +60,18 @@ class Suite:
         self._has_loops = False
 
     def check_datastorage(self) -> None:
-        """Ask the DataStorage that was set, if one was, whether it is one.
+        """Ask the DataStorage that was set, if one was, whether it is one that answers and takes events.
 
         Raises:
             DataStorageUnavailable: Nothing answers there, or a stranger; names the URL, its source and the cause.
-            ConfigurationError: The URL is no URL.
+            ConfigurationError: The URL is no URL, or the token file has no token.
         """
         setting = self.settings.datastorage_url
         if setting.value is not None:
-            client = DataStorageClient(setting.value, source=setting.source)
+            client = self._client_of(Setting(setting.value, setting.source))
             try:
                 client.check()
+                client.check_delivery()
             finally:
                 client.close()
 
@@ -84,8 +85,7 @@ class Suite:
     def audit_store(self) -> BufferedAuditStore:
         """The one audit store of this process."""
         if self._audit_store is None:
-            setting = self._datastorage_setting()
-            client = DataStorageClient(setting.value, source=setting.source)
+            client = self._client_of(self._datastorage_setting())
             try:
                 client.check()
                 self._spool_directory = self._spool_directory or new_spool_directory()
@@ -131,6 +131,9 @@ class Suite:
             timeout=self.settings.flush_timeout.value,
         )
         return replace(verdict, servers=self.servers)
+
+    def _client_of(self, datastorage: Setting[str]) -> DataStorageClient:
+        return client_of(datastorage, self.settings.datastorage_token_file)
 
     def _datastorage_setting(self) -> Setting[str]:
         setting = self.settings.datastorage_url

@@ -1,4 +1,6 @@
-"""Refuse a body that is too large, while it streams in."""
+"""Refuse a body that is too large or too slow, while it streams in."""
+
+import asyncio
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -8,21 +10,37 @@ from signal_gateway.web.problem import Problem, problem_response
 __all__ = ["BodyLimitMiddleware"]
 
 
-class _TooLarge(Exception):  # noqa: N818 - an outcome, not an error
-    """The body passed the limit while the application was reading it."""
+class _TooMuch(Exception):  # noqa: N818 - an outcome, not an error
+    """The body passed a limit while it was read.
+
+    Args:
+        status: What to answer.
+        detail: Which limit.
+    """
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
 
 
 class BodyLimitMiddleware:
-    """Answer 413 as soon as a body is known to be larger than the limit, announced or not.
+    """Answer 413 as soon as a body is known to be larger than the limit, announced or not, and 408 if it is too slow.
+
+    With a time limit, the rest of a body that the application left unread is read and dropped before its answer is
+    sent. Otherwise a sender who is refused early, and goes on sending a byte now and then, would keep the connection;
+    and one whose connection is closed for that may never see the answer.
 
     Args:
         app: What to protect.
         max_body_bytes: The largest body that gets through, in bytes.
+        max_seconds: How long a body may take, from the request's headers on; by default as long as it likes.
     """
 
-    def __init__(self, app: ASGIApp, max_body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, max_body_bytes: int, max_seconds: float | None = None) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._max_seconds = max_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -30,38 +48,51 @@ class BodyLimitMiddleware:
             await self._app(scope, receive, send)
             return
 
-        announced = Headers(scope=scope).get("content-length", "0")
+        headers = Headers(scope=scope)
+        announced = headers.get("content-length", "0")
         if announced.isdecimal() and int(announced) > self._max_body_bytes:
-            await self._refuse(scope, receive, send)
+            await _refuse(self._too_large(), scope, receive, send)
             return
 
+        deadline = None if self._max_seconds is None else asyncio.get_running_loop().time() + self._max_seconds
         received = 0
+        is_complete = announced == "0" and "transfer-encoding" not in headers
         has_answered = False
 
-        async def receive_counted() -> Message:
-            nonlocal received
-            message = await receive()
-            if message["type"] == "http.request":
-                received += len(message.get("body", b""))
-                if received > self._max_body_bytes:
-                    raise _TooLarge
+        async def receive_bounded() -> Message:
+            nonlocal received, is_complete
+            if is_complete:
+                return await receive()  # waits for the connection's end
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                raise _TooMuch(408, f"The body took longer than {self._max_seconds} s.") from None
+            received += len(message.get("body", b""))
+            if received > self._max_body_bytes:
+                raise self._too_large()
+            is_complete = not message.get("more_body", False)
             return message
 
         async def send_noted(message: Message) -> None:
             nonlocal has_answered
+            while deadline is not None and not is_complete and not has_answered:
+                await receive_bounded()
             has_answered = True
             await send(message)
 
         try:
-            await self._app(scope, receive_counted, send_noted)
-        except _TooLarge:
+            await self._app(scope, receive_bounded, send_noted)
+        except _TooMuch as exc:
             if has_answered:
                 raise
-            await self._refuse(scope, receive, send)
+            await _refuse(exc, scope, receive, send)
 
-    async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
-        problem = Problem(
-            413, f"The body is larger than {self._max_body_bytes} bytes.", headers={"Connection": "close"}
-        )
-        request_id = scope.get("state", {}).get("request_id")
-        await problem_response(problem, instance=scope["path"], request_id=request_id)(scope, receive, send)
+    def _too_large(self) -> _TooMuch:
+        return _TooMuch(413, f"The body is larger than {self._max_body_bytes} bytes.")
+
+
+async def _refuse(why: _TooMuch, scope: Scope, receive: Receive, send: Send) -> None:
+    problem = Problem(why.status, why.detail, headers={"Connection": "close"})
+    request_id = scope.get("state", {}).get("request_id")
+    await problem_response(problem, instance=scope["path"], request_id=request_id)(scope, receive, send)

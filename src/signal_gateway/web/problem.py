@@ -12,9 +12,24 @@ from starlette.responses import Response
 
 from signal_gateway.web.request_id import REQUEST_ID_HEADER
 
-__all__ = ["PROBLEM_JSON", "ExceptionHandler", "Problem", "problem_handlers", "problem_response"]
+__all__ = ["PROBLEM_JSON", "PROBLEM_SCHEMA", "ExceptionHandler", "Problem", "problem_handlers", "problem_response"]
 
 PROBLEM_JSON = "application/problem+json"
+
+PROBLEM_SCHEMA: Mapping[str, Any] = {
+    "type": "object",
+    "description": "RFC 9457: what was wrong, with which value, and what to do.",
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "instance": {"type": "string"},
+        "request_id": {"type": "string"},
+    },
+    "required": ["type", "title", "status", "detail", "instance"],
+}
+"""JSON Schema of what `problem_response` writes."""
 
 _log = logging.getLogger(__name__)
 

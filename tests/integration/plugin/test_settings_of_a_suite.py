@@ -2,6 +2,7 @@ import pytest
 import yaml
 
 from signal_gateway.apiserver import create_apiserver
+from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, LiveServer
 from signal_gateway.web.sockets import reserve_port
 
@@ -53,6 +54,84 @@ def test_own_datastorage_gets_the_events(suite, workers):
 
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"datastorage {datastorage.url} *"])
+
+
+@pytest.fixture
+def guarded(tmp_path):
+    """Give the URL of a DataStorage that wants tokens, and files with the tokens that it knows, by their scopes."""
+    tokens = {"read": "r" * 32, "write": "w" * 32, "read,write": "b" * 32}
+    known = tmp_path / "known"
+    known.write_text("".join(f"{scopes} {token}\n" for scopes, token in tokens.items()))
+    known.chmod(0o600)
+    files = {}
+    for scopes, token in tokens.items():
+        files[scopes] = tmp_path / f"{token[0]}.token"
+        files[scopes].write_text(f"{token}\n")
+    app = create_datastorage(f"sqlite:///{tmp_path / 'audit.db'}", token_file=known).app
+    with LiveServer(app, name="DataStorage", lifespan="on") as server:
+        yield server.url, files
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
+@pytest.mark.parametrize("given", ["command line", "environment", "ini"])
+def test_datastorage_that_wants_a_token_gets_it_from_the_file(suite, guarded, monkeypatch, workers, given):
+    url, files = guarded
+    token_file = str(files["read,write"])
+    arguments = ["--gateway-datastorage-url", url, *workers]
+    if given == "command line":
+        arguments += ["--gateway-datastorage-token-file", token_file]
+    elif given == "environment":
+        monkeypatch.setenv("PYTEST_GATEWAY_DATASTORAGE_TOKEN_FILE", token_file)
+    else:
+        arguments += ["-o", f"gateway_datastorage_token_file={token_file}"]
+
+    result = suite(*arguments, test_it=ONE_ALERT)
+
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["gateway: 1 server, 1 flusher, 2 events recorded, 2 delivered, 0 rejected, 0 pending"])
+    result.stdout.no_fnmatch_line("*" + "b" * 32 + "*")
+
+
+@pytest.mark.parametrize(
+    ("scopes", "expected"),
+    [(None, "wants a token"), ("read", "lacks the scope 'write'"), ("write", "lacks the scope 'read'")],
+)
+def test_token_that_is_not_good_enough_stops_the_session_before_the_first_test(suite, guarded, scopes, expected):
+    url, files = guarded
+    arguments = [] if scopes is None else ["--gateway-datastorage-token-file", str(files[scopes])]
+
+    result = suite("--gateway-datastorage-url", url, *arguments, test_it=ONE_ALERT)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: DataStorage at {url} (from --gateway-datastorage-url) *{expected}*"])
+
+
+@pytest.mark.parametrize("with_url", [True, False], ids=["missing file", "no DataStorage of one's own"])
+def test_token_file_that_is_of_no_use_stops_the_session(suite, guarded, tmp_path, with_url):
+    missing = str(tmp_path / "nowhere")
+    arguments = ["--gateway-datastorage-url", guarded[0]] if with_url else []
+
+    result = suite(*arguments, "--gateway-datastorage-token-file", missing, test_it=ONE_ALERT)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines([f"ERROR: *{missing}*--gateway-datastorage-token-file*"])
+
+
+def test_controller_delivers_with_the_token_what_a_dead_worker_left(suite, guarded):
+    url, files = guarded
+    arguments = ("--gateway-datastorage-url", url, "--gateway-datastorage-token-file", str(files["read,write"]))
+    death = """
+        import os, threading
+
+        def test_death(gateway_audit_store, gateway):
+            gateway_audit_store.client.deliver = lambda body, count: threading.Event().wait()
+            gateway.send_alert("X", namespace="prod", deployment="api")
+            os._exit(0)
+    """
+
+    result = suite("-n", "1", *arguments, test_death=death)
+
+    result.stdout.fnmatch_lines(["gateway: gw0 crashed (*the controller delivered 2 audit events *"])
 
 
 def test_own_cluster_gets_a_namespace_per_test_that_is_gone_afterwards(suite):

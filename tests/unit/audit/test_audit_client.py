@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.audit import DataStorageClient, DataStorageUnavailable
+from signal_gateway.audit import DataStorageClient, DataStorageUnavailable, Limits
 from signal_gateway.errors import AuditError, ConfigurationError
 
 
@@ -213,6 +213,37 @@ def test_events_follows_the_servers_cursor(server, client, monkeypatch):
 
     assert [event["event_id"] for event in client.events()] == ["1", "2"]
     assert "offset" not in paths[1]
+
+
+def test_limits_are_what_the_server_says(server, client, monkeypatch):
+    body = b'{"max_batch": 10, "max_body_bytes": 20, "max_event_bytes": 30, "more": 1}'
+    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(200, body))
+
+    assert client.limits() == Limits(max_batch=10, max_body_bytes=20, max_event_bytes=30)
+
+
+def test_server_that_tells_no_limits_has_none(server, client, monkeypatch):
+    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(404, b"not found", "text/plain"))
+
+    assert client.limits() is None
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (200, b"<html>"),
+        (200, b"[]"),
+        (200, b'{"max_batch": 10}'),
+        (200, b'{"max_batch": 0, "max_body_bytes": 20, "max_event_bytes": 30}'),
+        (200, b'{"max_batch": true, "max_body_bytes": 20, "max_event_bytes": 30}'),
+        (503, b"{}"),
+    ],
+)
+def test_limits_that_are_none_are_a_strangers(server, client, monkeypatch, status, body):
+    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(status, body))
+
+    with pytest.raises(DataStorageUnavailable):
+        client.limits()
 
 
 def test_client_knows_when_its_thread_is_inside_a_call(client, caplog):

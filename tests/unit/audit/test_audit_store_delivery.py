@@ -6,7 +6,9 @@ import time
 
 import pytest
 
-from signal_gateway.audit import AuditEvent
+from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
+from signal_gateway.datastorage import create_datastorage
+from signal_gateway.testing import LiveServer
 
 
 def settled(store):
@@ -347,3 +349,17 @@ def test_unexpected_exception_in_a_delivery_does_not_end_the_flusher(make_store,
 
     assert store.flush().ok
     assert "ZeroDivisionError" in store.stats.last_error
+
+
+def test_real_datastorage_with_a_lower_limit_is_asked_for_it_once(tmp_path, make_event):
+    datastorage = create_datastorage(f"sqlite:///{tmp_path}/audit.db", max_batch_events=10)
+    config = AuditStoreConfig(spool_directory=tmp_path / "spool", linger=3600)
+    with (
+        LiveServer(datastorage.app, name="DataStorage", lifespan="on") as server,
+        BufferedAuditStore(DataStorageClient(server.url), service="shop", config=config) as store,
+    ):
+        record_all(store, [make_event(n) for n in range(100)])
+
+        assert store.flush().ok
+        assert store.stats.batches == 1 + 10
+        assert store.stats.rejected == 0

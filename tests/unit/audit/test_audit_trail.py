@@ -30,6 +30,15 @@ def test_events_are_found_without_waiting_or_asking_twice(trail, order):
     assert found[0].event_timestamp == order[0].event_timestamp
 
 
+def test_events_are_oldest_first_from_a_server_that_knows_no_order(server, store, make_event):
+    events = [make_event(number) for number in range(3)]
+    server.keep([event.model_dump(mode="json", exclude_none=True) for event in reversed(events)])
+
+    found = AuditTrail(store.client, barrier=None).events()
+
+    assert [event.event_id for event in found] == [event.event_id for event in events]
+
+
 def test_stored_event_has_what_the_server_added(server, trail, store, make_event):
     event = make_event()
     store.record(event)

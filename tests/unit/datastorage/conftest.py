@@ -120,6 +120,19 @@ def serve(database: str) -> Iterator[Serve]:
 
 
 @pytest.fixture
+def write_tokens(tmp_path: Path) -> Callable[[str], Path]:
+    """Write the test's token file, for our eyes only, and say where it is."""
+
+    def write(lines: str) -> Path:
+        path = tmp_path / "tokens"
+        path.touch(mode=0o600)
+        path.write_text(lines)
+        return path
+
+    return write
+
+
+@pytest.fixture
 def client(serve: Serve) -> httpx.Client:
     """A client of an empty DataStorage."""
     return serve()

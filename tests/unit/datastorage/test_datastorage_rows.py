@@ -189,7 +189,7 @@ def test_bad_items_are_named_by_their_place_wherever_they_are(make_event: MakeEv
     assert read.refusal is not None
     detail, members = read.refusal
     assert detail.startswith(f"{len(bad)} of {size} events are not valid")
-    assert [(error["index"], error["event_id"]) for error in members["errors"]] == [
+    assert [(error.index, error.event_id) for error in members["errors"]] == [
         (index, documents[index]["event_id"]) for index in bad
     ]
 

@@ -121,6 +121,12 @@ def test_empty_spool_directory_does_not_mean_the_working_directory(load):
     assert "audit.spool_directory = '': must be a directory, such as " in message
 
 
+def test_token_file_can_be_set_and_is_no_empty_name(load):
+    assert load(LEAST).audit.token_file is None
+    assert load(LEAST + "  token_file: /run/token\n").audit.token_file == Path("/run/token")
+    assert "audit.token_file = '': must be a file, such as " in problems(load, LEAST + "  token_file: ''\n")
+
+
 def test_size_of_the_spool_can_be_set(load):
     assert load(LEAST + "  max_spool_bytes: 1000000\n").audit.store.max_spool_bytes == 1_000_000
     assert "audit.max_spool_bytes = 10: " in problems(load, LEAST + "  max_spool_bytes: 10\n")

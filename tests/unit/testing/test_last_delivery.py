@@ -11,6 +11,7 @@ from signal_gateway.testing.settings import Setting
 from signal_gateway.testing.verdict import Verdict
 
 NOWHERE = Setting("http://127.0.0.1:9", "a test")
+NO_TOKEN = Setting[str | None](None)
 
 
 @pytest.fixture
@@ -44,12 +45,21 @@ def test_spool_that_can_not_be_made_says_how_to_have_it_elsewhere(unusable_direc
 def test_dead_workers_spool_that_can_not_be_opened_is_its_verdict(unusable_directory):
     workers = [DeadWorker("gw0", "killed", unusable_directory)]
 
-    (verdict,) = deliver_for_dead_workers(workers, datastorage=NOWHERE, timeout=0.1)
+    (verdict,) = deliver_for_dead_workers(workers, datastorage=NOWHERE, token_file=NO_TOKEN, timeout=0.1)
 
     assert verdict.lost_events
     assert verdict.complaint.startswith("gw0 crashed (killed): audit events may be left in the spool; ")
     assert f"'{unusable_directory}' can't be used: Not a directory" in verdict.complaint
     assert verdict.notice is None
+
+
+def test_token_file_that_is_gone_at_the_end_is_the_verdict_of_a_dead_worker(tmp_path):
+    token_file = Setting(str(tmp_path / "gone"), "--gateway-datastorage-token-file")
+    workers = [DeadWorker("gw0", "killed", tmp_path)]
+
+    (verdict,) = deliver_for_dead_workers(workers, datastorage=NOWHERE, token_file=token_file, timeout=0.1)
+
+    assert "gone' (from --gateway-datastorage-token-file) can't be read" in verdict.complaint
 
 
 @pytest.mark.parametrize("spec", [{"popen": False}, {"via": "proxy"}])

@@ -1,0 +1,44 @@
+"""The URL of a DataStorage: what one may look like."""
+
+import httpx
+
+from signal_gateway.errors import ConfigurationError
+
+__all__ = ["checked_url"]
+
+
+def checked_url(url: str, source: str) -> str:
+    """Return the URL without a slash at its end.
+
+    Args:
+        url: Where a DataStorage is to be.
+        source: Where the URL came from, for the error message.
+
+    Raises:
+        ConfigurationError: It is none that a DataStorage can have.
+    """
+
+    def wrong(what: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"DataStorage URL {url!r} (from {source}) {what}: give one such as http://127.0.0.1:8080"
+        )
+
+    if not isinstance(url, str) or not url.strip():
+        raise wrong("is missing")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as exc:
+        raise wrong(f"is not a URL, {exc}") from exc
+    if parsed.scheme not in ("http", "https"):
+        raise wrong(f"has the scheme {parsed.scheme!r}, not http or https")
+    if not parsed.host:
+        raise wrong("has no host")
+    if parsed.port == 0:
+        raise wrong("has port 0, which nothing listens on")
+    if parsed.userinfo:
+        raise ConfigurationError(
+            f"DataStorage URL for host {parsed.host} (from {source}) has a password in it: use token="
+        )
+    if parsed.query or parsed.fragment:
+        raise wrong("has a query or a fragment")
+    return url.strip().rstrip("/")

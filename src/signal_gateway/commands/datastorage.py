@@ -1,0 +1,79 @@
+"""`signal-gateway datastorage`, and what keeps its database small."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signal_gateway.commands.output import count, note, say
+from signal_gateway.errors import ConfigurationError, DataStorageError
+
+__all__ = ["purge", "serve_datastorage"]
+
+_DATABASE_HELP = "such as sqlite:///audit.db or postgresql://…"
+
+
+def serve_datastorage(
+    context: typer.Context,
+    database: Annotated[
+        str | None, typer.Option(metavar="URL", help=_DATABASE_HELP + "; required", show_default=False)
+    ] = None,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="port 0 takes a free one")] = "127.0.0.1:8080",
+    token_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="who may read and write: lines of SCOPES TOKEN [NAME]")
+    ] = None,
+    allow_anonymous: Annotated[
+        bool, typer.Option("--allow-anonymous", help="serve whoever connects, beyond loopback, too")
+    ] = False,
+    purge_interval: Annotated[
+        float | None,
+        typer.Option(metavar="SECONDS", help="delete events whose retention is over, this often; never unless given"),
+    ] = None,
+) -> None:
+    """Run DataStorage, the service that keeps audit events."""
+    if context.invoked_subcommand is not None:
+        if database is not None:
+            raise ConfigurationError(
+                f"--database goes behind {context.invoked_subcommand}: what stands before it is for serving"
+            )
+        return
+    if database is None:
+        raise ConfigurationError("--database is missing: give one such as sqlite:///audit.db")
+
+    import asyncio
+
+    from signal_gateway.datastorage.database import shown_url
+    from signal_gateway.datastorage.service import run_datastorage
+
+    def on_start(url: str) -> None:
+        say(f"DataStorage on {url}, events in {shown_url(database)}")
+
+    asyncio.run(
+        run_datastorage(
+            database,
+            listen=listen,
+            token_file=token_file,
+            allow_anonymous=allow_anonymous,
+            purge_interval=purge_interval,
+            on_start=on_start,
+        )
+    )
+
+
+def purge(
+    database: Annotated[str, typer.Option(metavar="URL", help=_DATABASE_HELP)],
+) -> None:
+    """Delete the events whose retention is over, once; DataStorage may be serving them meanwhile."""
+    import asyncio
+
+    from signal_gateway.datastorage.database import shown_url
+    from signal_gateway.datastorage.retention import purge_database
+
+    batches: list[int] = []
+    try:
+        asyncio.run(purge_database(database, on_batch=batches.append))
+    except DataStorageError:
+        if batches:
+            note(f"{count(sum(batches), 'event')} purged before it failed")
+        raise
+    say(f"{count(sum(batches), 'event')} purged from {shown_url(database)}")

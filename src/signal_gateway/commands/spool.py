@@ -1,0 +1,146 @@
+"""`signal-gateway audit spool`: what waits in a spool directory, and its delivery by hand."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from signal_gateway.audit.timeline import printable
+from signal_gateway.commands.output import age, count, mebibytes, new_table, say, wide_console
+from signal_gateway.commands.question import TokenFile, client_of
+from signal_gateway.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from signal_gateway.audit.client import DataStorageClient
+    from signal_gateway.audit.inspection import SpoolReport, StoreReport
+
+__all__ = ["look_into_spool"]
+
+
+def look_into_spool(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a store's spool_directory", show_default=False)],
+    deliver: Annotated[
+        str | None, typer.Option(metavar="URL", help="deliver what dead stores left there to this DataStorage")
+    ] = None,
+    token_file: TokenFile = None,
+    timeout: Annotated[float, typer.Option(min=0, help="seconds that the delivery may take")] = 60.0,
+    rejected: Annotated[bool, typer.Option("--rejected", help="list the events that DataStorage refused")] = False,
+    retry_rejected: Annotated[
+        bool, typer.Option("--retry-rejected", help="with --deliver: send those events once more, too")
+    ] = False,
+) -> None:
+    """Show what is in a spool directory, changing nothing; with --deliver, empty it.
+
+    Exit status 1 says that not everything could be delivered, and what is left.
+    """
+    if rejected and (deliver is not None or retry_rejected):
+        raise ConfigurationError("--rejected only lists events: leave --deliver and --retry-rejected out")
+    if retry_rejected and deliver is None:
+        raise ConfigurationError("--retry-rejected needs --deliver URL: where should the events go?")
+
+    if token_file is not None and deliver is None:
+        raise ConfigurationError("--token-file is for --deliver URL: nothing else asks a DataStorage")
+
+    if deliver is not None:
+        with client_of(deliver, source="--deliver", token_file=token_file) as client:
+            _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
+    elif rejected:
+        _list_rejected(directory)
+    else:
+        _show_spool(directory)
+
+
+def _show_spool(directory: Path) -> None:
+    from signal_gateway.audit.inspection import inspect_spool
+
+    report = inspect_spool(directory)
+    if report.is_empty:
+        say(f"{directory} has no audit events, and nobody uses it")
+        return
+    console = wide_console()
+    if report.stores:
+        columns = ("store", "service", "", "pid", "since", "segments", "pending", "size", "oldest pending")
+        table = new_table(*columns, right=("pid", "segments", "pending", "size", "oldest pending"))
+        for store in report.stores:
+            table.add_row(*_store_row(store))
+        console.print(table)
+    for line in _spool_lines(report):
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _store_row(store: "StoreReport") -> tuple[str, ...]:
+    return (
+        store.store_id,
+        store.service or "?",
+        "alive" if store.alive else "dead",
+        "?" if store.pid is None else str(store.pid),
+        f"{store.since:%Y-%m-%d %H:%M:%S}Z",
+        str(store.segments),
+        str(store.pending),
+        mebibytes(store.held_bytes),
+        "" if store.oldest_pending is None else age(datetime.now(UTC) - store.oldest_pending),
+    )
+
+
+def _spool_lines(report: "SpoolReport") -> list[str]:
+    """Say what it comes to, and what to do next."""
+    dead, live = report.pending(alive=False), report.pending(alive=True)
+    lines = [
+        f"{count(dead + live, 'event')} pending, {mebibytes(report.held_bytes)}; {report.rejected} rejected,"
+        f" {count(len(report.damaged), 'damaged file')}"
+    ]
+    lines += [f"can't be read: {reason}" for store in report.stores for reason in store.unreadable]
+    lines += [f"set aside as damaged: {path} ({mebibytes(path.stat().st_size)})" for path in report.damaged]
+    command = f"signal-gateway audit spool {report.directory}"
+    if live:
+        lines.append(_of_live_stores(live))
+    if dead:
+        lines.append(f"{count(dead, 'event')} of dead stores: the next store on this directory delivers them, or")
+        lines.append(f"  {command} --deliver URL")
+    if report.rejected:
+        lines.append("which were rejected, and why; then, once that is mended, send them again:")
+        lines.append(f"  {command} --rejected")
+        lines.append(f"  {command} --deliver URL --retry-rejected")
+    return lines
+
+
+def _list_rejected(directory: Path) -> None:
+    from signal_gateway.audit.inspection import inspect_spool
+    from signal_gateway.audit.rejected_file import rejected_entries
+
+    inspect_spool(directory)
+    table = new_table("rejected at", "event_type", "correlation_id", "event_id", "reason")
+    for entry in rejected_entries(directory):
+        event_type, correlation_id = (str(entry.event.get(name)) for name in ("event_type", "correlation_id"))
+        rejected_at = entry.rejected_at[:19]
+        cells = (rejected_at, event_type, correlation_id, entry.event_id, entry.reason)
+        table.add_row(*map(printable, cells))
+    console = wide_console()
+    if table.row_count:
+        console.print(table)
+    console.print(count(table.row_count, "rejected event"))
+
+
+def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> None:
+    from signal_gateway.audit.redelivery import redeliver
+
+    client.check_delivery()
+    done = redeliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)
+    say(f"{count(done.delivered, 'event')} delivered, {done.rejected} rejected, {done.left} left")
+    if done.left_to_live_stores:
+        say(_of_live_stores(done.left_to_live_stores))
+    if done.torn:
+        say(f"{count(done.torn, 'event')} dropped: its process died while it was being recorded")
+    if done.damaged:
+        say(f"{count(done.damaged, 'damaged file')} set aside in {directory / 'corrupt'}")
+    for reason in done.unreadable:
+        say(f"can't be read: {reason}")
+    if done.error is not None and not done.ok:
+        say(f"the last error: {done.error}")
+    if not done.ok:
+        raise typer.Exit(1)
+
+
+def _of_live_stores(pending: int) -> str:
+    return f"{count(pending, 'event')} of live stores: those deliver them"

@@ -1,0 +1,69 @@
+"""`signal-gateway audit tail`: show events as they are stored."""
+
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from signal_gateway.audit.timeline import printable
+from signal_gateway.commands.audit import COLUMNS, Json
+from signal_gateway.commands.output import note, say, say_json
+from signal_gateway.commands.question import Question, asks
+
+if TYPE_CHECKING:
+    from signal_gateway.commands.follow import Follower
+
+__all__ = ["tail_events"]
+
+
+@asks
+def tail_events(
+    question: Question,
+    interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two questions")] = 2.0,
+    as_json: Json = False,
+) -> None:
+    """Show events as they are stored, until Ctrl-C.
+
+    What arrives late, from a spool that was delivered hours after, is shown as well, if its timestamp is no older than
+    --since, 1h unless given. Events are shown in the order of storing, each once. A DataStorage that is down is asked
+    again until it is back.
+    """
+    from signal_gateway.clock import SystemClock
+    from signal_gateway.commands.follow import Follower
+
+    with suppress(KeyboardInterrupt), question.client() as client:
+        follower = Follower(client, question.filters, clock=SystemClock())
+        follower.start()
+        note(f"following {question.url}: what is stored from now on is shown; Ctrl-C ends it")
+        _follow(follower, question.url, interval, say_json if as_json else _say_event)
+
+
+def _follow(follower: "Follower", url: str, interval: float, show: Callable[[dict[str, Any]], None]) -> None:
+    from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
+
+    never = threading.Event()
+    is_down = False
+    while not never.wait(interval):  # KeyboardInterrupt ends it at once
+        try:
+            events = follower.new_events()
+        except TokenRefused:
+            raise
+        except DataStorageUnavailable as exc:
+            if not is_down:
+                note(f"asking again every {interval:g} s: {exc}")
+            is_down = True
+            continue
+        if is_down:
+            note(f"DataStorage at {url} answers again")
+            is_down = False
+        for event in events:
+            show(event)
+        sys.stdout.flush()
+
+
+def _say_event(event: dict[str, Any]) -> None:
+    timestamp, event_type, outcome, correlation_id, event_id = (str(event.get(column, "")) for column in COLUMNS)
+    say(printable(f"{timestamp:<27}  {event_type:<32}  {outcome:<7}  {correlation_id}  {event_id}"))

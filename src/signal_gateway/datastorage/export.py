@@ -1,0 +1,94 @@
+"""Export: all that a query matches, as NDJSON, for as long as somebody reads it."""
+
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
+from contextlib import aclosing
+from datetime import datetime
+from typing import cast
+
+from starlette.responses import StreamingResponse
+from starlette.types import Send
+
+from signal_gateway.datastorage.backend import Backend, BackendUnavailable, StoredEvent
+from signal_gateway.datastorage.query import EventQuery, event_query
+from signal_gateway.datastorage.record import to_json
+from signal_gateway.web.problem import Problem
+
+__all__ = ["NDJSON", "PAGING", "export_query", "export_response"]
+
+NDJSON = "application/x-ndjson"
+PAGING = ("limit", "offset", "cursor")
+"""What a query for a page takes and an export doesn't: it gives everything."""
+
+_log = logging.getLogger(__name__)
+
+_Slices = AsyncGenerator[Sequence[StoredEvent], None]
+
+
+def export_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> EventQuery:
+    """Read the query of an export: that of a page without `PAGING`, oldest first unless it says otherwise.
+
+    Args:
+        parameters: As in `event_query`.
+        now: As in `event_query`.
+
+    Raises:
+        Problem: 400; see `event_query`.
+    """
+    given = list(parameters)
+    names = {name for name, _ in given}
+    for name in PAGING:
+        if name in names:
+            reason = "is not a parameter of an export, which gives all that matches"
+            raise Problem(
+                400,
+                f"Query parameter {name!r} {reason}.",
+                members={"errors": [{"field": name, "reason": reason}]},
+            )
+    return event_query(given if "order" in names else [*given, ("order", "asc")], now=now)
+
+
+async def export_response(backend: Backend, query: EventQuery) -> StreamingResponse:
+    """Begin an export: read its first slice, so that what can't be read is told by the status.
+
+    Raises:
+        BackendUnavailable: The first slice can't be read.
+    """
+    slices = cast(_Slices, backend.export(query))
+    first = await anext(slices, None)
+    return _ExportResponse(first, slices)
+
+
+class _ExportResponse(StreamingResponse):
+    """Reads a slice when the one before was taken by the client's side, and stops when the client has left.
+
+    If the database fails on the way the connection is cut, without the end of the chunked encoding: a complete
+    answer is a complete export.
+    """
+
+    def __init__(self, first: Sequence[StoredEvent] | None, rest: _Slices) -> None:
+        self._rest = rest
+        self._lines = _lines(first, rest)
+        super().__init__(self._lines, media_type=NDJSON)
+
+    async def stream_response(self, send: Send) -> None:
+        # not left to the garbage collector: a reader that is held until then is held from others
+        async with aclosing(self._rest), aclosing(self._lines):
+            try:
+                await super().stream_response(send)
+            except BackendUnavailable:
+                _log.error("an export is cut off: the database can't be read on")
+                raise
+
+
+async def _lines(
+    first: Sequence[StoredEvent] | None, rest: AsyncIterator[Sequence[StoredEvent]]
+) -> AsyncGenerator[bytes, None]:
+    if first is not None:
+        yield _encoded(first)
+        async for events in rest:
+            yield _encoded(events)
+
+
+def _encoded(events: Sequence[StoredEvent]) -> bytes:
+    return b"".join([to_json(event) + b"\n" for event in events])

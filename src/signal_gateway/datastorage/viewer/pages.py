@@ -1,0 +1,181 @@
+"""Viewer: the pages."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+from starlette.routing import Route
+
+from signal_gateway.clock import Clock
+from signal_gateway.datastorage.backend import Backend, BackendNotOpen, BackendUnavailable, QueryTooSlow
+from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.record import microseconds
+from signal_gateway.datastorage.viewer.assets import Assets
+from signal_gateway.datastorage.viewer.chart import MAX_CHARTED_EVENTS, OUTCOMES, read_chart
+from signal_gateway.datastorage.viewer.event_view import EventView
+from signal_gateway.datastorage.viewer.paging import read_sheet
+from signal_gateway.datastorage.viewer.search import (
+    FIELDS,
+    RANGES,
+    TIMELINE_PARAMETERS,
+    Filter,
+    Refusal,
+    Search,
+    refusal_of,
+    timeline_url,
+)
+from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text, stamp
+from signal_gateway.web.problem import Problem
+
+__all__ = ["Viewer"]
+
+_log = logging.getLogger(__name__)
+
+Page = Callable[[Request, Search], Awaitable[Response]]
+
+
+class Remedy(NamedTuple):
+    """A filter that hides everything, and how many events there are without it."""
+
+    filter: Filter
+    found: int
+
+
+class Viewer:
+    """The pages, over whatever database they are given; they read and never write.
+
+    Args:
+        backend: Keeps the events; somebody else opens and closes it.
+        clock: Says what `24h` means in a search.
+    """
+
+    def __init__(self, *, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._assets = Assets()
+        self._templates = Environment(
+            loader=PackageLoader(__package__),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+            auto_reload=False,
+        )
+        self._templates.filters.update(stamp=stamp, rfc_3339=rfc_3339, span=span_text, count=_count)
+        self._templates.globals.update(
+            asset=self._assets.url, timeline_url=timeline_url, fields=FIELDS, ranges=RANGES, outcomes=OUTCOMES
+        )
+
+    def routes(self) -> list[Route]:
+        """Return the routes; no path has parameters."""
+        return [
+            Route("/", self._guarded(self._search), methods=["GET"]),
+            Route("/correlations", self._guarded(self._timeline), methods=["GET"]),
+            *self._assets.routes(),
+        ]
+
+    async def _search(self, request: Request, search: Search) -> Response:
+        now = self._clock.now()
+        try:
+            query = search.query(now=now)
+        except Problem as problem:
+            return self._form(search, "refused", status=problem.status, refusal=refusal_of(problem))
+
+        sheet = await read_sheet(self._backend, query, order="desc")
+        if not sheet.total:
+            return await self._nothing_found(request, search, now)
+        chart = None
+        if sheet.total <= MAX_CHARTED_EVENTS:
+            chart = await read_chart(self._backend, query, search, total=sheet.total, now=now)
+        events = [EventView.of(event) for event in sheet.events]
+        return self._form(
+            search,
+            "results",
+            sheet=sheet,
+            events=events,
+            event_types=sorted({event.envelope["event_type"] for event in events}),
+            chart=chart,
+            is_too_much_to_chart=sheet.total > MAX_CHARTED_EVENTS,
+        )
+
+    async def _nothing_found(self, request: Request, search: Search, now: datetime) -> Response:
+        """Say which filter to drop, or how to begin where there are no events at all."""
+        if search.filters and (await self._backend.query(EventQuery(limit=1))).total:
+            remedies = [
+                Remedy(one, (await self._backend.query(replace(one.without.query(now=now), limit=1))).total)
+                for one in search.filters
+            ]
+            return self._form(search, "no match", remedies=[remedy for remedy in remedies if remedy.found])
+        return self._form(search, "empty", base_url=str(request.base_url), now=microseconds(now))
+
+    async def _timeline(self, _request: Request, search: Search) -> Response:
+        correlation_id = search.values.get("correlation_id")
+        if correlation_id is None:
+            refusal = Refusal("correlation_id", "Correlation id is missing: a timeline is of one.")
+            return self._form(search, "refused", status=400, refusal=refusal)
+        try:
+            query = search.query(now=self._clock.now(), names=TIMELINE_PARAMETERS, default_order="asc")
+        except Problem as problem:
+            return self._form(search, "refused", status=problem.status, refusal=refusal_of(problem))
+
+        sheet = await read_sheet(self._backend, query, order="asc")
+        if not sheet.total:
+            return self._form(search, "unknown", status=404)
+        first = (await self._backend.query(EventQuery(correlation_id=correlation_id, order="asc", limit=1))).events[0]
+        last = (await self._backend.query(EventQuery(correlation_id=correlation_id, limit=1))).events[0]
+        return self._html(
+            "timeline.html",
+            correlation_id=correlation_id,
+            search=search,
+            sheet=sheet,
+            events=[EventView.of(event) for event in sheet.events],
+            first=first.event_timestamp,
+            last=last.event_timestamp,
+            counts=await self._counts(correlation_id, first.event_timestamp, last.event_timestamp),
+        )
+
+    async def _counts(self, correlation_id: str, first: int, last: int) -> dict[str, int]:
+        query = EventQuery(correlation_id=correlation_id, since=moment(first), until=moment(last))
+        bars = await self._backend.histogram(query, width=last - first + 1)
+        counts = {outcome: sum(bar.outcomes.get(outcome, 0) for bar in bars) for outcome in OUTCOMES}
+        return {outcome: count for outcome, count in counts.items() if count}
+
+    def _guarded(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        """Answer with a page of its own when the database can't; its own words go to the log only."""
+
+        async def serve(request: Request) -> Response:
+            search = Search.of(request.query_params.multi_items())
+            try:
+                return await page(request, search)
+            except BackendNotOpen:
+                reason = "not running"
+            except QueryTooSlow:
+                reason = "too slow"
+            except BackendUnavailable:
+                _log.exception("the database can't be used")
+                reason = "unavailable"
+            same = "?" + request.scope["query_string"].decode("latin-1")
+            response = self._form(search, "trouble", status=503, reason=reason, retry_url=same)
+            response.headers["Retry-After"] = "1"
+            return response
+
+        return serve
+
+    def _form(self, search: Search, state: str, *, status: int = 200, **further: Any) -> Response:
+        """Write the search page; its form is filled, whatever became of the search."""
+        return self._html(
+            "search.html", status=status, **{"refusal": None, "event_types": (), **further}, search=search, state=state
+        )
+
+    def _html(self, template: str, *, status: int = 200, **context: Any) -> Response:
+        content = self._templates.get_template(template).render(context)
+        return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

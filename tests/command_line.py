@@ -1,0 +1,41 @@
+"""`signal-gateway` as a user runs it: in a process of its own."""
+
+import contextlib
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+COMMAND = [sys.executable, "-m", "signal_gateway"]
+NOBODY = "http://127.0.0.1:9"
+URL = re.compile(r"http://127\.0\.0\.1:\d+")
+
+
+def run(*arguments: object, cwd: Path | None = None, **environment: str) -> "subprocess.CompletedProcess[str]":
+    command = [*COMMAND, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=cwd, env=os.environ | environment)
+
+
+@contextlib.contextmanager
+def running(*arguments: object, until: str, stream: str = "stdout") -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """Run a command that goes on until it is told to end; give the process and the line that it was waited for."""
+    command = [*COMMAND, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        try:
+            line = next((line for line in getattr(process, stream) if until in line), None)
+            assert line is not None, process.stderr.read()
+            yield process, line
+        finally:
+            if process.poll() is None:
+                process.kill()
+
+
+def one_line_mistake(result: "subprocess.CompletedProcess[str]") -> str:
+    """Insist that a command said what was wrong in one line and did nothing else; return the line."""
+    assert (result.returncode, result.stdout) == (2, ""), result.stderr
+    assert "Traceback" not in result.stderr
+    assert result.stderr.count("\n") == 1
+    return result.stderr

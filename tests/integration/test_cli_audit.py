@@ -1,0 +1,237 @@
+"""`audit list`, `show`, `tail` and `export`, as a user runs them: in a process of their own."""
+
+import contextlib
+import json
+import signal
+import subprocess
+from datetime import timedelta
+
+import pytest
+from starlette.responses import PlainTextResponse
+from tests.command_line import COMMAND, NOBODY, one_line_mistake, run, running
+from tests.stored_events import order_event, store_events
+
+from signal_gateway.audit import DataStorageClient
+from signal_gateway.datastorage import create_datastorage
+from signal_gateway.testing import EmbeddedDataStorage
+from signal_gateway.testing.live_server import LiveServer
+
+
+@pytest.fixture
+def datastorage():
+    with EmbeddedDataStorage() as datastorage:
+        yield datastorage
+
+
+@pytest.fixture
+def client(datastorage):
+    client = DataStorageClient(datastorage.url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def audit(datastorage):
+    def ask(*arguments, url=datastorage.url):
+        return run("audit", *arguments, "--datastorage", url)
+
+    return ask
+
+
+@contextlib.contextmanager
+def tailing(url, *arguments):
+    """Run `audit tail` until Ctrl-C; give the process when it follows."""
+    ask = ("audit", "tail", "--datastorage", url, "--interval", "0.05", *arguments)
+    with running(*ask, until=f"following {url}", stream="stderr") as (process, _):
+        yield process
+
+
+def ids(ndjson):
+    return [json.loads(line)["event_id"] for line in ndjson.splitlines()]
+
+
+def test_list_goes_beyond_a_page_and_says_how_many_there_are(audit, client):
+    stored = store_events(client, *(order_event(number, age=timedelta(seconds=-number)) for number in range(2300)))
+
+    some = audit("list", "--limit", 2200, "--json")
+    table = audit("list")
+    everything = audit("list", "--limit", 9999, "--json")
+
+    assert ids(some.stdout) == stored[:99:-1]
+    assert some.stderr == "2200 of 2300 events: --limit takes more\n"
+    assert "50 of 2300 events" in table.stdout
+    assert table.stdout.count("order.placed") == 50
+    assert ids(everything.stdout) == stored[::-1]
+    assert everything.stderr == ""
+
+
+def test_table_cuts_no_id(audit, client):
+    correlation_id = "o" * 255
+    (event_id,) = store_events(client, order_event(event_type="t" * 100, correlation_id=correlation_id))
+
+    row = audit("list").stdout.splitlines()[1]
+
+    assert row.split()[1:] == ["t" * 100, "success", correlation_id, event_id]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "numbers"),
+    [
+        (["--correlation-id", "o-2"], [2]),
+        (["--event-type", "order.shipped"], [1]),
+        (["--type", "order.shipped"], [1]),
+        (["--category", "billing"], [3]),
+        (["--outcome", "failure"], [4]),
+        (["--severity", "critical"], [5]),
+        (["--since", "90m"], [0, 1, 2, 3, 4, 5, 7]),
+        (["--until", "2026-01-01"], [6]),
+        (["--detail", "shop=s-1", "--since", "1h"], [1, 3, 5, 7]),
+        (["--detail", "number=7"], [7]),
+    ],
+)
+def test_filters_are_the_same_for_list_and_export(audit, client, arguments, numbers):
+    changes = [
+        {},
+        {"event_type": "order.shipped"},
+        {"correlation_id": "o-2"},
+        {"event_category": "billing"},
+        {"event_outcome": "failure"},
+        {"severity": "critical"},
+        {"event_timestamp": "2025-12-31T00:00:00Z"},
+        {},
+    ]
+    stored = store_events(
+        client,
+        *(order_event(number, age=timedelta(seconds=60 - number), **more) for number, more in enumerate(changes)),
+    )
+
+    listed, exported = audit("list", "--json", *arguments), audit("export", *arguments)
+
+    assert ids(exported.stdout) == [stored[number] for number in numbers]
+    assert ids(listed.stdout) == [stored[number] for number in reversed(numbers)]
+
+
+def test_show_goes_beyond_a_page_and_shows_payloads(audit, client):
+    stored = store_events(client, *(order_event(number, age=timedelta(seconds=-number)) for number in range(1203)))
+    store_events(client, order_event(correlation_id="other"))
+
+    shown = audit("show", "order-1")
+    as_json = audit("show", "order-1", "--json")
+
+    assert shown.stdout.count("order.placed  success\n") == 1203
+    assert '"number": 1202' in shown.stdout
+    assert ids(as_json.stdout) == stored
+
+
+def test_control_characters_of_an_event_do_not_reach_the_terminal(audit, client):
+    store_events(client, order_event(correlation_id="\x1b[31m-red\x9b", event_type="order.\x1b]0;pwned\x07"))
+
+    for result in (audit("list"), audit("show", "\x1b[31m-red\x9b")):
+        assert result.returncode == 0, result.stderr
+        assert "\\x1b" in result.stdout
+        assert not {"\x1b", "\x9b", "\x07"} & set(result.stdout)
+
+
+def test_export_writes_a_file_that_appears_when_it_is_complete(audit, client, tmp_path):
+    stored = store_events(client, *(order_event(number, age=timedelta(seconds=-number)) for number in range(1100)))
+    output = tmp_path / "events.ndjson"
+    output.write_text("old")
+
+    result = audit("export", "--output", output)
+
+    assert (result.returncode, result.stdout) == (0, "")
+    assert result.stderr == f"1100 events in {output}\n"
+    assert ids(output.read_text()) == stored
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("has_export", [True, False], ids=["one answer", "page after page"])
+def test_export_is_the_same_from_a_datastorage_that_has_none(tmp_path, has_export):
+    asked = []
+    app = create_datastorage(f"sqlite:///{tmp_path / 'audit.db'}").app
+
+    async def count(scope, receive, send):
+        if scope["type"] == "http" and scope["method"] == "GET":
+            asked.append(scope["path"].rpartition("/")[2])
+            if asked[-1] == "export" and not has_export:
+                return await PlainTextResponse("not found", status_code=404)(scope, receive, send)
+        return await app(scope, receive, send)
+
+    with LiveServer(count, name="DataStorage", lifespan="on") as server:
+        client = DataStorageClient(server.url)
+        stored = store_events(client, *(order_event(n, age=timedelta(seconds=-n)) for n in range(2100)))
+        client.close()
+
+        result = run("audit", "export", "--correlation-id", "order-1", "--datastorage", server.url)
+
+    assert (result.returncode, result.stderr) == (0, "")
+    assert ids(result.stdout) == stored
+    assert asked == (["export"] if has_export else ["export", "events", "events", "events"])
+
+
+def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):
+    output = tmp_path / "events.ndjson"
+    output.write_text("old")
+
+    one_line_mistake(audit("export", "--output", output, url=NOBODY))
+
+    assert output.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_export_to_a_directory_that_is_not_there_is_a_mistake(audit, tmp_path):
+    output = tmp_path / "nowhere" / "events.ndjson"
+
+    assert f"--output {output} can't be written: No such file" in one_line_mistake(audit("export", "--output", output))
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "o-1"], ["tail"], ["export"]], ids=lambda words: words[0])
+def test_mistakes_are_one_line_and_exit_status_2(audit, command, tmp_path):
+    (tmp_path / "token").write_text("s3cret token\n")
+
+    assert NOBODY in one_line_mistake(audit(*command, url=NOBODY))
+    assert "'yesterday'" in one_line_mistake(audit(*command, "--since", "yesterday"))
+    assert "KEY=VALUE" in one_line_mistake(audit(*command, "--detail", "shop"))
+    refusal = one_line_mistake(audit(*command, "--token-file", tmp_path / "token"))
+    assert str(tmp_path / "token") in refusal
+    assert "s3cret" not in refusal
+
+
+def test_tail_shows_what_is_stored_from_now_on_late_or_not(datastorage, client):
+    store_events(client, order_event(correlation_id="before"))
+    with tailing(datastorage.url) as process:
+        store_events(client, order_event(correlation_id="fresh"))
+        assert "order.placed" in (first := process.stdout.readline())
+        assert "fresh" in first
+        store_events(client, order_event(correlation_id="late", age=timedelta(minutes=50)))
+        assert "late" in process.stdout.readline()
+
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 0
+
+
+def test_tail_survives_a_restart_of_datastorage_and_says_so_once(datastorage, client):
+    with tailing(datastorage.url, "--json", "--outcome", "failure") as process:
+        datastorage.stop()
+        assert process.stderr.readline().startswith("asking again every 0.05 s: no DataStorage at ")
+        datastorage.start()
+        assert process.stderr.readline() == f"DataStorage at {datastorage.url} answers again\n"
+        store_events(client, order_event(), failed := order_event(event_outcome="failure"))
+
+        assert ids(process.stdout.readline()) == [failed.event_id]
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=20) == ("", "")
+    assert process.returncode == 0
+
+
+def test_reader_that_goes_away_is_no_traceback(datastorage, client):
+    store_events(client, *(order_event(number) for number in range(2000)))
+    command = [*COMMAND, "audit", "export", "--datastorage", datastorage.url]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+
+    assert errors == ""
+    assert process.returncode == 1

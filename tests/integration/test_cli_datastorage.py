@@ -1,0 +1,145 @@
+"""`datastorage` and `datastorage purge`, and what their tokens let the other commands do."""
+
+import asyncio
+import signal
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.command_line import NOBODY, URL, one_line_mistake, run, running
+from tests.stored_events import order_event
+
+from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
+from signal_gateway.datastorage.database import backend_for
+from signal_gateway.datastorage.record import microseconds, row_of
+
+READER, WRITER, STRANGER = "r" * 32, "w" * 32, "s" * 32
+
+
+@pytest.fixture
+def database(tmp_path):
+    return f"sqlite:///{tmp_path / 'audit.db'}"
+
+
+@pytest.fixture
+def store_old_events(database):
+    """Store events that came in three days ago."""
+
+    def store(*events):
+        async def insert():
+            backend = backend_for(database)
+            await backend.open()
+            await backend.insert([row_of(event, received_at=received_at) for event in events])
+            await backend.close()
+
+        received_at = microseconds(datetime.now(UTC) - timedelta(days=3))
+        asyncio.run(insert())
+
+    return store
+
+
+@pytest.fixture
+def token_of(tmp_path):
+    """Name a file with a client's token."""
+
+    def name(token):
+        path = tmp_path / f"{token[0]}.token"
+        path.write_text(f"{token}\n")
+        return path
+
+    return name
+
+
+@pytest.fixture
+def guarded(database, tmp_path):
+    """Give the URL of a DataStorage that knows a reader's and a writer's token."""
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"read {READER} people\nwrite {WRITER} gateway\n")
+    tokens.chmod(0o600)
+    serve = ("datastorage", "--database", database, "--listen", "127.0.0.1:0", "--token-file", tokens)
+    with running(*serve, until="DataStorage on") as (process, line):
+        yield URL.search(line)[0]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+
+def leave_one_event(spool):
+    """Let a store end with an event that it could not deliver."""
+    config = AuditStoreConfig(spool_directory=spool, initial_backoff=0.002, max_backoff=0.01)
+    store = BufferedAuditStore(DataStorageClient(NOBODY), service="shop", config=config)
+    store.record(order_event())
+    store.close(timeout=0)
+    store.client.close()
+
+
+def test_purge_deletes_what_is_over_once_and_says_how_many(database, store_old_events):
+    store_old_events(*(order_event(number, retention_days=days) for number, days in enumerate([1, 2, 30, None])))
+
+    first, second = (run("datastorage", "purge", "--database", database) for _ in range(2))
+
+    assert (first.returncode, first.stdout, first.stderr) == (0, f"2 events purged from {database}\n", "")
+    assert (second.returncode, second.stdout) == (0, f"0 events purged from {database}\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["datastorage"], "--database is missing"),
+        (["datastorage", "--database", "{database}", "purge", "--database", "{database}"], "goes behind purge"),
+        (["datastorage", "purge", "--database", "{database}"], "nothing to purge"),
+        (["datastorage", "--database", "{database}", "--purge-interval", "0"], "purge interval"),
+        (["datastorage", "--database", "{database}", "--listen", "0.0.0.0:0"], "--allow-anonymous"),
+        (["datastorage", "--database", "{database}", "--token-file", "/nowhere/tokens"], "/nowhere/tokens"),
+        (["datastorage", "--database", "{database}", "--token-file", "x", "--allow-anonymous"], "contradict"),
+    ],
+)
+def test_mistake_is_one_line(database, arguments, expected):
+    assert expected in one_line_mistake(run(*(argument.format(database=database) for argument in arguments)))
+
+
+def test_datastorage_that_is_open_to_everybody_serves_beyond_loopback(database):
+    serve = ("datastorage", "--database", database, "--listen", "0.0.0.0:0", "--allow-anonymous")
+
+    with running(*serve, until="DataStorage on") as (process, line):
+        port = line.split(",")[0].rpartition(":")[2]
+        listed = run("audit", "list", "--datastorage", f"http://127.0.0.1:{port}")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+
+    assert listed.returncode == 0, listed.stderr
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "o-1"], ["tail"], ["export"]], ids=lambda words: words[0])
+def test_refused_token_is_one_line_that_says_what_is_missing(guarded, token_of, command):
+    ask = ["audit", *command, "--datastorage", guarded]
+
+    assert "wants a token" in one_line_mistake(run(*ask))
+    assert "lacks the scope 'read'" in one_line_mistake(run(*ask, "--token-file", token_of(WRITER)))
+    refusal = one_line_mistake(run(*ask, "--token-file", token_of(STRANGER)))
+    assert "refuses the token: it answered 401" in refusal
+    assert STRANGER not in refusal
+
+
+def test_tail_ends_when_its_token_is_taken_back(guarded, token_of, tmp_path):
+    tail = ("audit", "tail", "--datastorage", guarded, "--token-file", token_of(READER), "--interval", "0.05")
+
+    with running(*tail, until="following", stream="stderr") as (process, _):
+        (tmp_path / "tokens").write_text(f"read,write {STRANGER}\n")
+        output, errors = process.communicate(timeout=20)
+
+    assert (process.returncode, output) == (2, "")
+    assert "refuses the token" in errors
+
+
+def test_spool_is_delivered_with_a_token_for_writing_and_read_with_one_for_reading(guarded, token_of, tmp_path):
+    spool = tmp_path / "spool"
+    leave_one_event(spool)
+    deliver = ("audit", "spool", spool, "--deliver", guarded)
+
+    assert "wants a token" in one_line_mistake(run(*deliver))
+    assert "lacks the scope 'write'" in one_line_mistake(run(*deliver, "--token-file", token_of(READER)))
+    delivered = run(*deliver, "--token-file", token_of(WRITER))
+    listed = run("audit", "list", "--datastorage", guarded, "--token-file", token_of(READER))
+
+    assert (delivered.returncode, delivered.stderr) == (0, "")
+    assert delivered.stdout.startswith("1 event delivered, 0 rejected, 0 left")
+    assert "1 of 1 events" in listed.stdout

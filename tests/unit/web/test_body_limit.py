@@ -1,0 +1,105 @@
+"""Bodies that are too large or too slow, on real sockets."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from signal_gateway.testing import LiveServer
+from signal_gateway.web.body_limit import BodyLimitMiddleware
+
+LIMIT = 1000
+CHUNKED = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+ANNOUNCED = b"POST %b HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n"
+
+
+@contextmanager
+def connection(*, max_seconds: float | None = 30.0) -> Iterator[socket.socket]:
+    """Connect to a server that reads the body at /reads and leaves it alone at /ignores."""
+
+    async def reads(request: Request) -> Response:
+        return Response(str(len(await request.body())))
+
+    async def ignores(_: Request) -> Response:
+        return Response("ignored")
+
+    app = Starlette(
+        routes=[Route("/reads", reads, methods=["POST"]), Route("/ignores", ignores, methods=["POST"])],
+        middleware=[Middleware(BodyLimitMiddleware, max_body_bytes=LIMIT, max_seconds=max_seconds)],
+    )
+    with LiveServer(app) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as sock:
+            yield sock
+
+
+def chunk(size: int) -> bytes:
+    return b"%x\r\n%b\r\n" % (size, b"x" * size)
+
+
+def until_closed(sock: socket.socket) -> bytes:
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+@pytest.mark.parametrize("path", [b"/reads", b"/ignores"])
+def test_chunked_body_within_the_limits_gets_through(path: bytes) -> None:
+    with connection() as sock:
+        sock.sendall(CHUNKED % path + chunk(LIMIT // 2) * 2 + b"0\r\n\r\n")
+
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@pytest.mark.parametrize("path", [b"/reads", b"/ignores"])
+def test_endless_chunked_body_is_refused_at_the_limit(path: bytes) -> None:
+    with connection() as sock:
+        sock.sendall(CHUNKED % path + chunk(LIMIT) + chunk(1))  # and no end
+
+        answer = until_closed(sock)
+
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert b"connection: close" in answer.lower()
+
+
+def test_announced_body_is_refused_before_it_comes() -> None:
+    with connection() as sock:
+        sock.sendall(ANNOUNCED % (b"/reads", LIMIT + 1))
+
+        assert until_closed(sock).startswith(b"HTTP/1.1 413")
+
+
+@pytest.mark.parametrize("path", [b"/reads", b"/ignores"])
+@pytest.mark.parametrize("start", [CHUNKED, ANNOUNCED])
+def test_body_that_takes_too_long_is_refused(path: bytes, start: bytes) -> None:
+    with connection(max_seconds=0.05) as sock:
+        head = start % path if start is CHUNKED else start % (path, LIMIT)
+        sock.sendall(head + (chunk(10) if start is CHUNKED else b"x" * 10))
+
+        answer = until_closed(sock)
+
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer.lower()
+    assert b"The body took longer than 0.05 s." in answer
+
+
+def test_answer_to_an_unread_body_leaves_the_connection_usable() -> None:
+    with connection() as sock:
+        for _ in range(2):
+            sock.sendall(ANNOUNCED % (b"/ignores", 500) + b"x" * 100)
+            sock.sendall(b"x" * 400)
+            answer = b""
+            while not answer.endswith(b"ignored"):
+                answer += sock.recv(65536)
+            assert answer.startswith(b"HTTP/1.1 200")
+
+
+def test_without_a_time_limit_an_early_answer_waits_for_nothing() -> None:
+    with connection(max_seconds=None) as sock:
+        sock.sendall(ANNOUNCED % (b"/ignores", 500))
+
+        assert sock.recv(65536).startswith(b"HTTP/1.1 200")
