@@ -41,6 +41,8 @@ async def test_export_gives_each_event_once_while_others_come_and_go(backend: Ba
 
     async for events in backend.export(EventQuery(order="asc")):
         seen += [event.envelope for event in events]
+        if len(seen) > 4_600:
+            break  # it runs after what is inserted, and would do so for good
         await backend.insert([row(next(late), event_timestamp=moment) for moment in (0, 1_000, 2_000, 9_000)])
         await backend.purge(now=1, limit=100)
 
