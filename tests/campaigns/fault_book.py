@@ -45,7 +45,6 @@ class Book:
         self._committed: set[str] = set()
         self._confirmed: set[str] = set()
         self._settled: defaultdict[str, _Settled] = defaultdict(_Settled)
-        self._alone_until = 0.0
         self._counts: Counter[str] = Counter()
 
     def arrive(self, orders: Sequence[Order]) -> None:
@@ -54,9 +53,6 @@ class Book:
             self._counts["requests"] += 1
             self._counts["redelivered"] += sum(order.event_id in self._committed for order in orders)
             self._counts["sent_again"] += sum(order.event_id in self._confirmed for order in orders)
-            if time.monotonic() < self._alone_until - _CLOCK_GRANULARITY:
-                self._counts["too_early"] += 1
-            self._alone_until = 0.0
 
     def commit(self, orders: Sequence[Order]) -> None:
         """Store a batch; what is stored already stays as it is."""
@@ -77,10 +73,11 @@ class Book:
         with self._lock:
             self._confirmed.update(order.event_id for order in orders)
 
-    def leave_alone(self, seconds: float) -> None:
-        """Expect no request for a while."""
+    def come_back(self, alone_until: float) -> None:
+        """Note a request of a client that surely read a Retry-After, and whether it waited until then."""
         with self._lock:
-            self._alone_until = time.monotonic() + seconds
+            self._counts["told_to_wait"] += 1
+            self._counts["too_early"] += time.monotonic() < alone_until - _CLOCK_GRANULARITY
 
     def progress(self) -> tuple[int, dict[str, int]]:
         """Return how many events are stored, and up to which number each writer's are stored or refused."""

@@ -12,6 +12,7 @@ import socket
 import struct
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from http.server import BaseHTTPRequestHandler
 from multiprocessing.connection import Client, Connection, Listener
@@ -157,6 +158,7 @@ class _Connection(BaseHTTPRequestHandler):
     def setup(self) -> None:
         super().setup()
         self._acknowledged: Sequence[Order] = ()
+        self._alone_until: float | None = None
 
     def do_POST(self) -> None:
         body = self.rfile.read(length := int(self.headers["content-length"]))
@@ -164,9 +166,12 @@ class _Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         orders = [read_order(document) for document in orjson.loads(body)]
-        # a client that goes on with a connection has read the answer before
+        # a client that goes on with a connection has read the answer before; one that gave up waiting has not
         self.server.book.confirm(self._acknowledged)
         self._acknowledged = ()
+        if self._alone_until is not None:
+            self.server.book.come_back(self._alone_until)
+            self._alone_until = None
         self.server.book.arrive(orders)
         mode = self.server.take_mode()
         if mode == GONE:
@@ -180,6 +185,9 @@ class _Connection(BaseHTTPRequestHandler):
     def acknowledge(self, orders: Sequence[Order], status: int, body: bytes) -> None:
         self._acknowledged = orders
         self.reply(status, body, "application/json", {})
+
+    def leave_alone(self, seconds: float) -> None:
+        self._alone_until = time.monotonic() + seconds
 
     def reply(self, status: int, body: bytes, content_type: str, headers: Mapping[str, str]) -> None:
         self.send_response(status)
@@ -224,7 +232,7 @@ class _Exchange:
         self._connection.wfile.write(body)
 
     def leave_alone(self, seconds: float) -> None:
-        self._book.leave_alone(seconds)
+        self._connection.leave_alone(seconds)
 
     def hang(self) -> None:
         self._connection.connection.settimeout(_LONGEST_HANG)

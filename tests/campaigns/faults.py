@@ -127,6 +127,7 @@ class Trial:
         report.none_of("bad and stored", bad & stored)
         report.none_of("good and rejected", rejected - bad)
         report.check("sent though acknowledged", counts["sent_again"], holds=counts["sent_again"] == 0)
+        report.figure("Retry-After surely read", counts["told_to_wait"])
         report.check("sent before Retry-After", counts["too_early"], holds=counts["too_early"] == 0)
         report.check("pending at the end", findings.pending, holds=findings.pending == findings.close_pending == 0)
         report.check("refused by record", findings.refused, holds=findings.refused == 0)
