@@ -16,7 +16,14 @@ from signal_gateway.apiserver.objects import encode
 from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
 from signal_gateway.apiserver.request_log import LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
-from signal_gateway.apiserver.status import StatusError, method_not_allowed, not_found, verb_not_supported
+from signal_gateway.apiserver.status import (
+    StatusError,
+    method_not_allowed,
+    not_found,
+    not_implemented,
+    resource_not_found,
+    verb_not_supported,
+)
 from signal_gateway.apiserver.store import ObjectStore
 from signal_gateway.apiserver.watch import Watches
 from signal_gateway.apiserver.writes import Writes
@@ -143,6 +150,8 @@ class ApiServer:
         await _send(self._logged(request, send), code, _JSON, answer, headers)
 
     def _answer(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+        if request.subresource not in ("", "status"):
+            raise not_implemented(f"{resource.plural}/{request.subresource}")
         match request.verb:
             case "get":
                 return reads.get(self._store, resource, request)
@@ -187,18 +196,18 @@ class ApiServer:
         elif found is not None:
             await _send(send, 200, _JSON, encode(found))
         elif request is not None and not request.group:
-            message = "the server could not find the requested resource"
-            status = StatusError(404, message, reason="NotFound", details={}).to_status()
-            await _send(send, 404, _JSON, encode(status))
+            await _send(send, 404, _JSON, encode(resource_not_found().to_status()))
         else:  # text, not a Status: so answers a real server for a group, version or resource that it doesn't have
             await _send(send, 404, _TEXT, b"404 page not found\n")
 
 
 def _check_served(resource: Resource, request: ApiRequest) -> None:
     """Refuse verbs, subresources and representations that a resource doesn't have."""
-    if request.subresource and not (request.subresource == "status" and resource.has_status):
+    verbs = resource.verbs_of(request.subresource) if request.subresource else resource.verbs
+    if not verbs and resource.is_custom:
         raise not_found(resource.group, resource.plural, request.name)
-    verbs = ("get", "update", "patch") if request.subresource else resource.verbs
+    if not verbs:
+        raise resource_not_found()
     if request.verb not in verbs:
         is_custom = resource.is_custom
         raise verb_not_supported(resource.group, resource.plural, request.verb) if is_custom else method_not_allowed()
