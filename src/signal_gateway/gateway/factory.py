@@ -143,6 +143,7 @@ class Gateway:
             namespace=namespace,
             namespace_uid=index.namespace_uid,
             retry=self.config.processing.retry,
+            clock=self.clock,
             observer=self.metrics.count_kubernetes_request,
         )
         self._endpoint.triage = Triage(
