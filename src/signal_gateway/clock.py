@@ -74,6 +74,14 @@ class ManualClock:
                 moved.clear()
                 await moved.wait()
 
+    def wait_for_sleepers(self, count: int = 1, *, timeout: float = 10.0) -> None:
+        """Wait until so many sleep on it, on whatever loops; not to be called on one of those.
+
+        Raises:
+            TimeoutError: There were fewer after so many seconds.
+        """
+        self._sleepers.wait_for(count, timeout)
+
     def advance(self, seconds: float) -> None:
         """Move both clocks forward, and wake who has slept long enough.
 
@@ -118,6 +126,14 @@ class MovableClock:
                     async with asyncio.timeout(remaining):
                         await moved.wait()
 
+    def wait_for_sleepers(self, count: int = 1, *, timeout: float = 10.0) -> None:
+        """Wait until so many sleep on it, on whatever loops; not to be called on one of those.
+
+        Raises:
+            TimeoutError: There were fewer after so many seconds.
+        """
+        self._sleepers.wait_for(count, timeout)
+
     def advance(self, seconds: float) -> None:
         """Move both clocks ahead, and wake who has slept long enough.
 
@@ -137,7 +153,7 @@ class _Sleepers:
     """Who sleeps on a clock, each on a loop of its own; any thread may wake them."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._beds: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     @contextmanager
@@ -146,11 +162,17 @@ class _Sleepers:
         moved = asyncio.Event()
         with self._lock:
             self._beds[moved] = asyncio.get_running_loop()
+            self._lock.notify_all()
         try:
             yield moved
         finally:
             with self._lock:
                 del self._beds[moved]
+
+    def wait_for(self, count: int, timeout: float) -> None:
+        with self._lock:
+            if not self._lock.wait_for(lambda: len(self._beds) >= count, timeout):
+                raise TimeoutError(f"{len(self._beds)} sleep on this clock, not {count}, after {timeout} s")
 
     def wake(self) -> None:
         with self._lock:

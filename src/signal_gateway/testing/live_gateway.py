@@ -10,10 +10,12 @@ from prometheus_client import CollectorRegistry
 
 from signal_gateway.audit.store import BufferedAuditStore, FlushResult
 from signal_gateway.audit.trail import AuditTrail
+from signal_gateway.clock import ManualClock, MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import Gateway
 from signal_gateway.testing.cluster import Cluster
+from signal_gateway.testing.exchanges import Exchange
 from signal_gateway.testing.live_server import LiveServer
 from signal_gateway.testing.metrics import MetricsView
 from signal_gateway.testing.payloads import alert, alertmanager_webhook
@@ -96,6 +98,25 @@ class LiveGateway:
         return self._server.async_client
 
     @property
+    def clock(self) -> ManualClock | MovableClock:
+        """This gateway's clock, to be moved: `gateway.clock.advance(30)`.
+
+        Backoff, breaker, freshness and cooldowns ask it; the time-outs of sockets do not.
+
+        Raises:
+            HarnessError: The gateway was created with a clock that can't be moved.
+        """
+        clock = self.gateway.clock
+        if not isinstance(clock, ManualClock | MovableClock):
+            raise HarnessError(f"a {type(clock).__name__} can't be moved: create the gateway with clock=MovableClock()")
+        return clock
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The last requests and their answers, oldest first."""
+        return self._server.exchanges
+
+    @property
     def config(self) -> GatewayConfig:
         """This gateway's own settings."""
         return self.gateway.config
@@ -148,17 +169,18 @@ class LiveGateway:
             status: `firing` or `resolved`.
             severity: The label `severity`; None leaves it out.
             annotations: The alert's annotations.
-            starts_at: Since when it fires; a minute ago by default.
+            starts_at: Since when it fires; now by default, by the gateway's clock.
             ends_at: When it was resolved; now by default, for a resolved one.
             **labels: The alert's labels, such as `namespace="prod", deployment="api"`.
         """
+        now = self.gateway.clock.now()
         one = alert(
             name,
             status=status,
             severity=severity,
             annotations=annotations,
-            starts_at=starts_at,
-            ends_at=ends_at,
+            starts_at=starts_at or (now if status == "firing" else None),
+            ends_at=ends_at or (now if status == "resolved" else None),
             **labels,
         )
         return self.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(one))
