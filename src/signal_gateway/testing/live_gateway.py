@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -14,15 +15,17 @@ from signal_gateway.clock import ManualClock, MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import Gateway
+from signal_gateway.testing.captured import PROMETHEUS_SOURCE, read_captured
 from signal_gateway.testing.cluster import Cluster
 from signal_gateway.testing.exchanges import Exchange
 from signal_gateway.testing.live_server import LiveServer
 from signal_gateway.testing.metrics import MetricsView
 from signal_gateway.testing.payloads import alert, alertmanager_webhook
 
-__all__ = ["PROMETHEUS_PATH", "LiveGateway", "serve"]
+__all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway", "serve"]
 
-PROMETHEUS_PATH = "/api/v1/signals/prometheus"
+SIGNALS_PATH = "/api/v1/signals"
+PROMETHEUS_PATH = f"{SIGNALS_PATH}/{PROMETHEUS_SOURCE}"
 
 
 class LiveGateway:
@@ -184,6 +187,26 @@ class LiveGateway:
             **labels,
         )
         return self.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(one))
+
+    def replay(self, path: Path | str, *, keep_times: bool = False) -> list[httpx.Response]:
+        """Post what a real Alertmanager, or an exporter of Kubernetes Events, posted once.
+
+        Args:
+            path: A file with one payload as JSON, an array of them, or one a line.
+            keep_times: Whether the times stay as they were captured; by default each payload's newest one is now, by
+                the gateway's clock, since an Event that is too old is refused.
+
+        Returns:
+            The answers, in the order of the payloads.
+
+        Raises:
+            HarnessError: The file can't be read, or has something else in it.
+        """
+        now = None if keep_times else self.gateway.clock.now()
+        return [
+            self.client.post(f"{SIGNALS_PATH}/{source}", json=payload)
+            for source, payload in read_captured(path, now=now)
+        ]
 
     def settle(self, timeout: float | None = None) -> FlushResult | None:
         """Wait until no request and no background write is left, then until every event is delivered.
