@@ -47,7 +47,9 @@ def failure_note(served: Sequence[Served]) -> str | None:
     exchanges = [exchange for one in served for exchange in _exchanges(one)]
     if not exchanges:
         return None
-    return _redacted(f"gateway: {len(exchanges)} requests were answered; the last: {exchanges[-1]}")
+    last = exchanges[-1]
+    answer = "no answer yet" if last.status is None else last.status
+    return f"gateway: the last request was {last.method} {last.path} -> {answer}; more in the sections below"
 
 
 def failure_sections(
@@ -105,7 +107,8 @@ def _requests_of(one: Served) -> Callable[[], Iterable[str]]:
 def _metrics_of(one: Served) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
         if isinstance(one, LiveGateway) or one.registry is not None:
-            yield from (f"{key} {value:g}" for key, value in one.metrics.counted().items())
+            series = one.metrics.counted().items()
+            yield from (f"{key} {value:g}" for key, value in series if not key.startswith("gateway_build_info"))
 
     return lines
 
