@@ -290,7 +290,8 @@ def _served(request: pytest.FixtureRequest) -> "Iterator[Served]":
         return
     from signal_gateway.testing.served import Served
 
-    served = Served(_harness(request.config).suite)
+    is_registry_restored = "gateway_isolated_registry" in request.fixturenames
+    served = Served(_harness(request.config).suite, is_registry_restored=is_registry_restored)
     request.node.stash[SERVED] = served
     try:
         with served:

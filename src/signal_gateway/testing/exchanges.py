@@ -1,6 +1,7 @@
 """Exchanges: the last requests that a live server answered, for the report of a test that failed."""
 
 import time
+import traceback
 from collections import deque
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ __all__ = ["Exchange", "ExchangeLog"]
 
 _MOST_RECENT = 10
 _MOST_BODY_BYTES = 400
+_MOST_FRAMES = 3
 
 
 @dataclass(slots=True)
@@ -22,6 +24,7 @@ class Exchange:
         status: The answer's HTTP status; None until it begins.
         seconds: How long the answer took; None until it is complete.
         body: The beginning of the answer's body.
+        error: What the application raised, with its innermost lines; empty if nothing.
     """
 
     method: str
@@ -29,6 +32,7 @@ class Exchange:
     status: int | None = None
     seconds: float | None = None
     body: bytes = b""
+    error: str = ""
 
     def __str__(self) -> str:
         if self.status is None:
@@ -73,4 +77,8 @@ class ExchangeLog:
                     exchange.seconds = time.perf_counter() - begin
             await send(message)
 
-        await self._app(scope, receive, send_noted)
+        try:
+            await self._app(scope, receive, send_noted)
+        except Exception as exc:
+            exchange.error = "".join(traceback.format_exception(exc, limit=-_MOST_FRAMES)).rstrip()
+            raise

@@ -101,7 +101,12 @@ def _exchanges(one: Served) -> list[Exchange]:
 
 
 def _requests_of(one: Served) -> Callable[[], Iterable[str]]:
-    return lambda: (str(exchange) for exchange in _exchanges(one))
+    def lines() -> Iterable[str]:
+        for exchange in _exchanges(one):
+            yield str(exchange)
+            yield from exchange.error.splitlines()
+
+    return lines
 
 
 def _metrics_of(one: Served) -> Callable[[], Iterable[str]]:

@@ -36,16 +36,17 @@ def refuse_multiprocess_metrics(environ: Mapping[str, str]) -> None:
 
 
 @contextmanager
-def guarded(suite: Suite) -> Iterator[None]:
+def guarded(suite: Suite, *, is_registry_restored: bool = False) -> Iterator[None]:
     """Warn of what a block leaves behind: metrics in the global registry, audit stores that nobody closed.
 
     Args:
         suite: Knows the stores that may be open; those that were warned of are added.
+        is_registry_restored: Whether somebody else takes what is left in the global registry away.
     """
     before = set(REGISTRY._names_to_collectors)
     yield
     left = sorted(set(REGISTRY._names_to_collectors) - before)
-    if left:
+    if left and not is_registry_restored:
         warnings.warn(
             f"new in the global prometheus_client.REGISTRY: {', '.join(left)}; the next test that makes them anew fails"
             " with duplicated timeseries. Register metrics with the registry that you are given, or use the fixture"

@@ -24,10 +24,12 @@ class Served:
 
     Args:
         suite: What all tests of the process share.
+        is_registry_restored: Whether the test has the global metrics registry restored.
     """
 
-    def __init__(self, suite: Suite) -> None:
+    def __init__(self, suite: Suite, *, is_registry_restored: bool) -> None:
         self.suite = suite
+        self._is_registry_restored = is_registry_restored
         self._factories: list[GatewayFactory | ServiceFactory] = []
         self._stack = ExitStack()
         self._log: LogTail | None = None
@@ -51,7 +53,7 @@ class Served:
         return failure_sections(self._all, settings=self.suite.settings, log=self._log)
 
     def __enter__(self) -> Self:
-        self._stack.enter_context(guarded(self.suite))
+        self._stack.enter_context(guarded(self.suite, is_registry_restored=self._is_registry_restored))
         if self.suite.settings.report.value == "full":
             from signal_gateway.testing.failure_report import LogTail
 

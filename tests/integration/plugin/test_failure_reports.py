@@ -130,3 +130,22 @@ def test_secrets_in_what_is_told_are_redacted(suite):
         ['GET / -> 200 (*) {"access_token":[[]redacted[]],"url":"http://[[]redacted[]]@example.com/","name":"api"}']
     )
     result.stdout.no_fnmatch_line("*-> 200*hunter*")
+
+
+def test_what_an_application_raised_is_told(suite):
+    result = suite(
+        test_it="""
+        from starlette.applications import Starlette
+        from starlette.routing import Route
+
+        async def divide(request):
+            return 1 / 0
+
+        def test_service(gateway_serve):
+            assert gateway_serve(Starlette(routes=[Route("/", divide)])).client.get("/").status_code == 200
+        """
+    )
+
+    result.stdout.fnmatch_lines(
+        ["GET / -> 500 (*) Internal Server Error", "*test_it.py*in divide", "ZeroDivisionError: division by zero"]
+    )
