@@ -1,17 +1,21 @@
 """Fixtures and hooks, nothing else. Whatever they need is imported when it is first used."""
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from signal_gateway.audit import AuditTrail, BufferedAuditStore
     from signal_gateway.gateway.config import GatewayConfig
     from signal_gateway.testing.cluster import Cluster
     from signal_gateway.testing.factory import GatewayFactory, ServiceFactory
     from signal_gateway.testing.live_gateway import LiveGateway
     from signal_gateway.testing.outage import Outage
+    from signal_gateway.testing.served import Served
     from signal_gateway.testing.session import SessionHarness
     from signal_gateway.testing.suite import SharedDataStorage
 
@@ -19,12 +23,18 @@ SETTINGS = {
     "gateway_datastorage_url": "use the DataStorage at this URL; unset: an embedded one",
     "gateway_datastorage_token_file": "file with the bearer token that the DataStorage of that URL wants",
     "gateway_kubeconfig": "use the cluster of this kubeconfig, one namespace per test; unset: an embedded one per test",
+    "gateway_audit_db": "keep the embedded DataStorage's SQLite file here, to look into after the run",
+    "gateway_report": "how much a failed test tells of its gateways: none, brief (default) or full",
 }
 INI_SETTINGS = {
+    "gateway_startup_timeout": "seconds that a server's start may take: 10",
+    "gateway_stop_grace": "seconds that open requests may go on after a server's stop: 2",
     "gateway_flush_timeout": "seconds that an audit store may take to deliver the rest at the end: 5",
     "gateway_lost_events": "what events that were not delivered are to the session: error, warn or ignore",
+    "gateway_multiprocess_metrics": "true: allow PROMETHEUS_MULTIPROC_DIR, with which servers share their metrics",
 }
 HARNESS: "pytest.StashKey[SessionHarness]" = pytest.StashKey()
+SERVED: "pytest.StashKey[Served]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -54,6 +64,38 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         _harness(config).check()
     except SignalGatewayError as exc:
         raise pytest.UsageError(str(exc)) from exc
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Say what the session runs on where somebody has set it."""
+    if config.option.collectonly or not _settings_given(config):
+        return None
+    return f"gateway: {_harness(config).settings.summary()}"
+
+
+def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
+    """Say it where nobody has set anything, but tests use the fixtures."""
+    if config.option.collectonly or _settings_given(config):
+        return None
+    names = (name for item in items for name in getattr(item, "fixturenames", ()))
+    if not any(name.startswith("gateway") for name in names):
+        return None
+    return f"gateway: {_harness(config).settings.summary()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Have a failed test's report say what its gateways did, while they still run."""
+    served = item.stash.get(SERVED, None)
+    if served is None or call.excinfo is None:
+        return (yield)
+    served.explain(call.excinfo.value)
+    report = yield
+    if report.failed:
+        report.sections += served.sections()
+    return report
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -177,15 +219,17 @@ def gateway_factory(
     """Any number of live gateways, each with its own settings: `gateway_factory(processing={...})`."""
     from signal_gateway.testing.factory import GatewayFactory
 
-    factory = GatewayFactory(
-        _harness(request.config).suite,
-        config=gateway_config,
-        cluster=gateway_cluster,
-        audit_store=gateway_audit_store,
-        overrides=_marked_settings(request),
-    )
-    yield factory
-    factory.close()
+    with _served(request) as served:
+        factory = GatewayFactory(
+            served.suite,
+            config=gateway_config,
+            cluster=gateway_cluster,
+            audit_store=gateway_audit_store,
+            overrides=_marked_settings(request),
+        )
+        served.add(factory)
+        yield factory
+        factory.close()
 
 
 @pytest.fixture
@@ -201,14 +245,17 @@ def gateway_outage(
     """A DataStorage of the test's own to stop and start, with an audit store and a gateway factory that use it."""
     from signal_gateway.testing.outage import Outage
 
-    suite = _harness(request.config).suite
-    with Outage(
-        cluster=gateway_cluster,
-        config=gateway_config,
-        overrides=_marked_settings(request),
-        flush_timeout=suite.settings.flush_timeout.value,
-        suite=suite,
-    ) as outage:
+    with (
+        _served(request) as served,
+        Outage(
+            cluster=gateway_cluster,
+            config=gateway_config,
+            overrides=_marked_settings(request),
+            flush_timeout=served.suite.settings.flush_timeout.value,
+            suite=served.suite,
+        ) as outage,
+    ):
+        served.add(outage.gateway_factory)
         yield outage
 
 
@@ -219,9 +266,38 @@ def gateway_serve(
     """Serve any ASGI application, or a `(registry, audit_store) -> app`, on a real socket for the test."""
     from signal_gateway.testing.factory import ServiceFactory
 
-    factory = ServiceFactory(_harness(request.config).suite, audit_store=gateway_audit_store)
-    yield factory
-    factory.close()
+    with _served(request) as served:
+        factory = ServiceFactory(served.suite, audit_store=gateway_audit_store)
+        served.add(factory)
+        yield factory
+        factory.close()
+
+
+@pytest.fixture
+def gateway_isolated_registry() -> "Iterator[CollectorRegistry]":
+    """The global `prometheus_client.REGISTRY`, restored after the test, for code that insists on it."""
+    from signal_gateway.testing.guards import isolated_registry
+
+    with isolated_registry() as registry:
+        yield registry
+
+
+@contextmanager
+def _served(request: pytest.FixtureRequest) -> "Iterator[Served]":
+    """Give what this test serves, and release it at the end."""
+    if SERVED in request.node.stash:
+        yield request.node.stash[SERVED]
+        return
+    from signal_gateway.testing.served import Served
+
+    is_registry_restored = "gateway_isolated_registry" in request.fixturenames
+    served = Served(_harness(request.config).suite, is_registry_restored=is_registry_restored)
+    request.node.stash[SERVED] = served
+    try:
+        with served:
+            yield served
+    finally:
+        del request.node.stash[SERVED]
 
 
 def _marked_settings(request: pytest.FixtureRequest) -> list[dict[str, Any]]:

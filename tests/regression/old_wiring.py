@@ -108,6 +108,7 @@ class OldGateway:
         self._gateway = create_gateway(config, kubernetes=kubernetes, audit_store=self.audit_store, registry=registry)
         self.config = config
         self.registry = registry
+        self.clock = self._gateway.clock
         self.app = Starlette(routes=[Mount("/", app=self._gateway.app)], lifespan=self._lifespan)
 
     async def settle(self) -> None:

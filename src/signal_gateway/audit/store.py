@@ -197,6 +197,11 @@ class BufferedAuditStore:
         return self._service
 
     @property
+    def made_at(self) -> str:
+        """File and line that made it."""
+        return self._lifetime.made_at
+
+    @property
     def durability(self) -> Durability:
         """What recorded events survive."""
         return self._config.durability

@@ -9,6 +9,7 @@ from typing import Literal, Self
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 
+from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.store import AuditStore
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import GatewayError
@@ -109,6 +110,7 @@ class Gateway:
         self.metrics = GatewayMetrics(registry)
         self._state: _State = "new"
         self._activity = Activity()
+        self._journal = Journal(audit_store, metrics=self.metrics)
         self._index: RemediationRequestIndex | None = None
         self._open_index: AbstractAsyncContextManager[RemediationRequestIndex] | None = None
         self._endpoint = SignalEndpoint(
@@ -118,6 +120,11 @@ class Gateway:
             request_deadline=config.processing.request_deadline,
         )
         self.app = self._build_app()
+
+    @property
+    def recent_events(self) -> tuple[AuditEvent, ...]:
+        """The newest audit events that the store took from this gateway, oldest first."""
+        return tuple(self._journal.recent)
 
     async def start(self) -> None:
         """Wait until the index of RemediationRequests is complete, then serve.
@@ -143,11 +150,12 @@ class Gateway:
             namespace=namespace,
             namespace_uid=index.namespace_uid,
             retry=self.config.processing.retry,
+            clock=self.clock,
             observer=self.metrics.count_kubernetes_request,
         )
         self._endpoint.triage = Triage(
             view,
-            journal=Journal(self.audit_store, metrics=self.metrics),
+            journal=self._journal,
             metrics=self.metrics,
             clock=self.clock,
             spawn=self._activity.spawn,

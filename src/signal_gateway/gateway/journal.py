@@ -1,5 +1,7 @@
 """Journal: hands a gateway's audit events to the store and counts what became of them."""
 
+from collections import deque
+
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.store import AuditStore
@@ -7,6 +9,8 @@ from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.metrics import GatewayMetrics
 
 __all__ = ["AuditUnavailable", "Journal"]
+
+_MOST_RECENT = 20
 
 
 class AuditUnavailable(GatewayError):  # noqa: N818 - a state of the service
@@ -16,6 +20,9 @@ class AuditUnavailable(GatewayError):  # noqa: N818 - a state of the service
 class Journal:
     """The gateway's side of the audit store, which it neither makes nor closes.
 
+    Attributes:
+        recent: The newest events that the store took, oldest first.
+
     Args:
         store: Where events go.
         metrics: Where they are counted.
@@ -24,6 +31,7 @@ class Journal:
     def __init__(self, store: AuditStore, *, metrics: GatewayMetrics) -> None:
         self._store = store
         self._metrics = metrics
+        self.recent: deque[AuditEvent] = deque(maxlen=_MOST_RECENT)
 
     def require_accepting(self) -> None:
         """Make sure that events can be recorded, before doing what they would tell.
@@ -48,3 +56,4 @@ class Journal:
                     self._metrics.count_audit_event(outcome="refused")
                 raise AuditUnavailable(f"the audit store did not take {event.event_type}") from exc
             self._metrics.count_audit_event(outcome="recorded")
+            self.recent.append(event)

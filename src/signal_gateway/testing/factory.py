@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from signal_gateway.audit.store import AuditStore, BufferedAuditStore, FlushResult
 from signal_gateway.audit.trail import AuditTrail
+from signal_gateway.clock import Clock, MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.gateway.factory import create_gateway
@@ -28,6 +29,9 @@ AppFactory = Callable[[CollectorRegistry, AuditStore], ASGIApp]
 
 class GatewayFactory:
     """Makes live gateways: `factory(processing={"retry": {"max_attempts": 1}})`.
+
+    Attributes:
+        made: The gateways that it made.
 
     Args:
         suite: Counts the servers and keeps their loops.
@@ -51,6 +55,7 @@ class GatewayFactory:
         self._cluster = cluster
         self._kubernetes: dict[Cluster, KubernetesClient] = {}
         self._stack = ExitStack()
+        self.made: list[LiveGateway] = []
         self._config = config
         for override in overrides:
             self._config = merged(self._config, override)
@@ -61,6 +66,7 @@ class GatewayFactory:
         *,
         cluster: Cluster | None = None,
         audit_store: AuditStore | None = None,
+        clock: Clock | None = None,
         **overrides: Any,
     ) -> LiveGateway:
         """Make a gateway and serve it until the end of the test.
@@ -69,6 +75,7 @@ class GatewayFactory:
             config: Settings to start from instead of the test's.
             cluster: Another cluster than the test's.
             audit_store: Another audit store than the process's one.
+            clock: Another clock than one of its own that runs with the machine and can be moved.
             **overrides: Settings by key, merged deeply over `config` and validated anew.
 
         Raises:
@@ -82,10 +89,20 @@ class GatewayFactory:
             merged(config, overrides),
             kubernetes=self._client_for(cluster),
             audit_store=audit_store or self._audit_store,
+            clock=MovableClock() if clock is None else clock,
         )
         self._suite.keep_loops()
         self._suite.servers += 1
-        return self._stack.enter_context(LiveGateway(gateway, cluster=cluster))
+        settings = self._suite.settings
+        live = LiveGateway(
+            gateway,
+            cluster=cluster,
+            startup_timeout=settings.startup_timeout.value,
+            stop_grace=settings.stop_grace.value,
+        )
+        self._stack.enter_context(live)
+        self.made.append(live)
+        return live
 
     def close(self) -> None:
         """Stop every gateway that was made, the last one first, and give back the clients that they used."""
@@ -139,6 +156,9 @@ class LiveService:
 class ServiceFactory:
     """Serves ASGI applications, or callables `(registry, audit_store) -> app` that make one.
 
+    Attributes:
+        made: The services that it made.
+
     Args:
         suite: Counts the servers and keeps their loops.
         audit_store: The process's audit store.
@@ -148,6 +168,7 @@ class ServiceFactory:
         self._suite = suite
         self._audit_store = audit_store
         self._stack = ExitStack()
+        self.made: list[LiveService] = []
 
     def __call__(self, app: ASGIApp | AppFactory) -> LiveService:
         """Serve an application until the end of the test.
@@ -165,14 +186,23 @@ class ServiceFactory:
             app = app(registry, store)  # type: ignore[call-arg, arg-type, assignment]
         self._suite.keep_loops()
         self._suite.servers += 1
-        server = LiveServer(app, name="service", websockets=True)  # type: ignore[arg-type]
+        settings = self._suite.settings
+        server = LiveServer(
+            app,  # type: ignore[arg-type]
+            name="service",
+            websockets=True,
+            startup_timeout=settings.startup_timeout.value,
+            stop_grace=settings.stop_grace.value,
+        )
         self._stack.enter_context(server)
 
         def barrier(timeout: float) -> FlushResult:
             server.is_idle(timeout)
             return store.flush(timeout=timeout)
 
-        return LiveService(server, registry=registry, audit_trail=AuditTrail(store.client, barrier=barrier))
+        service = LiveService(server, registry=registry, audit_trail=AuditTrail(store.client, barrier=barrier))
+        self.made.append(service)
+        return service
 
     def close(self) -> None:
         """Stop every server that was made, the last one first."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -10,17 +11,21 @@ from prometheus_client import CollectorRegistry
 
 from signal_gateway.audit.store import BufferedAuditStore, FlushResult
 from signal_gateway.audit.trail import AuditTrail
+from signal_gateway.clock import ManualClock, MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import Gateway
+from signal_gateway.testing.captured import PROMETHEUS_SOURCE, read_captured
 from signal_gateway.testing.cluster import Cluster
+from signal_gateway.testing.exchanges import Exchange
 from signal_gateway.testing.live_server import LiveServer
 from signal_gateway.testing.metrics import MetricsView
 from signal_gateway.testing.payloads import alert, alertmanager_webhook
 
-__all__ = ["PROMETHEUS_PATH", "LiveGateway", "serve"]
+__all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway", "serve"]
 
-PROMETHEUS_PATH = "/api/v1/signals/prometheus"
+SIGNALS_PATH = "/api/v1/signals"
+PROMETHEUS_PATH = f"{SIGNALS_PATH}/{PROMETHEUS_SOURCE}"
 
 
 class LiveGateway:
@@ -96,6 +101,25 @@ class LiveGateway:
         return self._server.async_client
 
     @property
+    def clock(self) -> ManualClock | MovableClock:
+        """This gateway's clock, to be moved: `gateway.clock.advance(30)`.
+
+        Backoff, breaker, freshness and cooldowns ask it; the time-outs of sockets do not.
+
+        Raises:
+            HarnessError: The gateway was created with a clock that can't be moved.
+        """
+        clock = self.gateway.clock
+        if not isinstance(clock, ManualClock | MovableClock):
+            raise HarnessError(f"a {type(clock).__name__} can't be moved: create the gateway with clock=MovableClock()")
+        return clock
+
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The last requests and their answers, oldest first."""
+        return self._server.exchanges
+
+    @property
     def config(self) -> GatewayConfig:
         """This gateway's own settings."""
         return self.gateway.config
@@ -148,20 +172,41 @@ class LiveGateway:
             status: `firing` or `resolved`.
             severity: The label `severity`; None leaves it out.
             annotations: The alert's annotations.
-            starts_at: Since when it fires; a minute ago by default.
+            starts_at: Since when it fires; now by default, by the gateway's clock.
             ends_at: When it was resolved; now by default, for a resolved one.
             **labels: The alert's labels, such as `namespace="prod", deployment="api"`.
         """
+        now = self.gateway.clock.now()
         one = alert(
             name,
             status=status,
             severity=severity,
             annotations=annotations,
-            starts_at=starts_at,
-            ends_at=ends_at,
+            starts_at=starts_at or (now if status == "firing" else None),
+            ends_at=ends_at or (now if status == "resolved" else None),
             **labels,
         )
         return self.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(one))
+
+    def replay(self, path: Path | str, *, keep_times: bool = False) -> list[httpx.Response]:
+        """Post what a real Alertmanager, or an exporter of Kubernetes Events, posted once.
+
+        Args:
+            path: A file with one payload as JSON, an array of them, or one a line.
+            keep_times: Whether the times stay as they were captured; by default each payload's newest one is now, by
+                the gateway's clock, since an Event that is too old is refused.
+
+        Returns:
+            The answers, in the order of the payloads.
+
+        Raises:
+            HarnessError: The file can't be read, or has something else in it.
+        """
+        now = None if keep_times else self.gateway.clock.now()
+        return [
+            self.client.post(f"{SIGNALS_PATH}/{source}", json=payload)
+            for source, payload in read_captured(path, now=now)
+        ]
 
     def settle(self, timeout: float | None = None) -> FlushResult | None:
         """Wait until no request and no background write is left, then until every event is delivered.

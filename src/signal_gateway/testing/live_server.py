@@ -16,6 +16,7 @@ from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import SERVERS, LoopThread
+from signal_gateway.testing.exchanges import Exchange, ExchangeLog
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, url_of
 
@@ -58,6 +59,7 @@ class LiveServer:
         before_drain: Callable[[], None] | None = None,
     ) -> None:
         self.app = app
+        self._exchanges = ExchangeLog(app)
         self._sock = sock or bind()
         self.url = url_of(self._sock)
         self._name = f"{name} at {self.url}"
@@ -161,6 +163,11 @@ class LiveServer:
         """
         self.call(self.idle(), timeout=timeout, doing=f"waiting for open requests of the {self._name}")
 
+    @property
+    def exchanges(self) -> list[Exchange]:
+        """The last requests and their answers, oldest first."""
+        return self._exchanges.recent
+
     async def idle(self) -> None:
         """Return as soon as no request is being answered; runs on the server's loop."""
         await self._server.is_idle()
@@ -185,7 +192,7 @@ class LiveServer:
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            await self.app(scope, receive, send)
+            await self._exchanges(scope, receive, send)
         finally:
             if scope["type"] == "http":
                 with self._answered:

@@ -130,6 +130,10 @@ class MetricsView:
         finally:
             delta.settle(before, self._series())
 
+    def counted(self) -> dict[str, float]:
+        """Return every series that is not 0, by the keys of a `MetricsDelta`."""
+        return {key: value for key, value in self._series().items() if value}
+
     def _series(self) -> dict[str, float]:
         return {
             _key(sample.name, sample.labels): sample.value

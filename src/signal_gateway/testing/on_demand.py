@@ -21,9 +21,13 @@ class OnDemandDataStorage:
 
     A run whose tests never use it pays for a socket and a sleeping thread: nothing else is imported before. The
     thread ends when it has started the DataStorage, or at `close`.
+
+    Args:
+        database: SQLite file to keep the events in, also after the end; by default a temporary one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, database: str | None = None) -> None:
+        self._database = database
         self._sock = bind()
         self.url = url_of(self._sock)
         self._wake, self._waker = socket.socketpair()
@@ -56,7 +60,7 @@ class OnDemandDataStorage:
         try:
             from signal_gateway.testing.datastorage import EmbeddedDataStorage
 
-            datastorage = EmbeddedDataStorage(sock=self._sock)
+            datastorage = EmbeddedDataStorage(self._database, sock=self._sock)
             self._datastorage = datastorage
             datastorage.start()
         except Exception as exc:  # noqa: BLE001 - raised by close(), on the thread that can act on it

@@ -62,6 +62,7 @@ class Outage:
             service="gateway-outage",
             spool_directory=self._spool_directory,
         )
+        suite.known_stores.add(self.audit_store)
         self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush)
         self.gateway_factory = GatewayFactory(
             suite,

@@ -60,10 +60,17 @@ class SessionHarness:
 
     @property
     def suite(self) -> "Suite":
-        """What the tests of this process share; made when first asked for."""
+        """What the tests of this process share; made when first asked for.
+
+        Raises:
+            HarnessError: prometheus_client's multiprocess mode is on, and nobody allowed it.
+        """
         if self._suite is None:
+            from signal_gateway.testing.guards import refuse_multiprocess_metrics
             from signal_gateway.testing.suite import Suite
 
+            if not self.settings.multiprocess_metrics.value:
+                refuse_multiprocess_metrics(os.environ)
             given = self._workerinput or {}
             self._suite = Suite(
                 self.settings,
@@ -105,7 +112,7 @@ class SessionHarness:
             self._workers_datastorage = Setting(given.value, given.source)
             return
         if self._on_demand is None:
-            self._on_demand = OnDemandDataStorage()
+            self._on_demand = OnDemandDataStorage(self.settings.audit_db.value)
             self._workers_datastorage = Setting(self._on_demand.url, "embedded")
         node.workerinput[_URL_KEY] = self._on_demand.url
 

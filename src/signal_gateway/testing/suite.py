@@ -1,9 +1,11 @@
 """Suite: what all tests of one pytest process share. Made by the plugin, usable without pytest."""
 
+import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.lifetime import OpenStore
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.errors import HarnessError, SignalGatewayError
 from signal_gateway.testing._cleanup import run_all
@@ -33,6 +35,12 @@ class SharedDataStorage:
 class Suite:
     """One DataStorage and one audit store for a process, each made when it is first asked for.
 
+    Attributes:
+        settings: What the session is run with.
+        worker: The xdist worker's id, or `main`.
+        servers: How many servers were made.
+        known_stores: Audit stores that may be open, its own and those of outages.
+
     Args:
         settings: What the session is run with.
         worker: The xdist worker's id, or `main`.
@@ -52,6 +60,7 @@ class Suite:
         self.settings = settings
         self.worker = worker
         self.servers = 0
+        self.known_stores: weakref.WeakSet[OpenStore] = weakref.WeakSet()
         self._shared_datastorage_url = shared_datastorage_url
         self._spool_directory = spool_directory
         self._embedded: EmbeddedDataStorage | None = None
@@ -94,6 +103,7 @@ class Suite:
                 client.close()
                 raise
             self._client, self._audit_store = client, store
+            self.known_stores.add(store)
         return self._audit_store
 
     def keep_loops(self) -> None:
@@ -142,7 +152,7 @@ class Suite:
         if self._shared_datastorage_url is not None:
             return Setting(self._shared_datastorage_url, "the xdist controller")
         if self._embedded is None:
-            datastorage = EmbeddedDataStorage()
+            datastorage = EmbeddedDataStorage(self.settings.audit_db.value)
             try:
                 datastorage.start()
             except Exception:

@@ -176,3 +176,83 @@ def test_cluster_without_the_crd_stops_the_session_and_says_how_to_install_it(su
     result.stderr.fnmatch_lines(
         [f"ERROR: *{server.url}*--gateway-kubeconfig*kubectl apply -f *remediationrequests.yaml"]
     )
+
+
+def test_header_says_what_the_session_runs_on_only_where_the_plugin_is_used(suite):
+    used, unused = suite(test_it=ONE_ALERT), suite(test_other="def test_it():\n    pass", test_it="")
+
+    used.stdout.fnmatch_lines(["gateway: DataStorage embedded, Kubernetes embedded"])
+    unused.stdout.no_fnmatch_line("gateway*")
+
+
+def test_header_names_the_source_of_each_setting(suite, monkeypatch):
+    monkeypatch.setenv("PYTEST_GATEWAY_STOP_GRACE", "3")
+
+    with EmbeddedDataStorage() as datastorage:
+        result = suite(
+            "--gateway-datastorage-url", datastorage.url, "-o", "gateway_startup_timeout=20", test_it=ONE_ALERT
+        )
+
+    result.stdout.fnmatch_lines(
+        [
+            f"gateway: DataStorage {datastorage.url} (from --gateway-datastorage-url), Kubernetes embedded,"
+            " startup_timeout 20.0 (from ini option gateway_startup_timeout),"
+            " stop_grace 3.0 (from environment variable PYTEST_GATEWAY_STOP_GRACE)"
+        ]
+    )
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
+def test_audit_db_is_kept_and_the_next_run_adds_to_it(suite, tmp_path, stored, workers):
+    database = tmp_path / "audit.db"
+
+    for _ in range(2):
+        suite("--gateway-audit-db", str(database), *workers, test_it=ONE_ALERT).assert_outcomes(passed=1)
+
+    with EmbeddedDataStorage(database) as datastorage:
+        correlation_ids = stored(datastorage.url)
+    assert len(correlation_ids) == 4
+    assert len(set(correlation_ids)) == 2
+
+
+def test_audit_db_and_a_datastorage_of_ones_own_are_too_much(suite, tmp_path):
+    with EmbeddedDataStorage() as datastorage:
+        result = suite(
+            *("--gateway-datastorage-url", datastorage.url, "--gateway-audit-db", str(tmp_path / "a.db")),
+            test_it=ONE_ALERT,
+        )
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(["ERROR: gateway_audit_db*leave one of them out"])
+
+
+def test_unknown_amount_of_report_is_refused(suite):
+    result = suite("--gateway-report", "verbose", test_it=ONE_ALERT)
+
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines(
+        ["ERROR: gateway_report is 'verbose' (from --gateway-report): give one of none, brief, full"]
+    )
+
+
+def test_startup_that_takes_too_long_fails_by_the_setting(suite):
+    result = suite(
+        "-o",
+        "gateway_startup_timeout=0.2",
+        test_it="""
+        import asyncio
+        from contextlib import asynccontextmanager
+        from starlette.applications import Starlette
+
+        @asynccontextmanager
+        async def never(app):
+            await asyncio.Event().wait()
+            yield
+
+        def test_start(gateway_serve):
+            gateway_serve(Starlette(lifespan=never))
+        """,
+    )
+
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*HarnessError*0.2 s*"])

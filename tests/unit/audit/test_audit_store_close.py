@@ -11,6 +11,8 @@ import pytest
 from signal_gateway.audit import AuditStoreClosed, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 
 DEADLINE = 10.0
+DEEPEST_NESTING = 5
+SIGNAL_INTERVAL = 0.0005
 
 
 def flusher_threads():
@@ -210,13 +212,20 @@ def test_store_is_closed_from_the_flushers_own_thread_without_a_deadlock(server,
 
 def test_signal_handler_may_record_while_a_record_is_interrupted(store, make_event):
     from_handler = []
+    depth = 0
 
     def record_too(_signum, _frame):
+        nonlocal depth
+        depth += 1
+        if depth < DEEPEST_NESTING:  # an unbounded one, with signals faster than their handler, ends any program
+            signal.setitimer(signal.ITIMER_REAL, SIGNAL_INTERVAL)
         store.record(make_event(len(from_handler)))
         from_handler.append(1)
+        depth -= 1
+        signal.setitimer(signal.ITIMER_REAL, SIGNAL_INTERVAL)
 
     before = signal.signal(signal.SIGALRM, record_too)
-    signal.setitimer(signal.ITIMER_REAL, 0.0005, 0.0005)
+    signal.setitimer(signal.ITIMER_REAL, SIGNAL_INTERVAL)
     try:
         count = 0
         while len(from_handler) < 50:

@@ -21,6 +21,7 @@ async def retrying(
     config: RetryConfig,
     deadline: float,
     on_failure: Callable[[KubernetesError], None] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     jitter: Callable[[], float] = random.random,
 ) -> Answer:
     """Await a call until it succeeds, fails for good, or runs out of attempts or time.
@@ -30,6 +31,7 @@ async def retrying(
         config: Attempts and waits.
         deadline: Time of the running loop after which no further attempt starts.
         on_failure: Told of each failed attempt, the last one included.
+        sleep: Waits for so many seconds.
         jitter: Returns a number from 0 to 1; spreads the waits by ten per cent either way.
 
     Raises:
@@ -46,6 +48,6 @@ async def retrying(
             wait = max(backoff * (1 + _JITTER * (2 * jitter() - 1)), exc.retry_after or 0.0)
             if not exc.is_transient or attempt == config.max_attempts or loop.time() + wait >= deadline:
                 raise
-        await asyncio.sleep(wait)
+        await sleep(wait)
         backoff = min(backoff * 2, config.max_backoff)
     raise AssertionError("the last attempt returns or raises")

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+from signal_gateway.clock import Clock
 from signal_gateway.gateway.config import RetryConfig
 from signal_gateway.gateway.remediation.retry import retrying
 from signal_gateway.kubernetes import (
@@ -31,6 +32,7 @@ class ClusterView:
         namespace: The controller namespace.
         namespace_uid: Its uid.
         retry: How writes are tried again.
+        clock: Waits between the attempts.
         observer: Told verb, resource and code of every call.
     """
 
@@ -42,6 +44,7 @@ class ClusterView:
         namespace: str,
         namespace_uid: str,
         retry: RetryConfig,
+        clock: Clock,
         observer: Observer,
     ) -> None:
         self.namespace = namespace
@@ -49,6 +52,7 @@ class ClusterView:
         self._kubernetes = kubernetes
         self._index = index
         self._retry = retry
+        self._clock = clock
         self._observer = observer
         self._calls = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
 
@@ -79,7 +83,9 @@ class ClusterView:
             async with self._calls:
                 return await self._kubernetes.create_remediation_request(manifest, observer=self._observer)
 
-        created = await retrying(attempt, config=self._retry, deadline=deadline, on_failure=on_failure)
+        created = await retrying(
+            attempt, config=self._retry, deadline=deadline, on_failure=on_failure, sleep=self._clock.sleep
+        )
         self._index.note(created)
         return RemediationRecord.from_object(created)
 
@@ -102,7 +108,7 @@ class ClusterView:
                 return await self._kubernetes.get_remediation_request(self.namespace, name, observer=self._observer)
 
         try:
-            found = await retrying(attempt, config=self._retry, deadline=deadline)
+            found = await retrying(attempt, config=self._retry, deadline=deadline, sleep=self._clock.sleep)
         except NotFound:
             return None
         self._index.note(found)
@@ -137,7 +143,9 @@ class ClusterView:
                     self.namespace, name, patch, observer=self._observer
                 )
 
-        patched = await retrying(attempt, config=self._retry, deadline=deadline, on_failure=on_failure)
+        patched = await retrying(
+            attempt, config=self._retry, deadline=deadline, on_failure=on_failure, sleep=self._clock.sleep
+        )
         self._index.note(patched)
         return patched
 
