@@ -15,6 +15,7 @@ from signal_gateway.apiserver.builtin import (
     workloads,
 )
 from signal_gateway.apiserver.builtin.namespaces import NAMESPACES
+from signal_gateway.apiserver.builtin.reviews import REVIEWS
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.resources import (
@@ -291,6 +292,7 @@ BUILTIN: tuple[Resource, ...] = (
     *_CORE,
     *_APPS,
     _EVENTS,
+    *REVIEWS,
     *_AUTOSCALING,
     *_BATCH,
     *_NETWORKING,
