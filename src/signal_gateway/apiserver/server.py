@@ -11,6 +11,7 @@ from signal_gateway.apiserver.access import Access, Rule, User
 from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
 from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.discovery import discover
+from signal_gateway.apiserver.eviction import evict
 from signal_gateway.apiserver.faults import Faults
 from signal_gateway.apiserver.lifecycle import Lifecycle
 from signal_gateway.apiserver.objects import encode
@@ -18,6 +19,7 @@ from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
 from signal_gateway.apiserver.request_log import LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
 from signal_gateway.apiserver.reviews import answer_review
+from signal_gateway.apiserver.scale import answer_scale
 from signal_gateway.apiserver.status import (
     StatusError,
     method_not_allowed,
@@ -167,6 +169,10 @@ class ApiServer:
     def _answer(self, resource: Resource, request: ApiRequest, body: bytes, user: User) -> bytes:
         if resource in REVIEWS:
             return answer_review(self._access, user, resource, request, body)
+        if request.subresource == "scale":
+            return answer_scale(self._store, self._writes, resource, request, body)
+        if request.subresource == "eviction":
+            return evict(self._writes, resource, request, body)
         if request.subresource not in ("", "status"):
             raise not_implemented(f"{resource.plural}/{request.subresource}")
         match request.verb:
