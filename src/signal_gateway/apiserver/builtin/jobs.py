@@ -4,6 +4,7 @@ After `pkg/apis/batch/v1/defaults.go`, `pkg/registry/batch/job/strategy.go` and 
 Kubernetes.
 """
 
+from signal_gateway.apiserver.builtin.label_selectors import invalid_selector
 from signal_gateway.apiserver.builtin.pods import check_pod_spec, default_template
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.objects import JsonObject, encode
@@ -18,13 +19,12 @@ _POLICIES = ("Allow", "Forbid", "Replace")
 def _default_job(new: JsonObject, old: JsonObject | None) -> None:
     spec = new.setdefault("spec", {})
     _default_spec(spec)
+    if old is None:
+        new["status"] = {}
+        if not spec.get("manualSelector"):
+            _select_own_pods(new)
     if labels := spec["template"]["metadata"].get("labels"):
         new["metadata"].setdefault("labels", dict(labels))
-    if old is not None:
-        return
-    new["status"] = {}
-    if not spec.get("manualSelector"):
-        _select_own_pods(new)
 
 
 def _default_spec(spec: JsonObject) -> None:
@@ -48,9 +48,18 @@ def _select_own_pods(job: JsonObject) -> None:
     selector.setdefault("matchLabels", {})[f"{_PREFIX}controller-uid"] = uid
 
 
+def _check_own_selector(job: JsonObject) -> list[Cause]:
+    """Return a cause if a job was sent with a selector but does not say that it means it."""
+    generated = {"matchLabels": {f"{_PREFIX}controller-uid": job["metadata"]["uid"]}}
+    if job["spec"].get("manualSelector") or job["spec"].get("selector") == generated:
+        return []
+    return [invalid_selector(job["spec"].get("selector", {}), "`selector` not auto-generated")]
+
+
 def _check_job(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = _check_template(spec["template"], "spec.template")
+    causes += _check_own_selector(new) if old is None else []
     for field in ("parallelism", "completions", "backoffLimit"):
         if spec.get(field, 0) < 0:
             causes.append(Cause.invalid(f"spec.{field}", spec[field], "must be greater than or equal to 0"))
@@ -85,8 +94,7 @@ def _check_cron_job(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # 
     causes = []
     schedule = spec["schedule"]
     if schedule and not schedule.startswith("@") and len(schedule.split()) != 5:
-        found = len(schedule.split())
-        detail = f"expected exactly 5 fields, found {found}: {schedule.split()}"
+        detail = f"expected exactly 5 fields, found {len(schedule.split())}: [{schedule}]"
         causes.append(Cause.invalid("spec.schedule", schedule, detail))
     if spec["concurrencyPolicy"] not in _POLICIES:
         causes.append(Cause.not_supported("spec.concurrencyPolicy", spec["concurrencyPolicy"], _POLICIES))

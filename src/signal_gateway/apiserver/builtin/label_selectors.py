@@ -52,7 +52,7 @@ def check_selector(new: JsonObject, old: JsonObject | None, workload: str) -> li
     if selector is None:
         return [Cause.required("spec.selector"), unmatched(labels)]
     if not selector.get("matchLabels") and not selector.get("matchExpressions"):
-        return [_invalid(selector, f"empty selector is invalid for {workload}")]
+        return [invalid_selector(selector, f"empty selector is invalid for {workload}")]
     causes = []
     for index, term in enumerate(selector.get("matchExpressions", [])):
         path = f"spec.selector.matchExpressions[{index}]"
@@ -62,7 +62,7 @@ def check_selector(new: JsonObject, old: JsonObject | None, workload: str) -> li
             detail = "must be specified when `operator` is 'In' or 'NotIn'"
             causes.append(Cause.required(f"{path}.values", detail))
     if old is not None and encode(selector) != encode(old["selector"]):
-        causes.append(_invalid(selector, "field is immutable"))
+        causes.append(invalid_selector(selector, "field is immutable"))
     if not causes and not selects(selector, labels):
         causes.append(unmatched(labels))
     return causes
@@ -74,7 +74,8 @@ def unmatched(labels: Mapping[str, str]) -> Cause:
     return Cause("FieldValueInvalid", "spec.template.metadata.labels", f"Invalid value: {go_map(labels)}: {detail}")
 
 
-def _invalid(selector: JsonObject, detail: str) -> Cause:
+def invalid_selector(selector: JsonObject, detail: str) -> Cause:
+    """Say that a selector breaks a rule; it is shown in Go's notation, as the API server does."""
     terms = selector.get("matchExpressions", [])
     shown = ", ".join(
         f'v1.LabelSelectorRequirement{{Key:"{term["key"]}", Operator:"{term["operator"]}", '

@@ -77,7 +77,19 @@ def _default_autoscaler(new: JsonObject, old: JsonObject | None) -> None:
     spec.setdefault("minReplicas", 1)
     if not spec.get("metrics"):
         spec["metrics"] = [_cpu_metric(_CPU_PERCENT)]
+    if "behavior" in spec:
+        _default_behavior(spec["behavior"])
     _default_status(new, old)
+
+
+def _default_behavior(behavior: JsonObject) -> None:
+    by_percent = {"type": "Percent", "value": 100, "periodSeconds": 15}
+    by_pods = {"type": "Pods", "value": 4, "periodSeconds": 15}
+    for direction, policies in (("scaleUp", [by_pods, by_percent]), ("scaleDown", [by_percent])):
+        rules = behavior.setdefault(direction, {})
+        rules.setdefault("selectPolicy", "Max")
+        rules.setdefault("policies", [dict(policy) for policy in policies])
+    behavior["scaleUp"].setdefault("stabilizationWindowSeconds", 0)
 
 
 def _default_autoscaler_v1(new: JsonObject, old: JsonObject | None) -> None:
