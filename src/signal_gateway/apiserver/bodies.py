@@ -3,10 +3,10 @@
 import orjson
 
 from signal_gateway.apiserver.metadata import MetadataTypeError, clean_metadata
-from signal_gateway.apiserver.objects import JsonObject
+from signal_gateway.apiserver.objects import JsonObject, encode
 from signal_gateway.apiserver.patches import json_patch, merge_patch
 from signal_gateway.apiserver.request import ApiRequest
-from signal_gateway.apiserver.resources import Resource
+from signal_gateway.apiserver.resources import FieldTypeError, Resource
 from signal_gateway.apiserver.status import (
     Cause,
     bad_request,
@@ -16,7 +16,15 @@ from signal_gateway.apiserver.status import (
     unsupported_media_type,
 )
 
-__all__ = ["check_identity", "check_patch_type", "decode_object", "decode_patched", "delete_options", "is_dry_run"]
+__all__ = [
+    "check_identity",
+    "check_patch_type",
+    "decode_object",
+    "decode_patched",
+    "delete_options",
+    "is_dry_run",
+    "shape_object",
+]
 
 _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
@@ -94,6 +102,21 @@ def _clean(resource: Resource, new: JsonObject) -> JsonObject:
     try:
         return clean_metadata(new.get("metadata"))
     except MetadataTypeError as exc:
+        prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+        raise bad_request(f"{prefix}: {exc}") from exc
+
+
+def shape_object(resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> list[str]:
+    """Bring an object into its kind's form, in place, and return the paths of the fields that were dropped.
+
+    Raises:
+        StatusError: A value has the wrong type: 400, or 422 if a patch made it so.
+    """
+    try:
+        return resource.strategy.shape(new, old)
+    except FieldTypeError as exc:
+        if request.verb == "patch":
+            raise invalid("", "", "", [Cause.invalid("patch", encode(new).decode(), str(exc))]) from exc
         prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
         raise bad_request(f"{prefix}: {exc}") from exc
 

@@ -7,7 +7,21 @@ from typing import Literal, Protocol
 from signal_gateway.apiserver.objects import JsonObject
 from signal_gateway.apiserver.status import Cause
 
-__all__ = ["Conversion", "FieldSource", "NameRule", "Registry", "Resource", "Scale", "Strategy", "Subresource"]
+__all__ = [
+    "Conversion",
+    "FieldSource",
+    "FieldTypeError",
+    "NameRule",
+    "Registry",
+    "Resource",
+    "Scale",
+    "Strategy",
+    "Subresource",
+]
+
+
+class FieldTypeError(ValueError):
+    """A field has the wrong JSON type; the message names it as the API server does."""
 
 
 class Strategy(Protocol):
@@ -22,6 +36,9 @@ class Strategy(Protocol):
 
         Returns:
             Paths of the unknown fields that were dropped.
+
+        Raises:
+            FieldTypeError: A value has the wrong type.
         """
         ...
 

@@ -1,7 +1,7 @@
 """Answer reviews: questions about tokens and rights."""
 
 from signal_gateway.apiserver.access import API_AUDIENCE, EVERYBODY, Access, Attempt, User
-from signal_gateway.apiserver.bodies import decode_object
+from signal_gateway.apiserver.bodies import decode_object, shape_object
 from signal_gateway.apiserver.discovery import is_discovery_path
 from signal_gateway.apiserver.objects import JsonObject, encode
 from signal_gateway.apiserver.request import ApiRequest
@@ -27,7 +27,7 @@ def answer_review(access: Access, user: User, resource: Resource, request: ApiRe
         StatusError: 400 or 422 if the review asks nothing that can be answered, 501 for a review of rules.
     """
     review = decode_object(resource, request, body)
-    resource.strategy.shape(review, None)
+    shape_object(resource, request, review, None)
     spec: JsonObject = review.get("spec", {})
     if resource.kind == "TokenReview":
         status = _review_token(access, spec)

@@ -3,7 +3,13 @@
 from dataclasses import replace
 from typing import Any
 
-from signal_gateway.apiserver.bodies import check_identity, check_patch_type, decode_object, decode_patched
+from signal_gateway.apiserver.bodies import (
+    check_identity,
+    check_patch_type,
+    decode_object,
+    decode_patched,
+    shape_object,
+)
 from signal_gateway.apiserver.builtin.label_selectors import selector_text
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.objects import JsonObject, copy_json, encode, field_at
@@ -58,7 +64,7 @@ def answer_scale(store: ObjectStore, writes: Writes, resource: Resource, request
     else:
         check_patch_type(_SCALES, request.content_type)
         wanted = decode_patched(_SCALES, request, _scale_of(resource, object), body)
-    _SCALES.strategy.shape(wanted, None)
+    shape_object(_SCALES, request, wanted, None)
     changed = _with_scale(resource, object, wanted)
     request = replace(request, verb="update", subresource="", content_type="application/json")
     writes.update(resource, request, encode(changed))

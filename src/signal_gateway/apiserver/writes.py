@@ -15,6 +15,7 @@ from signal_gateway.apiserver.bodies import (
     decode_patched,
     delete_options,
     is_dry_run,
+    shape_object,
 )
 from signal_gateway.apiserver.builtin import NAMESPACES
 from signal_gateway.apiserver.crds import CRDS
@@ -244,7 +245,7 @@ class Writes:
                 raise StatusError(405, message, reason="MethodNotAllowed", details={})
 
     def _shape(self, resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> None:
-        dropped = resource.strategy.shape(new, old)
+        dropped = shape_object(resource, request, new, old)
         if dropped and request.query.get("fieldValidation") == "Strict":
             unknown = ", ".join(f'unknown field "{path}"' for path in dropped)
             prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'

@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.objects import JsonObject, encode
-from signal_gateway.apiserver.status import Cause, bad_request
+from signal_gateway.apiserver.resources import FieldTypeError
+from signal_gateway.apiserver.status import Cause
 
 __all__ = ["CONFIG_MAPS", "SECRETS"]
 
@@ -66,8 +67,7 @@ def _check_base64(new: JsonObject, field: str) -> None:
         try:
             base64.b64decode(value, validate=True)
         except (binascii.Error, ValueError) as exc:
-            what = f'{new["kind"]} in version "v1" cannot be handled as a {new["kind"]}'
-            raise bad_request(f"{what}: illegal base64 data in {field}: {exc}") from exc
+            raise FieldTypeError(f"illegal base64 data in {field}: {exc}") from exc
 
 
 def _check_keys(field: str, data: Mapping[str, str]) -> list[Cause]:

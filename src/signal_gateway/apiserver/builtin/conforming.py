@@ -11,8 +11,9 @@ from typing import Any
 from signal_gateway.apiserver.builtin.models import Field, Type, fields_of
 from signal_gateway.apiserver.builtin.quantities import QuantityError, canonical_quantity
 from signal_gateway.apiserver.objects import JsonObject
+from signal_gateway.apiserver.resources import FieldTypeError
 
-__all__ = ["FieldTypeError", "conform"]
+__all__ = ["conform"]
 
 _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 
@@ -46,15 +47,13 @@ _WRITTEN_COUNTS = frozenset(
         "PodDisruptionBudgetStatus.expectedPods",
     )
 )
+# structs whose times the server writes out as null where there are none
+_TIMED = re.compile(r"\w+Condition|ContainerState(Running|Terminated)")
 _ZERO = {"string": "", "integer": 0, "boolean": False, "int-or-string": 0}
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\d[T]\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _GO_TIME = "2006-01-02T15:04:05Z07:00"
 _GO_MICRO_TIME = "2006-01-02T15:04:05.000000Z07:00"
-
-
-class FieldTypeError(ValueError):
-    """A field has the wrong JSON type; the message names it as the API server does."""
 
 
 def conform(object: JsonObject, model: str) -> list[str]:
@@ -119,8 +118,12 @@ def _conform_fields(value: JsonObject, model: str, place: _Place, dropped: list[
             if not field.is_required and _is_left_out(name, value[name], field, place.field(name)):
                 del value[name]
     for name, field in fields.items():
-        if field.is_required and name not in value and name != "selector":  # a pointer
+        if name in value:
+            continue
+        if field.is_required and name != "selector":  # a pointer
             _fill_in(value, name, field, place.field(name), dropped)
+        elif field.type.name == "time" and _TIMED.fullmatch(place.struct):
+            value[name] = None
 
 
 def _is_left_out(name: str, value: object, field: Field, place: _Place) -> bool:

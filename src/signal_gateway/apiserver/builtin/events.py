@@ -71,8 +71,10 @@ def _check_new_style(event: JsonObject) -> list[Cause]:
 
 
 def _check_event(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    causes = [] if new.get("eventTime") else [Cause.required("eventTime")]
-    if new.get("type") not in ("Normal", "Warning"):
+    causes = []
+    if old is None and not new.get("eventTime"):
+        causes.append(Cause.required("eventTime"))
+    if old is None and new.get("type") not in ("Normal", "Warning"):
         type = new.get("type", "")
         causes.append(Cause.invalid("type", type, f"has invalid value: {type}"))
     return causes + _check_core(to_core(new), old)

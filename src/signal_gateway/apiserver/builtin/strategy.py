@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from signal_gateway.apiserver.builtin.conforming import FieldTypeError, conform
+from signal_gateway.apiserver.builtin.conforming import conform
 from signal_gateway.apiserver.builtin.models import fields_of
 from signal_gateway.apiserver.objects import JsonObject
-from signal_gateway.apiserver.status import Cause, bad_request
+from signal_gateway.apiserver.status import Cause
 
 __all__ = ["ModelStrategy", "missing"]
 
@@ -40,13 +40,9 @@ class ModelStrategy:
         """Bring an object into its model's form and fill in what it always has.
 
         Raises:
-            StatusError: 400 if a value has the wrong type.
+            FieldTypeError: A value has the wrong type.
         """
-        try:
-            dropped = conform(new, self.model)
-        except FieldTypeError as exc:
-            kind, version = new["kind"], new["apiVersion"].rpartition("/")[2]
-            raise bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {exc}') from exc
+        dropped = conform(new, self.model)
         self.default(new, old)
         return dropped
 

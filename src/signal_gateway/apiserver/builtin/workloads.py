@@ -161,7 +161,7 @@ def _check_counts(status: JsonObject) -> list[Cause]:
     return [
         Cause.invalid(f"status.{field}", status[field], "cannot be greater than status.replicas")
         for field in _COUNTS
-        if "replicas" in status and status.get(field, 0) > most
+        if status.get(field, 0) > most
     ]
 
 
