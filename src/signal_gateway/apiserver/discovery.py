@@ -1,7 +1,7 @@
 """Discovery: which versions, groups and resources there are; and the server's version and health."""
 
 from signal_gateway.apiserver.objects import JsonObject
-from signal_gateway.apiserver.resources import Registry, Resource
+from signal_gateway.apiserver.resources import Registry, Resource, Subresource
 
 __all__ = ["discover"]
 
@@ -83,7 +83,16 @@ def _entries(resource: Resource) -> list[JsonObject]:
         entry["shortNames"] = list(resource.short_names)
     if resource.categories:
         entry["categories"] = list(resource.categories)
-    if not resource.has_status:
-        return [entry]
-    status = {"name": f"{resource.plural}/status", "singularName": "", "verbs": ["get", "patch", "update"]}
-    return [entry, {"namespaced": resource.namespaced, "kind": resource.kind, **status}]
+    return [entry, *(_subresource_entry(resource, subresource) for subresource in resource.all_subresources())]
+
+
+def _subresource_entry(resource: Resource, subresource: Subresource) -> JsonObject:
+    entry = {
+        "name": f"{resource.plural}/{subresource.name}",
+        "singularName": "",
+        "namespaced": resource.namespaced,
+        "kind": subresource.kind,
+        "verbs": list(subresource.verbs),
+    }
+    group, _, version = subresource.group_version.rpartition("/")
+    return entry | ({"group": group, "version": version} if group else {})

@@ -52,6 +52,17 @@ _LABEL_VALUE_RULE = (
     "end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is "
     f"'{_LABEL_VALUE}')"
 )
+_DNS_1035 = r"[a-z]([-a-z0-9]*[a-z0-9])?"
+_DNS_1035_RULE = (
+    "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, "
+    "and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is "
+    f"'{_DNS_1035}')"
+)
+_NAME_RULES = {
+    "subdomain": (253, _SUBDOMAIN, _SUBDOMAIN_RULE),
+    "label": (63, _LABEL, _LABEL_RULE),
+    "dns-1035 label": (63, _DNS_1035, _DNS_1035_RULE),
+}
 
 
 class MetadataTypeError(ValueError):
@@ -140,13 +151,25 @@ def _check_name(resource: Resource, metadata: JsonObject) -> list[Cause]:
     name = metadata.get("name", "")
     if not name:
         return [Cause.required("metadata.name", "name or generateName is required")]
-    longest, pattern, rule = (63, _LABEL, _LABEL_RULE) if resource.name_is_label else (253, _SUBDOMAIN, _SUBDOMAIN_RULE)
+    if resource.name_rule == "path segment":
+        return _check_path_segment(name)
+    longest, pattern, rule = _NAME_RULES[resource.name_rule]
     causes = []
     if len(name) > longest:
         causes.append(Cause.invalid("metadata.name", name, f"must be no more than {longest} characters"))
     if not re.fullmatch(pattern, name):
         causes.append(Cause.invalid("metadata.name", name, rule))
     return causes
+
+
+def _check_path_segment(name: str) -> list[Cause]:
+    if name in (".", ".."):
+        return [Cause.invalid("metadata.name", name, f"may not be '{name}'")]
+    return [
+        Cause.invalid("metadata.name", name, f"may not contain '{character}'")
+        for character in "/%"
+        if character in name
+    ]
 
 
 def _check_qualified(field: str, key: str) -> list[Cause]:

@@ -33,7 +33,7 @@ def render(resource: Resource, stored: StoredObject) -> bytes:
     """Return an object as JSON in the version of the resource that it was asked for by."""
     if stored.object["apiVersion"] == resource.api_version:
         return stored.raw
-    return encode(stored.object | {"apiVersion": resource.api_version})
+    return encode(resource.from_stored(stored.object))
 
 
 def render_list(resource: Resource, items: Sequence[StoredObject], metadata: JsonObject) -> bytes:
@@ -42,8 +42,8 @@ def render_list(resource: Resource, items: Sequence[StoredObject], metadata: Jso
         rendered = [render(resource, stored) for stored in items]
     else:
         rendered = [
-            encode({key: value for key, value in stored.object.items() if key not in ("apiVersion", "kind")})
-            for stored in items
+            encode({key: value for key, value in object.items() if key not in ("apiVersion", "kind")})
+            for object in (resource.from_stored(stored.object) for stored in items)
         ]
     return b'{"apiVersion":%s,"items":[%s],"kind":%s,"metadata":%s}' % (
         encode(resource.api_version),

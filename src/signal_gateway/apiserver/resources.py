@@ -1,13 +1,13 @@
 """What a cluster serves: resources, and the registry that finds them by group, version and plural."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
 from signal_gateway.apiserver.objects import JsonObject
 from signal_gateway.apiserver.status import Cause
 
-__all__ = ["Registry", "Resource", "Strategy"]
+__all__ = ["Conversion", "FieldSource", "NameRule", "Registry", "Resource", "Scale", "Strategy", "Subresource"]
 
 
 class Strategy(Protocol):
@@ -30,6 +30,71 @@ class Strategy(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """How objects of one API version are kept as another, under which others read them.
+
+    Attributes:
+        key: What they are stored under.
+        to_stored: Returns an object as it is stored; leaves what it is given alone.
+        from_stored: Returns a stored object in this version; leaves what it is given alone.
+    """
+
+    key: str
+    to_stored: Callable[[JsonObject], JsonObject]
+    from_stored: Callable[[JsonObject], JsonObject]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSource:
+    """Where the value is that a field selector compares with.
+
+    Attributes:
+        path: Dotted path in the stored object.
+        absent: The value where nothing stands there.
+    """
+
+    path: str
+    absent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Where the `/scale` subresource finds what it shows.
+
+    Attributes:
+        spec_replicas: Dotted path to the wanted number.
+        status_replicas: Dotted path to the number there is.
+        selector: Dotted path to the selector of what is counted, as text or as an object; empty for none.
+    """
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    selector: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """A subresource other than `status` and `scale`.
+
+    Attributes:
+        name: The name in URLs.
+        kind: The kind of what is sent to it, or comes from it.
+        verbs: What can be done with it.
+        group_version: Where its kind is at home, if elsewhere.
+    """
+
+    name: str
+    kind: str
+    verbs: tuple[str, ...]
+    group_version: str = ""
+
+
+_SUBRESOURCE_VERBS = ("get", "patch", "update")
+
+NameRule = Literal["subdomain", "label", "dns-1035 label", "path segment"]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Resource:
     """One served resource: a row of a table for a built-in kind, a version of a CustomResourceDefinition otherwise.
@@ -49,8 +114,13 @@ class Resource:
         has_generation: Whether `metadata.generation` counts the changes of what is wanted.
         is_custom: Whether a CustomResourceDefinition made it.
         needs_resource_version: Whether a PUT without resourceVersion is refused.
-        name_is_label: Whether names are DNS labels, not DNS subdomains.
+        name_rule: What names must look like.
+        takes_status: Whether a create keeps the status that was sent.
         selectable_fields: Fields that a field selector may name, besides `metadata.name` and `metadata.namespace`.
+        field_sources: Where the values of selectable fields are, for those that don't stand where their name says.
+        scale: What the `/scale` subresource shows, where there is one.
+        subresources: Further subresources.
+        conversion: How its objects are stored, where another version's form is.
         verbs: What can be done with it.
     """
 
@@ -68,8 +138,13 @@ class Resource:
     has_generation: bool = True
     is_custom: bool = False
     needs_resource_version: bool = False
-    name_is_label: bool = False
+    name_rule: NameRule = "subdomain"
+    takes_status: bool = False
     selectable_fields: tuple[str, ...] = ()
+    field_sources: Mapping[str, FieldSource] = field(default_factory=dict)
+    scale: Scale | None = None
+    subresources: tuple[Subresource, ...] = ()
+    conversion: Conversion | None = None
     verbs: tuple[str, ...] = (
         "create",
         "delete",
@@ -89,7 +164,34 @@ class Resource:
     @property
     def key(self) -> str:
         """Return what its objects are stored under, the same for every version: `plural.group` or `plural`."""
+        if self.conversion is not None:
+            return self.conversion.key
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def to_stored(self, object: JsonObject) -> JsonObject:
+        """Return an object of this version as it is stored."""
+        return object if self.conversion is None else self.conversion.to_stored(object)
+
+    def from_stored(self, object: JsonObject) -> JsonObject:
+        """Return a stored object in this version."""
+        if object["apiVersion"] == self.api_version:
+            return object
+        if self.conversion is not None:
+            return self.conversion.from_stored(object)
+        return object | {"apiVersion": self.api_version}
+
+    def all_subresources(self) -> list[Subresource]:
+        """Return the subresources, ordered by name."""
+        found = list(self.subresources)
+        if self.has_status:
+            found.append(Subresource("status", self.kind, _SUBRESOURCE_VERBS))
+        if self.scale is not None:
+            found.append(Subresource("scale", "Scale", _SUBRESOURCE_VERBS, "autoscaling/v1"))
+        return sorted(found, key=lambda subresource: subresource.name)
+
+    def verbs_of(self, subresource: str) -> tuple[str, ...]:
+        """Return what can be done with a subresource, nothing if there is none of that name."""
+        return next((found.verbs for found in self.all_subresources() if found.name == subresource), ())
 
 
 class Registry:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from signal_gateway.apiserver.objects import JsonObject, field_at
-from signal_gateway.apiserver.resources import Resource
-from signal_gateway.apiserver.status import bad_request
+from signal_gateway.apiserver.resources import FieldSource, Resource
+from signal_gateway.apiserver.status import StatusError, bad_request
 
 __all__ = ["Selector", "parse_selector"]
 
@@ -22,11 +22,11 @@ class Selector:
 
     Attributes:
         labels: Requirements on the labels, all of which hold.
-        fields: Requirements on fields: path, wanted value, whether it must be equal.
+        fields: Requirements on fields: source, wanted value, whether it must be equal.
     """
 
     labels: tuple[Callable[[Labels], bool], ...] = ()
-    fields: tuple[tuple[str, str, bool], ...] = ()
+    fields: tuple[tuple[FieldSource, str, bool], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.labels or self.fields)
@@ -37,7 +37,7 @@ class Selector:
             labels = object["metadata"].get("labels", {})
             if not all(requirement(labels) for requirement in self.labels):
                 return False
-        return all((_field_text(object, path) == wanted) is is_equal for path, wanted, is_equal in self.fields)
+        return all((_field_text(object, source) == wanted) is is_equal for source, wanted, is_equal in self.fields)
 
 
 def parse_selector(resource: Resource, label_selector: str, field_selector: str) -> Selector:
@@ -49,14 +49,14 @@ def parse_selector(resource: Resource, label_selector: str, field_selector: str)
     return Selector(_parse_labels(label_selector), _parse_fields(resource, field_selector))
 
 
-def _field_text(object: JsonObject, path: str) -> str:
-    value = field_at(object, path)
+def _field_text(object: JsonObject, source: FieldSource) -> str:
+    value = field_at(object, source.path)
     if isinstance(value, bool):
         return "true" if value else "false"
-    return "" if value is None else str(value)
+    return source.absent if value is None else str(value)
 
 
-def _parse_fields(resource: Resource, text: str) -> tuple[tuple[str, str, bool], ...]:
+def _parse_fields(resource: Resource, text: str) -> tuple[tuple[FieldSource, str, bool], ...]:
     requirements = []
     for term in text.split(","):
         if not term:
@@ -66,9 +66,17 @@ def _parse_fields(resource: Resource, text: str) -> tuple[tuple[str, str, bool],
             raise bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
         path, operator, value = match.groups()
         if path not in ("metadata.name", "metadata.namespace", *resource.selectable_fields):
-            raise bad_request(f"field label not supported: {path}")
-        requirements.append((path, value, operator != "!="))
+            raise _unknown_field(resource, path)
+        source = resource.field_sources.get(path) or FieldSource(path)
+        requirements.append((source, value, operator != "!="))
     return tuple(requirements)
+
+
+def _unknown_field(resource: Resource, path: str) -> StatusError:
+    if resource.is_custom or resource.selectable_fields:
+        return bad_request(f"field label not supported: {path}")
+    known = '"metadata.name", "metadata.namespace"'
+    return bad_request(f'"{path}" is not a known field selector: only {known}')
 
 
 def _parse_labels(text: str) -> tuple[Callable[[Labels], bool], ...]:

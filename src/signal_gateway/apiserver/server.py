@@ -7,7 +7,8 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from signal_gateway.apiserver import reads
-from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES
+from signal_gateway.apiserver.access import Access, Rule, User
+from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
 from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.discovery import discover
 from signal_gateway.apiserver.faults import Faults
@@ -16,7 +17,15 @@ from signal_gateway.apiserver.objects import encode
 from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
 from signal_gateway.apiserver.request_log import LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
-from signal_gateway.apiserver.status import StatusError, method_not_allowed, not_found, verb_not_supported
+from signal_gateway.apiserver.reviews import answer_review
+from signal_gateway.apiserver.status import (
+    StatusError,
+    method_not_allowed,
+    not_found,
+    not_implemented,
+    resource_not_found,
+    verb_not_supported,
+)
 from signal_gateway.apiserver.store import ObjectStore
 from signal_gateway.apiserver.watch import Watches
 from signal_gateway.apiserver.writes import Writes
@@ -36,6 +45,8 @@ def create_apiserver(
     crds: Iterable[Mapping[str, Any]] = (),
     clock: Clock = SystemClock(),  # noqa: B008 - a clock without state
     history: int = 1_000,
+    tokens: Mapping[str, User] | None = None,
+    rules: Iterable[Rule] | None = None,
 ) -> "ApiServer":
     """Build an API server with an empty cluster of its own.
 
@@ -46,11 +57,13 @@ def create_apiserver(
         crds: CustomResourceDefinitions to install.
         clock: For timestamps.
         history: How many changes of each resource a watch can start behind.
+        tokens: Users by bearer token; if given, a request needs one.
+        rules: What is allowed; if given, nothing else is, but to the group `system:masters`.
 
     Raises:
         ApiServerError: A definition is refused; the message says why.
     """
-    return ApiServer(crds=crds, clock=clock, history=history)
+    return ApiServer(crds=crds, clock=clock, history=history, access=Access(tokens, rules))
 
 
 class ApiServer:
@@ -64,9 +77,10 @@ class ApiServer:
         log: The requests that were answered.
     """
 
-    def __init__(self, *, crds: Iterable[Mapping[str, Any]], clock: Clock, history: int) -> None:
+    def __init__(self, *, crds: Iterable[Mapping[str, Any]], clock: Clock, history: int, access: Access) -> None:
         self.faults = Faults()
         self.log = RequestLog()
+        self._access = access
         self._clock = clock
         self._store = ObjectStore(history=history)
         self._registry = Registry(BUILTIN)
@@ -118,6 +132,14 @@ class ApiServer:
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = read_request(scope)
         resource = self._registry.find(request.group, request.version, request.plural) if request else None
+        try:
+            user = self._access.authenticate(_header(scope, b"authorization"))
+            if request is not None:
+                self._access.authorize(user, request)
+        except StatusError as exc:
+            logged = self._logged(request, send) if request is not None else send
+            await _send(logged, exc.code, _JSON, encode(exc.to_status()))
+            return
         if request is None or resource is None:
             await self._respond_without_resource(scope, request, send)
             return
@@ -129,7 +151,7 @@ class ApiServer:
                 await self._watches.serve(resource, request, receive, self._logged(request, send))
                 return
             body = await read_body(receive) if request.method not in ("GET", "HEAD") else b""
-            code, answer = (201 if request.verb == "create" else 200), self._answer(resource, request, body)
+            code, answer = (201 if request.verb == "create" else 200), self._answer(resource, request, body, user)
         except StatusError as exc:
             code, answer = exc.code, encode(exc.to_status())
             if exc.retry_after is not None:
@@ -142,7 +164,11 @@ class ApiServer:
             code, answer = 500, encode(StatusError(500, message, reason="InternalError").to_status())
         await _send(self._logged(request, send), code, _JSON, answer, headers)
 
-    def _answer(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def _answer(self, resource: Resource, request: ApiRequest, body: bytes, user: User) -> bytes:
+        if resource in REVIEWS:
+            return answer_review(self._access, user, resource, request, body)
+        if request.subresource not in ("", "status"):
+            raise not_implemented(f"{resource.plural}/{request.subresource}")
         match request.verb:
             case "get":
                 return reads.get(self._store, resource, request)
@@ -178,8 +204,7 @@ class ApiServer:
         return send_and_log
 
     async def _respond_without_resource(self, scope: Scope, request: ApiRequest | None, send: Send) -> None:
-        host = dict(scope["headers"]).get(b"host", b"").decode("latin-1")
-        found = discover(self._registry, scope["path"], host)
+        found = discover(self._registry, scope["path"], _header(scope, b"host"))
         if found is not None and scope["method"] not in ("GET", "HEAD"):
             await _send(send, 405, _JSON, encode(method_not_allowed().to_status()))
         elif isinstance(found, str):
@@ -187,18 +212,23 @@ class ApiServer:
         elif found is not None:
             await _send(send, 200, _JSON, encode(found))
         elif request is not None and not request.group:
-            message = "the server could not find the requested resource"
-            status = StatusError(404, message, reason="NotFound", details={}).to_status()
-            await _send(send, 404, _JSON, encode(status))
+            await _send(send, 404, _JSON, encode(resource_not_found().to_status()))
         else:  # text, not a Status: so answers a real server for a group, version or resource that it doesn't have
             await _send(send, 404, _TEXT, b"404 page not found\n")
 
 
+def _header(scope: Scope, name: bytes) -> str:
+    value: bytes = dict(scope["headers"]).get(name, b"")
+    return value.decode("latin-1")
+
+
 def _check_served(resource: Resource, request: ApiRequest) -> None:
     """Refuse verbs, subresources and representations that a resource doesn't have."""
-    if request.subresource and not (request.subresource == "status" and resource.has_status):
+    verbs = resource.verbs_of(request.subresource) if request.subresource else resource.verbs
+    if not verbs and resource.is_custom:
         raise not_found(resource.group, resource.plural, request.name)
-    verbs = ("get", "update", "patch") if request.subresource else resource.verbs
+    if not verbs:
+        raise resource_not_found()
     if request.verb not in verbs:
         is_custom = resource.is_custom
         raise verb_not_supported(resource.group, resource.plural, request.verb) if is_custom else method_not_allowed()

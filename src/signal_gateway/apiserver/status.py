@@ -25,6 +25,7 @@ __all__ = [
     "not_found",
     "not_implemented",
     "reason_of",
+    "resource_not_found",
     "unsupported_media_type",
     "verb_not_supported",
 ]
@@ -80,6 +81,16 @@ class Cause:
         """Say that a value is none of those allowed."""
         values = ", ".join(_shown(item) for item in allowed)
         return cls("FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {values}")
+
+    @classmethod
+    def duplicate(cls, field: str, value: object) -> "Cause":
+        """Say that a value that must be unique is there already."""
+        return cls("FieldValueDuplicate", field, f"Duplicate value: {_shown(value)}")
+
+    @classmethod
+    def not_found(cls, field: str, value: object) -> "Cause":
+        """Say that a value refers to nothing."""
+        return cls("FieldValueNotFound", field, f"Not found: {_shown(value)}")
 
     @classmethod
     def forbidden(cls, field: str, detail: str) -> "Cause":
@@ -151,6 +162,12 @@ def not_found(group: str, plural: str, name: str) -> StatusError:
     """Say that an object does not exist."""
     message = f'{_qualified(plural, group)} "{name}" not found'
     return StatusError(404, message, reason="NotFound", details=_details(group, plural, name))
+
+
+def resource_not_found() -> StatusError:
+    """Say that there is no such resource, or no such subresource of a built-in kind."""
+    message = "the server could not find the requested resource"
+    return StatusError(404, message, reason="NotFound", details={})
 
 
 def already_exists(group: str, plural: str, name: str, *, is_being_deleted: bool = False) -> StatusError:

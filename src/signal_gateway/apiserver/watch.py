@@ -185,7 +185,7 @@ class _Watch:
         if change.type == "DELETED":
             return _line("DELETED", render(self._resource, change.current))
         metadata = change.previous.object["metadata"] | {"resourceVersion": str(change.revision)}
-        last = change.previous.object | {"apiVersion": self._resource.api_version, "metadata": metadata}
+        last = self._resource.from_stored(change.previous.object) | {"metadata": metadata}
         return _line("DELETED", encode(last))
 
     def _is_selected(self, stored: StoredObject | None) -> bool:

@@ -83,7 +83,7 @@ class Writes:
         self._stamp(resource, request, metadata)
         self._admit(resource, request.namespace, metadata.get("name", ""))
 
-        if resource.has_status:
+        if resource.has_status and not resource.takes_status:
             new.pop("status", None)
         self._shape(resource, request, new, None)
         self._check(resource, new, None)
@@ -93,9 +93,9 @@ class Writes:
             raise already_exists(resource.group, resource.plural, metadata["name"], is_being_deleted=is_being_deleted)
         if is_dry_run(request):
             return encode(new)
-        stored = self._store.put(resource.key, new)
+        stored = self._store.put(resource.key, resource.to_stored(new))
         self._lifecycle.after_write(resource, stored)
-        return stored.raw
+        return render(resource, stored)
 
     def update(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
         """Replace an object, or its status, and return it.
@@ -126,7 +126,7 @@ class Writes:
             raise bad_request("name must be provided")
         check_patch_type(resource, request.content_type)
         stored = find(self._store, resource, request)
-        new = decode_patched(resource, request, stored.object, body)
+        new = decode_patched(resource, request, resource.from_stored(stored.object), body)
         return self._replace(resource, request, stored, new)
 
     def delete(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
@@ -174,7 +174,7 @@ class Writes:
         return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
 
     def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
-        old = stored.object
+        old = resource.from_stored(stored.object)
         metadata = new["metadata"]
         self._check_revision(resource, request, stored, metadata.get("resourceVersion", ""))
         if request.subresource == "status":
@@ -189,7 +189,6 @@ class Writes:
                 new.pop("status", None)
                 new |= {"status": old["status"]} if "status" in old else {}
         new = orjson.loads(encode(new))  # nothing below may reach into what is stored
-        new["apiVersion"] = old["apiVersion"]
         new["metadata"]["resourceVersion"] = str(stored.revision)
 
         self._shape(resource, request, new, old)
@@ -204,8 +203,8 @@ class Writes:
             else:
                 self._lifecycle.remove(resource, stored)
             return encode(new | {"apiVersion": resource.api_version})
-        if encode(new) != stored.raw:
-            stored = self._store.put(resource.key, new)
+        if encode(new) != encode(old):
+            stored = self._store.put(resource.key, resource.to_stored(new))
             self._lifecycle.after_write(resource, stored)
         return render(resource, stored)
 

@@ -18,7 +18,7 @@ from lightkube.core.exceptions import ConfigError
 from lightkube.models.meta_v1 import ObjectMeta
 from lightkube.resources.core_v1 import Namespace
 
-from signal_gateway.apiserver import ApiServer, Faults, create_apiserver
+from signal_gateway.apiserver import ApiServer, Faults, Rule, User, create_apiserver
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.kubernetes import KubernetesClient, crd_manifest, crd_path
@@ -76,18 +76,30 @@ class Cluster(Protocol):
 class EmbeddedCluster:
     """A fresh, empty Kubernetes API on loopback, with the RemediationRequest CRD installed.
 
-    Use it as a context manager, or call `start` and `close`. It answers plain HTTP and asks for no credentials.
+    Use it as a context manager, or call `start` and `close`. It answers plain HTTP and asks for no credentials, unless
+    it is given a table of tokens. Its kubeconfig and the clients it hands out may do everything in any case.
 
     Args:
         crds: Further CustomResourceDefinitions to install, as JSON-like dicts.
+        tokens: Users by bearer token; if given, every request needs one, and TokenReviews know them.
+        rules: What users may do; if given, they may do nothing else, and SubjectAccessReviews answer by it.
     """
 
     namespace: str = GatewayConfig().controller_namespace
 
-    def __init__(self, *, crds: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds])
+    def __init__(
+        self,
+        *,
+        crds: Iterable[Mapping[str, Any]] = (),
+        tokens: Mapping[str, User] | None = None,
+        rules: Iterable[Rule] | None = None,
+    ) -> None:
+        self._token = secrets.token_hex(16) if tokens is not None or rules is not None else ""
+        if self._token:
+            tokens = {**(tokens or {}), self._token: User("kubernetes-admin", groups=("system:masters",))}
+        self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds], tokens=tokens, rules=rules)
         self._server = LiveServer(self._api.app, name="Kubernetes API", loop=NEIGHBOURS, before_drain=self._api.stop)
-        self._clients = _Clients(_kubeconfig(self.url))
+        self._clients = _Clients(_kubeconfig(self.url, self._token))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
@@ -124,7 +136,7 @@ class EmbeddedCluster:
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-cluster-")
             path = Path(self._directory.name) / "kubeconfig"
-            path.write_text(yaml.safe_dump(_kubeconfig(self.url)))
+            path.write_text(yaml.safe_dump(_kubeconfig(self.url, self._token)))
         return Path(self._directory.name) / "kubeconfig"
 
     @property
@@ -301,14 +313,14 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
         return None
 
 
-def _kubeconfig(url: str) -> dict[str, Any]:
+def _kubeconfig(url: str, token: str) -> dict[str, Any]:
     # "insecure" spares each client the 20 ms of an SSL context that plain HTTP has no use for
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "current-context": "embedded",
         "clusters": [{"name": "embedded", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "embedded", "user": {}}],
+        "users": [{"name": "embedded", "user": {"token": token} if token else {}}],
         "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "embedded"}}],
     }
 

@@ -33,7 +33,17 @@ PATCH_TYPES = {
     "json": "application/json-patch+json",
     "strategic": "application/strategic-merge-patch+json",
 }
-FEATURES_SINCE = {"cel": (1, 29), "selectable fields": (1, 31), "field validation": (1, 27)}
+FEATURES_SINCE = {
+    "aggregated discovery": (1, 30),
+    "autoscaling v2": (1, 23),
+    "batch v1 cronjob": (1, 21),
+    "cel": (1, 29),
+    "field validation": (1, 27),
+    "namespace label": (1, 21),
+    "policy v1": (1, 21),
+    "selectable fields": (1, 31),
+    "singular names": (1, 27),
+}
 
 WIDGET_SPEC = {
     "type": "object",

@@ -1,25 +1,28 @@
-"""The built-in kinds, one row each."""
+"""Namespaces: their metadata; spec and status are the server's business."""
 
-from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.objects import JsonObject
-from signal_gateway.apiserver.resources import Resource
+from signal_gateway.apiserver.resources import Resource, Subresource
 from signal_gateway.apiserver.status import Cause
 
-__all__ = ["BUILTIN", "INITIAL_NAMESPACES", "NAMESPACES"]
+__all__ = ["INITIAL_NAMESPACES", "NAMESPACES"]
 
 INITIAL_NAMESPACES = ("default", "kube-system", "kubernaut-system")
 
+_NAME_LABEL = "kubernetes.io/metadata.name"
+
 
 class _NamespaceStrategy:
-    """A namespace is its metadata; spec and status are the server's business."""
-
     def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
         known = ("apiVersion", "kind", "metadata", "spec", "status")
         dropped = [name for name in list(new) if name not in known]
         for name in dropped:
             del new[name]
         new["spec"] = old["spec"] if old else {"finalizers": ["kubernetes"]}
-        new["status"] = old["status"] if old else {"phase": "Active"}
+        if old is None:
+            new["status"] = {"phase": "Active"}
+        name = new["metadata"].get("name")
+        if name and isinstance(new["metadata"].get("labels", {}), dict):
+            new["metadata"].setdefault("labels", {})[_NAME_LABEL] = name
         return dropped
 
     def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG002 - the protocol's
@@ -36,10 +39,10 @@ NAMESPACES = Resource(
     namespaced=False,
     strategy=_NamespaceStrategy(),
     short_names=("ns",),
+    has_status=True,
     has_generation=False,
-    name_is_label=True,
+    name_rule="label",
+    subresources=(Subresource("finalize", "Namespace", ("update",)),),
     selectable_fields=("status.phase",),
     verbs=("create", "delete", "get", "list", "patch", "update", "watch"),
 )
-
-BUILTIN = (NAMESPACES, CRDS)

@@ -1,0 +1,131 @@
+"""Horizontal pod autoscalers, in autoscaling/v1 and v2, and pod disruption budgets: defaults and checks.
+
+After `pkg/apis/autoscaling`, its conversions, and `pkg/apis/policy/validation` of Kubernetes. An autoscaler is stored
+as v2 has it. Its metrics other than of the CPU, and its behavior, travel through v1 in annotations.
+"""
+
+import re
+
+import orjson
+
+from signal_gateway.apiserver.builtin.strategy import ModelStrategy
+from signal_gateway.apiserver.objects import JsonObject
+from signal_gateway.apiserver.status import Cause
+
+__all__ = ["AUTOSCALERS", "AUTOSCALERS_V1", "BUDGETS", "from_v2", "to_v2"]
+
+_CPU_PERCENT = 80
+_METRICS, _BEHAVIOR = "autoscaling.alpha.kubernetes.io/metrics", "autoscaling.alpha.kubernetes.io/behavior"
+_V1_PERCENT = "targetCPUUtilizationPercentage"
+_PERCENT = r"[0-9]+%"
+_PERCENT_RULE = (
+    "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
+    f"validation is '{_PERCENT}')"
+)
+
+
+def _cpu_metric(percent: int) -> JsonObject:
+    target = {"type": "Utilization", "averageUtilization": percent}
+    return {"type": "Resource", "resource": {"name": "cpu", "target": target}}
+
+
+def to_v2(autoscaler: JsonObject) -> JsonObject:
+    """Return an autoscaling/v1 autoscaler as v2 has it."""
+    spec = dict(autoscaler["spec"])
+    metadata = dict(autoscaler["metadata"])
+    annotations = dict(metadata.pop("annotations", {}))
+    metrics = orjson.loads(annotations.pop(_METRICS, "[]"))
+    percent = spec.pop(_V1_PERCENT, None)
+    if percent is not None:
+        metrics.insert(0, _cpu_metric(percent))
+    if metrics:
+        spec["metrics"] = metrics
+    if _BEHAVIOR in annotations:
+        spec["behavior"] = orjson.loads(annotations.pop(_BEHAVIOR))
+    if annotations:
+        metadata["annotations"] = annotations
+    return autoscaler | {"apiVersion": "autoscaling/v2", "metadata": metadata, "spec": spec}
+
+
+def from_v2(autoscaler: JsonObject) -> JsonObject:
+    """Return an autoscaling/v2 autoscaler as v1 has it."""
+    spec = dict(autoscaler["spec"])
+    metadata = dict(autoscaler["metadata"])
+    annotations = dict(metadata.get("annotations", {}))
+    metrics = []
+    for metric in spec.pop("metrics", []):
+        resource = metric.get("resource", {})
+        percent = resource.get("target", {}).get("averageUtilization")
+        if resource.get("name") == "cpu" and percent is not None and _V1_PERCENT not in spec:
+            spec[_V1_PERCENT] = percent
+        else:
+            metrics.append(metric)
+    if metrics:
+        annotations[_METRICS] = orjson.dumps(metrics).decode()
+    if "behavior" in spec:
+        annotations[_BEHAVIOR] = orjson.dumps(spec.pop("behavior")).decode()
+    if annotations:
+        metadata["annotations"] = annotations
+    status = {
+        name: value for name, value in autoscaler["status"].items() if name not in ("currentMetrics", "conditions")
+    }
+    return autoscaler | {"apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
+
+
+def _default_autoscaler(new: JsonObject, old: JsonObject | None) -> None:
+    spec = new["spec"]
+    spec.setdefault("minReplicas", 1)
+    if not spec.get("metrics"):
+        spec["metrics"] = [_cpu_metric(_CPU_PERCENT)]
+    _default_status(new, old)
+
+
+def _default_autoscaler_v1(new: JsonObject, old: JsonObject | None) -> None:
+    new["spec"].setdefault("minReplicas", 1)
+    if _METRICS not in new["metadata"].get("annotations", {}):
+        new["spec"].setdefault(_V1_PERCENT, _CPU_PERCENT)
+    _default_status(new, old)
+
+
+def _default_status(new: JsonObject, old: JsonObject | None) -> None:
+    if old is None:
+        new["status"] = {"currentReplicas": 0, "desiredReplicas": 0}
+
+
+def _check_autoscaler(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+    spec = new["spec"]
+    least, most = spec["minReplicas"], spec["maxReplicas"]
+    causes = []
+    if least < 1:
+        causes.append(Cause.invalid("spec.minReplicas", least, "must be greater than or equal to 1"))
+    if most < 1:
+        causes.append(Cause.invalid("spec.maxReplicas", most, "must be greater than 0"))
+    if most < least:
+        causes.append(Cause.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"))
+    return causes
+
+
+def _default_budget(new: JsonObject, old: JsonObject | None) -> None:
+    new.setdefault("spec", {})
+    if old is None:
+        counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+        new["status"] = dict.fromkeys(counts, 0)
+
+
+def _check_budget(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+    spec = new["spec"]
+    causes = []
+    if "minAvailable" in spec and "maxUnavailable" in spec:
+        causes.append(Cause.invalid("spec", spec, "minAvailable and maxUnavailable cannot be both set"))
+    for field in ("minAvailable", "maxUnavailable"):
+        value = spec.get(field, 0)
+        if isinstance(value, str) and not re.fullmatch(_PERCENT, value):
+            causes.append(Cause.invalid(f"spec.{field}", value, _PERCENT_RULE))
+        elif isinstance(value, int) and value < 0:
+            causes.append(Cause.invalid(f"spec.{field}", value, "must be greater than or equal to 0"))
+    return causes
+
+
+AUTOSCALERS = ModelStrategy("autoscaling_v2.HorizontalPodAutoscaler", _default_autoscaler, _check_autoscaler)
+AUTOSCALERS_V1 = ModelStrategy("autoscaling_v1.HorizontalPodAutoscaler", _default_autoscaler_v1, _check_autoscaler)
+BUDGETS = ModelStrategy("policy_v1.PodDisruptionBudget", _default_budget, _check_budget)
