@@ -18,8 +18,8 @@ PROCESS = "tests.benchmarks.many_gateways_process"
 NOTE = f"""\
 {GATEWAYS} times in one process: a cluster, a gateway on it, one alert through, both stopped. Memory is the process's
 own (anonymous) after a full garbage collection; descriptors are those that aren't the spool's. Below: {TESTS} tests
-with the fixture `gateway` and one alert each, by pytest with `-n {WORKERS}` on the machine's two cores, start and end of the
-workers included."""
+with the fixture `gateway` and one alert each, by pytest with `-n {WORKERS}` on the machine's two cores, start and end
+of the workers included."""
 SUITE = f"""\
 import pytest
 
