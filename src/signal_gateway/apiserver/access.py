@@ -7,11 +7,11 @@ from signal_gateway.apiserver.request import ApiRequest
 from signal_gateway.apiserver.status import StatusError
 from signal_gateway.errors import ApiServerError
 
-__all__ = ["ANONYMOUS", "API_AUDIENCE", "Access", "Attempt", "Rule", "User"]
+__all__ = ["ANONYMOUS", "API_AUDIENCE", "EVERYBODY", "Access", "Attempt", "Rule", "User"]
 
 API_AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 
-_EVERYBODY = "system:authenticated"
+EVERYBODY = "system:authenticated"
 _MASTERS = "system:masters"
 _REVIEWS_OF_ONESELF = ("selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews")
 
@@ -62,7 +62,7 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not self.users and not self.groups:
-            raise ApiServerError(f"{self!r} is for nobody: name users or groups, {_EVERYBODY!r} for everybody")
+            raise ApiServerError(f"{self!r} is for nobody: name users or groups, {EVERYBODY!r} for everybody")
 
     def is_for(self, name: str, groups: Iterable[str]) -> bool:
         """Return whether the rule is for a user."""
@@ -113,9 +113,9 @@ class Access:
     def find(self, token: str) -> User | None:
         """Return the user that a token stands for, with the groups that every such user is in."""
         user = (self._tokens or {}).get(token)
-        if user is None or _EVERYBODY in user.groups:
+        if user is None or EVERYBODY in user.groups:
             return user
-        return User(user.name, user.uid, (*user.groups, _EVERYBODY), user.extra, user.audiences)
+        return User(user.name, user.uid, (*user.groups, EVERYBODY), user.extra, user.audiences)
 
     def authenticate(self, authorization: str) -> User:
         """Return who sends a request, from its Authorization header.
@@ -142,6 +142,21 @@ class Access:
         attempt = Attempt(request.verb, request.group, request.plural, request.subresource, namespace, request.name)
         if request.plural not in _REVIEWS_OF_ONESELF and not self.allows(user.name, user.groups, attempt):
             raise _forbidden(user, attempt)
+
+    def authorize_path(self, user: User, method: str, path: str) -> None:
+        """Let a request pass for a path that is no resource's, or not; no rule speaks of those.
+
+        Raises:
+            StatusError: 403 if there are rules.
+        """
+        if not self.allows_path(user.groups):
+            verb = method.lower()
+            message = f'forbidden: User "{user.name}" cannot {verb} path "{path}"'
+            raise StatusError(403, message, reason="Forbidden", details={})
+
+    def allows_path(self, groups: Iterable[str]) -> bool:
+        """Return whether users in these groups may read paths other than resources and discovery."""
+        return self._rules is None or _MASTERS in groups
 
     def allows(self, name: str, groups: Iterable[str], attempt: Attempt) -> bool:
         """Return whether a user may do something."""

@@ -242,3 +242,13 @@ class Registry:
     def groups(self) -> list[str]:
         """Return the named groups that have resources, in the order in which they were added."""
         return list(dict.fromkeys(resource.group for resource in self._resources.values() if resource.group))
+
+    def has_builtin_group(self, path: str) -> bool:
+        """Return whether a path is in a group that came with the server, if perhaps in a version it doesn't have."""
+        match path.strip("/").split("/"):
+            case ["api", _, *_]:
+                return True
+            case ["apis", group, _, *_]:
+                return any(not resource.is_custom and resource.group == group for resource in self._resources.values())
+            case _:
+                return False

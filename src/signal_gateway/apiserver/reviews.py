@@ -1,7 +1,8 @@
 """Answer reviews: questions about tokens and rights."""
 
-from signal_gateway.apiserver.access import API_AUDIENCE, Access, Attempt, User
+from signal_gateway.apiserver.access import API_AUDIENCE, EVERYBODY, Access, Attempt, User
 from signal_gateway.apiserver.bodies import decode_object
+from signal_gateway.apiserver.discovery import is_discovery_path
 from signal_gateway.apiserver.objects import JsonObject, encode
 from signal_gateway.apiserver.request import ApiRequest
 from signal_gateway.apiserver.resources import Resource
@@ -65,7 +66,8 @@ def _shown(user: User) -> JsonObject:
 
 def _review_access(access: Access, asker: User | None, spec: JsonObject) -> bool:
     """Return whether the asker, or else the user that the review names, may do what it says."""
-    wanted, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
+    wanted: JsonObject | None = spec.get("resourceAttributes")
+    path: JsonObject | None = spec.get("nonResourceAttributes")
     if wanted is not None and path is not None:
         detail = "cannot be specified in combination with resourceAttributes"
         raise _invalid(Cause.invalid("spec.nonResourceAttributes", path, detail))
@@ -75,8 +77,10 @@ def _review_access(access: Access, asker: User | None, spec: JsonObject) -> bool
     name, groups = (asker.name, asker.groups) if asker is not None else (spec.get("user", ""), spec.get("groups", ()))
     if not name and not groups:
         raise _invalid(Cause.invalid("spec.user", "", "at least one of user or group must be specified"))
-    if wanted is None:
-        raise not_implemented("reviews of nonResourceAttributes")
+    if path is not None:
+        is_open = path.get("verb") in ("get", "head") and is_discovery_path(path.get("path", ""))
+        return (is_open and EVERYBODY in groups) or access.allows_path(groups)
+    wanted = wanted or {}
     attempt = Attempt(
         verb=wanted.get("verb", ""),
         api_group=wanted.get("group", ""),

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
+from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
@@ -10,7 +11,8 @@ from signal_gateway.apiserver import reads
 from signal_gateway.apiserver.access import Access, Rule, User
 from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
 from signal_gateway.apiserver.crds import CRDS
-from signal_gateway.apiserver.discovery import discover
+from signal_gateway.apiserver.discovery import discover, is_discovery_path, paths_of
+from signal_gateway.apiserver.eviction import evict
 from signal_gateway.apiserver.faults import Faults
 from signal_gateway.apiserver.field_validation import warning_header
 from signal_gateway.apiserver.lifecycle import Lifecycle
@@ -19,6 +21,7 @@ from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
 from signal_gateway.apiserver.request_log import LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
 from signal_gateway.apiserver.reviews import answer_review
+from signal_gateway.apiserver.scale import answer_scale
 from signal_gateway.apiserver.status import (
     StatusError,
     method_not_allowed,
@@ -137,12 +140,14 @@ class ApiServer:
             user = self._access.authenticate(_header(scope, b"authorization"))
             if request is not None:
                 self._access.authorize(user, request)
+            elif not is_discovery_path(scope["path"]):
+                self._access.authorize_path(user, scope["method"], scope["path"])
         except StatusError as exc:
             logged = self._logged(request, send) if request is not None else send
             await _send(logged, exc.code, _JSON, encode(exc.to_status()))
             return
         if request is None or resource is None:
-            await self._respond_without_resource(scope, request, send)
+            await self._respond_without_resource(scope, send)
             return
         headers: list[tuple[bytes, bytes]] = []
         try:
@@ -169,6 +174,10 @@ class ApiServer:
     def _answer(self, resource: Resource, request: ApiRequest, body: bytes, user: User) -> bytes:
         if resource in REVIEWS:
             return answer_review(self._access, user, resource, request, body)
+        if request.subresource == "scale":
+            return answer_scale(self._store, self._writes, resource, request, body)
+        if request.subresource == "eviction":
+            return evict(self._writes, resource, request, body)
         if request.subresource not in ("", "status"):
             raise not_implemented(f"{resource.plural}/{request.subresource}")
         match request.verb:
@@ -205,18 +214,23 @@ class ApiServer:
 
         return send_and_log
 
-    async def _respond_without_resource(self, scope: Scope, request: ApiRequest | None, send: Send) -> None:
-        found = discover(self._registry, scope["path"], _header(scope, b"host"))
-        if found is not None and scope["method"] not in ("GET", "HEAD"):
-            await _send(send, 405, _JSON, encode(method_not_allowed().to_status()))
-        elif isinstance(found, str):
-            await _send(send, 200, _TEXT, found.encode())
-        elif found is not None:
-            await _send(send, 200, _JSON, encode(found))
-        elif request is not None and not request.group:
-            await _send(send, 404, _JSON, encode(resource_not_found().to_status()))
-        else:  # text, not a Status: so answers a real server for a group, version or resource that it doesn't have
+    async def _respond_without_resource(self, scope: Scope, send: Send) -> None:
+        path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+        try:
+            found = discover(self._registry, path, query, _header(scope, b"host"), _header(scope, b"accept"))
+            if found is not None and scope["method"] not in ("GET", "HEAD"):
+                raise method_not_allowed()
+            if found is None and self._registry.has_builtin_group(path):
+                raise resource_not_found()
+        except StatusError as exc:
+            await _send(send, exc.code, _JSON, encode(exc.to_status()))
+            return
+        if found is not None:
+            await _send(send, 200, found.content_type.encode(), found.body)
+        elif path.startswith("/apis/"):  # so answers a real server for a group that it doesn't have
             await _send(send, 404, _TEXT, b"404 page not found\n")
+        else:
+            await _send(send, 404, _JSON, encode({"paths": paths_of(self._registry)}))
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -120,6 +120,27 @@ def test_discovery_is_open_to_every_user(as_user):
     assert as_user("other-token", "GET", "/apis").status_code == 200
 
 
+def test_other_paths_are_open_to_nobody_but_masters(as_user):
+    response = as_user("other-token", "GET", "/metrics")
+
+    assert response.status_code == 403
+    assert response.json()["message"] == 'forbidden: User "other" cannot get path "/metrics"'
+
+
+@pytest.mark.parametrize(("path", "allowed"), [("/version", True), ("/metrics", False)])
+def test_access_to_a_path_can_be_reviewed(as_user, path, allowed):
+    spec = {"nonResourceAttributes": {"verb": "get", "path": path}}
+    response = as_user("other-token", "POST", f"{AUTHORIZATION}/selfsubjectaccessreviews", json={"spec": spec})
+
+    assert response.json()["status"]["allowed"] is allowed
+
+
+def test_user_can_ask_who_it_is(as_user):
+    review = as_user("prom-token", "POST", f"{AUTHENTICATION}/selfsubjectreviews", json={}).json()
+
+    assert review["status"]["userInfo"]["username"] == "prom"
+
+
 def test_known_token_is_reviewed_with_its_user(cluster):
     review = cluster_review(cluster, "tokenreviews", {"token": "prom-token"})
 
