@@ -10,7 +10,7 @@ from typing import Any
 
 __all__ = ["figures_of", "started"]
 
-TIMEOUT = 120.0
+TIMEOUT = 400.0
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 

@@ -1,7 +1,12 @@
 """Bodies: the object, patch or options in a request, read as strictly as the API server reads them."""
 
+from typing import get_args
+
 import orjson
 
+from signal_gateway.apiserver.documents import duplicate_fields, load_json, load_yaml
+from signal_gateway.apiserver.field_validation import report_fields
+from signal_gateway.apiserver.garbage import Propagation
 from signal_gateway.apiserver.metadata import MetadataTypeError, clean_metadata
 from signal_gateway.apiserver.objects import JsonObject, encode
 from signal_gateway.apiserver.patches import json_patch, merge_patch
@@ -15,6 +20,7 @@ from signal_gateway.apiserver.status import (
     not_implemented,
     unsupported_media_type,
 )
+from signal_gateway.apiserver.strategic import strategic_merge_patch
 
 __all__ = [
     "check_identity",
@@ -23,6 +29,7 @@ __all__ = [
     "decode_patched",
     "delete_options",
     "is_dry_run",
+    "propagation_of",
     "shape_object",
 ]
 
@@ -30,7 +37,8 @@ _MERGE = "application/merge-patch+json"
 _JSON = "application/json-patch+json"
 _STRATEGIC = "application/strategic-merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
-_OBJECT_TYPES = ("application/json", "application/yaml", "application/vnd.kubernetes.protobuf")
+_YAML = "application/yaml"
+_OBJECT_TYPES = ("application/json", _YAML, "application/vnd.kubernetes.protobuf")
 
 
 def decode_object(resource: Resource, request: ApiRequest, body: bytes) -> JsonObject:
@@ -40,15 +48,17 @@ def decode_object(resource: Resource, request: ApiRequest, body: bytes) -> JsonO
         StatusError: 400 if it can't be read or is of another version, 415 for another content type, 422 if it is of
             another kind.
     """
-    if request.content_type not in ("", "application/json"):
+    if request.content_type not in ("", "application/json", _YAML):
         raise unsupported_media_type(*_OBJECT_TYPES)
     problem = f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
     try:
-        new = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
+        new = load_yaml(body) if request.content_type == _YAML else load_json(body)
+    except ValueError as exc:
         raise bad_request(f"{problem}json parse error: {exc}") from exc
     if not isinstance(new, dict):
         raise bad_request(f"{problem}json parse error: not an object")
+    if request.content_type != _YAML:
+        report_fields(resource, request, duplicate_fields(body))
     _check_type(resource, new, is_patch=False)
     new["metadata"] = _clean(resource, new)
     return new
@@ -86,10 +96,12 @@ def decode_patched(resource: Resource, request: ApiRequest, old: JsonObject, bod
             object of this kind.
     """
     try:
-        patch = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
+        patch = load_json(body)
+    except ValueError as exc:
         raise bad_request(f"error decoding patch: {exc}") from exc
-    new = merge_patch(old, patch) if request.content_type == _MERGE else json_patch(old, patch)
+    report_fields(resource, request, duplicate_fields(body))
+    apply = {_MERGE: merge_patch, _JSON: json_patch, _STRATEGIC: strategic_merge_patch}[request.content_type]
+    new = apply(old, patch)
     if not isinstance(new, dict):
         raise invalid("", "", "", [Cause.invalid("patch", body.decode(), "the patch must leave an object")])
     _check_type(resource, new, is_patch=True)
@@ -152,11 +164,9 @@ def check_patch_type(resource: Resource, content_type: str) -> None:
     """
     if content_type == _APPLY:
         raise not_implemented("server-side apply")
-    if content_type == _STRATEGIC and not resource.is_custom:
-        raise not_implemented("strategic merge patch; send a merge patch or a JSON patch")
-    if content_type not in (_MERGE, _JSON):
-        accepted = (_JSON, _MERGE, _APPLY) if resource.is_custom else (_JSON, _MERGE, _STRATEGIC, _APPLY)
-        raise unsupported_media_type(*accepted)
+    taken = (_JSON, _MERGE) if resource.is_custom else (_JSON, _MERGE, _STRATEGIC)
+    if content_type not in taken:
+        raise unsupported_media_type(*taken, _APPLY)
 
 
 def is_dry_run(request: ApiRequest) -> bool:
@@ -176,19 +186,31 @@ def delete_options(request: ApiRequest, body: bytes) -> JsonObject:
     """Return the DeleteOptions of a request, those of its query included.
 
     Raises:
-        StatusError: 400, 422 or 500 if they can't be read, 501 for foreground deletion.
+        StatusError: 400, 422 or 500 if they can't be read.
     """
     try:
-        options = orjson.loads(body) if body else {}
-    except orjson.JSONDecodeError as exc:
+        options = load_json(body) if body else {}
+    except ValueError as exc:
         raise internal_error(f"couldn't get version/kind; json parse error: {exc}") from exc
     if not isinstance(options, dict):
         raise bad_request("the body of a delete must be DeleteOptions")
     policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
-    allowed = ["Foreground", "Background", "Orphan", "nil"]
-    if policy not in (None, *allowed[:3]):
+    allowed = [*get_args(Propagation), "nil"]
+    if policy not in (None, *get_args(Propagation)):
         cause = Cause.not_supported("propagationPolicy", policy, allowed)
         raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
-    if policy == "Foreground":
-        raise not_implemented("foreground deletion")
+    if policy is not None and options.get("orphanDependents") is not None:
+        detail = "Invalid value: {}: orphanDependents and deletionPropagation cannot be both set"
+        cause = Cause("FieldValueInvalid", "propagationPolicy", detail.format(orjson.dumps(policy).decode()))
+        raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
+    if policy is not None:
+        options["propagationPolicy"] = policy
     return options | ({"dryRun": ["All"]} if is_dry_run(request) else {})
+
+
+def propagation_of(options: JsonObject) -> Propagation:
+    """Return what DeleteOptions say should become of what an object owns."""
+    if options.get("orphanDependents"):
+        return "Orphan"
+    policy: Propagation = options.get("propagationPolicy") or "Background"
+    return policy

@@ -6,6 +6,12 @@ so that no test has to wait for it. Watches see the same steps.
 
 from signal_gateway.apiserver.builtin import NAMESPACES
 from signal_gateway.apiserver.crds import CLEANUP_FINALIZER, CRDS, established_status, resources_of
+from signal_gateway.apiserver.garbage import (
+    FOREGROUND_FINALIZER,
+    ORPHAN_FINALIZER,
+    GarbageCollector,
+    Propagation,
+)
 from signal_gateway.apiserver.metadata import has_finalizers
 from signal_gateway.apiserver.objects import JsonObject, timestamp
 from signal_gateway.apiserver.resources import Registry, Resource
@@ -18,6 +24,16 @@ __all__ = ["Lifecycle", "is_terminating"]
 def is_terminating(stored: StoredObject) -> bool:
     """Return whether an object is being deleted."""
     return "deletionTimestamp" in stored.object["metadata"]
+
+
+def _finalizers_for(stored: StoredObject, propagation: Propagation) -> list[str]:
+    kept = [
+        item
+        for item in stored.object["metadata"].get("finalizers", [])
+        if item not in (ORPHAN_FINALIZER, FOREGROUND_FINALIZER)
+    ]
+    added = {"Background": [], "Foreground": [FOREGROUND_FINALIZER], "Orphan": [ORPHAN_FINALIZER]}[propagation]
+    return kept + added
 
 
 class Lifecycle:
@@ -33,9 +49,11 @@ class Lifecycle:
         self._store = store
         self._registry = registry
         self._clock = clock
+        self._garbage = GarbageCollector(store, registry, self)
 
     def after_write(self, resource: Resource, stored: StoredObject) -> None:
         """Draw the consequences of an object that was created or changed."""
+        self._garbage.attend(resource, stored)
         if resource is CRDS and not is_terminating(stored):
             self._establish(stored)
         elif resource is CRDS:
@@ -43,11 +61,18 @@ class Lifecycle:
         elif resource is NAMESPACES:
             self._finish_namespace(stored.name)
 
-    def delete(self, resource: Resource, stored: StoredObject) -> StoredObject | None:
+    def delete(
+        self, resource: Resource, stored: StoredObject, propagation: Propagation = "Background"
+    ) -> StoredObject | None:
         """Delete an object, or mark it as being deleted while something holds it.
 
+        Args:
+            resource: Its resource.
+            stored: The object.
+            propagation: What becomes of what it owns.
+
         Returns:
-            The object as it is now; `None` if it is gone, other than for what deletes in two steps.
+            The object as it was when it was marked; `None` if it went at once.
         """
         if is_terminating(stored):
             return stored
@@ -55,14 +80,33 @@ class Lifecycle:
             return self._terminate_namespace(stored)
         if resource is CRDS:
             return self._terminate_definition(stored)
-        if has_finalizers(stored.object["metadata"]):
-            return self._store.put(resource.key, self._marked(resource, stored))
-        self.remove(resource, stored)
-        return None
+        finalizers = _finalizers_for(stored, propagation)
+        if not finalizers:
+            self.remove(resource, stored)
+            return None
+        marked_object = self._marked(resource, stored)
+        marked_object["metadata"]["finalizers"] = finalizers
+        marked = self._store.put(resource.key, marked_object)
+        if ORPHAN_FINALIZER in finalizers:
+            self._garbage.orphan_dependents(resource, marked)
+        elif FOREGROUND_FINALIZER in finalizers:
+            self._garbage.delete_dependents(resource, marked)
+        return marked
+
+    def release(self, resource: Resource, stored: StoredObject, finalizer: str) -> None:
+        """Take a finalizer off an object that is being deleted, and remove it if that was the last."""
+        finalizers = [item for item in stored.object["metadata"]["finalizers"] if item != finalizer]
+        if finalizers:
+            metadata = stored.object["metadata"] | {"finalizers": finalizers}
+            self._store.put(resource.key, stored.object | {"metadata": metadata})
+        else:
+            self.remove(resource, stored)
 
     def remove(self, resource: Resource, stored: StoredObject) -> None:
         """Take an object out of the store, and let go what only waited for it."""
         self._store.remove(resource.key, stored)
+        self._garbage.dependent_is_gone(stored)
+        self._garbage.owner_is_gone(stored.object["metadata"]["uid"])
         if stored.namespace:
             self._finish_namespace(stored.namespace)
         if resource.is_custom:

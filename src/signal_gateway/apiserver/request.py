@@ -1,7 +1,7 @@
 """What a request asks for: the verb and the resource, read from method, path and query as the API server does."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
@@ -31,6 +31,7 @@ class ApiRequest:
         query: Query parameters, the last of each name.
         content_type: Media type of the body, without parameters.
         accept: The Accept header.
+        warnings: What the client is to be told beside the answer; may be appended to.
     """
 
     method: str
@@ -44,6 +45,7 @@ class ApiRequest:
     query: Mapping[str, str]
     content_type: str
     accept: str
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def resource(self) -> str:

@@ -232,6 +232,18 @@ class Registry:
         """Return the resource at a URL, or `None` if nothing is served there."""
         return self._resources.get((group, version, plural))
 
+    def find_kind(self, api_version: str, kind: str) -> Resource | None:
+        """Return the resource of a kind, as an owner reference names it; `None` if nothing of it is served."""
+        group, _, version = api_version.rpartition("/")
+        for resource in self._resources.values():
+            if (resource.kind, resource.group, resource.version) == (kind, group, version):
+                return resource
+        return None
+
+    def stored_under(self, key: str) -> Resource | None:
+        """Return a resource whose objects are stored under a key."""
+        return next((resource for resource in self._resources.values() if resource.key == key), None)
+
     def namespaced(self) -> list[Resource]:
         """Return one version of every resource whose objects live in namespaces."""
         return list({resource.key: resource for resource in self._resources.values() if resource.namespaced}.values())

@@ -14,6 +14,7 @@ from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.discovery import discover, is_discovery_path, paths_of
 from signal_gateway.apiserver.eviction import evict
 from signal_gateway.apiserver.faults import Faults
+from signal_gateway.apiserver.field_validation import warning_header
 from signal_gateway.apiserver.lifecycle import Lifecycle
 from signal_gateway.apiserver.objects import encode
 from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
@@ -167,6 +168,7 @@ class ApiServer:
             _log.exception("unexpected error in %s %s", scope["method"], scope["path"])
             message = "Internal error occurred: the embedded API server has a bug; its log has the traceback"
             code, answer = 500, encode(StatusError(500, message, reason="InternalError").to_status())
+        headers += [(b"warning", warning_header(text)) for text in request.warnings]
         await _send(self._logged(request, send), code, _JSON, answer, headers)
 
     def _answer(self, resource: Resource, request: ApiRequest, body: bytes, user: User) -> bytes:

@@ -123,6 +123,7 @@ class ObjectStore:
         self._history = history
         self._objects: dict[str, dict[ObjectKey, StoredObject]] = {}
         self._logs: dict[str, ChangeLog] = {}
+        self._dependents: dict[str, dict[tuple[str, ObjectKey], None]] = {}
 
     def open(self, resource: str) -> None:
         """Begin the log of a resource, unless it has one: changes can be watched from now on."""
@@ -162,6 +163,11 @@ class ObjectStore:
                 objects[change.current.key] = change.previous
         return sorted(objects.values(), key=_key_of)
 
+    def dependents(self, uid: str) -> Sequence[tuple[str, StoredObject]]:
+        """Return the objects with an owner reference to this uid, each with its resource's key, oldest first."""
+        found = [(resource, self._objects[resource].get(key)) for resource, key in self._dependents.get(uid, ())]
+        return [(resource, stored) for resource, stored in found if stored is not None]
+
     def put(self, resource: str, object: JsonObject) -> StoredObject:
         """Write an object, new or changed, as the cluster's next revision.
 
@@ -174,14 +180,28 @@ class ObjectStore:
         stored = self._next(object)
         previous = objects.get(stored.key)
         objects[stored.key] = stored
+        self._note_owners(resource, stored, previous)
         self._logs[resource].append(Change("MODIFIED" if previous else "ADDED", stored, previous))
         return stored
 
     def remove(self, resource: str, stored: StoredObject) -> None:
         """Delete an object; watches see its last stored state with the deletion's own revision."""
         previous = self._objects[resource].pop(stored.key)
+        self._note_owners(resource, None, previous)
         gone = self._next({**previous.object, "metadata": dict(previous.object["metadata"])})
         self._logs[resource].append(Change("DELETED", gone, previous))
+
+    def _note_owners(self, resource: str, stored: StoredObject | None, previous: StoredObject | None) -> None:
+        now, before = _owner_uids(stored), _owner_uids(previous)
+        if now == before:
+            return
+        key = (stored or previous).key  # type: ignore[union-attr] # one of them is there
+        for uid in before - now:
+            self._dependents[uid].pop((resource, key), None)
+            if not self._dependents[uid]:
+                del self._dependents[uid]
+        for uid in now - before:
+            self._dependents.setdefault(uid, {})[resource, key] = None
 
     def _next(self, object: JsonObject) -> StoredObject:
         self.revision += 1
@@ -192,3 +212,8 @@ class ObjectStore:
 
 def _key_of(stored: StoredObject) -> ObjectKey:
     return stored.key
+
+
+def _owner_uids(stored: StoredObject | None) -> set[str]:
+    references = stored.object["metadata"].get("ownerReferences") if stored is not None else None
+    return {reference["uid"] for reference in references} if references else set()

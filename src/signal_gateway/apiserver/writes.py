@@ -15,10 +15,12 @@ from signal_gateway.apiserver.bodies import (
     decode_patched,
     delete_options,
     is_dry_run,
+    propagation_of,
     shape_object,
 )
 from signal_gateway.apiserver.builtin import NAMESPACES
 from signal_gateway.apiserver.crds import CRDS
+from signal_gateway.apiserver.field_validation import report_fields
 from signal_gateway.apiserver.lifecycle import Lifecycle, is_terminating
 from signal_gateway.apiserver.metadata import (
     check_metadata,
@@ -144,7 +146,7 @@ class Writes:
         self._check_preconditions(resource, stored, options.get("preconditions") or {})
         if resource is NAMESPACES and stored.name in _IMMORTAL_NAMESPACES:
             raise forbidden("", resource.plural, stored.name, "this namespace may not be deleted")
-        remaining = None if options.get("dryRun") else self._lifecycle.delete(resource, stored)
+        remaining = None if options.get("dryRun") else self._lifecycle.delete(resource, stored, propagation_of(options))
         if remaining is not None:
             return render(resource, remaining)
         details = {
@@ -171,7 +173,7 @@ class Writes:
         chosen = [stored for stored in listed if selector.matches(stored.object)]
         if not options.get("dryRun"):
             for stored in chosen:
-                self._lifecycle.delete(resource, stored)
+                self._lifecycle.delete(resource, stored, propagation_of(options))
         return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
 
     def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
@@ -246,10 +248,7 @@ class Writes:
 
     def _shape(self, resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> None:
         dropped = shape_object(resource, request, new, old)
-        if dropped and request.query.get("fieldValidation") == "Strict":
-            unknown = ", ".join(f'unknown field "{path}"' for path in dropped)
-            prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
-            raise bad_request(f"{prefix}: strict decoding error: {unknown}")
+        report_fields(resource, request, [f'unknown field "{path}"' for path in dropped])
 
     def _check(self, resource: Resource, new: JsonObject, old: JsonObject | None) -> None:
         causes = check_metadata(resource, new["metadata"])

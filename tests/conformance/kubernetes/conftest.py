@@ -38,6 +38,7 @@ FEATURES_SINCE = {
     "autoscaling v2": (1, 23),
     "batch v1 cronjob": (1, 21),
     "cel": (1, 29),
+    "controllers": (99, 0),  # kube-apiserver alone has none: what they do is seen on the embedded server only
     "field validation": (1, 27),
     "namespace label": (1, 21),
     "policy v1": (1, 21),
