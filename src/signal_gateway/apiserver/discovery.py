@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from signal_gateway.apiserver.aggregated_discovery import AGGREGATED_VERSIONS, aggregated
 from signal_gateway.apiserver.objects import JsonObject, encode
+from signal_gateway.apiserver.openapi import openapi_document, openapi_index
 from signal_gateway.apiserver.resources import Registry, Resource, Subresource
 from signal_gateway.apiserver.status import StatusError
 
@@ -107,6 +108,12 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
             return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
         case ["apis", group] if registry.of_group(group):
             return {"kind": "APIGroup", "apiVersion": "v1", **_group(registry, group)}
+        case ["openapi", "v3"]:
+            return openapi_index(registry)
+        case ["openapi", "v3", "api", version]:
+            return openapi_document(registry, "", version)
+        case ["openapi", "v3", "apis", group, version]:
+            return openapi_document(registry, group, version)
         case ["api", version]:
             return _resources(registry, "", version)
         case ["apis", group, version]:
@@ -117,7 +124,7 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
 
 def paths_of(registry: Registry) -> list[str]:
     """Return the paths under which there is something."""
-    paths = ["/api", "/api/v1", "/apis", "/version", *(f"/{name}" for name in _HEALTH_PATHS)]
+    paths = ["/api", "/api/v1", "/apis", "/openapi/v3", "/version", *(f"/{name}" for name in _HEALTH_PATHS)]
     paths += [f"/{name}/{check}" for name in _HEALTH_PATHS for check in _HEALTH_CHECKS]
     for group in registry.groups():
         paths += [f"/apis/{group}", *(f"/apis/{group}/{version}" for version in registry.of_group(group))]

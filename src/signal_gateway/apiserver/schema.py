@@ -43,6 +43,11 @@ class SchemaStrategy:
     def __init__(self, schema: JsonObject) -> None:
         self._schema = schema
 
+    @property
+    def schema(self) -> JsonObject:
+        """Return the schema as it was given. Not to be changed."""
+        return self._schema
+
     def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:  # noqa: ARG002 - the protocol's
         """Drop unknown fields and nulls that mean nothing, and fill in defaults."""
         dropped: list[str] = []

@@ -41,6 +41,7 @@ FEATURES_SINCE = {
     "controllers": (99, 0),  # kube-apiserver alone has none: what they do is seen on the embedded server only
     "field validation": (1, 27),
     "namespace label": (1, 21),
+    "openapi v3": (1, 27),
     "policy v1": (1, 21),
     "selectable fields": (1, 31),
     "singular names": (1, 27),
