@@ -32,6 +32,7 @@ class ApiRequest:
         content_type: Media type of the body, without parameters.
         accept: The Accept header.
         warnings: What the client is to be told beside the answer; may be appended to.
+        created: Name of the object that it created, if its URL did not say; may be appended to.
     """
 
     method: str
@@ -46,6 +47,7 @@ class ApiRequest:
     content_type: str
     accept: str
     warnings: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
 
     @property
     def resource(self) -> str:

@@ -5,8 +5,12 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-__all__ = ["LogEntry", "RequestLog"]
+__all__ = ["NO_ANSWER", "LogEntry", "RequestLog"]
+
+NO_ANSWER: Final = 0
+"""The code of a request whose connection a fault dropped before it was carried out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +21,9 @@ class LogEntry:
         verb: get list watch create update patch delete deletecollection.
         resource: Plural, with the subresource after a slash.
         namespace: Empty for cluster-scoped objects and all namespaces.
-        name: Empty for collections, and for creates that leave the name to the body.
-        code: HTTP status of the answer.
+        name: Of the object, for a create of the new one; empty for collections, and for creates that failed.
+        code: HTTP status of the answer, also of one that a fault kept from its client; 0 for a request that a fault
+            dropped before it was carried out.
         time: When it was answered, in UTC.
     """
 
@@ -51,9 +56,18 @@ class RequestLog:
         with self._lock:
             self._entries.clear()
 
-    def select(self, *, verb: str | None = None, resource: str | None = None) -> list[LogEntry]:
-        """Return the entries of a verb, of a resource, or of both."""
-        return [entry for entry in self if verb in (None, entry.verb) and resource in (None, entry.resource)]
+    def select(
+        self, *, verb: str | None = None, resource: str | None = None, name: str | None = None, code: int | None = None
+    ) -> list[LogEntry]:
+        """Return the entries that have all of this, oldest first."""
+        return [
+            entry
+            for entry in self
+            if verb in (None, entry.verb)
+            and resource in (None, entry.resource)
+            and name in (None, entry.name)
+            and code in (None, entry.code)
+        ]
 
     def __iter__(self) -> Iterator[LogEntry]:
         with self._lock:

@@ -1,24 +1,26 @@
 """The API server: an ASGI app over one in-memory cluster."""
 
+import asyncio
 import logging
 from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
+import orjson
 from starlette.types import Receive, Scope, Send
 
 from signal_gateway.apiserver import reads
 from signal_gateway.apiserver.access import Access, Rule, User
 from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
-from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.discovery import discover, is_discovery_path, paths_of
+from signal_gateway.apiserver.disturbance import Disturbance, abort_of
 from signal_gateway.apiserver.eviction import evict
 from signal_gateway.apiserver.faults import Faults
 from signal_gateway.apiserver.field_validation import warning_header
 from signal_gateway.apiserver.lifecycle import Lifecycle
-from signal_gateway.apiserver.objects import encode
+from signal_gateway.apiserver.objects import JsonObject, encode
 from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
-from signal_gateway.apiserver.request_log import LogEntry, RequestLog
+from signal_gateway.apiserver.request_log import NO_ANSWER, LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
 from signal_gateway.apiserver.reviews import answer_review
 from signal_gateway.apiserver.scale import answer_scale
@@ -92,14 +94,17 @@ class ApiServer:
             self._store.open(resource.key)
         self._writes = Writes(self._store, Lifecycle(self._store, self._registry, clock), clock)
         self._watches = Watches(self._store)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self.faults.on_partition(self._cut_watches)
         for name in INITIAL_NAMESPACES:
-            self._install(NAMESPACES, {"metadata": {"name": name}})
+            self.install({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
         for crd in crds:
-            self._install(CRDS, crd)
+            self.install(crd)
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request; the ASGI application."""
         if scope["type"] == "http":
+            self._loop = asyncio.get_running_loop()
             await self._respond(scope, receive, send)
         elif scope["type"] == "lifespan":
             await receive()
@@ -114,24 +119,47 @@ class ApiServer:
         """End all open watches, so that the server under the app can drain. Call it on the serving loop."""
         self._watches.stop()
 
-    def _install(self, resource: Resource, object: Mapping[str, Any]) -> None:
+    def _cut_watches(self) -> None:
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._watches.cut)
+
+    def install(self, object: Mapping[str, Any]) -> JsonObject:
+        """Create an object as a strict request would, and return it. Call it on the serving loop.
+
+        Args:
+            object: With apiVersion and kind; without a namespace it goes to `default`.
+
+        Raises:
+            ApiServerError: Its kind is not served, or it is refused; the message says why.
+        """
+        api_version, kind = str(object.get("apiVersion", "")), str(object.get("kind", ""))
+        name = (object.get("metadata") or {}).get("name", "")
+        resource = self._registry.find_kind(api_version, kind)
+        if resource is None:
+            raise ApiServerError(f'can\'t install {kind} "{name}": {api_version} has no such kind here')
+        namespace = (object["metadata"].get("namespace") or "default") if resource.namespaced else ""
         request = ApiRequest(
             method="POST",
             verb="create",
             group=resource.group,
             version=resource.version,
-            namespace="",
+            namespace=namespace,
             plural=resource.plural,
             name="",
             subresource="",
-            query={},
+            query={"fieldValidation": "Strict"},
             content_type="application/json",
             accept="",
         )
         try:
-            self._writes.create(resource, request, encode(object))
+            created: JsonObject = orjson.loads(self._writes.create(resource, request, encode(object)))
         except StatusError as exc:
-            raise ApiServerError(f"can't install this {resource.kind}: {exc.message}") from exc
+            raise ApiServerError(f'can\'t install {kind} "{name}": {exc.message}') from exc
+        return created
+
+    def has_namespace(self, name: str) -> bool:
+        """Return whether a namespace is there. Call it on the serving loop."""
+        return self._store.get(NAMESPACES.key, "", name) is not None
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         request = read_request(scope)
@@ -149,27 +177,44 @@ class ApiServer:
         if request is None or resource is None:
             await self._respond_without_resource(scope, send)
             return
-        headers: list[tuple[bytes, bytes]] = []
+        effects = self.faults.strike(request)
+        if effects is None:
+            await self._carry_out(resource, request, user, scope, receive, self._logged(request, send))
+            return
         try:
-            self.faults.check(request)
+            disturbance = Disturbance(effects, scope, send)
+            logged = self._logged(request, disturbance.send)
+            await disturbance.before()
+        except StatusError as exc:
+            await _send_error(self._logged(request, send), exc)
+            return
+        if disturbance.has_dropped:
+            self._log(request, NO_ANSWER)
+        else:
+            await self._carry_out(resource, request, user, scope, receive, logged)
+        await disturbance.end(receive)
+
+    async def _carry_out(
+        self, resource: Resource, request: ApiRequest, user: User, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        try:
             _check_served(resource, request)
             if request.verb == "watch":
-                await self._watches.serve(resource, request, receive, self._logged(request, send))
+                await self._watches.serve(resource, request, receive, send, abort=abort_of(scope))
                 return
             body = await read_body(receive) if request.method not in ("GET", "HEAD") else b""
             code, answer = (201 if request.verb == "create" else 200), self._answer(resource, request, body, user)
         except StatusError as exc:
-            code, answer = exc.code, encode(exc.to_status())
-            if exc.retry_after is not None:
-                headers.append((b"retry-after", str(exc.retry_after).encode()))
+            await _send_error(send, exc, request.warnings)
+            return
         except Exception:
             if request.verb == "watch":  # the stream has begun: nothing but its end can be sent
                 raise
             _log.exception("unexpected error in %s %s", scope["method"], scope["path"])
             message = "Internal error occurred: the embedded API server has a bug; its log has the traceback"
-            code, answer = 500, encode(StatusError(500, message, reason="InternalError").to_status())
-        headers += [(b"warning", warning_header(text)) for text in request.warnings]
-        await _send(self._logged(request, send), code, _JSON, answer, headers)
+            await _send_error(send, StatusError(500, message, reason="InternalError"))
+            return
+        await _send(send, code, _JSON, answer, _warnings(request.warnings))
 
     def _answer(self, resource: Resource, request: ApiRequest, body: bytes, user: User) -> bytes:
         if resource in REVIEWS:
@@ -201,18 +246,15 @@ class ApiServer:
     def _logged(self, request: ApiRequest, send: Send) -> Send:
         async def send_and_log(message: Any) -> None:
             if message["type"] == "http.response.start":
-                entry = LogEntry(
-                    request.verb,
-                    request.resource,
-                    request.namespace,
-                    request.name,
-                    message["status"],
-                    self._clock.now(),
-                )
-                self.log.append(entry)
+                self._log(request, message["status"])
             await send(message)
 
         return send_and_log
+
+    def _log(self, request: ApiRequest, code: int) -> None:
+        name = request.name or (request.created[-1] if request.created else "")
+        entry = LogEntry(request.verb, request.resource, request.namespace, name, code, self._clock.now())
+        self.log.append(entry)
 
     async def _respond_without_resource(self, scope: Scope, send: Send) -> None:
         path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
@@ -259,6 +301,17 @@ def _check_served(resource: Resource, request: ApiRequest) -> None:
 def _is_acceptable(media_type: str) -> bool:
     name, _, parameters = media_type.partition(";")
     return name.strip() in ("application/json", "application/*", "*/*") and "as=" not in parameters
+
+
+def _warnings(texts: Iterable[str]) -> list[tuple[bytes, bytes]]:
+    return [(b"warning", warning_header(text)) for text in texts]
+
+
+async def _send_error(send: Send, error: StatusError, warnings: Iterable[str] = ()) -> None:
+    headers = _warnings(warnings)
+    if error.retry_after is not None:
+        headers.append((b"retry-after", str(error.retry_after).encode()))
+    await _send(send, error.code, _JSON, encode(error.to_status()), headers)
 
 
 async def _send(

@@ -1,7 +1,7 @@
 """watch: a stream of changes, from the past or from now, until someone ends it."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from starlette.types import Receive, Send
@@ -45,8 +45,28 @@ class Watches:
         for watch in self._open:
             watch.end()
 
-    async def serve(self, resource: Resource, request: ApiRequest, receive: Receive, send: Send) -> None:
+    def cut(self) -> None:
+        """Close the connections of all open watches, as a network does that fails."""
+        for watch in self._open:
+            watch.cut()
+
+    async def serve(
+        self,
+        resource: Resource,
+        request: ApiRequest,
+        receive: Receive,
+        send: Send,
+        *,
+        abort: Callable[[], None] | None = None,
+    ) -> None:
         """Answer a watch, and return when it has ended.
+
+        Args:
+            resource: Whose changes.
+            request: The watch.
+            receive: Tells when its client has left.
+            send: Where its stream goes.
+            abort: Closes its connection, if that can be done.
 
         Raises:
             StatusError: 400 or 500 for parameters that can't be read; nothing has been sent then.
@@ -56,7 +76,7 @@ class Watches:
         timeout_seconds = request.number("timeoutSeconds")
         log = self._store.log(resource.key)
         with log.listening() as news:
-            watch = _Watch(self._store, log, resource, request, selector, news)
+            watch = _Watch(self._store, log, resource, request, selector, news, abort)
             if self._is_stopped:
                 watch.end()
             headers = [(b"content-type", b"application/json")]
@@ -98,7 +118,9 @@ class _Watch:
         request: ApiRequest,
         selector: Selector,
         news: asyncio.Event,
+        abort: Callable[[], None] | None,
     ) -> None:
+        self._abort = abort
         self._store = store
         self._log = log
         self._resource = resource
@@ -108,6 +130,12 @@ class _Watch:
         self._news = news
         self._position = 0
         self._is_over = False
+
+    def cut(self) -> None:
+        """Close its connection, if that can be done, and end."""
+        if self._abort is not None:
+            self._abort()
+        self.end()
 
     def end(self) -> None:
         """Make the stream end after what it has still to send."""

@@ -97,6 +97,7 @@ class Writes:
         if is_dry_run(request):
             return encode(new)
         stored = self._store.put(resource.key, resource.to_stored(new))
+        request.created.append(stored.name)
         self._lifecycle.after_write(resource, stored)
         return render(resource, stored)
 

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from signal_gateway.testing.cluster import Cluster, EmbeddedCluster, ExistingCluster
+    from signal_gateway.testing.cluster import Cluster, EmbeddedCluster
     from signal_gateway.testing.datastorage import EmbeddedDataStorage
+    from signal_gateway.testing.existing_cluster import ExistingCluster
     from signal_gateway.testing.factory import GatewayFactory, LiveService, ServiceFactory
     from signal_gateway.testing.live_gateway import LiveGateway, serve
     from signal_gateway.testing.live_server import LiveServer
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from signal_gateway.testing.outage import Outage
     from signal_gateway.testing.payloads import alert, alertmanager_webhook, kubernetes_event
     from signal_gateway.testing.recording import RecordingAuditStore
+    from signal_gateway.testing.workload import Workload
 
 __all__ = [
     "Cluster",
@@ -31,6 +33,7 @@ __all__ = [
     "Outage",
     "RecordingAuditStore",
     "ServiceFactory",
+    "Workload",
     "alert",
     "alertmanager_webhook",
     "kubernetes_event",
@@ -43,7 +46,7 @@ __getattr__, __dir__ = lazy_names(
         "Cluster": "cluster",
         "EmbeddedCluster": "cluster",
         "EmbeddedDataStorage": "datastorage",
-        "ExistingCluster": "cluster",
+        "ExistingCluster": "existing_cluster",
         "GatewayFactory": "factory",
         "LiveGateway": "live_gateway",
         "LiveServer": "live_server",
@@ -52,6 +55,7 @@ __getattr__, __dir__ = lazy_names(
         "Outage": "outage",
         "RecordingAuditStore": "recording",
         "ServiceFactory": "factory",
+        "Workload": "workload",
         "alert": "payloads",
         "alertmanager_webhook": "payloads",
         "kubernetes_event": "payloads",

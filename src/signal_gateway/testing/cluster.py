@@ -1,36 +1,29 @@
-"""The Kubernetes of a test: an embedded one of its own, or a namespace on a real one."""
+"""The Kubernetes of a test: what is asked of any, and the embedded one."""
 
-import asyncio
 import secrets
 import tempfile
-from collections.abc import Coroutine, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
-import httpx2
 import yaml
 from lightkube import AsyncClient, Client
-from lightkube.config.client_adapter import verify_cluster
-from lightkube.config.kubeconfig import KubeConfig
-from lightkube.core.exceptions import ConfigError
-from lightkube.models.meta_v1 import ObjectMeta
-from lightkube.resources.core_v1 import Namespace
 
-from signal_gateway.apiserver import ApiServer, Faults, Rule, User, create_apiserver
-from signal_gateway.errors import HarnessError
+from signal_gateway.apiserver import ApiServer, Faults, RequestLog, Rule, User, create_apiserver
+from signal_gateway.errors import ApiServerError, HarnessError
 from signal_gateway.gateway.config import GatewayConfig
-from signal_gateway.kubernetes import KubernetesClient, crd_manifest, crd_path
-from signal_gateway.kubernetes.resources import RemediationRequest
+from signal_gateway.kubernetes import KubernetesClient, crd_manifest
 from signal_gateway.testing._cleanup import run_all
-from signal_gateway.testing._loops import NEIGHBOURS, SERVERS
+from signal_gateway.testing._loops import NEIGHBOURS
+from signal_gateway.testing.cluster_clients import ClusterClients
 from signal_gateway.testing.live_server import LiveServer
+from signal_gateway.testing.manifests import Manifest, read_manifests
+from signal_gateway.testing.workload import MANAGED_LABEL, Workload, objects_of, read_reference
 
-__all__ = ["Cluster", "EmbeddedCluster", "ExistingCluster"]
+__all__ = ["Cluster", "EmbeddedCluster"]
 
-CALL_TIMEOUT = 10.0
-_LABELS_OF_OURS = {"app.kubernetes.io/managed-by": "signal-gateway-tests"}
+_CALL_TIMEOUT: Final = 10.0
 
 
 class Cluster(Protocol):
@@ -54,6 +47,19 @@ class Cluster(Protocol):
     @property
     def faults(self) -> Faults:
         """Failures to inject; only an embedded cluster has them."""
+        ...
+
+    @property
+    def log(self) -> RequestLog:
+        """The requests that it answered; only an embedded cluster keeps them."""
+        ...
+
+    def install(self, *sources: Manifest | Path | str) -> None:
+        """Create objects from manifests; only in an embedded cluster."""
+        ...
+
+    def workload(self, reference: str, *, managed: bool | None = None, pods: int = 1) -> Workload:
+        """Create a workload with all that its controllers would make; only in an embedded cluster."""
         ...
 
     def client(self) -> KubernetesClient:
@@ -99,7 +105,7 @@ class EmbeddedCluster:
             tokens = {**(tokens or {}), self._token: User("kubernetes-admin", groups=("system:masters",))}
         self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds], tokens=tokens, rules=rules)
         self._server = LiveServer(self._api.app, name="Kubernetes API", loop=NEIGHBOURS, before_drain=self._api.stop)
-        self._clients = _Clients(_kubeconfig(self.url, self._token))
+        self._clients = ClusterClients(_kubeconfig(self.url, self._token))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
@@ -144,6 +150,58 @@ class EmbeddedCluster:
         """Failures to inject: `faults.fail(verb="create", resource="remediationrequests", status=503, times=1)`."""
         return self._api.faults
 
+    @property
+    def log(self) -> RequestLog:
+        """The requests that were answered, oldest first: verb, resource, namespace, name, code, time."""
+        return self._api.log
+
+    def install(self, *sources: Manifest | Path | str) -> None:
+        """Create objects, definitions and namespaces first, with strict field validation.
+
+        Args:
+            *sources: Objects, and YAML files with one or many. An object without a namespace goes to `default`.
+
+        Raises:
+            HarnessError: A file can't be read, or the API server refuses an object; the message says why.
+        """
+        for manifest in read_manifests(sources):
+            self._create(manifest)
+
+    def workload(self, reference: str, *, managed: bool | None = None, pods: int = 1) -> Workload:
+        """Create a workload, and what its controllers would make of it: a Deployment's ReplicaSet and its pods.
+
+        Args:
+            reference: Such as `prod/Deployment/api` or `Node/worker-1`; the kinds are Deployment, ReplicaSet,
+                StatefulSet, DaemonSet, Job, CronJob, Pod and Node. A namespace that is not there is made.
+            managed: The label `kubernaut.ai/managed` of the object at the top; None for none.
+            pods: How many pods it has.
+
+        Raises:
+            HarnessError: The reference is none, or something of that name is there already.
+        """
+        namespace, kind, name = read_reference(reference)
+        labels = {} if managed is None else {MANAGED_LABEL: str(managed).lower()}
+        if namespace and not self._has_namespace(namespace):
+            self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+        owner: dict[str, Any] | None = None
+        made = [name] if kind == "Pod" else []
+        for document, is_owner in objects_of(namespace, kind, name, labels=labels, pods=pods):
+            if owner is not None:
+                document["metadata"]["ownerReferences"] = [owner]
+            created = self._create(document)
+            if is_owner:
+                owner = {
+                    "apiVersion": document["apiVersion"],
+                    "kind": document["kind"],
+                    "name": document["metadata"]["name"],
+                    "uid": created["metadata"]["uid"],
+                    "controller": True,
+                    "blockOwnerDeletion": True,
+                }
+            elif document["kind"] == "Pod" and kind != "Pod":
+                made.append(document["metadata"]["name"])
+        return Workload(namespace, kind, name, tuple(made))
+
     def client(self) -> KubernetesClient:
         """Return a client as a gateway takes it; closed with the cluster."""
         return self._clients.client()
@@ -160,157 +218,21 @@ class EmbeddedCluster:
         """Return a plain asynchronous lightkube client, for tests on any loop; closed with the cluster."""
         return self._clients.async_lightkube()
 
+    def _create(self, manifest: Manifest) -> dict[str, Any]:
+        async def create() -> dict[str, Any]:
+            return self._api.install(manifest)
 
-class ExistingCluster:
-    """A namespace of its own on a cluster that runs already; the namespace is deleted at the end.
-
-    Nothing else is installed: the RemediationRequest CRD must be there.
-
-    Args:
-        kubeconfig: How to reach the cluster; its current context is used.
-        source: Who chose it, for errors.
-    """
-
-    def __init__(self, kubeconfig: Path | str, *, source: str = "argument") -> None:
-        self.kubeconfig = Path(kubeconfig)
-        self._source = source
         try:
-            config = KubeConfig.from_file(self.kubeconfig)
-            single = config.get()
-        except (OSError, ValueError, yaml.YAMLError, ConfigError) as exc:
-            raise HarnessError(f"the kubeconfig {self.kubeconfig} (from {source}) can't be used: {exc}") from exc
-        if single is None:
-            raise HarnessError(f"the kubeconfig {self.kubeconfig} (from {source}) has no current context")
-        self.url: str = single.cluster.server
-        self.namespace = f"gateway-test-{secrets.token_hex(4)}"
-        self._clients = _Clients(config)
+            created: dict[str, Any] = self._server.call(create(), timeout=_CALL_TIMEOUT, doing="creating an object")
+        except ApiServerError as exc:
+            raise HarnessError(str(exc)) from exc
+        return created
 
-    def start(self) -> None:
-        """Create the namespace.
+    def _has_namespace(self, name: str) -> bool:
+        async def look() -> bool:
+            return self._api.has_namespace(name)
 
-        Raises:
-            HarnessError: The cluster can't be reached, refuses, or lacks the CRD; the message names it, the cause and,
-                for the CRD, the `kubectl` line that installs it.
-        """
-        self._clients.open()
-        client = self._clients.lightkube()
-        namespace = Namespace(metadata=ObjectMeta(name=self.namespace, labels=_LABELS_OF_OURS))
-        try:
-            next(iter(client.list(RemediationRequest, namespace=self.namespace, chunk_size=1)), None)
-            client.create(namespace)
-        except httpx2.HTTPError as exc:
-            self._clients.close()
-            cause = str(exc)
-            if isinstance(exc, httpx2.HTTPStatusError) and exc.response.status_code == httpx2.codes.NOT_FOUND:
-                cause = f"it does not know the kind RemediationRequest: run kubectl apply -f {crd_path()}"
-            raise HarnessError(
-                f"can't use {self.url}, the cluster of {self.kubeconfig} (from {self._source}): {cause}"
-            ) from exc
-
-    def close(self) -> None:
-        """Delete the namespace and close the clients that were handed out."""
-        run_all(
-            f"the namespace {self.namespace} on {self.url}",
-            lambda: self._clients.lightkube().delete(Namespace, self.namespace),
-            self._clients.close,
-        )
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        self.close()
-
-    @property
-    def faults(self) -> Faults:
-        """Raise: a real cluster takes no orders to fail."""
-        raise HarnessError(
-            f"{self.url} is a real cluster and can't be told to fail: use the embedded one for this test"
-        )
-
-    def client(self) -> KubernetesClient:
-        """Return a client as a gateway takes it; closed with the cluster."""
-        return self._clients.client()
-
-    def release(self, client: KubernetesClient) -> None:
-        """Close a client that it handed out, before its own end; does no harm twice."""
-        self._clients.release(client)
-
-    def lightkube(self) -> Client:
-        """Return a plain lightkube client whose default namespace is this one; closed with the cluster."""
-        return self._clients.lightkube()
-
-    def async_lightkube(self) -> AsyncClient:
-        """Return a plain asynchronous lightkube client, for tests on any loop; closed with the cluster."""
-        return self._clients.async_lightkube()
-
-
-class _Clients:
-    """The clients that a cluster handed out, and their end. Keeps the servers' loop alive, where gateways use them."""
-
-    def __init__(self, config: Mapping[str, Any] | KubeConfig) -> None:
-        self._config = config if isinstance(config, KubeConfig) else KubeConfig.from_dict(dict(config))
-        self._clients: list[KubernetesClient] = []
-        self._lightkubes: list[Client] = []
-        self._async_lightkubes: list[AsyncClient] = []
-
-    def open(self) -> None:
-        SERVERS.acquire()
-
-    def client(self) -> KubernetesClient:
-        client = KubernetesClient(self._config)
-        self._clients.append(client)
-        return client
-
-    def release(self, client: KubernetesClient) -> None:
-        if client in self._clients:  # else the cluster has ended, and has closed it
-            self._clients.remove(client)
-            _close_where_it_lives(client)
-
-    def lightkube(self) -> Client:
-        client = Client(self._config, trust_env=False)
-        self._lightkubes.append(client)
-        return client
-
-    def async_lightkube(self) -> AsyncClient:
-        client = AsyncClient(self._config, trust_env=False, transport=_transport_without_idle(self._config))
-        self._async_lightkubes.append(client)
-        return client
-
-    def close(self) -> None:
-        clients, self._clients = self._clients, []
-        run_all(
-            "the cluster's clients",
-            *(client.close for client in self._lightkubes),
-            *(partial(_close_on_servers_loop, client.close()) for client in self._async_lightkubes),
-            *(partial(_close_where_it_lives, client) for client in clients),
-            SERVERS.release,
-        )
-
-
-def _close_on_servers_loop(closing: Coroutine[Any, Any, None]) -> None:
-    SERVERS.call(closing, timeout=CALL_TIMEOUT, doing="closing a client")
-
-
-def _close_where_it_lives(client: KubernetesClient) -> None:
-    """Close a client on its own loop: the servers', or that of a test that ran its gateway by itself."""
-    loop = client.loop
-    if loop is None or SERVERS.runs(loop):
-        _close_on_servers_loop(client.aclose())
-    elif loop.is_running():
-        closing = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
-        if loop is not _running_loop():  # else it is closed as soon as the test lets its loop run
-            closing.result(CALL_TIMEOUT)
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
+        return bool(self._server.call(look(), timeout=_CALL_TIMEOUT, doing="looking for a namespace"))
 
 
 def _kubeconfig(url: str, token: str) -> dict[str, Any]:
@@ -323,15 +245,3 @@ def _kubeconfig(url: str, token: str) -> dict[str, Any]:
         "users": [{"name": "embedded", "user": {"token": token} if token else {}}],
         "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "embedded"}}],
     }
-
-
-def _transport_without_idle(config: KubeConfig) -> httpx2.AsyncHTTPTransport:
-    """Keep no idle connections: one kept from a test's loop that has ended would fail the next test."""
-    single = config.get()
-    assert single is not None  # checked, or written, by the cluster
-    assert single.user is not None
-    return httpx2.AsyncHTTPTransport(
-        verify=verify_cluster(single.cluster, single.user, single.abs_file, trust_env=False),
-        trust_env=False,
-        limits=httpx2.Limits(max_keepalive_connections=0),
-    )

@@ -15,7 +15,8 @@ from signal_gateway.testing.spool_directory import promised_spool_directory
 from signal_gateway.testing.verdict import Verdict, totals
 
 if TYPE_CHECKING:
-    from signal_gateway.testing.cluster import EmbeddedCluster, ExistingCluster
+    from signal_gateway.testing.cluster import EmbeddedCluster
+    from signal_gateway.testing.existing_cluster import ExistingCluster
     from signal_gateway.testing.suite import Suite
 
 __all__ = ["Markup", "SessionHarness"]
@@ -94,7 +95,8 @@ class SessionHarness:
 
     def cluster(self) -> "EmbeddedCluster | ExistingCluster":
         """Return a cluster for one test, not started."""
-        from signal_gateway.testing.cluster import EmbeddedCluster, ExistingCluster
+        from signal_gateway.testing.cluster import EmbeddedCluster
+        from signal_gateway.testing.existing_cluster import ExistingCluster
 
         setting = self.settings.kubeconfig
         return EmbeddedCluster() if setting.value is None else ExistingCluster(setting.value, source=setting.source)

@@ -11,11 +11,13 @@ import logging
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Literal
 
 import uvicorn
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from signal_gateway.web.extensions import ABORT
 from signal_gateway.web.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.sockets import url_of
 
@@ -49,8 +51,9 @@ class AppServer:
     ) -> None:
         self.url = url_of(sock)
         self._sock = sock
+        self._app = app
         config = uvicorn.Config(
-            app,
+            self._with_abort,
             interface="asgi3",
             http="httptools",
             ws="auto" if websockets else "none",
@@ -140,6 +143,17 @@ class AppServer:
     async def is_idle(self) -> None:
         """Return as soon as no request is being answered."""
         await self._uvicorn.tasks_done()
+
+    async def _with_abort(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Let the application close a request's connection, as a network does that fails."""
+        if scope["type"] == "http":
+            scope.setdefault("extensions", {})[ABORT] = partial(self._abort, scope["client"])
+        await self._app(scope, receive, send)
+
+    def _abort(self, client: tuple[str, int]) -> None:
+        for connection in list(self._uvicorn.server_state.connections):
+            if getattr(connection, "client", None) == client:
+                connection.transport.abort()
 
     async def _serve(self) -> None:
         await self._uvicorn.serve(sockets=[self._sock])

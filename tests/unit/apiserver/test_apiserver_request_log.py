@@ -14,7 +14,7 @@ async def test_every_request_for_a_resource_is_logged_with_its_answer(server, wi
 
     time = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
     assert list(server.log) == [
-        LogEntry("create", "widgets", "default", "", 201, time),
+        LogEntry("create", "widgets", "default", "a", 201, time),
         LogEntry("get", "widgets", "default", "b", 404, time),
         LogEntry("patch", "widgets/status", "default", "a", 200, time),
     ]
