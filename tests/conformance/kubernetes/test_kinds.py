@@ -11,6 +11,8 @@ WITH_GENERATION = {
     "NetworkPolicy",
 }
 
+SETTLED = [row for row in NAMESPACED if row[2] != "Job"]  # jobs have had a generation only since 1.22
+
 
 def ids(rows):
     return [f"{group_version}-{plural}" for group_version, plural, *_ in rows]
@@ -99,12 +101,9 @@ def test_autoscaler_is_the_same_object_in_both_versions(api):
     assert metrics[1]["resource"]["target"] == target
 
 
-@pytest.mark.parametrize("row", NAMESPACED, ids=ids(NAMESPACED))
+@pytest.mark.parametrize("row", SETTLED, ids=ids(SETTLED))
 def test_generation_is_counted_where_a_kind_has_it(api, row):
     group_version, plural, kind, fields = row
-    if kind == "Job":
-        pytest.skip("jobs have had a generation only since 1.22")
-
     created = api.post(named(fields, "a", api.namespace), collection(group_version, plural, api.namespace)).json()
 
     assert created["metadata"].get("generation") == (1 if kind in WITH_GENERATION else None)
