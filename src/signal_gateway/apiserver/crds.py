@@ -1,17 +1,22 @@
 """CustomResourceDefinitions (apiextensions.k8s.io/v1): their own rules, and the resources that they define."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from signal_gateway.apiserver.objects import JsonObject, timestamp
-from signal_gateway.apiserver.resources import Resource
-from signal_gateway.apiserver.schema import IMMUTABILITY_RULES, SchemaStrategy, rules_of
+from signal_gateway.apiserver.resources import Resource, Scale
+from signal_gateway.apiserver.rules import check_definition
+from signal_gateway.apiserver.schema import SchemaStrategy
 from signal_gateway.apiserver.status import Cause, bad_request, not_implemented
+from signal_gateway.apiserver.structural import check_structural, schema_at
 from signal_gateway.clock import Clock
 
-__all__ = ["CLEANUP_FINALIZER", "CRDS", "established_status", "resources_of"]
+__all__ = ["CLEANUP_FINALIZER", "CRDS", "is_established", "resources_of", "status_of"]
 
 CLEANUP_FINALIZER = "customresourcecleanup.apiextensions.k8s.io"
 
+_COLUMN_TYPES = ("boolean", "date", "integer", "number", "string")
+_MOST_SELECTABLE = 8
 
 _TEXT = {"type": "string"}
 _TEXTS = {"type": "array", "items": _TEXT}
@@ -36,6 +41,7 @@ _VERSION = {
         "schema": _SCHEMA,
         "subresources": _OBJECT | {"nullable": True},
         "selectableFields": _FIELDS,
+        "additionalPrinterColumns": {"type": "array", "items": _OBJECT},
     },
 }
 _SPEC = {
@@ -64,6 +70,11 @@ class _CrdStrategy:
         if old is None:
             stored = [version["name"] for version in _versions(new) if version.get("storage")]
             new["status"] = {"conditions": [], "acceptedNames": {"plural": "", "kind": ""}, "storedVersions": stored}
+        else:
+            status = dict(new.get("status") or old["status"])
+            before = status.get("storedVersions") or []
+            stored = [version["name"] for version in _versions(new) if version.get("storage")]
+            new["status"] = status | {"storedVersions": [*before, *(name for name in stored if name not in before)]}
         return []
 
     def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
@@ -104,7 +115,15 @@ def _check_versions(crd: JsonObject) -> list[Cause]:
         if schema is None:
             causes.append(Cause.required(path, "schemas are required"))
         else:
-            causes += _check_structural(schema, path)
+            causes += check_structural(schema, path) or check_definition(schema, path)
+            causes += _check_selectable(version, schema, f"spec.versions[{index}].selectableFields")
+        columns = version.get("additionalPrinterColumns") or []
+        causes += _check_columns(columns, f"spec.versions[{index}].additionalPrinterColumns")
+        if scale := (version.get("subresources") or {}).get("scale"):
+            causes += _check_scale(scale, f"spec.versions[{index}].subresources.scale")
+    names = [version.get("name") for version in _versions(crd)]
+    if len(set(names)) < len(names):
+        causes.append(Cause.invalid("spec.versions", names, "must contain unique version names"))
     if sum(bool(version.get("storage")) for version in _versions(crd)) != 1:
         versions = [version.get("name") for version in _versions(crd)]
         causes.append(
@@ -113,18 +132,51 @@ def _check_versions(crd: JsonObject) -> list[Cause]:
     return causes
 
 
-def _check_structural(schema: JsonObject, path: str) -> list[Cause]:
-    if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
-        return [Cause.invalid(path, schema, "must be a schema")]
+def _check_columns(columns: list[JsonObject], path: str) -> list[Cause]:
     causes = []
-    is_typeless = schema.get("x-kubernetes-int-or-string") or schema.get("x-kubernetes-preserve-unknown-fields")
-    if not schema.get("type") and not is_typeless:
-        causes.append(Cause.required(f"{path}.type", "must not be empty for specified object fields"))
-    for name, child in schema.get("properties", {}).items():
-        causes += _check_structural(child, f"{path}.properties[{name}]")
-    for keyword in ("items", "additionalProperties"):
-        if isinstance(child := schema.get(keyword), dict):
-            causes += _check_structural(child, f"{path}.{keyword}")
+    for index, column in enumerate(columns):
+        place = f"{path}[{index}]"
+        causes += [
+            Cause.required(f"{place}.{field}") for field in ("name", "type", "jsonPath") if not column.get(field)
+        ]
+        if (type := column.get("type")) and type not in _COLUMN_TYPES:
+            causes.append(Cause.not_supported(f"{place}.type", type, list(_COLUMN_TYPES)))
+        if (json_path := column.get("jsonPath")) and not json_path.startswith("."):
+            why = "does not start with a '.'; only simple json paths are supported"
+            causes.append(Cause.invalid(f"{place}.jsonPath", json_path, why))
+    return causes
+
+
+def _check_selectable(version: JsonObject, schema: JsonObject, path: str) -> list[Cause]:
+    fields = version.get("selectableFields") or []
+    causes = []
+    if len(fields) > _MOST_SELECTABLE:
+        causes.append(Cause("FieldValueTooMany", path, f"Too many: {len(fields)}: must have at most 8 items"))
+    for index, field in enumerate(fields):
+        json_path, place = field["jsonPath"], f"{path}[{index}].jsonPath"
+        found = schema_at(schema, json_path)
+        if json_path.startswith(".metadata") or json_path in (item["jsonPath"] for item in fields[:index]):
+            why = "must not point to fields in metadata" if json_path.startswith(".metadata") else ""
+            duplicate = Cause("FieldValueDuplicate", place, f'Duplicate value: "{json_path}"')
+            causes.append(Cause.invalid(place, json_path, why) if why else duplicate)
+        elif found is None or found.get("type") not in ("boolean", "integer", "string"):
+            why = "is an invalid path: must point to a field of type string, boolean or integer"
+            causes.append(Cause.invalid(place, json_path, why))
+    return causes
+
+
+def _check_scale(scale: JsonObject, path: str) -> list[Cause]:
+    causes = []
+    for field, prefix in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
+        value = scale.get(field, "")
+        if not value:
+            causes.append(Cause.required(f"{path}.{field}"))
+        elif not value.startswith(prefix):
+            causes.append(Cause.invalid(f"{path}.{field}", value, f"should be a json path under {prefix[:-1]}"))
+    selector = scale.get("labelSelectorPath")
+    if selector and not selector.startswith((".spec.", ".status.")):
+        why = "should be a json path under either .status or .spec"
+        causes.append(Cause.invalid(f"{path}.labelSelectorPath", selector, why))
     return causes
 
 
@@ -142,12 +194,6 @@ def _refuse_unsupported(crd: JsonObject) -> None:
     """Refuse what a real server would enforce and this one can't yet, rather than let wrong objects pass."""
     if crd["spec"]["conversion"].get("strategy") != "None":
         raise not_implemented("conversion webhooks")
-    for version in _versions(crd):
-        if set(version.get("subresources") or {}) - {"status"}:
-            raise not_implemented("the scale subresource")
-        for path, rule in rules_of(_schema_of(version) or {}):
-            if rule.strip() not in IMMUTABILITY_RULES:
-                raise not_implemented(f"the validation rule {rule!r} at {path!r}")
 
 
 CRDS = Resource(
@@ -166,21 +212,66 @@ CRDS = Resource(
 )
 
 
-def established_status(crd: JsonObject, clock: Clock) -> JsonObject:
-    """Return the status of a definition whose names were accepted and whose resources are served."""
+def status_of(crd: JsonObject, others: Iterable[JsonObject], clock: Clock) -> JsonObject:
+    """Return the status of a definition: its names are accepted, and it is established, unless another has them.
+
+    Args:
+        crd: The definition.
+        others: All definitions.
+        clock: For the time of transitions.
+    """
     now = timestamp(clock.now())
-    conditions = [
-        ("NamesAccepted", "NoConflicts", "no conflicts found"),
-        ("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-    ]
+    conflict = _conflict(crd, others)
+    if conflict is None:
+        conditions = [
+            ("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
+            ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted"),
+        ]
+    else:
+        reason, name = conflict
+        conditions = [
+            ("NamesAccepted", "False", reason, f'"{name}" is already in use'),
+            ("Established", "False", "NotAccepted", "not all names are accepted"),
+        ]
     return {
-        "acceptedNames": crd["spec"]["names"],
+        "acceptedNames": crd["spec"]["names"] if conflict is None else {"plural": "", "kind": ""},
         "storedVersions": crd["status"]["storedVersions"],
         "conditions": [
-            {"type": type, "status": "True", "lastTransitionTime": now, "reason": reason, "message": message}
-            for type, reason, message in conditions
+            {"type": type, "status": status, "lastTransitionTime": now, "reason": reason, "message": message}
+            for type, status, reason, message in conditions
         ],
     }
+
+
+def is_established(crd: JsonObject) -> bool:
+    """Return whether a definition's resources are to be served."""
+    return any(
+        condition["type"] == "Established" and condition["status"] == "True"
+        for condition in crd["status"].get("conditions") or []
+    )
+
+
+def _conflict(crd: JsonObject, others: Iterable[JsonObject]) -> tuple[str, str] | None:
+    """Return a reason and a name that another established definition of the group has."""
+    group, names = crd["spec"]["group"], crd["spec"]["names"]
+    rivals = [
+        other["spec"]["names"]
+        for other in others
+        if other["spec"]["group"] == group
+        and other["metadata"]["name"] != crd["metadata"]["name"]
+        and is_established(other)
+    ]
+    resources = {
+        name for rival in rivals for name in (rival["plural"], rival["singular"], *rival.get("shortNames", []))
+    }
+    kinds = {name for rival in rivals for name in (rival["kind"], rival["listKind"])}
+    if names["singular"] in resources:
+        return "SingularConflict", names["singular"]
+    if taken := [name for name in names.get("shortNames", []) if name in resources]:
+        return "ShortNamesConflict", taken[0]
+    if names["kind"] in kinds:
+        return "KindConflict", names["kind"]
+    return ("ListKindConflict", names["listKind"]) if names["listKind"] in kinds else None
 
 
 def resources_of(crd: JsonObject) -> list[Resource]:
@@ -200,6 +291,7 @@ def resources_of(crd: JsonObject) -> list[Resource]:
             short_names=tuple(names.get("shortNames") or ()),
             categories=tuple(names.get("categories") or ()),
             has_status="status" in (version.get("subresources") or {}),
+            scale=_scale_of(version),
             is_custom=True,
             needs_resource_version=True,
             selectable_fields=tuple(
@@ -209,3 +301,14 @@ def resources_of(crd: JsonObject) -> list[Resource]:
         for version in _versions(crd)
         if version.get("served")
     ]
+
+
+def _scale_of(version: JsonObject) -> Scale | None:
+    scale = (version.get("subresources") or {}).get("scale")
+    if not scale:
+        return None
+    return Scale(
+        spec_replicas=scale["specReplicasPath"].removeprefix("."),
+        status_replicas=scale["statusReplicasPath"].removeprefix("."),
+        selector=scale.get("labelSelectorPath", "").removeprefix("."),
+    )

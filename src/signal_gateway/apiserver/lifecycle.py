@@ -5,7 +5,7 @@ so that no test has to wait for it. Watches see the same steps.
 """
 
 from signal_gateway.apiserver.builtin import NAMESPACES
-from signal_gateway.apiserver.crds import CLEANUP_FINALIZER, CRDS, established_status, resources_of
+from signal_gateway.apiserver.crds import CLEANUP_FINALIZER, CRDS, is_established, resources_of, status_of
 from signal_gateway.apiserver.garbage import (
     FOREGROUND_FINALIZER,
     ORPHAN_FINALIZER,
@@ -121,15 +121,18 @@ class Lifecycle:
         return stored.object | {"metadata": metadata}
 
     def _establish(self, stored: StoredObject) -> None:
-        for resource in resources_of(stored.object):
-            self._store.open(resource.key)
-        self._registry.remove(stored.object["spec"]["group"], stored.object["spec"]["names"]["plural"])
-        for resource in resources_of(stored.object):
-            self._registry.add(resource)
-        if not stored.object["status"]["conditions"]:
-            status = established_status(stored.object, self._clock)
-            metadata = dict(stored.object["metadata"])
-            self._store.put(CRDS.key, stored.object | {"metadata": metadata, "status": status})
+        definition = stored.object
+        self._store.open(stored.name)
+        if not is_established(definition):
+            status = status_of(definition, (other.object for other in self._store.list(CRDS.key)), self._clock)
+            if definition["status"].get("conditions") and not is_established({"status": status}):
+                return
+            definition = definition | {"metadata": dict(definition["metadata"]), "status": status}
+            self._store.put(CRDS.key, definition)
+        if is_established(definition):
+            self._registry.remove(definition["spec"]["group"], definition["spec"]["names"]["plural"])
+            for resource in resources_of(definition):
+                self._registry.add(resource)
 
     def _terminate_namespace(self, stored: StoredObject) -> StoredObject:
         marked = self._store.put(

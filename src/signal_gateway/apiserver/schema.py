@@ -3,34 +3,23 @@
 The rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema` and of go-openapi's validation.
 """
 
+import base64
+import ipaddress
 import math
 import re
-from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
 from signal_gateway.apiserver.objects import JsonObject, copy_json, encode
+from signal_gateway.apiserver.rules import check_rules, has_rules
 from signal_gateway.apiserver.status import Cause
 
-__all__ = ["IMMUTABILITY_RULES", "SchemaStrategy", "rules_of"]
-
-IMMUTABILITY_RULES = frozenset(("self == oldSelf", "oldSelf == self"))
+__all__ = ["SchemaStrategy", "check_value", "prune_value"]
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
 _EMBEDDED = "x-kubernetes-embedded-resource"
 _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
-
-
-def rules_of(schema: JsonObject, path: str = "") -> Iterator[tuple[str, str]]:
-    """Yield path and expression of every `x-kubernetes-validations` rule in a schema."""
-    for rule in schema.get("x-kubernetes-validations", []):
-        yield path, rule.get("rule", "")
-    for name, child in schema.get("properties", {}).items():
-        yield from rules_of(child, f"{path}.{name}".lstrip("."))
-    for keyword in ("items", "additionalProperties"):
-        if isinstance(child := schema.get(keyword), dict):
-            yield from rules_of(child, f"{path}[*]")
 
 
 class SchemaStrategy:
@@ -42,6 +31,7 @@ class SchemaStrategy:
 
     def __init__(self, schema: JsonObject) -> None:
         self._schema = schema
+        self._has_rules = has_rules(schema)
 
     @property
     def schema(self) -> JsonObject:
@@ -62,8 +52,8 @@ class SchemaStrategy:
             if name in new and name not in _OBJECT_FIELDS:
                 causes += _check(new[name], child, name)
         causes += [Cause.required(name) for name in self._schema.get("required", []) if name not in new]
-        if not causes and old is not None:
-            causes += _check_change(new, old, self._schema, "")
+        if not causes and self._has_rules:
+            causes += check_rules(new, old, self._schema, has_old=old is not None)
         return causes
 
 
@@ -87,6 +77,16 @@ def _prune(value: Any, schema: JsonObject, path: str, dropped: list[str], *, is_
         elif name not in kept and additional is not True and not schema.get(_PRESERVE):
             dropped.append(child_path)
             del value[name]
+
+
+def prune_value(value: Any, schema: JsonObject) -> None:
+    """Drop, in place, what a part of an object may not have."""
+    _prune(value, schema, "", [])
+
+
+def check_value(value: Any, schema: JsonObject, path: str) -> list[Cause]:
+    """Return everything that is wrong with a part of an object."""
+    return _check(value, schema, path)
 
 
 def _default(value: Any, schema: JsonObject) -> None:
@@ -191,6 +191,20 @@ def _has_format(value: str, wanted: str) -> bool:
                 if not re.match(r"\d{4}-\d\d-\d\d\Z", value):
                     return False
                 date.fromisoformat(value)
+            case "ipv4":
+                ipaddress.IPv4Address(value)
+            case "ipv6":
+                ipaddress.IPv6Address(value)
+            case "cidr":
+                ipaddress.ip_network(value, strict=False)
+            case "uuid":
+                return re.match(r"(?i)[0-9a-f]{8}-?([0-9a-f]{4}-?){3}[0-9a-f]{12}\Z", value) is not None
+            case "byte":
+                base64.b64decode(value, validate=True)
+            case "email":
+                return "@" in value and not value.startswith("@") and not value.endswith("@")
+            case "hostname":
+                return re.match(r"(?i)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.?)+\Z", value) is not None
             case _:  # an unknown format says nothing, as with the API server
                 return True
     except ValueError:
@@ -222,11 +236,25 @@ def _check_array(value: list[Any], schema: JsonObject, path: str) -> list[Cause]
         causes.append(Cause.invalid(path, len(value), f"{path} in body should have at most {most} items"))
     if (least := schema.get("minItems")) is not None and len(value) < least:
         causes.append(Cause.invalid(path, len(value), f"{path} in body should have at least {least} items"))
-    if schema.get("uniqueItems") and len({encode(item) for item in value}) < len(value):
-        causes.append(Cause("FieldValueDuplicate", path, f"Duplicate value: {path} shouldn't contain duplicates"))
     if isinstance(items := schema.get("items"), dict):
         for index, item in enumerate(value):
             causes += _check(item, items, f"{path}[{index}]")
+    return causes + _check_list_type(value, schema, path)
+
+
+def _check_list_type(value: list[Any], schema: JsonObject, path: str) -> list[Cause]:
+    """Refuse items that a set, or a map that is written as a list, has already."""
+    keys = schema.get("x-kubernetes-list-map-keys") or []
+    list_type = schema.get("x-kubernetes-list-type")
+    if list_type not in ("set", "map"):
+        return []
+    causes, seen = [], set()
+    for index, item in enumerate(value):
+        shown = {key: item.get(key) for key in keys if key in item} if list_type == "map" else item
+        identity = encode(shown)
+        if identity in seen:
+            causes.append(Cause("FieldValueDuplicate", f"{path}[{index}]", f"Duplicate value: {identity.decode()}"))
+        seen.add(identity)
     return causes
 
 
@@ -258,20 +286,4 @@ def _check_junctors(value: Any, schema: JsonObject, path: str) -> list[Cause]:
         causes.append(Cause.invalid(path, value, f"{path} in body must validate one and only one schema (oneOf)"))
     if "not" in schema and not _check(value, schema["not"], path):
         causes.append(Cause.invalid(path, value, f"{path} in body must not validate the schema (not)"))
-    return causes
-
-
-def _check_change(new: Any, old: Any, schema: JsonObject, path: str) -> list[Cause]:
-    """Check transition rules where both objects have a value; items of lists can't be told apart and have none."""
-    causes = []
-    for rule in schema.get("x-kubernetes-validations", []):
-        if rule["rule"].strip() in IMMUTABILITY_RULES and encode(new) != encode(old):
-            detail = rule.get("message") or f"failed rule: {rule['rule']}"
-            causes.append(Cause.invalid(path, _type_of(new), detail))
-    if isinstance(new, dict) and isinstance(old, dict):
-        additional = schema.get("additionalProperties")
-        for name in new.keys() & old.keys():
-            child = schema.get("properties", {}).get(name, additional)
-            if isinstance(child, dict):
-                causes += _check_change(new[name], old[name], child, f"{path}.{name}".lstrip("."))
     return causes

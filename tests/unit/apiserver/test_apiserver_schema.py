@@ -15,7 +15,7 @@ def check(schema, value, old=None):
         ({"type": "number", "multipleOf": 0.1}, 0.3, 0.35),
         ({"type": "integer", "maximum": 3, "exclusiveMaximum": True}, 2, 3),
         ({"type": "integer", "minimum": 3, "exclusiveMinimum": True}, 4, 3),
-        ({"type": "array", "uniqueItems": True, "items": {"type": "integer"}}, [1, 2], [1, 1]),
+        ({"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "integer"}}, [1, 2], [1, 1]),
         ({"type": "array", "minItems": 1, "items": {"type": "integer"}}, [1], []),
         ({"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer"}}, {"a": 1}, {}),
         ({"type": "object", "maxProperties": 1, "additionalProperties": {"type": "integer"}}, {}, {"a": 1, "b": 2}),
