@@ -1,6 +1,7 @@
 import pytest
 from tests.conformance.kubernetes.kinds import CLUSTERED, NAMESPACED, NEWER, collection, named
 
+RETURNED_WHEN_DELETED = {"Pod", "ServiceAccount", "PersistentVolumeClaim", "PersistentVolume"}
 WITH_GENERATION = {
     "ReplicationController",
     "DaemonSet",
@@ -40,6 +41,8 @@ def write_and_read(api, row, namespace):
     assert labelled.json()["metadata"]["labels"]["a"] == "b"
     assert unchanged.json() == labelled.json()
     assert deleted.status_code == 200
+    if kind != "Service":  # returned since 1.23
+        assert deleted.json()["kind"] == (kind if kind in RETURNED_WHEN_DELETED else "Status")
     assert api.get(f"{path}/{name}").status_code == 404
     return created.json()
 

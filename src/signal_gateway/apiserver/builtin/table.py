@@ -1,6 +1,6 @@
 """The built-in kinds, one row each."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from signal_gateway.apiserver.builtin import (
     configuration,
@@ -18,6 +18,7 @@ from signal_gateway.apiserver.builtin.namespaces import NAMESPACES
 from signal_gateway.apiserver.builtin.reviews import REVIEWS
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.crds import CRDS
+from signal_gateway.apiserver.objects import JsonObject
 from signal_gateway.apiserver.resources import (
     Conversion,
     FieldSource,
@@ -68,6 +69,8 @@ def _row(
     categories: tuple[str, ...] = (),
     has_status: bool = False,
     takes_status: bool = False,
+    returns_deleted: bool = False,
+    grace_period: Callable[[JsonObject, int | None], int] | None = None,
     has_generation: bool = False,
     needs_resource_version: bool = False,
     name_rule: NameRule = "subdomain",
@@ -91,6 +94,8 @@ def _row(
         categories=categories,
         has_status=has_status,
         takes_status=takes_status,
+        returns_deleted=returns_deleted,
+        grace_period=grace_period,
         has_generation=has_generation,
         needs_resource_version=needs_resource_version,
         name_rule=name_rule,
@@ -142,8 +147,23 @@ _CORE = (
         field_sources={"spec.unschedulable": FieldSource("spec.unschedulable", "false")},
         subresources=(Subresource("proxy", "NodeProxyOptions", ("create", "delete", "get", "patch", "update")),),
     ),
-    _row("v1", "PersistentVolumeClaim", storage.CLAIMS, short_names=("pvc",), has_status=True),
-    _row("v1", "PersistentVolume", storage.VOLUMES, namespaced=False, short_names=("pv",), has_status=True),
+    _row(
+        "v1",
+        "PersistentVolumeClaim",
+        storage.CLAIMS,
+        short_names=("pvc",),
+        has_status=True,
+        returns_deleted=True,
+    ),
+    _row(
+        "v1",
+        "PersistentVolume",
+        storage.VOLUMES,
+        namespaced=False,
+        short_names=("pv",),
+        has_status=True,
+        returns_deleted=True,
+    ),
     _row(
         "v1",
         "Pod",
@@ -151,6 +171,8 @@ _CORE = (
         short_names=("po",),
         categories=("all",),
         has_status=True,
+        returns_deleted=True,
+        grace_period=pods.grace_period,
         selectable_fields=_POD_FIELDS,
         field_sources={"spec.hostNetwork": FieldSource("spec.hostNetwork", "false")},
         subresources=_POD_SUBRESOURCES,
@@ -172,6 +194,7 @@ _CORE = (
         "ServiceAccount",
         ModelStrategy("core_v1.ServiceAccount"),
         short_names=("sa",),
+        returns_deleted=True,
         subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io/v1"),),
     ),
     _row(
@@ -181,6 +204,7 @@ _CORE = (
         short_names=("svc",),
         categories=("all",),
         has_status=True,
+        returns_deleted=True,
         name_rule="dns-1035 label",
         selectable_fields=("spec.clusterIP", "spec.type"),
         subresources=(Subresource("proxy", "ServiceProxyOptions", ("create", "delete", "get", "patch", "update")),),
