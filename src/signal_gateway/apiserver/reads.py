@@ -21,7 +21,7 @@ from signal_gateway.apiserver.status import (
 )
 from signal_gateway.apiserver.store import ObjectStore, StoredObject
 
-__all__ = ["find", "get", "list_objects", "render", "render_list", "requested_revision", "selector_of"]
+__all__ = ["bad_options", "find", "get", "list_objects", "render", "render_list", "requested_revision", "selector_of"]
 
 _EXPIRED_TOKEN = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
@@ -130,6 +130,8 @@ def list_objects(store: ObjectStore, resource: Resource, request: ApiRequest) ->
 
 def _starting_point(store: ObjectStore, request: ApiRequest) -> tuple[int, tuple[str, str]]:
     """Return the revision to list at, and the key after which to begin."""
+    if request.query.get("sendInitialEvents"):
+        raise bad_options(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     match = request.query.get("resourceVersionMatch", "")
     asked = requested_revision(request)
     if token := request.query.get("continue"):
@@ -138,14 +140,15 @@ def _starting_point(store: ObjectStore, request: ApiRequest) -> tuple[int, tuple
         return _read_token(token)
     if match and not request.query.get("resourceVersion"):
         why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise _bad_options(Cause.forbidden("resourceVersionMatch", why))
+        raise bad_options(Cause.forbidden("resourceVersionMatch", why))
     if match not in ("", "Exact", "NotOlderThan"):
-        raise _bad_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
     _not_from_the_future(store, asked)
     return asked if match == "Exact" and asked else store.revision, ("", "")
 
 
-def _bad_options(cause: Cause) -> StatusError:
+def bad_options(cause: Cause) -> StatusError:
+    """Say what is wrong with the parameters of a list or a watch."""
     return invalid("meta.k8s.io", "ListOptions", "", [cause])
 
 

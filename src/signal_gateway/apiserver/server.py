@@ -19,6 +19,7 @@ from signal_gateway.apiserver.faults import Faults
 from signal_gateway.apiserver.field_validation import warning_header
 from signal_gateway.apiserver.lifecycle import Lifecycle
 from signal_gateway.apiserver.objects import JsonObject, encode
+from signal_gateway.apiserver.representation import representation_of, represented
 from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
 from signal_gateway.apiserver.request_log import NO_ANSWER, LogEntry, RequestLog
 from signal_gateway.apiserver.resources import Registry, Resource
@@ -199,11 +200,13 @@ class ApiServer:
     ) -> None:
         try:
             _check_served(resource, request)
+            representation = representation_of(request)
             if request.verb == "watch":
                 await self._watches.serve(resource, request, receive, send, abort=abort_of(scope))
                 return
             body = await read_body(receive) if request.method not in ("GET", "HEAD") else b""
             code, answer = (201 if request.verb == "create" else 200), self._answer(resource, request, body, user)
+            answer = represented(answer, representation)
         except StatusError as exc:
             await _send_error(send, exc, request.warnings)
             return
@@ -292,15 +295,6 @@ def _check_served(resource: Resource, request: ApiRequest) -> None:
         raise verb_not_supported(resource.group, resource.plural, request.verb) if is_custom else method_not_allowed()
     if resource.namespaced and not request.namespace and (request.name or request.verb not in ("list", "watch")):
         raise method_not_allowed()
-    accepted = [media_type.strip() for media_type in request.accept.split(",")]
-    if request.accept and not any(_is_acceptable(media_type) for media_type in accepted):
-        message = "only the following media types are accepted: application/json"
-        raise StatusError(406, message, reason="NotAcceptable")
-
-
-def _is_acceptable(media_type: str) -> bool:
-    name, _, parameters = media_type.partition(";")
-    return name.strip() in ("application/json", "application/*", "*/*") and "as=" not in parameters
 
 
 def _warnings(texts: Iterable[str]) -> list[tuple[bytes, bytes]]:

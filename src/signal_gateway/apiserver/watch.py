@@ -3,21 +3,24 @@
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from starlette.types import Receive, Send
 
-from signal_gateway.apiserver.objects import encode
-from signal_gateway.apiserver.reads import render, requested_revision, selector_of
+from signal_gateway.apiserver.objects import JsonObject, encode
+from signal_gateway.apiserver.reads import bad_options, render, requested_revision, selector_of
+from signal_gateway.apiserver.representation import representation_of, represented
 from signal_gateway.apiserver.request import ApiRequest
 from signal_gateway.apiserver.resources import Resource
 from signal_gateway.apiserver.selectors import Selector
-from signal_gateway.apiserver.status import expired
+from signal_gateway.apiserver.status import Cause, expired
 from signal_gateway.apiserver.store import Change, ChangeLog, ObjectStore, StoredObject
 
 __all__ = ["Watches"]
 
 _BATCH = 100
 _BOOKMARK_INTERVAL = 60.0
+_INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
 class Watches:
@@ -72,7 +75,7 @@ class Watches:
             StatusError: 400 or 500 for parameters that can't be read; nothing has been sent then.
         """
         selector = selector_of(resource, request)
-        revision = requested_revision(request)
+        begin = _beginning(request)
         timeout_seconds = request.number("timeoutSeconds")
         log = self._store.log(resource.key)
         with log.listening() as news:
@@ -84,7 +87,7 @@ class Watches:
                 departure = asyncio.create_task(_departure(receive, watch))
                 try:
                     await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    await watch.run(revision, timeout_seconds, send)
+                    await watch.run(begin, timeout_seconds, send)
                 finally:
                     departure.cancel()
                     with suppress(asyncio.CancelledError):
@@ -126,6 +129,7 @@ class _Watch:
         self._resource = resource
         self._namespace = request.namespace
         self._has_bookmarks = request.flag("allowWatchBookmarks")
+        self._representation = representation_of(request)
         self._selector = selector
         self._news = news
         self._position = 0
@@ -142,21 +146,22 @@ class _Watch:
         self._is_over = True
         self._news.set()
 
-    async def run(self, revision: int, timeout_seconds: int, send: Send) -> None:
+    async def run(self, begin: "_Beginning", timeout_seconds: int, send: Send) -> None:
         """Send what there is from a revision on, then what comes.
 
         Args:
-            revision: The last that the client knows; 0 for everything there is now, as if just created.
+            begin: Where to begin.
             timeout_seconds: Seconds after which the stream ends; 0 for none.
             send: Where to send it; waits while the client does not read.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds if timeout_seconds else float("inf")
         next_bookmark = loop.time() + _BOOKMARK_INTERVAL
-        if revision == 0:
+        self._position = begin.revision or self._store.revision
+        if begin.has_present:
             await self._send_present(send)
-        else:
-            self._position = revision
+        if begin.has_end_of_present:
+            await _send(send, [self._bookmark(annotations={_INITIAL_EVENTS_END: "true"})])
 
         while True:
             self._news.clear()
@@ -178,7 +183,7 @@ class _Watch:
         present = self._store.list(self._resource.key, self._namespace)
         self._position = self._store.revision
         lines = [
-            _line("ADDED", render(self._resource, stored))
+            self._line("ADDED", render(self._resource, stored))
             for stored in present
             if self._selector.matches(stored.object)
         ]
@@ -207,26 +212,66 @@ class _Watch:
         was_selected = self._is_selected(change.previous)
         is_selected = change.type != "DELETED" and self._is_selected(change.current)
         if is_selected:
-            return _line("MODIFIED" if was_selected else "ADDED", render(self._resource, change.current))
+            return self._line("MODIFIED" if was_selected else "ADDED", render(self._resource, change.current))
         if not was_selected or change.previous is None:
             return None
         if change.type == "DELETED":
-            return _line("DELETED", render(self._resource, change.current))
+            return self._line("DELETED", render(self._resource, change.current))
         metadata = change.previous.object["metadata"] | {"resourceVersion": str(change.revision)}
         last = self._resource.from_stored(change.previous.object) | {"metadata": metadata}
-        return _line("DELETED", encode(last))
+        return self._line("DELETED", encode(last))
 
     def _is_selected(self, stored: StoredObject | None) -> bool:
         return stored is not None and self._selector.matches(stored.object)
 
-    def _bookmark(self) -> bytes:
+    def _bookmark(self, *, annotations: dict[str, str] | None = None) -> bytes:
         self._position = max(self._position, self._store.revision)
-        bookmark = {
-            "kind": self._resource.kind,
-            "apiVersion": self._resource.api_version,
-            "metadata": {"resourceVersion": str(self._position), "creationTimestamp": None},
-        }
-        return _line("BOOKMARK", encode(bookmark))
+        metadata: JsonObject = {"resourceVersion": str(self._position), "creationTimestamp": None}
+        if annotations is not None:
+            metadata["annotations"] = annotations
+        bookmark = {"kind": self._resource.kind, "apiVersion": self._resource.api_version, "metadata": metadata}
+        return self._line("BOOKMARK", encode(bookmark))
+
+    def _line(self, type: str, object: bytes) -> bytes:
+        return _line(type, represented(object, self._representation))
+
+
+@dataclass(frozen=True, slots=True)
+class _Beginning:
+    """Where a watch begins.
+
+    Attributes:
+        revision: The last that the client knows; 0 for now.
+        has_present: Whether it begins with everything there is, as if just created.
+        has_end_of_present: Whether a bookmark says where that ends.
+    """
+
+    revision: int
+    has_present: bool
+    has_end_of_present: bool
+
+
+def _beginning(request: ApiRequest) -> _Beginning:
+    """Read where a watch is to begin.
+
+    Raises:
+        StatusError: 422 for parameters that contradict each other, 500 for a resourceVersion that is no number.
+    """
+    revision = requested_revision(request)
+    match, initial = request.query.get("resourceVersionMatch", ""), request.query.get("sendInitialEvents", "")
+    if not initial:
+        if match:
+            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            raise bad_options(Cause.forbidden("resourceVersionMatch", why))
+        return _Beginning(revision, has_present=revision == 0, has_end_of_present=False)
+    if match != "NotOlderThan":
+        if not match:
+            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise bad_options(Cause.forbidden("resourceVersionMatch", why))
+        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
+    if not request.flag("sendInitialEvents"):
+        return _Beginning(revision, has_present=False, has_end_of_present=False)
+    return _Beginning(0, has_present=True, has_end_of_present=request.flag("allowWatchBookmarks"))
 
 
 def _line(type: str, object: bytes) -> bytes:

@@ -45,6 +45,7 @@ FEATURES_SINCE = {
     "policy v1": (1, 21),
     "selectable fields": (1, 31),
     "singular names": (1, 27),
+    "watch list": (1, 34),
 }
 
 WIDGET_SPEC = {

@@ -1,3 +1,6 @@
+import pytest
+
+
 def seen(event):
     """Return what a case compares: type, name and size."""
     return event["type"], event["object"]["metadata"]["name"], event["object"]["spec"]["size"]
@@ -140,3 +143,84 @@ def test_many_watches_see_the_same(api):
 def test_watch_refuses_what_a_list_refuses(api, failure):
     assert failure(api.get(api.collection, watch="1", labelSelector="a b"))[:2] == (400, "BadRequest")
     assert failure(api.get(api.collection, watch="1", resourceVersion="x"))[0] == 500
+
+
+@pytest.mark.feature("watch list")
+def test_watch_can_begin_with_what_is_there_and_say_where_that_ends(api):
+    api.create("a")
+    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
+
+    with api.watching(**query) as events:
+        first, second = next(events), next(events)
+        api.create("b")
+        third = next(events)
+
+    assert seen(first) == ("ADDED", "a", 1)
+    assert second["type"] == "BOOKMARK"
+    assert second["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
+    assert int(second["object"]["metadata"]["resourceVersion"]) >= int(first["object"]["metadata"]["resourceVersion"])
+    assert seen(third) == ("ADDED", "b", 1)
+
+
+@pytest.mark.feature("watch list")
+def test_watch_can_leave_out_what_is_there(api):
+    api.create("a")
+
+    with api.watching(sendInitialEvents="false", resourceVersionMatch="NotOlderThan") as events:
+        api.create("b")
+        assert seen(next(events)) == ("ADDED", "b", 1)
+
+
+@pytest.mark.feature("watch list")
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"sendInitialEvents": "true"},
+        {"sendInitialEvents": "true", "resourceVersionMatch": "Exact"},
+        {"resourceVersionMatch": "NotOlderThan", "resourceVersion": "1"},
+    ],
+    ids=["no match", "exact", "match alone"],
+)
+def test_initial_events_and_match_need_each_other(api, failure, query):
+    assert failure(api.get(api.collection, watch="true", **query))[:2] == (422, "Invalid")
+
+
+@pytest.mark.feature("watch list")
+def test_list_has_no_initial_events(api, failure):
+    query = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "resourceVersion": "1"}
+
+    assert failure(api.get(api.collection, **query))[:2] == (422, "Invalid")
+
+
+def test_watch_of_one_object_sees_no_other(api):
+    since = api.revision()
+    api.create("b")
+    api.create("a")
+
+    with api.watching(resourceVersion=since, fieldSelector="metadata.name=a") as events:
+        assert seen(next(events)) == ("ADDED", "a", 1)
+
+
+def test_status_write_is_a_change(api):
+    api.create("a")
+    since = api.revision()
+    api.patch("a", {"status": {"phase": "Ready"}}, subresource="status")
+
+    with api.watching(resourceVersion=since) as events:
+        event = next(events)
+
+    assert (event["type"], event["object"]["status"]["phase"]) == ("MODIFIED", "Ready")
+
+
+def test_watches_of_built_in_kinds_see_their_changes(api):
+    path = f"/api/v1/namespaces/{api.namespace}/configmaps"
+    since = api.get(path).json()["metadata"]["resourceVersion"]
+    api.post({"metadata": {"name": "a"}, "data": {"k": "1"}}, path)
+    api.patch("a", {"data": {"k": "2"}}, path=f"{path}/a")
+    api.delete("a", path=f"{path}/a")
+
+    with api.watching(path, resourceVersion=since, fieldSelector="metadata.name=a") as events:
+        got = [next(events) for _ in range(3)]
+
+    assert [event["type"] for event in got] == ["ADDED", "MODIFIED", "DELETED"]
+    assert [event["object"]["kind"] for event in got] == ["ConfigMap"] * 3
