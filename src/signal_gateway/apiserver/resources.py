@@ -133,6 +133,7 @@ class Resource:
         needs_resource_version: Whether a PUT without resourceVersion is refused.
         name_rule: What names must look like.
         takes_status: Whether a create keeps the status that was sent.
+        orphans_dependents: Whether what an object owns outlives it, unless its deletion says otherwise.
         returns_deleted: Whether a delete that is done at once answers with the object, not with a Status.
         grace_period: Returns for how many seconds an object stays after its deletion, from the seconds that were
             asked for; 0 for an object that goes at once. Somebody must delete it once more, with 0 seconds.
@@ -160,6 +161,7 @@ class Resource:
     needs_resource_version: bool = False
     name_rule: NameRule = "subdomain"
     takes_status: bool = False
+    orphans_dependents: bool = False
     returns_deleted: bool = False
     grace_period: Callable[[JsonObject, int | None], int] | None = None
     selectable_fields: tuple[str, ...] = ()

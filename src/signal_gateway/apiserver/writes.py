@@ -150,7 +150,7 @@ class Writes:
         grace_seconds = _grace_seconds(resource, request, stored, options)
         remaining = None
         if not options.get("dryRun"):
-            propagation = propagation_of(options)
+            propagation = propagation_of(resource, options)
             remaining = self._lifecycle.delete(resource, stored, propagation, grace_seconds=grace_seconds)
         if remaining is not None:
             return render(resource, remaining)
@@ -189,7 +189,7 @@ class Writes:
         if not options.get("dryRun"):
             for stored in chosen:
                 seconds = _grace_seconds(resource, request, stored, options)
-                self._lifecycle.delete(resource, stored, propagation_of(options), grace_seconds=seconds)
+                self._lifecycle.delete(resource, stored, propagation_of(resource, options), grace_seconds=seconds)
         return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
 
     def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
