@@ -20,7 +20,7 @@ def ids(rows):
 
 
 def write_and_read(api, row, namespace):
-    """Create, read, list, label and delete an object of a kind."""
+    """Create, read, list, label, put back and delete an object of a kind."""
     group_version, plural, kind, fields = row
     path = collection(group_version, plural, namespace)
     name = f"{api.namespace}-one"
@@ -30,6 +30,7 @@ def write_and_read(api, row, namespace):
     listed = api.get(path, fieldSelector=f"metadata.name={name}").json()
     labelled = api.patch(name, {"metadata": {"labels": {"a": "b"}}}, path=f"{path}/{name}")
     unchanged = api.patch(name, {"metadata": {"labels": {"a": "b"}}}, path=f"{path}/{name}")
+    put_back = api.http.put(f"{path}/{name}", json=labelled.json())
     api.patch(name, {"metadata": {"finalizers": None}}, path=f"{path}/{name}")
     deleted = api.delete("", {"propagationPolicy": "Background"}, path=f"{path}/{name}")
 
@@ -39,7 +40,7 @@ def write_and_read(api, row, namespace):
     assert listed["kind"] == f"{kind}List"
     assert [item["metadata"]["name"] for item in listed["items"]] == [name]
     assert labelled.json()["metadata"]["labels"]["a"] == "b"
-    assert unchanged.json() == labelled.json()
+    assert unchanged.json() == put_back.json() == labelled.json()
     assert deleted.status_code == 200
     if kind != "Service":  # returned since 1.23
         assert deleted.json()["kind"] == (kind if kind in RETURNED_WHEN_DELETED else "Status")
