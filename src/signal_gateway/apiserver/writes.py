@@ -86,8 +86,8 @@ class Writes:
         self._stamp(resource, request, metadata)
         self._admit(resource, request.namespace, metadata.get("name", ""))
 
-        if resource.has_status and not resource.takes_status:
-            new.pop("status", None)
+        if resource.is_custom and resource.has_status:
+            new.pop("status", None)  # of the other kinds, each gives a new object the status that it starts with
         self._shape(resource, request, new, None)
         self._check(resource, new, None)
         existing = self._store.get(resource.key, request.namespace, metadata["name"])

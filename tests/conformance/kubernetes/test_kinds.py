@@ -12,6 +12,18 @@ WITH_GENERATION = {
     "NetworkPolicy",
 }
 
+STATELESS = {
+    "ConfigMap",
+    "Endpoints",
+    "Event",
+    "Secret",
+    "ServiceAccount",
+    "Lease",
+    "NetworkPolicy",
+    "RoleBinding",
+    "Role",
+}
+WITH_STATUS = [row for row in NAMESPACED if row[2] not in STATELESS]
 SETTLED = [row for row in NAMESPACED if row[2] != "Job"]  # jobs have had a generation only since 1.22
 
 
@@ -126,6 +138,19 @@ def test_field_of_the_wrong_type_is_a_bad_request(api, failure, row):
     version = group_version.rpartition("/")[2]
     assert (code, reason) == (400, "BadRequest")
     assert message.startswith(f'{kind} in version "{version}" cannot be handled as a {kind}: ')
+
+
+@pytest.mark.parametrize("row", WITH_STATUS, ids=ids(WITH_STATUS))
+def test_status_that_is_sent_with_a_new_object_is_read_and_dropped(api, failure, row):
+    group_version, plural, _, fields = row
+    path = collection(group_version, plural, api.namespace)
+
+    wrong = api.post(named(fields, "a", api.namespace) | {"status": 5}, path)
+    plain = api.post(named(fields, "a", api.namespace), path).json()
+    with_status = api.post(named(fields, "b", api.namespace) | {"status": {"conditions": []}}, path).json()
+
+    assert failure(wrong)[:2] == (400, "BadRequest")
+    assert with_status["status"] == plain["status"]
 
 
 @pytest.mark.parametrize("row", NAMESPACED, ids=ids(NAMESPACED))

@@ -91,8 +91,9 @@ def test_other_kind_in_the_body_is_a_bad_request(api, failure):
     assert failure(api.post(body, api.namespaces))[:2] == (400, "BadRequest")
 
 
-def test_field_of_the_wrong_type_is_a_bad_request(api, failure):
-    response = api.post({"metadata": {"name": f"{api.namespace}-x"}, "spec": 5}, api.namespaces)
+@pytest.mark.parametrize("field", ["spec", "status"])
+def test_field_of_the_wrong_type_is_a_bad_request(api, failure, field):
+    response = api.post({"metadata": {"name": f"{api.namespace}-x"}, field: 5}, api.namespaces)
 
     assert failure(response)[:2] == (400, "BadRequest")
 

@@ -66,7 +66,6 @@ _CORE = (
         namespaced=False,
         short_names=("no",),
         has_status=True,
-        takes_status=True,
         selectable_fields=("spec.unschedulable",),
         field_sources={"spec.unschedulable": FieldSource("spec.unschedulable", "false")},
         subresources=(Subresource("proxy", "NodeProxyOptions", ("create", "delete", "get", "patch", "update")),),
