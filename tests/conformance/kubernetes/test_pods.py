@@ -243,6 +243,15 @@ def test_evicted_pod_is_deleted(api, pods, failure):
     assert failure(api.get(f"{pods}/a"))[:2] == (404, "NotFound")
 
 
+def test_eviction_can_be_tried(api, pods):
+    api.post(pod(), pods)
+
+    response = api.post({"metadata": {"name": "a"}, "deleteOptions": {"dryRun": ["All"]}}, f"{pods}/a/eviction")
+
+    assert response.status_code == 201
+    assert api.names(pods) == ["a"]
+
+
 def test_eviction_must_be_of_this_pod_and_of_one_that_is_there(api, pods, failure):
     api.post(pod(), pods)
     message = "name in URL does not match name in Eviction object"
