@@ -208,9 +208,10 @@ def delete_options(request: ApiRequest, body: bytes) -> JsonObject:
     return options | ({"dryRun": ["All"]} if is_dry_run(request) else {})
 
 
-def propagation_of(options: JsonObject) -> Propagation:
-    """Return what DeleteOptions say should become of what an object owns."""
-    if options.get("orphanDependents"):
-        return "Orphan"
-    policy: Propagation = options.get("propagationPolicy") or "Background"
-    return policy
+def propagation_of(resource: Resource, options: JsonObject) -> Propagation:
+    """Return what DeleteOptions, or else the resource's own habit, say should become of what an object owns."""
+    orphans = options.get("orphanDependents")
+    policy: Propagation | None = options.get("propagationPolicy")
+    if orphans is None and policy is None:
+        orphans = resource.orphans_dependents
+    return "Orphan" if orphans else policy or "Background"

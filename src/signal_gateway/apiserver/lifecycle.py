@@ -4,6 +4,8 @@ A real cluster's controllers do this a moment later; here it is done before the 
 so that no test has to wait for it. Watches see the same steps.
 """
 
+from datetime import timedelta
+
 from signal_gateway.apiserver.builtin import NAMESPACES
 from signal_gateway.apiserver.crds import CLEANUP_FINALIZER, CRDS, is_established, resources_of, status_of
 from signal_gateway.apiserver.garbage import (
@@ -18,12 +20,17 @@ from signal_gateway.apiserver.resources import Registry, Resource
 from signal_gateway.apiserver.store import ObjectStore, StoredObject
 from signal_gateway.clock import Clock
 
-__all__ = ["Lifecycle", "is_terminating"]
+__all__ = ["Lifecycle", "has_grace", "is_terminating"]
 
 
 def is_terminating(stored: StoredObject) -> bool:
     """Return whether an object is being deleted."""
     return "deletionTimestamp" in stored.object["metadata"]
+
+
+def has_grace(metadata: JsonObject) -> bool:
+    """Return whether a terminating object is given time, so that it stays even if nothing else holds it."""
+    return bool(metadata.get("deletionGracePeriodSeconds"))
 
 
 def _finalizers_for(stored: StoredObject, propagation: Propagation) -> list[str]:
@@ -62,7 +69,12 @@ class Lifecycle:
             self._finish_namespace(stored.name)
 
     def delete(
-        self, resource: Resource, stored: StoredObject, propagation: Propagation = "Background"
+        self,
+        resource: Resource,
+        stored: StoredObject,
+        propagation: Propagation = "Background",
+        *,
+        grace_seconds: int = 0,
     ) -> StoredObject | None:
         """Delete an object, or mark it as being deleted while something holds it.
 
@@ -70,22 +82,24 @@ class Lifecycle:
             resource: Its resource.
             stored: The object.
             propagation: What becomes of what it owns.
+            grace_seconds: How long it stays, if nobody deletes it with less before.
 
         Returns:
             The object as it was when it was marked; `None` if it went at once.
         """
         if is_terminating(stored):
-            return stored
+            return self._hurry(resource, stored, grace_seconds)
         if resource is NAMESPACES:
             return self._terminate_namespace(stored)
         if resource is CRDS:
             return self._terminate_definition(stored)
         finalizers = _finalizers_for(stored, propagation)
-        if not finalizers:
+        if not finalizers and not grace_seconds:
             self.remove(resource, stored)
             return None
-        marked_object = self._marked(resource, stored)
-        marked_object["metadata"]["finalizers"] = finalizers
+        marked_object = self._marked(resource, stored, grace_seconds)
+        if finalizers:
+            marked_object["metadata"]["finalizers"] = finalizers
         marked = self._store.put(resource.key, marked_object)
         if ORPHAN_FINALIZER in finalizers:
             self._garbage.orphan_dependents(resource, marked)
@@ -96,11 +110,22 @@ class Lifecycle:
     def release(self, resource: Resource, stored: StoredObject, finalizer: str) -> None:
         """Take a finalizer off an object that is being deleted, and remove it if that was the last."""
         finalizers = [item for item in stored.object["metadata"]["finalizers"] if item != finalizer]
-        if finalizers:
-            metadata = stored.object["metadata"] | {"finalizers": finalizers}
+        metadata = stored.object["metadata"] | {"finalizers": finalizers}
+        if finalizers or has_grace(metadata):
             self._store.put(resource.key, stored.object | {"metadata": metadata})
         else:
             self.remove(resource, stored)
+
+    def _hurry(self, resource: Resource, stored: StoredObject, grace_seconds: int) -> StoredObject | None:
+        """Shorten the time that a terminating object is given; take it away if that was all it waited for."""
+        metadata = stored.object["metadata"]
+        if grace_seconds >= metadata.get("deletionGracePeriodSeconds", 0):
+            return stored
+        marked = self._store.put(resource.key, self._marked(resource, stored, grace_seconds))
+        if not grace_seconds and not has_finalizers(metadata):
+            self.remove(resource, marked)
+            return None
+        return marked
 
     def remove(self, resource: Resource, stored: StoredObject) -> None:
         """Take an object out of the store, and let go what only waited for it."""
@@ -112,10 +137,11 @@ class Lifecycle:
         if resource.is_custom:
             self._finish_definition(resource.key)
 
-    def _marked(self, resource: Resource, stored: StoredObject) -> JsonObject:
-        metadata = stored.object["metadata"] | {"deletionTimestamp": timestamp(self._clock.now())}
+    def _marked(self, resource: Resource, stored: StoredObject, grace_seconds: int = 0) -> JsonObject:
+        until = self._clock.now() + timedelta(seconds=grace_seconds)
+        metadata = stored.object["metadata"] | {"deletionTimestamp": timestamp(until)}
         if resource is not NAMESPACES and resource is not CRDS:
-            metadata["deletionGracePeriodSeconds"] = 0
+            metadata["deletionGracePeriodSeconds"] = grace_seconds
             if resource.has_generation:
                 metadata["generation"] += 1
         return stored.object | {"metadata": metadata}

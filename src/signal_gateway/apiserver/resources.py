@@ -132,7 +132,10 @@ class Resource:
         is_custom: Whether a CustomResourceDefinition made it.
         needs_resource_version: Whether a PUT without resourceVersion is refused.
         name_rule: What names must look like.
-        takes_status: Whether a create keeps the status that was sent.
+        orphans_dependents: Whether what an object owns outlives it, unless its deletion says otherwise.
+        returns_deleted: Whether a delete that is done at once answers with the object, not with a Status.
+        grace_period: Returns for how many seconds an object stays after its deletion, from the seconds that were
+            asked for; 0 for an object that goes at once. Somebody must delete it once more, with 0 seconds.
         selectable_fields: Fields that a field selector may name, besides `metadata.name` and `metadata.namespace`.
         field_sources: Where the values of selectable fields are, for those that don't stand where their name says.
         scale: What the `/scale` subresource shows, where there is one.
@@ -156,7 +159,9 @@ class Resource:
     is_custom: bool = False
     needs_resource_version: bool = False
     name_rule: NameRule = "subdomain"
-    takes_status: bool = False
+    orphans_dependents: bool = False
+    returns_deleted: bool = False
+    grace_period: Callable[[JsonObject, int | None], int] | None = None
     selectable_fields: tuple[str, ...] = ()
     field_sources: Mapping[str, FieldSource] = field(default_factory=dict)
     scale: Scale | None = None

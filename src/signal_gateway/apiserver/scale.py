@@ -3,6 +3,8 @@
 from dataclasses import replace
 from typing import Any
 
+import orjson
+
 from signal_gateway.apiserver.bodies import (
     check_identity,
     check_patch_type,
@@ -67,9 +69,7 @@ def answer_scale(store: ObjectStore, writes: Writes, resource: Resource, request
     shape_object(_SCALES, request, wanted, None)
     changed = _with_scale(resource, object, wanted)
     request = replace(request, verb="update", subresource="", content_type="application/json")
-    writes.update(resource, request, encode(changed))
-    written = store.get(resource.key, request.namespace, request.name) or stored
-    return encode(_scale_of(resource, resource.from_stored(written.object)))
+    return encode(_scale_of(resource, orjson.loads(writes.update(resource, request, encode(changed)))))
 
 
 def _paths(resource: Resource) -> Scale:

@@ -21,7 +21,7 @@ from signal_gateway.apiserver.bodies import (
 from signal_gateway.apiserver.builtin import NAMESPACES
 from signal_gateway.apiserver.crds import CRDS
 from signal_gateway.apiserver.field_validation import report_fields
-from signal_gateway.apiserver.lifecycle import Lifecycle, is_terminating
+from signal_gateway.apiserver.lifecycle import Lifecycle, has_grace, is_terminating
 from signal_gateway.apiserver.metadata import (
     check_metadata,
     check_metadata_update,
@@ -86,8 +86,8 @@ class Writes:
         self._stamp(resource, request, metadata)
         self._admit(resource, request.namespace, metadata.get("name", ""))
 
-        if resource.has_status and not resource.takes_status:
-            new.pop("status", None)
+        if resource.is_custom and resource.has_status:
+            new.pop("status", None)  # of the other kinds, each gives a new object the status that it starts with
         self._shape(resource, request, new, None)
         self._check(resource, new, None)
         existing = self._store.get(resource.key, request.namespace, metadata["name"])
@@ -147,9 +147,15 @@ class Writes:
         self._check_preconditions(resource, stored, options.get("preconditions") or {})
         if resource is NAMESPACES and stored.name in _IMMORTAL_NAMESPACES:
             raise forbidden("", resource.plural, stored.name, "this namespace may not be deleted")
-        remaining = None if options.get("dryRun") else self._lifecycle.delete(resource, stored, propagation_of(options))
+        grace_seconds = _grace_seconds(resource, request, stored, options)
+        remaining = None
+        if not options.get("dryRun"):
+            propagation = propagation_of(resource, options)
+            remaining = self._lifecycle.delete(resource, stored, propagation, grace_seconds=grace_seconds)
         if remaining is not None:
             return render(resource, remaining)
+        if resource.returns_deleted:
+            return encode(self._last_state(resource, stored))
         details = {
             "name": stored.name,
             "group": resource.group,
@@ -166,6 +172,14 @@ class Writes:
             }
         )
 
+    def _last_state(self, resource: Resource, stored: StoredObject) -> JsonObject:
+        """Return an object that is gone; one that could have been given time says that it was given none."""
+        object = resource.from_stored(stored.object)
+        if resource.grace_period is None:
+            return object
+        none_given = {"deletionTimestamp": timestamp(self._clock.now()), "deletionGracePeriodSeconds": 0}
+        return object | {"metadata": object["metadata"] | none_given}
+
     def delete_collection(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
         """Delete every selected object of a namespace, and return them as a list."""
         options = delete_options(request, body)
@@ -174,7 +188,8 @@ class Writes:
         chosen = [stored for stored in listed if selector.matches(stored.object)]
         if not options.get("dryRun"):
             for stored in chosen:
-                self._lifecycle.delete(resource, stored, propagation_of(options))
+                seconds = _grace_seconds(resource, request, stored, options)
+                self._lifecycle.delete(resource, stored, propagation_of(resource, options), grace_seconds=seconds)
         return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
 
     def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
@@ -201,7 +216,8 @@ class Writes:
             new["metadata"]["generation"] += 1
         if is_dry_run(request):
             return encode(new)
-        if is_terminating(stored) and not has_finalizers(new["metadata"]) and resource is not NAMESPACES:
+        is_held = has_finalizers(new["metadata"]) or has_grace(new["metadata"])
+        if is_terminating(stored) and not is_held and resource is not NAMESPACES:
             if resource is CRDS:
                 self._lifecycle.after_write(resource, self._store.put(resource.key, new))
             else:
@@ -285,6 +301,14 @@ class Writes:
                 f"({actual['resourceVersion']}). The object might have been modified"
             )
             raise conflict(resource.group, resource.kind, stored.name, why)
+
+
+def _grace_seconds(resource: Resource, request: ApiRequest, stored: StoredObject, options: JsonObject) -> int:
+    """Return for how long an object is to stay, from the options and the query of its deletion."""
+    asked = options.get("gracePeriodSeconds")
+    if asked is None and "gracePeriodSeconds" in request.query:
+        asked = request.number("gracePeriodSeconds")
+    return 0 if resource.grace_period is None else resource.grace_period(stored.object, asked)
 
 
 def _keep_server_set(metadata: JsonObject, old: JsonObject) -> None:

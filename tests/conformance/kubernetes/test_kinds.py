@@ -1,6 +1,7 @@
 import pytest
 from tests.conformance.kubernetes.kinds import CLUSTERED, NAMESPACED, NEWER, collection, named
 
+RETURNED_WHEN_DELETED = {"Pod", "ServiceAccount", "PersistentVolumeClaim", "PersistentVolume"}
 WITH_GENERATION = {
     "ReplicationController",
     "DaemonSet",
@@ -11,6 +12,18 @@ WITH_GENERATION = {
     "NetworkPolicy",
 }
 
+STATELESS = {
+    "ConfigMap",
+    "Endpoints",
+    "Event",
+    "Secret",
+    "ServiceAccount",
+    "Lease",
+    "NetworkPolicy",
+    "RoleBinding",
+    "Role",
+}
+WITH_STATUS = [row for row in NAMESPACED if row[2] not in STATELESS]
 SETTLED = [row for row in NAMESPACED if row[2] != "Job"]  # jobs have had a generation only since 1.22
 
 
@@ -19,7 +32,7 @@ def ids(rows):
 
 
 def write_and_read(api, row, namespace):
-    """Create, read, list, label and delete an object of a kind."""
+    """Create, read, list, label, put back and delete an object of a kind."""
     group_version, plural, kind, fields = row
     path = collection(group_version, plural, namespace)
     name = f"{api.namespace}-one"
@@ -29,6 +42,7 @@ def write_and_read(api, row, namespace):
     listed = api.get(path, fieldSelector=f"metadata.name={name}").json()
     labelled = api.patch(name, {"metadata": {"labels": {"a": "b"}}}, path=f"{path}/{name}")
     unchanged = api.patch(name, {"metadata": {"labels": {"a": "b"}}}, path=f"{path}/{name}")
+    put_back = api.http.put(f"{path}/{name}", json=labelled.json())
     api.patch(name, {"metadata": {"finalizers": None}}, path=f"{path}/{name}")
     deleted = api.delete("", {"propagationPolicy": "Background"}, path=f"{path}/{name}")
 
@@ -38,8 +52,10 @@ def write_and_read(api, row, namespace):
     assert listed["kind"] == f"{kind}List"
     assert [item["metadata"]["name"] for item in listed["items"]] == [name]
     assert labelled.json()["metadata"]["labels"]["a"] == "b"
-    assert unchanged.json() == labelled.json()
+    assert unchanged.json() == put_back.json() == labelled.json()
     assert deleted.status_code == 200
+    if kind != "Service":  # returned since 1.23
+        assert deleted.json()["kind"] == (kind if kind in RETURNED_WHEN_DELETED else "Status")
     assert api.get(f"{path}/{name}").status_code == 404
     return created.json()
 
@@ -122,6 +138,19 @@ def test_field_of_the_wrong_type_is_a_bad_request(api, failure, row):
     version = group_version.rpartition("/")[2]
     assert (code, reason) == (400, "BadRequest")
     assert message.startswith(f'{kind} in version "{version}" cannot be handled as a {kind}: ')
+
+
+@pytest.mark.parametrize("row", WITH_STATUS, ids=ids(WITH_STATUS))
+def test_status_that_is_sent_with_a_new_object_is_read_and_dropped(api, failure, row):
+    group_version, plural, _, fields = row
+    path = collection(group_version, plural, api.namespace)
+
+    wrong = api.post(named(fields, "a", api.namespace) | {"status": 5}, path)
+    plain = api.post(named(fields, "a", api.namespace), path).json()
+    with_status = api.post(named(fields, "b", api.namespace) | {"status": {"conditions": []}}, path).json()
+
+    assert failure(wrong)[:2] == (400, "BadRequest")
+    assert with_status["status"] == plain["status"]
 
 
 @pytest.mark.parametrize("row", NAMESPACED, ids=ids(NAMESPACED))

@@ -89,3 +89,29 @@ def test_other_kind_in_the_body_is_a_bad_request(api, failure):
     body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a"}}
 
     assert failure(api.post(body, api.namespaces))[:2] == (400, "BadRequest")
+
+
+@pytest.mark.parametrize("field", ["spec", "status"])
+def test_field_of_the_wrong_type_is_a_bad_request(api, failure, field):
+    response = api.post({"metadata": {"name": f"{api.namespace}-x"}, field: 5}, api.namespaces)
+
+    assert failure(response)[:2] == (400, "BadRequest")
+
+
+@pytest.mark.feature("namespace label")
+def test_namespace_is_labelled_with_its_name(api):
+    labels = api.get(f"{api.namespaces}/{api.namespace}").json()["metadata"]["labels"]
+
+    assert labels == {"kubernetes.io/metadata.name": api.namespace}
+
+
+def test_status_of_a_namespace_is_written_alone(api):
+    path = f"{api.namespaces}/{api.namespace}"
+    condition = {"type": "X", "status": "True"}
+
+    patched = api.patch("", {"status": {"conditions": [condition]}}, path=f"{path}/status").json()
+    replaced = api.http.put(path, json={"metadata": {"name": api.namespace}, "status": {"phase": "Odd"}}).json()
+
+    assert patched["status"]["phase"] == "Active"
+    assert patched["status"]["conditions"] == [condition | {"lastTransitionTime": None}]
+    assert replaced["status"] == patched["status"]

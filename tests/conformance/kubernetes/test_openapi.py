@@ -44,7 +44,8 @@ def test_kind_is_described_with_its_operations(api, row):
     assert "metadata" in schema_of(openapi, group, version, kind)["properties"]
 
 
-def test_every_reference_leads_to_a_schema(api):
+@pytest.mark.parametrize("group_version", ["v1", *sorted({row[0] for row in NAMESPACED} - {"v1"}), f"{GROUP}/v1"])
+def test_every_reference_leads_to_a_schema(api, group_version):
     def references(value):
         if isinstance(value, dict):
             yield from [value["$ref"]] if isinstance(value.get("$ref"), str) else []
@@ -54,7 +55,7 @@ def test_every_reference_leads_to_a_schema(api):
             for item in value:
                 yield from references(item)
 
-    openapi = document(api, "v1")
+    openapi = document(api, group_version)
 
     found = {reference.removeprefix("#/components/schemas/") for reference in references(openapi)}
     assert found <= openapi["components"]["schemas"].keys()

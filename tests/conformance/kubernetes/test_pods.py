@@ -243,6 +243,15 @@ def test_evicted_pod_is_deleted(api, pods, failure):
     assert failure(api.get(f"{pods}/a"))[:2] == (404, "NotFound")
 
 
+def test_eviction_can_be_tried(api, pods):
+    api.post(pod(), pods)
+
+    response = api.post({"metadata": {"name": "a"}, "deleteOptions": {"dryRun": ["All"]}}, f"{pods}/a/eviction")
+
+    assert response.status_code == 201
+    assert api.names(pods) == ["a"]
+
+
 def test_eviction_must_be_of_this_pod_and_of_one_that_is_there(api, pods, failure):
     api.post(pod(), pods)
     message = "name in URL does not match name in Eviction object"
@@ -250,3 +259,58 @@ def test_eviction_must_be_of_this_pod_and_of_one_that_is_there(api, pods, failur
     assert failure(api.post({"metadata": {"name": "b"}}, f"{pods}/a/eviction")) == (400, "BadRequest", message)
     missing = api.post({"metadata": {"name": "b"}}, f"{pods}/b/eviction")
     assert failure(missing) == (404, "NotFound", 'pods "b" not found')
+
+
+def test_pod_that_runs_nowhere_goes_at_once_and_is_returned(api, pods, failure):
+    api.post(pod(), pods)
+
+    deleted = api.delete("a", {"gracePeriodSeconds": 5}, path=f"{pods}/a").json()
+
+    assert (deleted["kind"], deleted["metadata"]["deletionGracePeriodSeconds"]) == ("Pod", 0)
+    assert failure(api.get(f"{pods}/a"))[0] == 404
+
+
+@pytest.mark.parametrize(("asked", "given"), [({}, 30), ({"gracePeriodSeconds": 5}, 5)])
+def test_pod_on_a_node_is_given_time_to_end(api, pods, asked, given):
+    api.post(pod(nodeName="n"), pods)
+
+    marked = api.delete("a", asked, path=f"{pods}/a").json()
+
+    read = api.get(f"{pods}/a").json()
+    assert marked["metadata"]["deletionTimestamp"]
+    assert marked["metadata"]["deletionGracePeriodSeconds"] == given
+    assert read == marked
+
+
+def test_terminating_pod_goes_when_it_is_deleted_without_grace(api, pods, failure):
+    api.post(pod(nodeName="n"), pods)
+    since = api.get(pods).json()["metadata"]["resourceVersion"]
+    api.delete("a", path=f"{pods}/a")
+
+    patched = api.patch("a", {"status": {"phase": "Running"}}, path=f"{pods}/a/status")
+    with api.watching(pods, resourceVersion=since) as changes:
+        deleted = api.delete("a", {"gracePeriodSeconds": 0}, path=f"{pods}/a").json()
+        types = [next(changes)["type"] for _ in range(4)]
+
+    assert patched.status_code == 200
+    assert deleted["metadata"]["deletionGracePeriodSeconds"] == 0
+    assert types == ["MODIFIED", "MODIFIED", "MODIFIED", "DELETED"]
+    assert failure(api.get(f"{pods}/a"))[0] == 404
+
+
+def test_finished_pod_goes_at_once(api, pods, failure):
+    api.post(pod(nodeName="n"), pods)
+    api.patch("a", {"status": {"phase": "Succeeded"}}, path=f"{pods}/a/status")
+
+    api.delete("a", path=f"{pods}/a")
+
+    assert failure(api.get(f"{pods}/a"))[0] == 404
+
+
+def test_pods_deleted_as_a_collection_are_given_time_too(api, pods):
+    api.post(pod(nodeName="n"), pods)
+    api.post(pod("b"), pods)
+
+    api.http.delete(pods)
+
+    assert api.names(pods) == ["a"]

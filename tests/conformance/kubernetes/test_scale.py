@@ -64,6 +64,16 @@ def test_patched_scale_changes_the_object(api, deployment, type, patch):
     assert api.get(deployment).json()["spec"]["replicas"] == 4
 
 
+def test_scale_can_be_tried(api, deployment):
+    before = api.get(f"{deployment}/scale").json()
+    wanted = before | {"spec": {"replicas": 9}}
+
+    tried = api.http.put(f"{deployment}/scale", json=wanted, params={"dryRun": "All"})
+
+    assert tried.json()["spec"] == {"replicas": 9}
+    assert api.get(f"{deployment}/scale").json() == before
+
+
 def test_scale_to_nothing_is_zero(api, deployment):
     scale = api.patch("", {"spec": {"replicas": None}}, path=f"{deployment}/scale").json()
 

@@ -198,3 +198,27 @@ def test_schedule_of_a_cron_job_has_five_fields(api, failure):
 
     assert failure(response)[:2] == (422, "Invalid")
     assert "xpected exactly 5 fields, found 1" in causes(response)["spec.schedule"]
+
+
+def test_pods_of_a_job_outlive_it_unless_its_deletion_says_otherwise(api):
+    path = collection("batch/v1", "jobs", api.namespace)
+    for name in ("a", "b"):
+        api.post(named({"spec": {"template": {"spec": RUNS_ONCE}}}, name), path)
+
+    orphaning = api.delete("a", path=f"{path}/a").json()
+    in_the_background = api.delete("b", {"propagationPolicy": "Background"}, path=f"{path}/b").json()
+
+    assert (orphaning["kind"], orphaning["metadata"]["finalizers"]) == ("Job", ["orphan"])
+    assert in_the_background["kind"] == "Status"
+
+
+def test_replication_controller_orphans_its_pods_unless_told_not_to(api):
+    path = collection("v1", "replicationcontrollers", api.namespace)
+    for name in ("a", "b"):
+        api.post(named({"spec": {"template": TEMPLATE}}, name), path)
+
+    orphaning = api.delete("a", path=f"{path}/a").json()
+    told_not_to = api.delete("b", {"orphanDependents": False}, path=f"{path}/b").json()
+
+    assert orphaning["metadata"]["finalizers"] == ["orphan"]
+    assert told_not_to["kind"] == "Status"

@@ -29,7 +29,7 @@ _REQUIRED_KEYS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _default_config_map(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_config_map(new: JsonObject, _old: JsonObject | None) -> None:
     _check_base64(new, "binaryData")
 
 
@@ -42,7 +42,7 @@ def _check_config_map(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     return causes + _check_immutable(new, old, ("data", "binaryData"))
 
 
-def _default_secret(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_secret(new: JsonObject, _old: JsonObject | None) -> None:
     _check_base64(new, "data")
     for key, text in new.pop("stringData", {}).items():
         new.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()

@@ -19,7 +19,7 @@ _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 
 # the server tells an empty text apart from none: `*string` in its types
 _OPTIONAL_TEXTS = frozenset(("holderIdentity", "ingressClassName", "storageClassName"))
-# the server does not tell false apart from nothing: `bool` in its types
+# the server does not tell false or 0 apart from nothing: `bool` and `int32` in its types
 _PLAIN_FLAGS = frozenset(
     (
         "hostIPC",
@@ -34,6 +34,7 @@ _PLAIN_FLAGS = frozenset(
         "unschedulable",
     )
 )
+_PLAIN_NUMBERS = frozenset(("hostPort", "minReadySeconds", "nodePort"))
 # counts in a status that are written out even if they are zero, though Kubernetes' description does not require them
 _WRITTEN_COUNTS = frozenset(
     (
@@ -136,7 +137,8 @@ def _is_left_out(name: str, value: object, field: Field, place: _Place) -> bool:
         case "boolean":
             return value is False and name in _PLAIN_FLAGS
         case "integer":
-            return value == 0 and place.is_status and f"{place.struct}.{name}" not in _WRITTEN_COUNTS
+            is_plain = place.is_status or name in _PLAIN_NUMBERS
+            return value == 0 and is_plain and f"{place.struct}.{name}" not in _WRITTEN_COUNTS
         case _:
             return False
 

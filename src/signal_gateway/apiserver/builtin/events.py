@@ -40,7 +40,7 @@ def from_core(event: JsonObject) -> JsonObject:
     return renamed | {"apiVersion": "events.k8s.io/v1"}
 
 
-def _default_core(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_core(new: JsonObject, _old: JsonObject | None) -> None:
     _write_out(new, "")
 
 
@@ -54,7 +54,7 @@ def _write_out(event: JsonObject, text: str) -> None:
     event.setdefault("reportingInstance", text)
 
 
-def _check_core(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_core(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     namespace, about = new["metadata"].get("namespace", ""), new["involvedObject"].get("namespace", "")
     causes = []
     if (about or "default") != namespace:

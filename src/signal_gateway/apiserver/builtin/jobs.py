@@ -89,7 +89,7 @@ def _default_cron_job(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = {}
 
 
-def _check_cron_job(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_cron_job(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = []
     schedule = spec["schedule"]

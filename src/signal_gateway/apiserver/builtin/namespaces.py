@@ -1,5 +1,6 @@
 """Namespaces: their metadata; spec and status are the server's business."""
 
+from signal_gateway.apiserver.builtin.conforming import conform
 from signal_gateway.apiserver.objects import JsonObject
 from signal_gateway.apiserver.resources import Resource, Subresource
 from signal_gateway.apiserver.status import Cause
@@ -13,15 +14,13 @@ _NAME_LABEL = "kubernetes.io/metadata.name"
 
 class _NamespaceStrategy:
     def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
-        known = ("apiVersion", "kind", "metadata", "spec", "status")
-        dropped = [name for name in list(new) if name not in known]
-        for name in dropped:
-            del new[name]
+        is_bare = new.keys() <= {"apiVersion", "kind", "metadata"}
+        dropped = [] if is_bare else conform(new, "core_v1.Namespace")
         new["spec"] = old["spec"] if old else {"finalizers": ["kubernetes"]}
         if old is None:
             new["status"] = {"phase": "Active"}
         name = new["metadata"].get("name")
-        if name and isinstance(new["metadata"].get("labels", {}), dict):
+        if name:
             new["metadata"].setdefault("labels", {})[_NAME_LABEL] = name
         return dropped
 

@@ -89,13 +89,13 @@ def _check_address(new: JsonObject, old: JsonObject) -> list[Cause]:
     return [Cause.invalid("spec.clusterIPs[0]", [new["clusterIP"]], "may not change once set")]
 
 
-def _default_endpoints(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_endpoints(new: JsonObject, _old: JsonObject | None) -> None:
     for subset in new.get("subsets", []):
         for port in subset.get("ports", []):
             port.setdefault("protocol", "TCP")
 
 
-def _check_endpoints(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_endpoints(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     causes = []
     for index, subset in enumerate(new.get("subsets", [])):
         path = f"subsets[{index}]"
@@ -118,7 +118,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _default_network_policy(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_network_policy(new: JsonObject, _old: JsonObject | None) -> None:
     spec = new.setdefault("spec", {})
     spec.setdefault("podSelector", {})
     if not spec.get("policyTypes"):
@@ -128,7 +128,7 @@ def _default_network_policy(new: JsonObject, old: JsonObject | None) -> None:  #
             port.setdefault("protocol", "TCP")
 
 
-def _check_network_policy(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_network_policy(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return [
         Cause.not_supported(f"spec.policyTypes[{index}]", type, ("Ingress", "Egress"))
         for index, type in enumerate(new["spec"]["policyTypes"])
@@ -142,7 +142,7 @@ def _default_ingress(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = {"loadBalancer": {}}
 
 
-def _check_ingress(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_ingress(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     if not spec.get("rules") and "defaultBackend" not in spec:
         detail = "either `defaultBackend` or `rules` must be specified"

@@ -33,7 +33,7 @@ def _default_node(new: JsonObject, old: JsonObject | None) -> None:
         spec["taints"] = [*taints, dict(_NOT_READY)]  # as admission does
 
 
-def _check_node(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_node(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return [
         Cause.not_supported(f"metadata.taints[{index}].effect", taint["effect"], _EFFECTS)
         for index, taint in enumerate(new["spec"].get("taints", []))
@@ -41,11 +41,11 @@ def _check_node(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa
     ]
 
 
-def _default_lease(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_lease(new: JsonObject, _old: JsonObject | None) -> None:
     new.setdefault("spec", {})
 
 
-def _check_lease(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_lease(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
     causes = []

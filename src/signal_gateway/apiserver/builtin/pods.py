@@ -10,7 +10,7 @@ from signal_gateway.apiserver.builtin.quantities import quantity_value
 from signal_gateway.apiserver.objects import JsonObject, copy_json, encode
 from signal_gateway.apiserver.status import Cause
 
-__all__ = ["check_pod", "check_pod_spec", "default_pod", "default_template"]
+__all__ = ["check_pod", "check_pod_spec", "default_pod", "default_template", "grace_period"]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_RULE = (
@@ -143,6 +143,14 @@ def _qos_class(spec: JsonObject) -> str:
         for entry in resources
     )
     return "Guaranteed" if is_guaranteed else "Burstable"
+
+
+def grace_period(pod: JsonObject, asked: int | None) -> int:
+    """Return how long a deleted pod stays for its containers to end: not at all where none can be running."""
+    if not pod["spec"].get("nodeName") or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        return 0
+    seconds: int = pod["spec"]["terminationGracePeriodSeconds"] if asked is None else asked
+    return max(seconds, 0)
 
 
 def check_pod(new: JsonObject, old: JsonObject | None) -> list[Cause]:

@@ -15,11 +15,11 @@ _GROUP = "rbac.authorization.k8s.io"
 _SUBJECT_KINDS = ("ServiceAccount", "User", "Group")
 
 
-def _default_role(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_role(new: JsonObject, _old: JsonObject | None) -> None:
     new.setdefault("rules", None)
 
 
-def _check_role(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     causes = _check_rules(new)
     for index, rule in enumerate(new.get("rules") or []):
         if rule.get("nonResourceURLs"):
@@ -29,7 +29,7 @@ def _check_role(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa
     return causes
 
 
-def _check_cluster_role(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_cluster_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return _check_rules(new)
 
 
@@ -48,7 +48,7 @@ def _check_rules(role: JsonObject) -> list[Cause]:
     return causes
 
 
-def _default_binding(new: JsonObject, old: JsonObject | None) -> None:  # noqa: ARG001 - the signature of a default
+def _default_binding(new: JsonObject, _old: JsonObject | None) -> None:
     if not new["roleRef"].get("apiGroup"):
         new["roleRef"]["apiGroup"] = _GROUP
     for subject in new.get("subjects", []):

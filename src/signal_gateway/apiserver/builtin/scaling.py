@@ -5,12 +5,13 @@ as v2 has it. Its metrics other than of the CPU, and its behavior, travel throug
 """
 
 import re
+from typing import Any
 
 import orjson
 
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.objects import JsonObject
-from signal_gateway.apiserver.status import Cause
+from signal_gateway.apiserver.status import Cause, bad_request
 
 __all__ = ["AUTOSCALERS", "AUTOSCALERS_V1", "BUDGETS", "from_v2", "to_v2"]
 
@@ -34,17 +35,25 @@ def to_v2(autoscaler: JsonObject) -> JsonObject:
     spec = dict(autoscaler["spec"])
     metadata = dict(autoscaler["metadata"])
     annotations = dict(metadata.pop("annotations", {}))
-    metrics = orjson.loads(annotations.pop(_METRICS, "[]"))
+    metrics = _read(annotations, _METRICS) or []
     percent = spec.pop(_V1_PERCENT, None)
     if percent is not None:
         metrics.insert(0, _cpu_metric(percent))
     if metrics:
         spec["metrics"] = metrics
     if _BEHAVIOR in annotations:
-        spec["behavior"] = orjson.loads(annotations.pop(_BEHAVIOR))
+        spec["behavior"] = _read(annotations, _BEHAVIOR)
     if annotations:
         metadata["annotations"] = annotations
     return autoscaler | {"apiVersion": "autoscaling/v2", "metadata": metadata, "spec": spec}
+
+
+def _read(annotations: dict[str, str], name: str) -> Any:
+    """Take what v1 can't say out of an annotation."""
+    try:
+        return orjson.loads(annotations.pop(name, "null"))
+    except orjson.JSONDecodeError as exc:
+        raise bad_request(f"the annotation {name} can't be read: {exc}") from exc
 
 
 def from_v2(autoscaler: JsonObject) -> JsonObject:
@@ -104,7 +113,7 @@ def _default_status(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = {"currentReplicas": 0, "desiredReplicas": 0}
 
 
-def _check_autoscaler(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_autoscaler(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     least, most = spec["minReplicas"], spec["maxReplicas"]
     causes = []
@@ -124,7 +133,7 @@ def _default_budget(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = dict.fromkeys(counts, 0)
 
 
-def _check_budget(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_budget(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = []
     if "minAvailable" in spec and "maxUnavailable" in spec:

@@ -62,7 +62,7 @@ def _default_volume(new: JsonObject, old: JsonObject | None) -> None:
         _protect(new, "kubernetes.io/pv-protection")
 
 
-def _check_volume(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _check_volume(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = [] if spec.get("accessModes") else [Cause.required("spec.accessModes")]
     causes += _check_access_modes(spec)

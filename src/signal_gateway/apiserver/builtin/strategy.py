@@ -18,7 +18,7 @@ def _leave(new: JsonObject, old: JsonObject | None) -> None:
     """Fill nothing in."""
 
 
-def _accept(new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG001 - the signature of a check
+def _accept(_new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return []
 
 

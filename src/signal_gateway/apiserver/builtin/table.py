@@ -1,7 +1,5 @@
 """The built-in kinds, one row each."""
 
-from collections.abc import Mapping
-
 from signal_gateway.apiserver.builtin import (
     configuration,
     events,
@@ -16,22 +14,14 @@ from signal_gateway.apiserver.builtin import (
 )
 from signal_gateway.apiserver.builtin.namespaces import NAMESPACES
 from signal_gateway.apiserver.builtin.reviews import REVIEWS
+from signal_gateway.apiserver.builtin.rows import SCALE, row, workload
 from signal_gateway.apiserver.builtin.strategy import ModelStrategy
 from signal_gateway.apiserver.crds import CRDS
-from signal_gateway.apiserver.resources import (
-    Conversion,
-    FieldSource,
-    NameRule,
-    Resource,
-    Scale,
-    Strategy,
-    Subresource,
-)
+from signal_gateway.apiserver.resources import Conversion, FieldSource, Resource, Subresource
 
 __all__ = ["BUILTIN"]
 
 _RBAC = "rbac.authorization.k8s.io/v1"
-_SCALE = Scale(selector="spec.selector")
 
 _POD_SUBRESOURCES = (
     Subresource("attach", "PodAttachOptions", ("create", "get")),
@@ -57,71 +47,10 @@ _EVENT_FIELDS = (*(f"involvedObject.{field}" for field in _OBJECT_REFERENCE), "r
 _NEW_EVENT_FIELDS = tuple(f"regarding.{field}" for field in _OBJECT_REFERENCE)
 
 
-def _row(
-    group_version: str,
-    kind: str,
-    strategy: Strategy,
-    *,
-    plural: str = "",
-    namespaced: bool = True,
-    short_names: tuple[str, ...] = (),
-    categories: tuple[str, ...] = (),
-    has_status: bool = False,
-    takes_status: bool = False,
-    has_generation: bool = False,
-    needs_resource_version: bool = False,
-    name_rule: NameRule = "subdomain",
-    selectable_fields: tuple[str, ...] = (),
-    field_sources: Mapping[str, FieldSource] | None = None,
-    scale: Scale | None = None,
-    subresources: tuple[Subresource, ...] = (),
-    conversion: Conversion | None = None,
-) -> Resource:
-    group, _, version = group_version.rpartition("/")
-    return Resource(
-        group=group,
-        version=version,
-        plural=plural or f"{kind.lower()}s",
-        singular=kind.lower(),
-        kind=kind,
-        list_kind=f"{kind}List",
-        namespaced=namespaced,
-        strategy=strategy,
-        short_names=short_names,
-        categories=categories,
-        has_status=has_status,
-        takes_status=takes_status,
-        has_generation=has_generation,
-        needs_resource_version=needs_resource_version,
-        name_rule=name_rule,
-        selectable_fields=selectable_fields,
-        field_sources=field_sources or {},
-        scale=scale,
-        subresources=subresources,
-        conversion=conversion,
-    )
-
-
-def _workload(
-    group_version: str, kind: str, strategy: Strategy, short_names: tuple[str, ...], *, is_scalable: bool = True
-) -> Resource:
-    """Return the row of what runs pods from a template."""
-    return _row(
-        group_version,
-        kind,
-        strategy,
-        short_names=short_names,
-        categories=("all",),
-        has_status=True,
-        has_generation=True,
-        scale=_SCALE if is_scalable else None,
-    )
-
-
 _CORE = (
-    _row("v1", "ConfigMap", configuration.CONFIG_MAPS, short_names=("cm",)),
-    _row("v1", "Endpoints", networking.ENDPOINTS, plural="endpoints", short_names=("ep",)),
-    _row(
+    row("v1", "ConfigMap", configuration.CONFIG_MAPS, short_names=("cm",)),
+    row("v1", "Endpoints", networking.ENDPOINTS, plural="endpoints", short_names=("ep",)),
+    row(
         "v1",
         "Event",
         events.CORE_EVENTS,
@@ -130,32 +59,48 @@ _CORE = (
         field_sources={"source": FieldSource("source.component")},
     ),
     NAMESPACES,
-    _row(
+    row(
         "v1",
         "Node",
         nodes.NODES,
         namespaced=False,
         short_names=("no",),
         has_status=True,
-        takes_status=True,
         selectable_fields=("spec.unschedulable",),
         field_sources={"spec.unschedulable": FieldSource("spec.unschedulable", "false")},
         subresources=(Subresource("proxy", "NodeProxyOptions", ("create", "delete", "get", "patch", "update")),),
     ),
-    _row("v1", "PersistentVolumeClaim", storage.CLAIMS, short_names=("pvc",), has_status=True),
-    _row("v1", "PersistentVolume", storage.VOLUMES, namespaced=False, short_names=("pv",), has_status=True),
-    _row(
+    row(
+        "v1",
+        "PersistentVolumeClaim",
+        storage.CLAIMS,
+        short_names=("pvc",),
+        has_status=True,
+        returns_deleted=True,
+    ),
+    row(
+        "v1",
+        "PersistentVolume",
+        storage.VOLUMES,
+        namespaced=False,
+        short_names=("pv",),
+        has_status=True,
+        returns_deleted=True,
+    ),
+    row(
         "v1",
         "Pod",
         ModelStrategy("core_v1.Pod", pods.default_pod, pods.check_pod),
         short_names=("po",),
         categories=("all",),
         has_status=True,
+        returns_deleted=True,
+        grace_period=pods.grace_period,
         selectable_fields=_POD_FIELDS,
         field_sources={"spec.hostNetwork": FieldSource("spec.hostNetwork", "false")},
         subresources=_POD_SUBRESOURCES,
     ),
-    _row(
+    row(
         "v1",
         "ReplicationController",
         workloads.REPLICATION_CONTROLLERS,
@@ -163,24 +108,27 @@ _CORE = (
         categories=("all",),
         has_status=True,
         has_generation=True,
+        orphans_dependents=True,
         selectable_fields=("status.replicas",),
-        scale=_SCALE,
+        scale=SCALE,
     ),
-    _row("v1", "Secret", configuration.SECRETS, selectable_fields=("type",)),
-    _row(
+    row("v1", "Secret", configuration.SECRETS, selectable_fields=("type",)),
+    row(
         "v1",
         "ServiceAccount",
         ModelStrategy("core_v1.ServiceAccount"),
         short_names=("sa",),
+        returns_deleted=True,
         subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io/v1"),),
     ),
-    _row(
+    row(
         "v1",
         "Service",
         networking.SERVICES,
         short_names=("svc",),
         categories=("all",),
         has_status=True,
+        returns_deleted=True,
         name_rule="dns-1035 label",
         selectable_fields=("spec.clusterIP", "spec.type"),
         subresources=(Subresource("proxy", "ServiceProxyOptions", ("create", "delete", "get", "patch", "update")),),
@@ -188,13 +136,13 @@ _CORE = (
 )
 
 _APPS = (
-    _workload("apps/v1", "DaemonSet", workloads.DAEMON_SETS, ("ds",), is_scalable=False),
-    _workload("apps/v1", "Deployment", workloads.DEPLOYMENTS, ("deploy",)),
-    _workload("apps/v1", "ReplicaSet", workloads.REPLICA_SETS, ("rs",)),
-    _workload("apps/v1", "StatefulSet", workloads.STATEFUL_SETS, ("sts",)),
+    workload("apps/v1", "DaemonSet", workloads.DAEMON_SETS, ("ds",), is_scalable=False),
+    workload("apps/v1", "Deployment", workloads.DEPLOYMENTS, ("deploy",)),
+    workload("apps/v1", "ReplicaSet", workloads.REPLICA_SETS, ("rs",)),
+    workload("apps/v1", "StatefulSet", workloads.STATEFUL_SETS, ("sts",)),
 )
 
-_EVENTS = _row(
+_EVENTS = row(
     "events.k8s.io/v1",
     "Event",
     events.EVENTS,
@@ -208,7 +156,7 @@ _EVENTS = _row(
 )
 
 _AUTOSCALING = (
-    _row(
+    row(
         "autoscaling/v2",
         "HorizontalPodAutoscaler",
         scaling.AUTOSCALERS,
@@ -216,7 +164,7 @@ _AUTOSCALING = (
         categories=("all",),
         has_status=True,
     ),
-    _row(
+    row(
         "autoscaling/v1",
         "HorizontalPodAutoscaler",
         scaling.AUTOSCALERS_V1,
@@ -228,7 +176,7 @@ _AUTOSCALING = (
 )
 
 _BATCH = (
-    _row(
+    row(
         "batch/v1",
         "CronJob",
         jobs.CRON_JOBS,
@@ -237,20 +185,21 @@ _BATCH = (
         has_status=True,
         has_generation=True,
     ),
-    _row(
+    row(
         "batch/v1",
         "Job",
         jobs.JOBS,
         categories=("all",),
         has_status=True,
         has_generation=True,
+        orphans_dependents=True,
         selectable_fields=("status.successful",),
         field_sources={"status.successful": FieldSource("status.succeeded", "0")},
     ),
 )
 
 _NETWORKING = (
-    _row(
+    row(
         "networking.k8s.io/v1",
         "Ingress",
         networking.INGRESSES,
@@ -259,7 +208,7 @@ _NETWORKING = (
         has_status=True,
         has_generation=True,
     ),
-    _row(
+    row(
         "networking.k8s.io/v1",
         "NetworkPolicy",
         networking.NETWORK_POLICIES,
@@ -269,7 +218,7 @@ _NETWORKING = (
     ),
 )
 
-_POLICY = _row(
+_POLICY = row(
     "policy/v1",
     "PodDisruptionBudget",
     scaling.BUDGETS,
@@ -280,13 +229,13 @@ _POLICY = _row(
 )
 
 _ROLES = (
-    _row(_RBAC, "ClusterRoleBinding", rbac.CLUSTER_ROLE_BINDINGS, namespaced=False, name_rule="path segment"),
-    _row(_RBAC, "ClusterRole", rbac.CLUSTER_ROLES, namespaced=False, name_rule="path segment"),
-    _row(_RBAC, "RoleBinding", rbac.ROLE_BINDINGS, name_rule="path segment"),
-    _row(_RBAC, "Role", rbac.ROLES, name_rule="path segment"),
+    row(_RBAC, "ClusterRoleBinding", rbac.CLUSTER_ROLE_BINDINGS, namespaced=False, name_rule="path segment"),
+    row(_RBAC, "ClusterRole", rbac.CLUSTER_ROLES, namespaced=False, name_rule="path segment"),
+    row(_RBAC, "RoleBinding", rbac.ROLE_BINDINGS, name_rule="path segment"),
+    row(_RBAC, "Role", rbac.ROLES, name_rule="path segment"),
 )
 
-_COORDINATION = _row("coordination.k8s.io/v1", "Lease", nodes.LEASES, needs_resource_version=True)
+_COORDINATION = row("coordination.k8s.io/v1", "Lease", nodes.LEASES, needs_resource_version=True)
 
 BUILTIN: tuple[Resource, ...] = (
     *_CORE,
