@@ -117,6 +117,23 @@ def test_autoscaler_is_the_same_object_in_both_versions(api):
     assert metrics[1]["resource"]["target"] == target
 
 
+@pytest.mark.feature("autoscaling v2")
+def test_write_in_an_old_version_loses_nothing_of_the_new_one(api):
+    row = NEWER["autoscaling v2"]
+    old, new = (collection(f"autoscaling/{version}", row[1], api.namespace) for version in ("v1", "v2"))
+    api.post(named(row[3], "a"), new)
+    condition = {"type": "AbleToScale", "status": "True", "lastTransitionTime": "2024-01-01T00:00:00Z"}
+    cpu = {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": 10}}}
+    status = {"currentReplicas": 2, "desiredReplicas": 3, "conditions": [condition], "currentMetrics": [cpu]}
+    written = api.patch("a", {"status": status}, path=f"{new}/a/status").json()["status"]
+
+    in_v1 = api.get(f"{old}/a").json()
+    api.http.put(f"{old}/a", json=in_v1 | {"spec": in_v1["spec"] | {"maxReplicas": 9}})
+
+    assert in_v1["status"]["currentCPUUtilizationPercentage"] == 10
+    assert api.get(f"{new}/a").json()["status"] == written
+
+
 @pytest.mark.parametrize("row", SETTLED, ids=ids(SETTLED))
 def test_generation_is_counted_where_a_kind_has_it(api, row):
     group_version, plural, kind, fields = row

@@ -18,7 +18,9 @@ __all__ = ["conform"]
 _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 
 # the server tells an empty text apart from none: `*string` in its types
-_OPTIONAL_TEXTS = frozenset(("holderIdentity", "ingressClassName", "storageClassName"))
+_OPTIONAL_TEXTS = frozenset(
+    ("IngressSpec.ingressClassName", "LeaseSpec.holderIdentity", "PersistentVolumeClaimSpec.storageClassName")
+)
 # the server does not tell false or 0 apart from nothing: `bool` and `int32` in its types
 _PLAIN_FLAGS = frozenset(
     (
@@ -133,7 +135,7 @@ def _is_left_out(name: str, value: object, field: Field, place: _Place) -> bool:
         case "list" | "map":
             return not value
         case "string":
-            return value == "" and name not in _OPTIONAL_TEXTS
+            return value == "" and f"{place.struct}.{name}" not in _OPTIONAL_TEXTS
         case "boolean":
             return value is False and name in _PLAIN_FLAGS
         case "integer":

@@ -1,7 +1,8 @@
 """Horizontal pod autoscalers, in autoscaling/v1 and v2, and pod disruption budgets: defaults and checks.
 
 After `pkg/apis/autoscaling`, its conversions, and `pkg/apis/policy/validation` of Kubernetes. An autoscaler is stored
-as v2 has it. Its metrics other than of the CPU, and its behavior, travel through v1 in annotations.
+as v2 has it. What v1 has no fields for (metrics other than of the CPU, behavior, conditions) travels through it in
+annotations.
 """
 
 import re
@@ -16,8 +17,10 @@ from signal_gateway.apiserver.status import Cause, bad_request
 __all__ = ["AUTOSCALERS", "AUTOSCALERS_V1", "BUDGETS", "from_v2", "to_v2"]
 
 _CPU_PERCENT = 80
-_METRICS, _BEHAVIOR = "autoscaling.alpha.kubernetes.io/metrics", "autoscaling.alpha.kubernetes.io/behavior"
-_V1_PERCENT = "targetCPUUtilizationPercentage"
+_ANNOTATION = "autoscaling.alpha.kubernetes.io/"
+_METRICS, _BEHAVIOR = f"{_ANNOTATION}metrics", f"{_ANNOTATION}behavior"
+_CURRENT_METRICS, _CONDITIONS = f"{_ANNOTATION}current-metrics", f"{_ANNOTATION}conditions"
+_V1_PERCENT, _V1_CURRENT_PERCENT = "targetCPUUtilizationPercentage", "currentCPUUtilizationPercentage"
 _PERCENT = r"[0-9]+%"
 _PERCENT_RULE = (
     "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', regex used for "
@@ -32,20 +35,61 @@ def _cpu_metric(percent: int) -> JsonObject:
 
 def to_v2(autoscaler: JsonObject) -> JsonObject:
     """Return an autoscaling/v1 autoscaler as v2 has it."""
-    spec = dict(autoscaler["spec"])
+    spec, status = dict(autoscaler["spec"]), dict(autoscaler["status"])
     metadata = dict(autoscaler["metadata"])
     annotations = dict(metadata.pop("annotations", {}))
-    metrics = _read(annotations, _METRICS) or []
-    percent = spec.pop(_V1_PERCENT, None)
-    if percent is not None:
+    metrics, current_metrics = _read(annotations, _METRICS) or [], _read(annotations, _CURRENT_METRICS) or []
+    if (percent := spec.pop(_V1_PERCENT, None)) is not None:
         metrics.insert(0, _cpu_metric(percent))
-    if metrics:
-        spec["metrics"] = metrics
-    if _BEHAVIOR in annotations:
-        spec["behavior"] = _read(annotations, _BEHAVIOR)
-    if annotations:
-        metadata["annotations"] = annotations
-    return autoscaler | {"apiVersion": "autoscaling/v2", "metadata": metadata, "spec": spec}
+    if (percent := status.pop(_V1_CURRENT_PERCENT, None)) is not None:
+        current_metrics.insert(0, _current_cpu_metric(percent))
+    spec |= _known({"metrics": metrics, "behavior": _read(annotations, _BEHAVIOR)})
+    status |= _known({"currentMetrics": current_metrics, "conditions": _read(annotations, _CONDITIONS)})
+    metadata |= _known({"annotations": annotations})
+    return autoscaler | {"apiVersion": "autoscaling/v2", "metadata": metadata, "spec": spec, "status": status}
+
+
+def from_v2(autoscaler: JsonObject) -> JsonObject:
+    """Return an autoscaling/v2 autoscaler as v1 has it."""
+    spec, status = dict(autoscaler["spec"]), dict(autoscaler["status"])
+    metadata = dict(autoscaler["metadata"])
+    annotations = dict(metadata.get("annotations", {}))
+    percent, metrics = _without_cpu(spec.pop("metrics", []), "target")
+    current_percent, current_metrics = _without_cpu(status.pop("currentMetrics", []), "current")
+    spec |= _known({_V1_PERCENT: percent})
+    status |= _known({_V1_CURRENT_PERCENT: current_percent})
+    left = {
+        _METRICS: metrics,
+        _BEHAVIOR: spec.pop("behavior", None),
+        _CURRENT_METRICS: current_metrics,
+        _CONDITIONS: status.pop("conditions", None),
+    }
+    annotations |= {name: orjson.dumps(value).decode() for name, value in _known(left).items()}
+    metadata |= _known({"annotations": annotations})
+    return autoscaler | {"apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
+
+
+def _current_cpu_metric(percent: int) -> JsonObject:
+    return {"type": "Resource", "resource": {"name": "cpu", "current": {"averageUtilization": percent}}}
+
+
+def _known(fields: JsonObject) -> JsonObject:
+    """Return the fields that say something."""
+    return {name: value for name, value in fields.items() if value not in (None, [], {})}
+
+
+def _without_cpu(metrics: list[JsonObject], field: str) -> tuple[int | None, list[JsonObject]]:
+    """Split metrics into what v1 can say, the percentage of the CPU, and the others."""
+    percent: int | None = None
+    others = []
+    for metric in metrics:
+        resource = metric.get("resource", {})
+        found = resource.get(field, {}).get("averageUtilization")
+        if resource.get("name") == "cpu" and found is not None and percent is None:
+            percent = found
+        else:
+            others.append(metric)
+    return percent, others
 
 
 def _read(annotations: dict[str, str], name: str) -> Any:
@@ -54,31 +98,6 @@ def _read(annotations: dict[str, str], name: str) -> Any:
         return orjson.loads(annotations.pop(name, "null"))
     except orjson.JSONDecodeError as exc:
         raise bad_request(f"the annotation {name} can't be read: {exc}") from exc
-
-
-def from_v2(autoscaler: JsonObject) -> JsonObject:
-    """Return an autoscaling/v2 autoscaler as v1 has it."""
-    spec = dict(autoscaler["spec"])
-    metadata = dict(autoscaler["metadata"])
-    annotations = dict(metadata.get("annotations", {}))
-    metrics = []
-    for metric in spec.pop("metrics", []):
-        resource = metric.get("resource", {})
-        percent = resource.get("target", {}).get("averageUtilization")
-        if resource.get("name") == "cpu" and percent is not None and _V1_PERCENT not in spec:
-            spec[_V1_PERCENT] = percent
-        else:
-            metrics.append(metric)
-    if metrics:
-        annotations[_METRICS] = orjson.dumps(metrics).decode()
-    if "behavior" in spec:
-        annotations[_BEHAVIOR] = orjson.dumps(spec.pop("behavior")).decode()
-    if annotations:
-        metadata["annotations"] = annotations
-    status = {
-        name: value for name, value in autoscaler["status"].items() if name not in ("currentMetrics", "conditions")
-    }
-    return autoscaler | {"apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
 
 
 def _default_autoscaler(new: JsonObject, old: JsonObject | None) -> None:
