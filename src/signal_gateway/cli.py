@@ -4,6 +4,7 @@ import sys
 
 import typer
 
+from signal_gateway.commands.apiserver import serve_apiserver
 from signal_gateway.commands.audit import export_events, list_events, show_correlation
 from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.demo import demo
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("serve")(serve)
+app.command("apiserver")(serve_apiserver)
 
 datastorage = typer.Typer(invoke_without_command=True)
 datastorage.callback()(serve_datastorage)

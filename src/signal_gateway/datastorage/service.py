@@ -1,14 +1,12 @@
 """DataStorage as a service: one process, one database, one listener."""
 
-import socket
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
 from signal_gateway.datastorage.factory import create_datastorage
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.web.serving import AppServer
-from signal_gateway.web.sockets import bind, parse_listen
+from signal_gateway.web.sockets import bind, is_loopback, parse_listen
 
 __all__ = ["run_datastorage"]
 
@@ -42,7 +40,7 @@ async def run_datastorage(
         raise ConfigurationError("a token file and allowing anonymous access contradict each other: choose one")
     datastorage = create_datastorage(database, token_file=token_file, purge_interval=purge_interval)
     sock = bind(*parse_listen(listen))
-    if token_file is None and not allow_anonymous and not _is_loopback(sock):
+    if token_file is None and not allow_anonymous and not is_loopback(sock):
         sock.close()
         raise ConfigurationError(
             f"{listen} can be reached from other machines, and without tokens whoever connects could read and write "
@@ -50,12 +48,3 @@ async def run_datastorage(
         )
     server = AppServer(datastorage.app, sock=sock)
     await server.run(on_start=lambda: on_start(server.url))
-
-
-def _is_loopback(sock: socket.socket) -> bool:
-    """Look at the address that was really bound: a name may resolve to anything."""
-    host, _, _ = sock.getsockname()[0].partition("%")
-    address = ip_address(host)
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
-    return address.is_loopback

@@ -17,6 +17,7 @@ from signal_gateway.kubernetes import KubernetesClient, crd_manifest
 from signal_gateway.testing._cleanup import run_all
 from signal_gateway.testing._loops import NEIGHBOURS
 from signal_gateway.testing.cluster_clients import ClusterClients
+from signal_gateway.testing.kubeconfig import kubeconfig_of
 from signal_gateway.testing.live_server import LiveServer
 from signal_gateway.testing.manifests import Manifest, read_manifests
 from signal_gateway.testing.workload import MANAGED_LABEL, Workload, objects_of, read_reference
@@ -105,7 +106,7 @@ class EmbeddedCluster:
             tokens = {**(tokens or {}), self._token: User("kubernetes-admin", groups=("system:masters",))}
         self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds], tokens=tokens, rules=rules)
         self._server = LiveServer(self._api.app, name="Kubernetes API", loop=NEIGHBOURS, before_drain=self._api.stop)
-        self._clients = ClusterClients(_kubeconfig(self.url, self._token))
+        self._clients = ClusterClients(kubeconfig_of(self.url, token=self._token))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
@@ -142,7 +143,7 @@ class EmbeddedCluster:
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-cluster-")
             path = Path(self._directory.name) / "kubeconfig"
-            path.write_text(yaml.safe_dump(_kubeconfig(self.url, self._token)))
+            path.write_text(yaml.safe_dump(kubeconfig_of(self.url, token=self._token)))
         return Path(self._directory.name) / "kubeconfig"
 
     @property
@@ -233,15 +234,3 @@ class EmbeddedCluster:
             return self._api.has_namespace(name)
 
         return bool(self._server.call(look(), timeout=_CALL_TIMEOUT, doing="looking for a namespace"))
-
-
-def _kubeconfig(url: str, token: str) -> dict[str, Any]:
-    # "insecure" spares each client the 20 ms of an SSL context that plain HTTP has no use for
-    return {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "embedded",
-        "clusters": [{"name": "embedded", "cluster": {"server": url, "insecure-skip-tls-verify": True}}],
-        "users": [{"name": "embedded", "user": {"token": token} if token else {}}],
-        "contexts": [{"name": "embedded", "context": {"cluster": "embedded", "user": "embedded"}}],
-    }

@@ -32,7 +32,7 @@ def read_manifests(sources: Iterable[Manifest | Path | str]) -> list[Manifest]:
         try:
             documents = list(yaml.safe_load_all(Path(source).read_text(encoding="utf-8")))
         except (OSError, ValueError, yaml.YAMLError) as exc:
-            raise HarnessError(f"{source} can't be installed: {exc}") from exc
+            raise HarnessError(f"{source} can't be installed: {' '.join(str(exc).split())}") from exc
         for number, document in enumerate(documents, 1):
             if document is not None:
                 found += _objects_in(document, f"document {number} of {source}")

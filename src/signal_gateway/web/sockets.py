@@ -4,10 +4,11 @@ Imports the standard library's `socket` alone, so that a port can be held withou
 """
 
 import socket
+from ipaddress import IPv6Address, ip_address
 
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["bind", "parse_listen", "reserve_port", "url_of"]
+__all__ = ["bind", "is_loopback", "parse_listen", "reserve_port", "url_of"]
 
 BACKLOG = 2048
 
@@ -74,3 +75,12 @@ def reserve_port() -> socket.socket:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind(("127.0.0.1", 0))
     return sock
+
+
+def is_loopback(sock: socket.socket) -> bool:
+    """Look at the address that was really bound: a name may resolve to anything."""
+    host, _, _ = sock.getsockname()[0].partition("%")
+    address = ip_address(host)
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    return address.is_loopback

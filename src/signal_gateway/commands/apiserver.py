@@ -1,0 +1,63 @@
+"""`signal-gateway apiserver`: an embedded Kubernetes API for local work with kubectl."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from signal_gateway.commands.output import say
+from signal_gateway.errors import ApiServerError, ConfigurationError, HarnessError
+
+__all__ = ["serve_apiserver"]
+
+
+def serve_apiserver(
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="on loopback; port 0 takes a free one")
+    ] = "127.0.0.1:0",
+    crd: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="YAML with definitions or other objects; may be repeated")
+    ] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(metavar="OUT", help="write a kubeconfig for it there")] = None,
+) -> None:
+    """Run an embedded Kubernetes API, in memory, with our RemediationRequest CRD, until Ctrl-C."""
+    import asyncio
+
+    import yaml
+
+    from signal_gateway.apiserver import create_apiserver
+    from signal_gateway.kubernetes import crd_manifest
+    from signal_gateway.testing.kubeconfig import kubeconfig_of
+    from signal_gateway.testing.manifests import read_manifests
+    from signal_gateway.web.serving import AppServer
+    from signal_gateway.web.sockets import bind, is_loopback, parse_listen
+
+    try:
+        api = create_apiserver(crds=[crd_manifest()])
+        for manifest in read_manifests(crd or []):
+            api.install(manifest)
+    except (ApiServerError, HarnessError) as exc:
+        raise ConfigurationError(str(exc)) from exc
+    sock = bind(*parse_listen(listen))
+    if not is_loopback(sock):
+        sock.close()
+        raise ConfigurationError(f"{listen} can be reached from other machines, and anybody may do everything here")
+    server = AppServer(api.app, sock=sock, before_drain=api.stop)
+    if kubeconfig is not None:
+        _write(kubeconfig, yaml.safe_dump(kubeconfig_of(server.url)))
+
+    def on_start() -> None:
+        say(f"Kubernetes API on {server.url}, in memory")
+        say(f"kubectl --kubeconfig {kubeconfig} get all" if kubeconfig else f"kubectl --server {server.url} get all")
+
+    asyncio.run(server.run(on_start=on_start))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a kubeconfig, over an earlier one of ours but over nothing else."""
+    try:
+        if path.exists() and "current-context: embedded" not in path.read_text():
+            raise ConfigurationError(f"{path} is there already, and not from here: name another file for --kubeconfig")
+        path.write_text(text)
+    except OSError as exc:
+        raise ConfigurationError(f"can't write the kubeconfig {path}: {exc}") from exc
