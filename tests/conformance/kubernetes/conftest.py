@@ -1,24 +1,21 @@
-"""Each case runs against the embedded server, and against a real one where KUBEBUILDER_ASSETS names its binaries."""
+"""Each case runs against the embedded server, and against a real one where there is one; see `real`."""
 
-import functools
 import itertools
 import json
 import os
-import re
-import secrets
-import shutil
-import socket
-import subprocess
-import tempfile
-import threading
-import time
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import pytest
 from lightkube import Client
 from lightkube.config.kubeconfig import KubeConfig
+from tests.conformance.kubernetes.real import (
+    KUBECONFIG,
+    existing_server,
+    real_server,
+    version_of_assets,
+    version_of_cluster,
+)
 
 from signal_gateway.apiserver import create_apiserver
 from signal_gateway.testing.live_server import LiveServer
@@ -198,18 +195,12 @@ def pytest_generate_tests(metafunc):
     if "server" not in metafunc.fixturenames:
         return
     servers = ["embedded"]
-    wanted = [mark.args[0] for mark in metafunc.definition.iter_markers("feature")]
-    if "KUBEBUILDER_ASSETS" in os.environ and all(FEATURES_SINCE[name] <= real_version() for name in wanted):
+    wanted = [FEATURES_SINCE[mark.args[0]] for mark in metafunc.definition.iter_markers("feature")]
+    if "KUBEBUILDER_ASSETS" in os.environ and all(since <= version_of_assets() for since in wanted):
         servers.append("kube-apiserver")
+    if KUBECONFIG in os.environ and all(since <= version_of_cluster(os.environ[KUBECONFIG]) for since in wanted):
+        servers.append("kubeconfig")
     metafunc.parametrize("server", servers, indirect=True, scope="session")
-
-
-@functools.cache
-def real_version():
-    """Return the version of the kube-apiserver in KUBEBUILDER_ASSETS, such as (1, 20)."""
-    program = Path(os.environ["KUBEBUILDER_ASSETS"]) / "kube-apiserver"
-    printed = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    return tuple(int(number) for number in re.search(r"v(\d+)\.(\d+)", printed).groups())
 
 
 @pytest.fixture(scope="session")
@@ -219,11 +210,18 @@ def server(request):
         embedded = create_apiserver(crds=[WIDGETS, GADGETS])
         with LiveServer(embedded.app, name="Kubernetes API", before_drain=embedded.stop) as live:
             yield live.client, {"server": live.url}, {}
-    else:
+    elif request.param == "kube-apiserver":
         with real_server(Path(os.environ["KUBEBUILDER_ASSETS"])) as real:
             for crd in (WIDGETS, GADGETS):
                 Api(*real, "default").define(crd)
             yield real
+    else:
+        with existing_server(os.environ[KUBECONFIG]) as existing:
+            for crd in (WIDGETS, GADGETS):
+                http = existing[0]
+                if http.get(f"{DEFINITIONS}/{crd['metadata']['name']}").status_code == 404:
+                    Api(*existing, "default").define(crd)
+            yield existing
 
 
 @pytest.fixture(scope="session")
@@ -262,97 +260,3 @@ def failure():
         return status["code"], status.get("reason"), status["message"]
 
     return read
-
-
-@contextmanager
-def real_server(assets):
-    """Run etcd and kube-apiserver, as controller-runtime's envtest does."""
-    directory = Path(tempfile.mkdtemp(prefix="kube-apiserver-"))
-    token, port = secrets.token_hex(8), free_port()
-    etcd_url, peer_url = f"http://127.0.0.1:{free_port()}", f"http://127.0.0.1:{free_port()}"
-    key, tokens = directory / "service-account.key", directory / "tokens.csv"
-    etcd = [
-        assets / "etcd",
-        f"--data-dir={directory / 'etcd'}",
-        f"--listen-client-urls={etcd_url}",
-        f"--advertise-client-urls={etcd_url}",
-        f"--listen-peer-urls={peer_url}",
-        f"--initial-advertise-peer-urls={peer_url}",
-        f"--initial-cluster=default={peer_url}",
-        "--unsafe-no-fsync",
-    ]
-    apiserver = [
-        assets / "kube-apiserver",
-        f"--etcd-servers={etcd_url}",
-        f"--cert-dir={directory / 'certificates'}",
-        "--bind-address=127.0.0.1",
-        f"--secure-port={port}",
-        f"--service-account-key-file={key}",
-        f"--service-account-signing-key-file={key}",
-        "--service-account-issuer=https://kubernetes.default.svc",
-        "--api-audiences=api",
-        f"--token-auth-file={tokens}",
-        "--authorization-mode=AlwaysAllow",
-        "--disable-admission-plugins=ServiceAccount",
-        "--service-cluster-ip-range=10.0.0.0/24",
-    ]
-    url, headers = f"https://127.0.0.1:{port}", {"Authorization": f"Bearer {token}"}
-    with ExitStack() as stack:
-        stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
-        tokens.write_text(f"{token},admin,admin,system:masters\n")
-        stack.enter_context(Program(etcd))
-        program = stack.enter_context(Program(apiserver))
-        client = httpx.Client(base_url=url, headers=headers, verify=False, timeout=READ_DEADLINE)
-        http = stack.enter_context(client)
-        wait_until_ready(http, program)
-        yield http, {"server": url, "insecure-skip-tls-verify": True}, {"token": token}
-
-
-class Program:
-    """A program that runs for a while; its standard error is read on a thread, so that it never waits for us."""
-
-    def __init__(self, command):
-        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-        self._news = threading.Event()
-        self._thread = threading.Thread(target=self._read, daemon=True)
-        self._thread.start()
-        self.tail = []
-
-    def _read(self):
-        for line in self._process.stderr:
-            self.tail = [*self.tail[-20:], line.decode(errors="replace")]
-            self._news.set()
-
-    def wait_for_news(self, timeout):
-        """Return when it has logged something, or the time is over."""
-        self._news.wait(timeout)
-        self._news.clear()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self._process.terminate()
-        self._process.wait(START_DEADLINE)
-        self._thread.join(START_DEADLINE)
-        self._process.stderr.close()
-
-
-def wait_until_ready(http, program):
-    """Ask for /readyz whenever the server has logged something."""
-    deadline = time.monotonic() + START_DEADLINE
-    while time.monotonic() < deadline:
-        try:
-            if http.get("/readyz").status_code == 200:
-                return
-        except httpx.TransportError:
-            pass
-        program.wait_for_news(0.2)
-    raise RuntimeError(f"kube-apiserver was not ready after {START_DEADLINE} s:\n{''.join(program.tail)}")
-
-
-def free_port():
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
