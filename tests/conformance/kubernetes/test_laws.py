@@ -23,7 +23,7 @@ operation = st.one_of(
     st.tuples(st.just("replace status"), client, name, st.sampled_from(("Ready", "Done"))),
     st.tuples(st.just("merge"), client, name, size),
     st.tuples(st.just("merge status"), client, name, st.sampled_from(("Ready", "Done"))),
-    st.tuples(st.just("test and set"), client, name, size, size),
+    st.tuples(st.just("compare and set"), client, name, size, size),
     st.tuples(st.just("finalizer"), client, name, st.booleans()),
     st.tuples(st.just("label"), client, name, st.sampled_from(("x", "y"))),
     st.tuples(st.just("delete"), client, name),
@@ -81,7 +81,7 @@ class World:
         change = {"status": {"phase": phase}, "spec": {"size": 9}}
         return self.api.patch(name, change, path=f"{self.path}/{name}/status")
 
-    def test_and_set(self, _who, name, before, after):
+    def compare_and_set(self, _who, name, before, after):
         operations = [
             {"op": "test", "path": "/spec/size", "value": before},
             {"op": "replace", "path": "/spec/size", "value": after},
