@@ -87,13 +87,16 @@ class GarbageCollector:
 
     def _finish_foreground(self, resource: Resource, owner: StoredObject) -> None:
         uid = owner.object["metadata"]["uid"]
+        current = self._store.get(resource.key, owner.namespace, owner.name)
+        if current is None or current.object["metadata"]["uid"] != uid:
+            return  # it went with the last of its dependents
         is_blocked = any(
             reference["uid"] == uid and reference.get("blockOwnerDeletion")
             for _, dependent in self._dependents(uid)
             for reference in dependent.object["metadata"]["ownerReferences"]
         )
         if not is_blocked:
-            self._deletions.release(resource, owner, FOREGROUND_FINALIZER)
+            self._deletions.release(resource, current, FOREGROUND_FINALIZER)
 
     def _state_of(self, reference: JsonObject, namespace: str) -> Literal["alive", "waiting", "gone"]:
         if self._registry.find_kind(reference["apiVersion"], reference["kind"]) is None:

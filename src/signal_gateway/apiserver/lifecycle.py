@@ -87,6 +87,10 @@ class Lifecycle:
         Returns:
             The object as it was when it was marked; `None` if it went at once.
         """
+        current = self._store.get(resource.key, stored.namespace, stored.name)
+        if current is None or current.object["metadata"]["uid"] != stored.object["metadata"]["uid"]:
+            return None  # it went with its owner meanwhile
+        stored = current
         if is_terminating(stored):
             return self._hurry(resource, stored, grace_seconds)
         if resource is NAMESPACES:
