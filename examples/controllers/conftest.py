@@ -35,6 +35,7 @@ def controller(
 ) -> Iterator[RemediationController]:
     """The controller, on a loop and a thread of its own, from the first test to the last."""
     controller = RemediationController(
+        gateway_cluster.url,
         gateway_cluster.async_lightkube(),
         namespace=gateway_cluster.namespace,
         registry=CollectorRegistry(),
@@ -45,8 +46,8 @@ def controller(
         running = portal.start_task_soon(controller.run)
         running.add_done_callback(lambda _: progress.end())
         yield controller
-        if not running.cancel():
-            running.result()  # it ended by itself: raise what it died of
+        portal.call(controller.stop)
+        running.result()  # raises what it died of, if it did
 
 
 @pytest.fixture(scope="session")

@@ -1,22 +1,23 @@
-"""A stateful service: it watches RemediationRequests, moves them through their phases, and remembers.
+"""A stateful service, on kopf: it watches RemediationRequests, moves them through their phases, and remembers.
 
 What it shares comes in through the constructor, what is its own it makes: as with any other service. But what it
 knows is worth something only as long as it runs, so a suite runs one for all of its tests.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import httpx2
+import kopf
 from lightkube import ApiError, AsyncClient
 from lightkube.types import PatchType
-from phases import Step, next_step, phase_of
+from phases import Step, next_step
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from signal_gateway.audit import AuditEvent, AuditStore
-from signal_gateway.kubernetes import TERMINAL_PHASES
+from signal_gateway.errors import AuditError
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
 
 _RETRY_DELAY: Final = 0.05
@@ -29,11 +30,12 @@ class RemediationController:
     It acts on what the watch shows, never on what it wrote itself: each write carries the resourceVersion that it
     was decided on, so that a decision on an old version fails, and the watch brings the new one.
 
-    Its state is the queue of names, the cache of active objects, and how often each problem's remediation failed
-    in a row. It belongs to the loop that runs it.
+    kopf has the watch and a queue for each object; its own state is how often each problem's remediation failed in a
+    row. It belongs to the loop that runs it.
 
     Args:
-        client: How to reach the cluster. Whoever made it closes it.
+        server: URL of the cluster's API, for kopf.
+        client: How to write to the cluster. Whoever made it closes it.
         namespace: Whose RemediationRequests.
         registry: Where its metrics go; one of its own.
         audit_store: Where its audit events go; the process's one. Whoever made it closes it.
@@ -43,6 +45,7 @@ class RemediationController:
 
     def __init__(
         self,
+        server: str,
         client: AsyncClient,
         *,
         namespace: str,
@@ -53,71 +56,72 @@ class RemediationController:
     ) -> None:
         self.registry = registry
         self.audit_store = audit_store
+        self._server = server
         self._client = client
         self._namespace = namespace
         self._cooldown = cooldown
         self._on_phase = on_phase
-        self._queue: asyncio.Queue[str] = asyncio.Queue()
-        self._active: dict[str, RemediationRequest] = {}
         self._failures: dict[str, int] = {}
+        self._stop_flag = asyncio.Event()
+        self._died_of: Exception | None = None
         self._phases = Counter("controller_phases", "Phases that were entered.", ["phase"], registry=registry)
-        depth = Gauge("controller_queue_depth", "RemediationRequests that wait for a step.", registry=registry)
-        depth.set_function(self._queue.qsize)
+        self._at_work = Gauge("controller_at_work", "RemediationRequests that a step is taken of.", registry=registry)
 
     async def run(self) -> None:
-        """Watch and work until cancelled.
+        """Watch and work until stopped.
 
         Raises:
-            ExceptionGroup: With the lightkube.ApiError of a cluster that refuses the watch or a write, as one without
-                the CRD does, or the AuditError of a store that does not take an event.
+            lightkube.ApiError: The cluster refuses a write for good.
+            AuditError: The store does not take an event.
         """
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._watch())
-            tasks.create_task(self._work())
+        registry = kopf.OperatorRegistry()
+        kopf.on.startup(registry=registry)(self._configure)
+        kopf.on.login(registry=registry)(self._log_in)
+        kopf.on.event(RemediationRequest._api_info.resource.group, "remediationrequests", registry=registry)(self._see)
+        await kopf.operator(registry=registry, standalone=True, namespaces=[self._namespace], stop_flag=self._stop_flag)
+        if self._died_of is not None:
+            raise self._died_of
 
-    async def _watch(self) -> None:
-        while True:
-            self._active.clear()  # a watch from the start shows all that there is
+    async def stop(self) -> None:
+        """Let `run` finish what it is at, and end; call it on the loop that runs it."""
+        self._stop_flag.set()
+
+    async def _configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
+        settings.posting.enabled = False
+        settings.watching.server_timeout = _WATCH_SECONDS
+
+    async def _log_in(self, **_: Any) -> kopf.ConnectionInfo:
+        return kopf.ConnectionInfo(server=self._server, insecure=True)
+
+    async def _see(self, type: str | None, body: kopf.Body, **_: Any) -> None:
+        """Take the next step of what the watch shows; kopf calls this for one version of an object after the other."""
+        step = next_step(body)
+        if type == "DELETED" or step is None:
+            return
+        with self._at_work.track_inprogress():
             try:
-                async for change, request in self._client.watch(
-                    RemediationRequest, namespace=self._namespace, server_timeout=_WATCH_SECONDS
-                ):
-                    self._note(change, request)
-            except httpx2.HTTPError as exc:
-                if not _passes(exc):
-                    raise
-                await asyncio.sleep(_RETRY_DELAY)
+                while True:
+                    if await self._has_taken(step, body):
+                        return
+                    await asyncio.sleep(_RETRY_DELAY)
+            except (httpx2.HTTPError, AuditError) as exc:  # kopf would log it and go on as if nothing had happened
+                self._died_of = exc
+                self._stop_flag.set()
 
-    def _note(self, change: str, request: RemediationRequest) -> None:
-        name = request["metadata"]["name"]
-        if change == "DELETED" or phase_of(request) in TERMINAL_PHASES:
-            self._active.pop(name, None)
-        else:
-            self._active[name] = request
-            self._queue.put_nowait(name)
+    async def _has_taken(self, step: Step, request: Mapping[str, Any]) -> bool:
+        """Take a step, unless the object has changed meanwhile; return False if it is to be tried again."""
+        if not self.audit_store.accepting:  # nothing is done that can't be accounted for
+            return False
+        try:
+            await self._take(step, request)
+        except httpx2.HTTPError as exc:
+            if _passes(exc):
+                return False
+            if not _is_outdated(exc):
+                raise
+        return True
 
-    async def _work(self) -> None:
-        while True:
-            name = await self._queue.get()
-            request = self._active.get(name)
-            step = next_step(request) if request is not None else None
-            if request is None or step is None:
-                continue
-            if not self.audit_store.accepting:  # nothing is done that can't be accounted for
-                self._try_later(name)
-                continue
-            try:
-                await self._take(step, request)
-            except httpx2.HTTPError as exc:
-                if _passes(exc):
-                    self._try_later(name)
-                elif not _is_outdated(exc):
-                    raise
-
-    def _try_later(self, name: str) -> None:
-        asyncio.get_running_loop().call_later(_RETRY_DELAY, self._queue.put_nowait, name)
-
-    async def _take(self, step: Step, request: RemediationRequest) -> None:
+    async def _take(self, step: Step, request: Mapping[str, Any]) -> None:
         name, fingerprint = request["metadata"]["name"], request["spec"]["signalFingerprint"]
         failures = self._failures.get(fingerprint, 0) + step.is_failure
         status: dict[str, Any] = {"overallPhase": step.phase}

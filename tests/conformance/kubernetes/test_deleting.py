@@ -69,7 +69,7 @@ def test_object_being_deleted_can_still_be_changed(api):
 def test_precondition_that_fails_is_a_conflict(api, failure, field):
     widget = api.create("a")
 
-    refused = api.delete("a", {"preconditions": {field: "77"}})
+    refused = api.delete("a", {"preconditions": {field: "1"}})
     accepted = api.delete("a", {"preconditions": {field: widget["metadata"][field]}})
 
     assert failure(refused)[:2] == (409, "Conflict")
