@@ -10,6 +10,7 @@ from signal_gateway.gateway.setting_errors import setting_errors
 
 __all__ = [
     "DEFAULT_NAMESPACE",
+    "BreakerConfig",
     "GatewayConfig",
     "NamespaceName",
     "ProcessingConfig",
@@ -48,6 +49,26 @@ class RetryConfig(BaseModel):
         return self
 
 
+class BreakerConfig(BaseModel):
+    """When calls to the Kubernetes API are given up for a while.
+
+    Attributes:
+        failure_ratio: The share of calls that must fail for a reason that passes.
+        minimum_calls: How many calls the window must have seen.
+        window: How far back calls count, in seconds.
+        open_for: How long no call is made then, in seconds.
+        probes: How many calls must succeed afterwards before all are made again.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    failure_ratio: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.5
+    minimum_calls: Annotated[int, Field(ge=1)] = 10
+    window: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 10.0
+    open_for: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
+    probes: Annotated[int, Field(ge=1, le=100)] = 3
+
+
 class ScopeConfig(BaseModel):
     """Which targets the gateway acts on.
 
@@ -72,6 +93,7 @@ class ProcessingConfig(BaseModel):
 
     Attributes:
         retry: Retries of writes to the Kubernetes API.
+        breaker: When calls to it are given up for a while.
         scope: Which targets are acted on.
         request_deadline: Seconds after which a request is answered 504.
         max_concurrent_requests: Requests with signals in flight at once; more are answered 503.
@@ -81,6 +103,7 @@ class ProcessingConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     retry: RetryConfig = RetryConfig()
+    breaker: BreakerConfig = BreakerConfig()
     scope: ScopeConfig = ScopeConfig()
     request_deadline: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 100

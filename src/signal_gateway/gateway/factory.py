@@ -19,6 +19,7 @@ from signal_gateway.gateway.health import health_routes
 from signal_gateway.gateway.journal import Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.middleware import gateway_middleware
+from signal_gateway.gateway.remediation.breaker import CircuitBreaker
 from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.routes import SignalEndpoint, signal_route
@@ -150,6 +151,9 @@ class Gateway:
             namespace=namespace,
             namespace_uid=index.namespace_uid,
             retry=self.config.processing.retry,
+            breaker=CircuitBreaker(
+                self.config.processing.breaker, clock=self.clock, on_change=self.metrics.note_breaker_state
+            ),
             clock=self.clock,
             observer=self.metrics.count_kubernetes_request,
         )

@@ -1,5 +1,7 @@
 """GatewayMetrics: everything that one gateway counts, on a registry of its own."""
 
+from typing import Literal
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from signal_gateway import __version__
@@ -10,6 +12,7 @@ OTHER = "other"
 
 _MAX_UNKNOWN_SEVERITIES = 20
 _KNOWN_SEVERITIES = frozenset({"critical", "error", "warning", "info", "none", "unknown"})
+_BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -55,6 +58,13 @@ class GatewayMetrics:
             ("endpoint", "method", "status"),
             registry=registry,
         )
+        self._breaker_state = Gauge(
+            "gateway_circuit_breaker_state",
+            "Whether calls are made: 0 closed, all are; 1 half-open, a few are; 2 open, none is.",
+            ("name",),
+            registry=registry,
+        )
+        self.note_breaker_state("closed")
         build_info = Gauge("gateway_build_info", "Always 1; the version is a label.", ("version",), registry=registry)
         build_info.labels(version=__version__).set(1)
         self._unknown_severities: set[str] = set()
@@ -86,6 +96,10 @@ class GatewayMetrics:
     def count_kubernetes_request(self, verb: str, resource: str, code: str) -> None:
         """Count a call to the Kubernetes API; the signature is that of a client's observer."""
         self._kubernetes_requests.labels(verb=verb, resource=resource, code=code).inc()
+
+    def note_breaker_state(self, state: Literal["closed", "half_open", "open"]) -> None:
+        """Show the state of the circuit breaker around the Kubernetes API."""
+        self._breaker_state.labels(name="kubernetes").set(_BREAKER_STATES[state])
 
     def count_audit_event(self, *, outcome: str) -> None:
         """Count an audit event as `recorded`, or as `refused` by the store."""

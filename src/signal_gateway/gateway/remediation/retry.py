@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from signal_gateway.gateway.config import RetryConfig
+from signal_gateway.gateway.remediation.breaker import BreakerOpen
 from signal_gateway.kubernetes import KubernetesError
 
 __all__ = ["retrying"]
@@ -30,11 +31,12 @@ async def retrying(
         call: Makes one attempt.
         config: Attempts and waits.
         deadline: Time of the running loop after which no further attempt starts.
-        on_failure: Told of each failed attempt, the last one included.
+        on_failure: Told of each failed attempt, the last one included; one that the breaker prevented is none.
         sleep: Waits for so many seconds.
         jitter: Returns a number from 0 to 1; spreads the waits by ten per cent either way.
 
     Raises:
+        BreakerOpen: The breaker prevented an attempt: it is not waited for.
         KubernetesError: What the last attempt raised.
     """
     loop = asyncio.get_running_loop()
@@ -42,6 +44,8 @@ async def retrying(
     for attempt in range(1, config.max_attempts + 1):
         try:
             return await call()
+        except BreakerOpen:
+            raise
         except KubernetesError as exc:
             if on_failure is not None:
                 on_failure(exc)

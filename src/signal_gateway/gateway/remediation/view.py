@@ -1,11 +1,12 @@
 """ClusterView: one gateway's access to the RemediationRequests of its controller namespace."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.config import RetryConfig
+from signal_gateway.gateway.remediation.breaker import CircuitBreaker
 from signal_gateway.gateway.remediation.retry import retrying
 from signal_gateway.kubernetes import (
     KubernetesClient,
@@ -32,6 +33,7 @@ class ClusterView:
         namespace: The controller namespace.
         namespace_uid: Its uid.
         retry: How writes are tried again.
+        breaker: What every call passes.
         clock: Waits between the attempts.
         observer: Told verb, resource and code of every call.
     """
@@ -44,6 +46,7 @@ class ClusterView:
         namespace: str,
         namespace_uid: str,
         retry: RetryConfig,
+        breaker: CircuitBreaker,
         clock: Clock,
         observer: Observer,
     ) -> None:
@@ -52,6 +55,7 @@ class ClusterView:
         self._kubernetes = kubernetes
         self._index = index
         self._retry = retry
+        self._breaker = breaker
         self._clock = clock
         self._observer = observer
         self._calls = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
@@ -80,12 +84,9 @@ class ClusterView:
         """
 
         async def attempt() -> dict[str, Any]:
-            async with self._calls:
-                return await self._kubernetes.create_remediation_request(manifest, observer=self._observer)
+            return await self._kubernetes.create_remediation_request(manifest, observer=self._observer)
 
-        created = await retrying(
-            attempt, config=self._retry, deadline=deadline, on_failure=on_failure, sleep=self._clock.sleep
-        )
+        created = await self._retrying(attempt, deadline=deadline, on_failure=on_failure)
         self._index.note(created)
         return RemediationRecord.from_object(created)
 
@@ -104,11 +105,10 @@ class ClusterView:
         """
 
         async def attempt() -> dict[str, Any]:
-            async with self._calls:
-                return await self._kubernetes.get_remediation_request(self.namespace, name, observer=self._observer)
+            return await self._kubernetes.get_remediation_request(self.namespace, name, observer=self._observer)
 
         try:
-            found = await retrying(attempt, config=self._retry, deadline=deadline, sleep=self._clock.sleep)
+            found = await self._retrying(attempt, deadline=deadline)
         except NotFound:
             return None
         self._index.note(found)
@@ -138,17 +138,29 @@ class ClusterView:
         """
 
         async def attempt() -> dict[str, Any]:
-            async with self._calls:
-                return await self._kubernetes.patch_remediation_request_status(
-                    self.namespace, name, patch, observer=self._observer
-                )
+            return await self._kubernetes.patch_remediation_request_status(
+                self.namespace, name, patch, observer=self._observer
+            )
 
-        patched = await retrying(
-            attempt, config=self._retry, deadline=deadline, on_failure=on_failure, sleep=self._clock.sleep
-        )
+        patched = await self._retrying(attempt, deadline=deadline, on_failure=on_failure)
         self._index.note(patched)
         return patched
 
     def forget(self, uid: str) -> None:
         """Drop an object that the API says is gone."""
         self._index.forget(uid)
+
+    async def _retrying(
+        self,
+        attempt: Callable[[], Awaitable[dict[str, Any]]],
+        *,
+        deadline: float,
+        on_failure: Callable[[KubernetesError], None] | None = None,
+    ) -> dict[str, Any]:
+        async def attempt_bounded() -> dict[str, Any]:
+            async with self._calls:  # before the breaker is asked: it may open while a call waits for its turn
+                return await self._breaker.call(attempt)
+
+        return await retrying(
+            attempt_bounded, config=self._retry, deadline=deadline, on_failure=on_failure, sleep=self._clock.sleep
+        )
