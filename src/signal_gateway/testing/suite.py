@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from signal_gateway.audit.client import DataStorageClient
-from signal_gateway.audit.lifetime import OpenStore
+from signal_gateway.audit.lifetime import OpenStore, open_stores
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.errors import HarnessError, SignalGatewayError
 from signal_gateway.testing._cleanup import run_all
@@ -39,7 +39,8 @@ class Suite:
         settings: What the session is run with.
         worker: The xdist worker's id, or `main`.
         servers: How many servers were made.
-        known_stores: Audit stores that may be open, its own and those of outages.
+        known_stores: Audit stores that may be open: those that were before it was made, such as the one of a session
+            around this one, its own, and those of outages.
 
     Args:
         settings: What the session is run with.
@@ -60,7 +61,7 @@ class Suite:
         self.settings = settings
         self.worker = worker
         self.servers = 0
-        self.known_stores: weakref.WeakSet[OpenStore] = weakref.WeakSet()
+        self.known_stores: weakref.WeakSet[OpenStore] = weakref.WeakSet(open_stores())
         self._shared_datastorage_url = shared_datastorage_url
         self._spool_directory = spool_directory
         self._embedded: EmbeddedDataStorage | None = None
