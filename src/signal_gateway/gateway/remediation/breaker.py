@@ -15,7 +15,7 @@ BreakerState = Literal["closed", "half_open", "open"]
 Answer = TypeVar("Answer")
 
 
-class BreakerOpen(Unavailable):  # noqa: N818 - a state, which passes
+class BreakerOpen(Unavailable):
     """The call was not made: too many before it failed; `retry_after` says when one may get through again."""
 
 
