@@ -86,6 +86,14 @@ def _single_body(outcome: Outcome) -> dict[str, Any]:
         "fingerprint": outcome.fingerprint,
         "duplicate": outcome.status == "duplicate",
     }
+    rejection = outcome.rejection
+    if rejection is not None:
+        body["rejection"] = {
+            "reason": rejection.reason,
+            "resource": rejection.resource,
+            "message": rejection.message,
+            "action": rejection.action,
+        }
     record = outcome.record
     if record is not None:
         body |= {

@@ -95,6 +95,7 @@ class ProcessingConfig(BaseModel):
         retry: Retries of writes to the Kubernetes API.
         breaker: When calls to it are given up for a while.
         scope: Which targets are acted on.
+        event_max_age: How many seconds ago a Kubernetes Event may have happened.
         request_deadline: Seconds after which a request is answered 504.
         max_concurrent_requests: Requests with signals in flight at once; more are answered 503.
         max_body_bytes: The largest body that is read.
@@ -105,6 +106,7 @@ class ProcessingConfig(BaseModel):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     scope: ScopeConfig = ScopeConfig()
+    event_max_age: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 300.0
     request_deadline: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 100
     max_body_bytes: Annotated[int, Field(ge=1)] = 4 * 1024 * 1024

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import orjson
 
 from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH, MAX_SEVERITY_LENGTH, AuditEvent
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 from signal_gateway.gateway.truncation import cut_mapping, cut_text
 
 __all__ = [
@@ -153,8 +153,13 @@ def signal_resolved(
     )
 
 
-def signal_rejected(invalid: InvalidSignal, *, signal_type: str, mark: str, at: datetime) -> AuditEvent:
-    """Return the event of an invalid signal; it has no fingerprint, so `mark` (request id and index) correlates it."""
+def signal_rejected(
+    invalid: InvalidSignal | RejectedSignal, *, signal_type: str, mark: str, at: datetime
+) -> AuditEvent:
+    """Return the event of a signal that is turned away.
+
+    It has no fingerprint, so `mark` (request id and index) correlates it.
+    """
     data: dict[str, Any] = {
         "event_type": SIGNAL_REJECTED,
         "signal_type": signal_type,

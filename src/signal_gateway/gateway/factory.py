@@ -1,10 +1,12 @@
 """create_gateway(): the only way to build a gateway, for production and for tests."""
 
 import logging
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 from types import TracebackType
-from typing import Literal, Self
+from typing import Final, Literal, Self
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -23,7 +25,9 @@ from signal_gateway.gateway.remediation.breaker import CircuitBreaker
 from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.routes import SignalEndpoint, signal_route
+from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
+from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
 from signal_gateway.kubernetes import KubernetesClient, RemediationRequestIndex
 from signal_gateway.web.problem import problem_handlers
 
@@ -32,6 +36,7 @@ __all__ = ["Gateway", "create_gateway"]
 _log = logging.getLogger(__name__)
 
 _STOP_GRACE = 2.0
+_ADAPTER_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WHY_NOT_SERVING = {
     "new": "The gateway has not been started: its ASGI lifespan did not run. Serve its app with the lifespan on, "
     "pass the lifespan on where the app is mounted, or use `async with gateway`.",
@@ -51,6 +56,7 @@ def create_gateway(
     audit_store: AuditStore,
     registry: CollectorRegistry | None = None,
     clock: Clock | None = None,
+    adapters: Sequence[Adapter] = (),
 ) -> "Gateway":
     """Build a gateway; nothing is started, and nothing connects, before its lifespan runs.
 
@@ -60,10 +66,11 @@ def create_gateway(
         audit_store: Where its audit events go: shared by all gateways of a process. Whoever made it closes it.
         registry: Where its metrics are registered; a fresh one by default. Two gateways cannot share one.
         clock: What time it is; the machine's by default.
+        adapters: Sources of your own, beside Alertmanager and Kubernetes Events.
 
     Raises:
         TypeError: `audit_store` is not an audit store.
-        ValueError: The registry already has a gateway's metrics.
+        ValueError: The registry already has a gateway's metrics, or two adapters have the same name.
     """
     if not callable(getattr(audit_store, "record", None)) or not hasattr(audit_store, "accepting"):
         raise TypeError(
@@ -76,7 +83,21 @@ def create_gateway(
         audit_store=audit_store,
         registry=CollectorRegistry() if registry is None else registry,
         clock=SystemClock() if clock is None else clock,
+        adapters=_all_adapters(config, adapters),
     )
+
+
+def _all_adapters(config: GatewayConfig, own: Sequence[Adapter]) -> list[Adapter]:
+    max_age = timedelta(seconds=config.processing.event_max_age)
+    adapters: list[Adapter] = [AlertmanagerAdapter(), KubernetesEventAdapter(max_age=max_age), *own]
+    found: dict[str, Adapter] = {}
+    for adapter in adapters:
+        if not _ADAPTER_NAME.fullmatch(adapter.name):
+            raise ValueError(f"an adapter is called {adapter.name!r}: its name is a part of a path, such as my-source")
+        if adapter.name in found:
+            raise ValueError(f"two adapters are called {adapter.name!r}: a name can be taken once")
+        found[adapter.name] = adapter
+    return list(found.values())
 
 
 class Gateway:
@@ -102,6 +123,7 @@ class Gateway:
         audit_store: AuditStore,
         registry: CollectorRegistry,
         clock: Clock,
+        adapters: Sequence[Adapter],
     ) -> None:
         self.config = config
         self.kubernetes = kubernetes
@@ -114,12 +136,15 @@ class Gateway:
         self._journal = Journal(audit_store, metrics=self.metrics)
         self._index: RemediationRequestIndex | None = None
         self._open_index: AbstractAsyncContextManager[RemediationRequestIndex] | None = None
-        self._endpoint = SignalEndpoint(
-            AlertmanagerAdapter(),
-            activity=self._activity,
-            clock=clock,
-            request_deadline=config.processing.request_deadline,
-        )
+        self._endpoints = [
+            SignalEndpoint(
+                adapter,
+                activity=self._activity,
+                clock=clock,
+                request_deadline=config.processing.request_deadline,
+            )
+            for adapter in adapters
+        ]
         self.app = self._build_app()
 
     @property
@@ -157,13 +182,15 @@ class Gateway:
             clock=self.clock,
             observer=self.metrics.count_kubernetes_request,
         )
-        self._endpoint.triage = Triage(
+        triage = Triage(
             view,
             journal=self._journal,
             metrics=self.metrics,
             clock=self.clock,
             spawn=self._activity.spawn,
         )
+        for endpoint in self._endpoints:
+            endpoint.triage = triage
         self._state = "started"
 
     async def stop(self) -> None:
@@ -204,7 +231,7 @@ class Gateway:
             index_is_alive=lambda: self._index is not None and self._index.is_alive,
             observer=self.metrics.count_kubernetes_request,
         )
-        routes = [signal_route(self._endpoint), *health]
+        routes = [*map(signal_route, self._endpoints), *health]
         app = Starlette(
             routes=routes,
             middleware=gateway_middleware(

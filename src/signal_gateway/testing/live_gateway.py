@@ -15,12 +15,12 @@ from signal_gateway.clock import ManualClock, MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import Gateway
-from signal_gateway.testing.captured import PROMETHEUS_SOURCE, read_captured
+from signal_gateway.testing.captured import EVENT_SOURCE, PROMETHEUS_SOURCE, read_captured
 from signal_gateway.testing.cluster import Cluster
 from signal_gateway.testing.exchanges import Exchange
 from signal_gateway.testing.live_server import LiveServer
 from signal_gateway.testing.metrics import MetricsView
-from signal_gateway.testing.payloads import alert, alertmanager_webhook
+from signal_gateway.testing.payloads import alert, alertmanager_webhook, kubernetes_event
 
 __all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway", "serve"]
 
@@ -187,6 +187,39 @@ class LiveGateway:
             **labels,
         )
         return self.client.post(PROMETHEUS_PATH, json=alertmanager_webhook(one))
+
+    def send_event(
+        self,
+        reason: str,
+        *,
+        kind: str,
+        name: str,
+        namespace: str | None,
+        message: str = "",
+        type: str = "Warning",
+        at: datetime | None = None,
+    ) -> httpx.Response:
+        """Post one Kubernetes Event, as an exporter of events does.
+
+        Args:
+            reason: Why it was sent, such as `BackOff`.
+            kind: Kind of the object that it is about.
+            name: Its name.
+            namespace: Its namespace; None for a cluster-scoped kind.
+            message: For people.
+            type: `Normal`, `Warning` or `Error`.
+            at: When it happened; now by default, by the gateway's clock.
+        """
+        event = kubernetes_event(
+            reason,
+            kind=kind,
+            name=name,
+            namespace=namespace,
+            message=message,
+            type=type,
+            at=at or self.gateway.clock.now(),
+        )
+        return self.client.post(f"{SIGNALS_PATH}/{EVENT_SOURCE}", json=event)
 
     def replay(self, path: Path | str, *, keep_times: bool = False) -> list[httpx.Response]:
         """Post what a real Alertmanager, or an exporter of Kubernetes Events, posted once.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from signal_gateway.errors import GatewayError
+from signal_gateway.gateway.signals.signal import RejectedSignal
 from signal_gateway.kubernetes import RemediationRecord
 
 __all__ = ["Failure", "Outcome", "Status", "Undecided"]
@@ -28,6 +29,7 @@ class Outcome:
         occurrence_count: Which occurrence a duplicate is.
         first_occurrence: When the problem was first seen, in RFC 3339; for duplicates.
         last_occurrence: When it was last seen, in RFC 3339; for duplicates.
+        rejection: Why nothing is done, for a `rejected` one.
         failure: Why it `failed`: refused by the API for good, for a reason that passes, or by the deadline.
         retry_after: How many seconds the sender should wait, where that is known.
     """
@@ -39,5 +41,6 @@ class Outcome:
     occurrence_count: int | None = None
     first_occurrence: str | None = None
     last_occurrence: str | None = None
+    rejection: RejectedSignal | None = None
     failure: Failure | None = None
     retry_after: float | None = None

@@ -14,7 +14,8 @@ from signal_gateway.gateway.remediation.lanes import Lanes
 from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
 from signal_gateway.gateway.remediation.outcome import Failure, Outcome, Undecided
 from signal_gateway.gateway.remediation.view import ClusterView
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.gateway.signals.adapter import ParsedSignal
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 from signal_gateway.kubernetes import KubernetesError, Refused
 
 __all__ = ["Triage"]
@@ -55,7 +56,7 @@ class Triage:
         self._creation = Creation(view, journal=journal, metrics=metrics, clock=clock)
         self._counter = OccurrenceCounter(view, clock=clock, spawn=spawn)
 
-    async def handle(self, signal: Signal | InvalidSignal, *, signal_type: str, mark: str, deadline: float) -> Outcome:
+    async def handle(self, signal: ParsedSignal, *, signal_type: str, mark: str, deadline: float) -> Outcome:
         """Decide what to do about a signal, and do it; whatever stands in the way is an outcome, too.
 
         Args:
@@ -67,7 +68,7 @@ class Triage:
         self._metrics.count_received(source=signal.source, severity=signal.severity)
         fingerprint = signal.fingerprint if isinstance(signal, Signal) else None
         try:
-            if isinstance(signal, InvalidSignal):
+            if isinstance(signal, InvalidSignal | RejectedSignal):
                 return self._reject(signal, signal_type=signal_type, mark=mark)
             if not self._view.is_alive:
                 raise Undecided("the index of RemediationRequests is not up to date")
@@ -91,11 +92,13 @@ class Triage:
         except TimeoutError:
             return _failed(fingerprint, "deadline", "The request's deadline passed before the signal's turn came.")
 
-    def _reject(self, invalid: InvalidSignal, *, signal_type: str, mark: str) -> Outcome:
-        event = events.signal_rejected(invalid, signal_type=signal_type, mark=mark, at=self._clock.now())
+    def _reject(self, turned_away: InvalidSignal | RejectedSignal, *, signal_type: str, mark: str) -> Outcome:
+        event = events.signal_rejected(turned_away, signal_type=signal_type, mark=mark, at=self._clock.now())
         self._journal.record(event)
-        self._metrics.count_rejected(reason=invalid.reason)
-        return Outcome(status="invalid", message=invalid.message, fingerprint=None)
+        self._metrics.count_rejected(reason=turned_away.reason)
+        if isinstance(turned_away, RejectedSignal):
+            return Outcome(status="rejected", message=turned_away.message, fingerprint=None, rejection=turned_away)
+        return Outcome(status="invalid", message=turned_away.message, fingerprint=None)
 
     def _resolve(self, signal: Signal, *, signal_type: str, mark: str) -> Outcome:
         records = self._view.records(signal.fingerprint) if signal.fingerprint is not None else ()

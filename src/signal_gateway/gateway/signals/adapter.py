@@ -1,25 +1,62 @@
 """How a source's payload becomes signals."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import orjson
 
 from signal_gateway.errors import GatewayError
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 
-__all__ = ["MAX_DEPTH", "Adapter", "InvalidPayload", "json_object", "unrepresentable"]
+__all__ = [
+    "CLOCK_SKEW",
+    "MAX_DEPTH",
+    "MAX_NAME_LENGTH",
+    "MAX_SEVERITY_LENGTH",
+    "Adapter",
+    "InvalidItem",
+    "InvalidPayload",
+    "ParsedSignal",
+    "json_object",
+    "printable",
+    "shown",
+    "unrepresentable",
+]
 
 MAX_DEPTH = 8
+MAX_NAME_LENGTH = 253
+MAX_SEVERITY_LENGTH = 50
+CLOCK_SKEW = timedelta(minutes=2)
+
+ParsedSignal = Signal | InvalidSignal | RejectedSignal
+"""What an item of a payload turns into."""
 
 
 class InvalidPayload(GatewayError):  # noqa: N818 - an answer to the sender
     """The payload as a whole is not what the source sends; the message is for the sender."""
 
 
+class InvalidItem(Exception):  # noqa: N818 - an outcome, not an error
+    """One item of a payload cannot become a signal; for adapters to raise and catch themselves.
+
+    Attributes:
+        reason: Short code from a fixed list.
+        message: For the sender.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
 class Adapter(Protocol):
-    """One source of signals."""
+    """One source of signals. Its requests are posted to `/api/v1/signals/<name>`.
+
+    An adapter of your own is passed to `create_gateway(..., adapters=[...])`. It keeps no state, does no I/O, and is
+    called on the gateway's loop.
+    """
 
     @property
     def name(self) -> str:
@@ -31,7 +68,7 @@ class Adapter(Protocol):
         """`signalType` of the RemediationRequests that its signals lead to."""
         ...
 
-    def parse(self, body: bytes, *, received_at: datetime) -> Sequence[Signal | InvalidSignal]:
+    def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
         """Read one request's body.
 
         Args:
@@ -81,3 +118,13 @@ def unrepresentable(value: Any, *, depth: int = 1) -> str | None:
         if reason is not None:
             return reason
     return None
+
+
+def printable(text: str | None, max_length: int) -> str | None:
+    """Return text that can be kept, cut to a length; None for none."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
+
+
+def shown(value: object) -> str:
+    """Return a value as a message shows it to the sender."""
+    return "missing" if value is None else repr(value)[:100]

@@ -4,10 +4,21 @@ Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from signal_gateway.gateway.signals.adapter import InvalidPayload, json_object, unrepresentable
+from signal_gateway.gateway.signals.adapter import (
+    CLOCK_SKEW,
+    MAX_NAME_LENGTH,
+    MAX_SEVERITY_LENGTH,
+    InvalidItem,
+    InvalidPayload,
+    ParsedSignal,
+    json_object,
+    printable,
+    shown,
+    unrepresentable,
+)
 from signal_gateway.gateway.signals.fingerprint import fingerprint_of
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
 from signal_gateway.gateway.signals.target import namespace_from_labels, target_from_labels
@@ -16,16 +27,6 @@ from signal_gateway.gateway.timestamps import parse_rfc3339
 __all__ = ["AlertmanagerAdapter"]
 
 _PAYLOAD_VERSION = "4"
-_MAX_NAME_LENGTH = 253
-_MAX_SEVERITY_LENGTH = 50
-_CLOCK_SKEW = timedelta(minutes=2)
-
-
-class _InvalidAlert(Exception):  # noqa: N818 - an outcome, not an error
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-        self.message = message
 
 
 class AlertmanagerAdapter:
@@ -34,7 +35,7 @@ class AlertmanagerAdapter:
     name = "prometheus"
     signal_type = "alert"
 
-    def parse(self, body: bytes, *, received_at: datetime) -> Sequence[Signal | InvalidSignal]:
+    def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
         """Read one webhook: one item for each of its alerts, in payload order.
 
         Labels and annotations are the alert's own over the group's common ones. Unknown members are ignored.
@@ -46,7 +47,7 @@ class AlertmanagerAdapter:
         version = payload.get("version")
         if version != _PAYLOAD_VERSION:
             raise InvalidPayload(
-                f'"version" is {_shown(version)}, and only "{_PAYLOAD_VERSION}" is understood: '
+                f'"version" is {shown(version)}, and only "{_PAYLOAD_VERSION}" is understood: '
                 "send what Alertmanager's webhook_config sends."
             )
         alerts = payload.get("alerts")
@@ -67,17 +68,17 @@ class AlertmanagerAdapter:
         labels: dict[str, str] = {}
         try:
             if not isinstance(alert, dict):
-                raise _InvalidAlert("shape", "The alert is not a JSON object.")
+                raise InvalidItem("shape", "The alert is not a JSON object.")
             labels = {**common_labels, **_strings(alert, "labels")}
             annotations = {**common_annotations, **_strings(alert, "annotations")}
             return self._signal(alert, labels, annotations, received_at)
-        except _InvalidAlert as exc:
+        except InvalidItem as exc:
             return InvalidSignal(
                 reason=exc.reason,
                 message=exc.message,
                 source=self.name,
-                name=_printable(labels.get("alertname"), _MAX_NAME_LENGTH),
-                severity=_printable(labels.get("severity"), _MAX_SEVERITY_LENGTH) or "unknown",
+                name=printable(labels.get("alertname"), MAX_NAME_LENGTH),
+                severity=printable(labels.get("severity"), MAX_SEVERITY_LENGTH) or "unknown",
             )
 
     def _signal(
@@ -86,27 +87,27 @@ class AlertmanagerAdapter:
         for part in (alert, labels, annotations):
             why = unrepresentable(part)
             if why is not None:
-                raise _InvalidAlert("unrepresentable", f"The alert cannot be kept as it is: {why}.")
+                raise InvalidItem("unrepresentable", f"The alert cannot be kept as it is: {why}.")
 
         status = alert.get("status")
         if status != "firing" and status != "resolved":
-            raise _InvalidAlert("status", f'"status" is {_shown(status)}; it must be "firing" or "resolved".')
+            raise InvalidItem("status", f'"status" is {shown(status)}; it must be "firing" or "resolved".')
         name = labels.get("alertname", "")
-        if not 1 <= len(name) <= _MAX_NAME_LENGTH:
-            raise _InvalidAlert(
-                "name", f'The label "alertname" has {len(name)} characters; it must have 1 to {_MAX_NAME_LENGTH}.'
+        if not 1 <= len(name) <= MAX_NAME_LENGTH:
+            raise InvalidItem(
+                "name", f'The label "alertname" has {len(name)} characters; it must have 1 to {MAX_NAME_LENGTH}.'
             )
         severity = labels.get("severity") or "unknown"
-        if len(severity) > _MAX_SEVERITY_LENGTH:
-            raise _InvalidAlert(
+        if len(severity) > MAX_SEVERITY_LENGTH:
+            raise InvalidItem(
                 "severity",
-                f'The label "severity" has {len(severity)} characters; it may have at most {_MAX_SEVERITY_LENGTH}.',
+                f'The label "severity" has {len(severity)} characters; it may have at most {MAX_SEVERITY_LENGTH}.',
             )
 
         is_firing = status == "firing"
         fired_at = _fired_at(alert)
-        if is_firing and fired_at > received_at + _CLOCK_SKEW:
-            raise _InvalidAlert(
+        if is_firing and fired_at > received_at + CLOCK_SKEW:
+            raise InvalidItem(
                 "from_the_future",
                 f'"startsAt" is {alert["startsAt"]}, later than two minutes from now: compare the clocks.',
             )
@@ -132,10 +133,10 @@ def _located(labels: Mapping[str, str], *, must_have_target: bool) -> tuple[str 
         namespace, target = namespace_from_labels(labels), target_from_labels(labels)
     except ValueError as exc:
         if must_have_target:
-            raise _InvalidAlert("namespace", f"No target can be told from the labels: {exc}.") from exc
+            raise InvalidItem("namespace", f"No target can be told from the labels: {exc}.") from exc
         return None, None
     if target is None and must_have_target:
-        raise _InvalidAlert(
+        raise InvalidItem(
             "no_target",
             "No label names a Kubernetes workload: add one such as deployment, statefulset, pod or node "
             "whose value is the workload's name.",
@@ -148,8 +149,8 @@ def _fired_at(alert: Mapping[str, Any]) -> datetime:
     try:
         return parse_rfc3339(starts_at if isinstance(starts_at, str) else "")
     except ValueError as exc:
-        raise _InvalidAlert(
-            "starts_at", f'"startsAt" is {_shown(starts_at)}; it must be a date-time such as 2026-01-31T12:00:00Z.'
+        raise InvalidItem(
+            "starts_at", f'"startsAt" is {shown(starts_at)}; it must be a date-time such as 2026-01-31T12:00:00Z.'
         ) from exc
 
 
@@ -158,20 +159,12 @@ def _strings(alert: Mapping[str, Any], member: str) -> dict[str, str]:
     if mapping is None:
         return {}
     if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
-        raise _InvalidAlert("shape", f'"{member}" must be an object whose values are strings.')
+        raise InvalidItem("shape", f'"{member}" must be an object whose values are strings.')
     return mapping
 
 
 def _common(payload: Mapping[str, Any], member: str) -> dict[str, str]:
     try:
         return _strings(payload, member)
-    except _InvalidAlert as exc:
+    except InvalidItem as exc:
         raise InvalidPayload(exc.message) from exc
-
-
-def _printable(text: str | None, max_length: int) -> str | None:
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
-
-
-def _shown(value: object) -> str:
-    return "missing" if value is None else repr(value)[:100]

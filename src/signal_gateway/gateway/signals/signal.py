@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-__all__ = ["InvalidSignal", "Signal", "Target"]
+__all__ = ["InvalidSignal", "RejectedSignal", "Signal", "Target"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,3 +79,26 @@ class InvalidSignal:
     source: str
     name: str | None = None
     severity: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedSignal:
+    """A signal that is understood, and that nothing is to be done about.
+
+    Attributes:
+        reason: Short code from a fixed list, fit for a metric's label, such as `normal_event`.
+        message: Why nothing is done, for the sender.
+        source: Name of the adapter.
+        resource: What it is about: `namespace/Kind/name`.
+        name: What the source calls it.
+        severity: As the source said it.
+        action: What somebody may do to have it handled, such as a `kubectl` command; empty for nothing.
+    """
+
+    reason: str
+    message: str
+    source: str
+    resource: str
+    name: str
+    severity: str
+    action: str = ""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from signal_gateway.gateway.signals.signal import Target
 
-__all__ = ["KINDS", "Kind", "namespace_from_labels", "target_from_labels"]
+__all__ = ["KINDS", "Kind", "is_namespace", "is_object_name", "namespace_from_labels", "target_from_labels"]
 
 _MAX_NAME_LENGTH = 253
 _MAX_NAMESPACE_LENGTH = 63
@@ -56,6 +56,16 @@ KINDS = (
 )
 
 
+def is_namespace(name: str) -> bool:
+    """Return whether a namespace could be called so: a DNS label."""
+    return len(name) <= _MAX_NAMESPACE_LENGTH and _NAMESPACE.fullmatch(name) is not None
+
+
+def is_object_name(name: str) -> bool:
+    """Return whether an object could be called so: a DNS subdomain."""
+    return len(name) <= _MAX_NAME_LENGTH and _DNS_SUBDOMAIN.fullmatch(name) is not None
+
+
 def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
     """Return the namespace that the labels name, the exporter's own (`exported_namespace`) first.
 
@@ -65,7 +75,7 @@ def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
     namespace = labels.get("exported_namespace") or labels.get("namespace")
     if not namespace:
         return None
-    if len(namespace) > _MAX_NAMESPACE_LENGTH or not _NAMESPACE.fullmatch(namespace):
+    if not is_namespace(namespace):
         raise ValueError(
             f"the namespace {namespace!r} is not a DNS label of at most {_MAX_NAMESPACE_LENGTH} characters"
         )
@@ -90,7 +100,7 @@ def target_from_labels(labels: Mapping[str, str]) -> Target | None:
     namespace = namespace_from_labels(labels)
     for kind in KINDS:
         name = labels.get(f"exported_{kind.label}") or labels.get(kind.label)
-        if name and len(name) <= _MAX_NAME_LENGTH and _DNS_SUBDOMAIN.fullmatch(name):
+        if name and is_object_name(name):
             return Target(
                 kind=kind.name,
                 name=name,

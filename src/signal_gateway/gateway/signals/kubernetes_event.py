@@ -1,0 +1,160 @@
+"""Kubernetes Events (core/v1), as an exporter of events posts them, one a request.
+
+Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from signal_gateway.gateway.signals.adapter import (
+    CLOCK_SKEW,
+    MAX_NAME_LENGTH,
+    MAX_SEVERITY_LENGTH,
+    InvalidItem,
+    InvalidPayload,
+    ParsedSignal,
+    json_object,
+    printable,
+    shown,
+    unrepresentable,
+)
+from signal_gateway.gateway.signals.fingerprint import fingerprint_of
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal, Target
+from signal_gateway.gateway.signals.target import is_namespace, is_object_name
+from signal_gateway.gateway.timestamps import parse_rfc3339
+
+__all__ = ["KubernetesEventAdapter"]
+
+_NORMAL: Final = "Normal"
+_TYPES: Final = ("Warning", "Error", _NORMAL)
+_KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
+
+
+class KubernetesEventAdapter:
+    """Reads one core/v1 Event.
+
+    Args:
+        max_age: How long ago its newest time may be.
+    """
+
+    name = "kubernetes-event"
+    signal_type = "alert"
+    source = "kubernetes-events"
+
+    def __init__(self, *, max_age: timedelta) -> None:
+        self._max_age = max_age
+
+    def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
+        """Read one Event: its reason is the signal's name, its type the severity, what it involves the target.
+
+        Raises:
+            InvalidPayload: It is not an Event.
+        """
+        event = json_object(body)
+        involved = event.get("involvedObject")
+        if event.get("kind", "Event") != "Event" or not isinstance(involved, dict):
+            raise InvalidPayload("The body is not a core/v1 Event: it needs an involvedObject.")
+        try:
+            return [self._read(event, involved, received_at)]
+        except InvalidItem as exc:
+            return [
+                InvalidSignal(
+                    reason=exc.reason,
+                    message=exc.message,
+                    source=self.source,
+                    name=printable(_text_or_none(event.get("reason")), MAX_NAME_LENGTH),
+                    severity=printable(_text_or_none(event.get("type")), MAX_SEVERITY_LENGTH) or "unknown",
+                )
+            ]
+
+    def _read(self, event: dict[str, Any], involved: dict[str, Any], received_at: datetime) -> ParsedSignal:
+        why = unrepresentable(event)
+        if why is not None:
+            raise InvalidItem("unrepresentable", f"The event cannot be kept as it is: {why}.")
+        reason, type = _text(event, "reason") or "", _text(event, "type")
+        if not 1 <= len(reason) <= MAX_NAME_LENGTH:
+            raise InvalidItem("name", f'"reason" has {len(reason)} characters; it must have 1 to {MAX_NAME_LENGTH}.')
+        if type not in _TYPES:
+            raise InvalidItem("severity", f'"type" is {shown(type)}; it must be one of {", ".join(_TYPES)}.')
+        target = _target(involved)
+        if type == _NORMAL:
+            return RejectedSignal(
+                reason="normal_event",
+                message=f"{reason} is a Normal event; only warnings and errors ask for remediation.",
+                source=self.source,
+                resource="/".join(part for part in (target.namespace, target.kind, target.name) if part),
+                name=reason,
+                severity=type,
+            )
+        happened_at = max(_times(event), default=None)
+        if happened_at is None:
+            raise InvalidItem("time", "The event has no time: set lastTimestamp, firstTimestamp or eventTime.")
+        if happened_at > received_at + CLOCK_SKEW:
+            raise InvalidItem("from_the_future", f"The event is of {happened_at}, the future: compare the clocks.")
+        if received_at - happened_at > self._max_age:
+            seconds = self._max_age.total_seconds()
+            raise InvalidItem("too_old", f"The event is of {happened_at}, longer ago than {seconds:g} s.")
+        return Signal(
+            name=reason,
+            severity=type,
+            status="firing",
+            source=self.source,
+            target=target,
+            fingerprint=fingerprint_of(target),
+            namespace=target.namespace,
+            labels=_labels(event, target),
+            annotations={"message": message} if (message := _text(event, "message")) else {},
+            fired_at=happened_at,
+            received_at=received_at,
+            payload=event,
+        )
+
+
+def _target(involved: Mapping[str, Any]) -> Target:
+    kind, name, namespace = (_text(involved, field) or "" for field in ("kind", "name", "namespace"))
+    if not _KIND.fullmatch(kind) or not is_object_name(name):
+        raise InvalidItem("no_target", f"involvedObject is {shown(kind)} {shown(name)}, the name of no object.")
+    if namespace and not is_namespace(namespace):
+        raise InvalidItem("namespace", f"involvedObject.namespace is {shown(namespace)}, which can't be one.")
+    api_version = _text(involved, "apiVersion") or "v1"
+    return Target(kind=kind, name=name, namespace=namespace or None, api_version=api_version[:MAX_NAME_LENGTH])
+
+
+def _times(event: Mapping[str, Any]) -> Iterator[datetime]:
+    series = event.get("series")
+    last_observed = series.get("lastObservedTime") if isinstance(series, dict) else None
+    named = [(field, event.get(field)) for field in ("lastTimestamp", "firstTimestamp", "eventTime")]
+    for field, value in [*named, ("series.lastObservedTime", last_observed)]:
+        if value is None:
+            continue
+        try:
+            yield parse_rfc3339(value if isinstance(value, str) else "")
+        except ValueError as exc:
+            raise InvalidItem("time", f'"{field}" is {shown(value)}; it must be a date-time.') from exc
+
+
+def _labels(event: Mapping[str, Any], target: Target) -> dict[str, str]:
+    source = event.get("source")
+    component = _text(event, "reportingComponent") or (_text(source, "component") if isinstance(source, dict) else None)
+    labels = {
+        "reason": _text(event, "reason"),
+        "type": _text(event, "type"),
+        "kind": target.kind,
+        "name": target.name,
+        "namespace": target.namespace,
+        "component": component,
+    }
+    return {key: value for key, value in labels.items() if value}
+
+
+def _text(mapping: Mapping[str, Any], field: str) -> str | None:
+    value = mapping.get(field)
+    if value is not None and not isinstance(value, str):
+        raise InvalidItem("shape", f'"{field}" must be a string.')
+    return value
+
+
+def _text_or_none(value: object) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,101 @@
+from datetime import timedelta
+
+import orjson
+import pytest
+
+from signal_gateway import GatewayConfig, create_gateway
+from signal_gateway.gateway.signals.fingerprint import fingerprint_of
+from signal_gateway.gateway.signals.signal import Signal, Target
+from signal_gateway.kubernetes.resources import RemediationRequest
+from signal_gateway.testing import RecordingAuditStore, serve
+
+
+def test_event_becomes_a_remediation_request(gateway):
+    response = gateway.send_event("BackOff", kind="Pod", name="api-7c9", namespace="prod", message="it crashes")
+
+    assert response.status_code == 201
+    name = response.json()["remediationRequestName"]
+    spec = gateway.cluster.lightkube().get(RemediationRequest, name, namespace=gateway.cluster.namespace)["spec"]
+    assert (spec["signalSource"], spec["signalName"], spec["severity"]) == ("kubernetes-events", "BackOff", "Warning")
+    assert gateway.metrics.value("gateway_crds_created_total", source_type="kubernetes-events", status="created") == 1
+    gateway.audit_trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
+
+
+def test_event_and_alert_about_one_object_are_one_problem(gateway):
+    first = gateway.send_event("BackOff", kind="Pod", name="api-7c9", namespace="prod").json()
+
+    second = gateway.send_alert("PodCrashLooping", namespace="prod", pod="api-7c9")
+
+    assert second.status_code == 202
+    assert second.json()["remediationRequestName"] == first["remediationRequestName"]
+
+
+def test_normal_event_is_rejected_with_the_reason(gateway):
+    response = gateway.send_event("Pulled", kind="Pod", name="api-7c9", namespace="prod", type="Normal")
+
+    assert (response.status_code, response.json()["status"]) == (200, "rejected")
+    assert response.json()["rejection"]["reason"] == "normal_event"
+    assert gateway.metrics.value("gateway_signals_rejected_total", reason="normal_event") == 1
+    gateway.audit_trail.one("gateway.signal.rejected")
+
+
+@pytest.mark.gateway(processing={"event_max_age": 60})
+def test_how_old_an_event_may_be_is_a_setting(gateway):
+    at = gateway.clock.now() - timedelta(seconds=90)
+
+    response = gateway.send_event("BackOff", kind="Pod", name="api-7c9", namespace="prod", at=at)
+
+    assert response.status_code == 400
+    assert "longer ago than 60 s" in response.json()["detail"]
+
+
+class PagerAdapter:
+    """A source of one's own: each request names a Deployment."""
+
+    name = "pager"
+    signal_type = "alert"
+
+    def parse(self, body, *, received_at):
+        page = orjson.loads(body)
+        target = Target(kind="Deployment", name=page["service"], namespace="prod", api_version="apps/v1")
+        signal = Signal(
+            name=page["title"],
+            severity="critical",
+            status="firing",
+            source=self.name,
+            target=target,
+            fingerprint=fingerprint_of(target),
+            namespace="prod",
+            labels={},
+            annotations={},
+            fired_at=received_at,
+            received_at=received_at,
+            payload=page,
+        )
+        return [signal]
+
+
+def test_source_of_ones_own_has_a_path_of_its_own(gateway_cluster):
+    store = RecordingAuditStore()
+    config = GatewayConfig(controller_namespace=gateway_cluster.namespace)
+    gateway = create_gateway(config, kubernetes=gateway_cluster.client(), audit_store=store, adapters=[PagerAdapter()])
+
+    with serve(gateway, cluster=gateway_cluster) as live:
+        response = live.client.post("/api/v1/signals/pager", json={"title": "Down", "service": "api"})
+
+    assert response.status_code == 201
+    assert [event.actor_id for event in store.events] == ["pager", "pager"]
+
+
+@pytest.mark.parametrize("name", ["prometheus", "Pager Duty", ""])
+def test_name_of_a_source_is_taken_once_and_fits_into_a_path(gateway_cluster, name):
+    adapter = PagerAdapter()
+    adapter.name = name
+
+    with pytest.raises(ValueError, match="called"):
+        create_gateway(
+            GatewayConfig(),
+            kubernetes=gateway_cluster.client(),
+            audit_store=RecordingAuditStore(),
+            adapters=[adapter],
+        )
