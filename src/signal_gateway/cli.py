@@ -6,6 +6,7 @@ import typer
 
 from signal_gateway.commands.apiserver import serve_apiserver
 from signal_gateway.commands.audit import export_events, list_events, show_correlation
+from signal_gateway.commands.config import check_config, explain_config
 from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.demo import demo
 from signal_gateway.commands.serve import serve
@@ -24,6 +25,11 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("serve")(serve)
 app.command("apiserver")(serve_apiserver)
+
+config = typer.Typer(help="Look at the settings of `serve` before it runs.", no_args_is_help=True)
+config.command("check")(check_config)
+config.command("explain")(explain_config)
+app.add_typer(config, name="config")
 
 datastorage = typer.Typer(invoke_without_command=True)
 datastorage.callback()(serve_datastorage)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +17,7 @@ from pydantic import (
     field_validator,
 )
 
+from signal_gateway.audit.address import checked_url
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE, GatewayConfig, NamespaceName, ProcessingConfig
@@ -40,10 +40,11 @@ def _loopback_address(listen: str) -> str:
 
 
 def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError("must be an http or https URL, such as http://127.0.0.1:8080")
-    return url
+    try:
+        return checked_url(url, "audit.datastorage_url")
+    except ConfigurationError:
+        wanted = "must be an http or https URL, such as http://127.0.0.1:8080, without a password or a query in it"
+        raise ValueError(wanted) from None
 
 
 def _not_empty(wanted: str) -> BeforeValidator:
@@ -80,7 +81,8 @@ class AuditConfig(BaseModel):
             nothing but a DataStorage that comes back in time.
         spool_directory: Where they wait, and where those of a process that died are found again. Required unless
             durability is `memory`.
-        max_spool_bytes: How much may wait there; with more, `/readyz` says no and signals are answered 503.
+        max_spool_bytes: How much may wait there; with more, `/readyz` says no and signals are answered 503. 1 GiB
+            unless it is set, 256 MiB in memory.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -177,6 +179,14 @@ class ServiceConfig(BaseModel):
             ConfigurationError: The file cannot be read, a key or a variable with our prefix is unknown, or a value
                 is not allowed; the message lists everything at once, each with its source, key and value.
         """
+        config, _ = cls.load_with_sources(path, environment=environment)
+        return config
+
+    @classmethod
+    def load_with_sources(
+        cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None
+    ) -> tuple[Self, Sourced]:
+        """Do what `load_from_file` does, and return where each setting comes from, too."""
         settings = Sourced()
         read_yaml(Path(path), into=settings)
         read_environment(os.environ if environment is None else environment, into=settings)
@@ -186,7 +196,7 @@ class ServiceConfig(BaseModel):
             found = setting_errors(exc, cls)
         else:
             if not settings.problems:
-                return config
+                return config, settings
             found = []
         lines = settings.problems + [settings.explain(error, file=str(path)) for error in found]
         raise ConfigurationError("the configuration is wrong:\n" + "\n".join(f"  {line}" for line in lines))

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from signal_gateway.errors import ConfigurationError
+from signal_gateway.gateway.secrets import MASK, is_secret_name, masked
 from signal_gateway.gateway.setting_errors import SettingError
 
 __all__ = ["ENVIRONMENT_PREFIX", "Sourced", "read_environment", "read_yaml"]
@@ -47,6 +48,10 @@ class Sourced:
             section[path[-1]] = value
         return root
 
+    def source_of(self, path: _Path) -> str | None:
+        """Return where the setting at a path, or the first one below it, comes from; None if nothing sets it."""
+        return next((source for at, (_, source) in self._values.items() if at[: len(path)] == path), None)
+
     def explain(self, error: SettingError, *, file: str) -> str:
         """Return an error as one line with its source.
 
@@ -57,9 +62,9 @@ class Sourced:
         if error.is_missing:
             variable = ENVIRONMENT_PREFIX + error.key.upper().replace(".", "__")
             return f"{error.key}: {error.reason}; set it in {file} or as {variable}"
-        path = tuple(error.key.split("."))
-        source = next((source for at, (_, source) in self._values.items() if at[: len(path)] == path), file)
-        return f"{source}: {error.key} = {error.value!r}: {error.reason}"
+        *_, name = path = tuple(error.key.split("."))
+        shown = MASK if is_secret_name(name) else masked(repr(error.value))
+        return f"{self.source_of(path) or file}: {error.key} = {shown}: {error.reason}"
 
 
 def read_yaml(path: Path, *, into: Sourced) -> None:

@@ -1,0 +1,34 @@
+"""Secrets: kept out of what people read, such as logs and the list of settings."""
+
+import re
+from typing import Final
+
+__all__ = ["MASK", "is_secret_name", "masked"]
+
+MASK: Final = "***"
+
+_SECRET_NAME: Final = re.compile(
+    r"(pass(word|wd|phrase)?|secret|token|api_?key|private_?key|credentials?|authorization|cookie)s?$", re.IGNORECASE
+)
+_URL_PASSWORD: Final = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+@", re.IGNORECASE)
+_BEARER: Final = re.compile(r"(?P<before>\bbearer\s+)[\w.~+/-]+=*", re.IGNORECASE)
+_HEADER: Final = re.compile(
+    r"(?P<before>\b(?:authorization|cookie)(?:['\"]?\s*[:=]|['\"],)\s*(?:b?['\"])?)[^'\"\r\n]+", re.IGNORECASE
+)
+_NAMED: Final = re.compile(
+    r"(?P<before>\b[\w-]*(?:password|passwd|secret|token|api[_-]?key)(?:=|['\"]\s*[:=]\s*)(?:b?['\"])?)[^\s'\",;&]+",
+    re.IGNORECASE,
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Return whether what goes by a name is a secret itself; `token` is one, `token_file` is not."""
+    return _SECRET_NAME.search(name.replace("-", "_")) is not None
+
+
+def masked(text: str) -> str:
+    """Return a text in which stars stand for bearer tokens, passwords in URLs, and what is named like a secret."""
+    for pattern in (_HEADER, _BEARER):
+        text = pattern.sub(rf"\g<before>{MASK}", text)
+    text = _URL_PASSWORD.sub(rf"\g<before>{MASK}@", text)
+    return _NAMED.sub(rf"\g<before>{MASK}", text)

@@ -1,0 +1,78 @@
+"""`signal-gateway config`: needs no server, and reaches for none."""
+
+import pytest
+from tests.command_line import NOBODY, one_line_mistake, run
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    def write(more=""):
+        path = tmp_path / "gateway.yaml"
+        path.write_text(f"audit:\n  datastorage_url: {NOBODY}\n  spool_directory: {tmp_path / 'spool'}\n{more}")
+        return path
+
+    return write
+
+
+def test_configuration_that_is_fine_is_one_line(config_file, tmp_path):
+    result = run("config", "check", config_file())
+
+    assert (result.returncode, result.stderr, result.stdout.count("\n")) == (0, "", 1)
+    assert str(tmp_path / "gateway.yaml") in result.stdout
+    assert not (tmp_path / "spool").exists()
+
+
+def test_configuration_that_is_wrong_lists_everything_with_its_source(config_file):
+    path = config_file("server: {listen: 8080}\nprocesing: {}\n")
+
+    result = run("config", "check", path, SIGNAL_GATEWAY__LOGGING__LEVEL="loud", SIGNAL_GATEWAY__AUDIT__URL="x")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    for expected in (
+        f"{path}:4: server.listen = 8080",
+        f"{path}:5: procesing",
+        "variable SIGNAL_GATEWAY__LOGGING__LEVEL: logging.level = 'loud'",
+        "variable SIGNAL_GATEWAY__AUDIT__URL: audit.url = 'x': there is no such key",
+    ):
+        assert expected in result.stderr, expected
+
+
+def test_secret_of_a_wrong_configuration_is_not_shown(config_file):
+    result = run("config", "check", config_file(), SIGNAL_GATEWAY__AUDIT__TOKEN="hunter2")
+
+    assert "audit.token = ***: there is no such key" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_file_that_is_missing_is_one_line(tmp_path):
+    assert "nowhere.yaml" in one_line_mistake(run("config", "check", tmp_path / "nowhere.yaml"))
+
+
+def test_settings_are_explained_with_value_source_and_meaning(config_file):
+    path = config_file("processing:\n  max_body_bytes: 1000\n")
+
+    result = run("config", "explain", path, SIGNAL_GATEWAY__LOGGING__LEVEL="debug")
+
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert f"audit.datastorage_url: {NOBODY}  # {path}:2" in lines
+    assert f"processing.max_body_bytes: 1000  # {path}:5" in lines
+    assert (
+        lines[lines.index(f"processing.max_body_bytes: 1000  # {path}:5") + 1] == "    The largest body that is read."
+    )
+    assert "logging.level: debug  # variable SIGNAL_GATEWAY__LOGGING__LEVEL" in lines
+    assert "processing.retry.max_attempts: 3  # default" in lines
+
+
+def test_defaults_are_explained_without_a_file():
+    result = run("config", "explain")
+
+    assert "processing.retry.max_attempts: 3  # default" in result.stdout
+    assert "audit.datastorage_url: must be set" in result.stdout
+
+
+def test_configuration_that_is_wrong_is_not_explained_but_refused(config_file):
+    result = run("config", "explain", config_file("processing: {retry: {max_attempts: 0}}\n"))
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "processing.retry.max_attempts = 0" in result.stderr
