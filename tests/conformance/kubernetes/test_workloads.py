@@ -127,6 +127,38 @@ def test_stateful_set_can_change_little(api, failure):
     assert causes(service)["spec"].startswith("Forbidden: updates to statefulset spec for fields other than 'replicas'")
 
 
+def test_stateful_set_mounts_what_it_claims(api):
+    claim = {
+        "metadata": {"name": "data"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    pods = deepcopy(PODS)
+    pods["containers"][0]["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    path = collection("apps/v1", "statefulsets", api.namespace)
+
+    created = api.post(workload(template=TEMPLATE | {"spec": pods}, volumeClaimTemplates=[claim]), path)
+
+    assert created.status_code == 201
+    assert created.json()["spec"]["volumeClaimTemplates"][0]["metadata"]["name"] == "data"
+
+
+@pytest.mark.parametrize(
+    ("pods", "wrong"),
+    [
+        ({"containers": [{"name": "main", "volumeMounts": [{"name": "none", "mountPath": "/x"}]}]}, {}),
+        (RUNS_ONCE, {"spec.template.spec.restartPolicy": 'Unsupported value: "Never": supported values: "Always"'}),
+    ],
+    ids=["containers", "restartPolicy"],
+)
+def test_of_a_stateful_sets_pods_only_the_restart_policy_is_checked(api, pods, wrong):
+    path = collection("apps/v1", "statefulsets", api.namespace)
+
+    response = api.post(workload(template=TEMPLATE | {"spec": pods}), path)
+
+    assert response.status_code == (422 if wrong else 201)
+    assert not wrong or causes(response) == wrong
+
+
 def test_generation_is_that_of_the_spec(api, deployments):
     api.post(workload(), deployments)
 

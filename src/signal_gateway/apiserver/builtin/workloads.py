@@ -12,6 +12,7 @@ from signal_gateway.apiserver.status import Cause
 __all__ = ["DAEMON_SETS", "DEPLOYMENTS", "REPLICATION_CONTROLLERS", "REPLICA_SETS", "STATEFUL_SETS"]
 
 _TEMPLATE = "spec.template.spec"
+_RESTART_POLICIES = ("Always",)
 _TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
 _STATEFUL_SET_FIELDS = (
     "replicas",
@@ -90,7 +91,15 @@ def _check_stateful_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     if policy not in ("OrderedReady", "Parallel"):
         detail = "must be 'OrderedReady' or 'Parallel'"
         causes.append(Cause.invalid("spec.podManagementPolicy", policy, detail))
-    return causes + _check_workload(new, old, "statefulset")
+    restart_policy = new["spec"]["template"]["spec"]["restartPolicy"]
+    if restart_policy not in _RESTART_POLICIES:
+        causes.append(Cause.not_supported(f"{_TEMPLATE}.restartPolicy", restart_policy, _RESTART_POLICIES))
+    # the rest of its pods is not checked there either: volumes may come from claims, which makes it hard
+    return (
+        causes
+        + check_selector(new["spec"], None if old is None else old["spec"], "statefulset")
+        + _check_counts(new, old)
+    )
 
 
 def _default_daemon_set(new: JsonObject, old: JsonObject | None) -> None:
@@ -147,18 +156,20 @@ def _check_workload(new: JsonObject, old: JsonObject | None, name: str) -> list[
 
 
 def _check_pods(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    spec = new["spec"]
-    causes = []
-    if spec.get("replicas", 0) < 0:
-        causes.append(Cause.invalid("spec.replicas", spec["replicas"], "must be greater than or equal to 0"))
-    causes += check_pod_spec(spec["template"]["spec"], _TEMPLATE, restart_policies=("Always",))
-    return causes + (_check_counts(new["status"]) if old is not None and "status" in new else [])
+    pods = check_pod_spec(new["spec"]["template"]["spec"], _TEMPLATE, restart_policies=_RESTART_POLICIES)
+    return pods + _check_counts(new, old)
 
 
-def _check_counts(status: JsonObject) -> list[Cause]:
-    """Return a cause for every number of pods that is larger than that of all of them."""
+def _check_counts(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    """Return a cause for a negative number of pods, and for every one that is larger than that of all of them."""
+    replicas = new["spec"].get("replicas", 0)
+    detail = "must be greater than or equal to 0"
+    causes = [Cause.invalid("spec.replicas", replicas, detail)] if replicas < 0 else []
+    if old is None or "status" not in new:
+        return causes
+    status = new["status"]
     most = status.get("replicas", 0)
-    return [
+    return causes + [
         Cause.invalid(f"status.{field}", status[field], "cannot be greater than status.replicas")
         for field in _COUNTS
         if status.get(field, 0) > most
