@@ -22,7 +22,13 @@ from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE, GatewayConfig, NamespaceName, ProcessingConfig
 from signal_gateway.gateway.setting_errors import setting_errors
-from signal_gateway.gateway.setting_source import Sourced, read_environment, read_yaml
+from signal_gateway.gateway.setting_source import (
+    POD_NAMESPACE_FILE,
+    Sourced,
+    read_environment,
+    read_pod_namespace,
+    read_yaml,
+)
 from signal_gateway.web.sockets import parse_listen
 
 __all__ = ["AuditConfig", "KubernetesConfig", "LoggingConfig", "ServerConfig", "ServiceConfig"]
@@ -143,7 +149,7 @@ class ServiceConfig(BaseModel):
     """Everything that the service needs to know.
 
     Attributes:
-        controller_namespace: Where RemediationRequests live.
+        controller_namespace: Where RemediationRequests live; in a pod its own namespace, unless another one is said.
         processing: How requests and signals are handled.
         server: Where the gateway listens.
         audit: Where audit events go.
@@ -166,7 +172,13 @@ class ServiceConfig(BaseModel):
         return GatewayConfig(controller_namespace=self.controller_namespace, processing=self.processing)
 
     @classmethod
-    def load_from_file(cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None) -> Self:
+    def load_from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        pod_namespace_file: Path = POD_NAMESPACE_FILE,
+    ) -> Self:
         """Read a YAML file; variables such as `SIGNAL_GATEWAY__PROCESSING__RETRY__MAX_ATTEMPTS` override it.
 
         Needs no server and no network.
@@ -174,20 +186,26 @@ class ServiceConfig(BaseModel):
         Args:
             path: The file.
             environment: Where variables are looked up; the process's own by default.
+            pod_namespace_file: What holds the pod's own namespace, in a pod.
 
         Raises:
             ConfigurationError: The file cannot be read, a key or a variable with our prefix is unknown, or a value
                 is not allowed; the message lists everything at once, each with its source, key and value.
         """
-        config, _ = cls.load_with_sources(path, environment=environment)
+        config, _ = cls.load_with_sources(path, environment=environment, pod_namespace_file=pod_namespace_file)
         return config
 
     @classmethod
     def load_with_sources(
-        cls, path: str | os.PathLike[str], *, environment: Mapping[str, str] | None = None
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        environment: Mapping[str, str] | None = None,
+        pod_namespace_file: Path = POD_NAMESPACE_FILE,
     ) -> tuple[Self, Sourced]:
         """Do what `load_from_file` does, and return where each setting comes from, too."""
         settings = Sourced()
+        read_pod_namespace(pod_namespace_file, into=settings)
         read_yaml(Path(path), into=settings)
         read_environment(os.environ if environment is None else environment, into=settings)
         try:

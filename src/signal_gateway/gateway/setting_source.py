@@ -13,9 +13,17 @@ from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.secrets import MASK, is_secret_name, masked
 from signal_gateway.gateway.setting_errors import SettingError
 
-__all__ = ["ENVIRONMENT_PREFIX", "Sourced", "read_environment", "read_yaml"]
+__all__ = [
+    "ENVIRONMENT_PREFIX",
+    "POD_NAMESPACE_FILE",
+    "Sourced",
+    "read_environment",
+    "read_pod_namespace",
+    "read_yaml",
+]
 
 ENVIRONMENT_PREFIX = "SIGNAL_GATEWAY__"
+POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 
 _Path = tuple[str, ...]
 
@@ -65,6 +73,26 @@ class Sourced:
         *_, name = path = tuple(error.key.split("."))
         shown = MASK if is_secret_name(name) else masked(repr(error.value))
         return f"{self.source_of(path) or file}: {error.key} = {shown}: {error.reason}"
+
+
+def read_pod_namespace(path: Path, *, into: Sourced) -> None:
+    """Set `controller_namespace` to the namespace that the process's pod is in; without such a file, leave it.
+
+    Args:
+        path: Where Kubernetes tells a pod its namespace, `POD_NAMESPACE_FILE`.
+        into: Where it is set.
+
+    Raises:
+        ConfigurationError: The file is there and cannot be read.
+    """
+    try:
+        namespace = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return
+    except (OSError, UnicodeDecodeError) as exc:
+        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        raise ConfigurationError(f"cannot read the pod's own namespace from {path}: {reason}") from exc
+    into.put(("controller_namespace",), namespace.strip(), source=str(path))
 
 
 def read_yaml(path: Path, *, into: Sourced) -> None:

@@ -68,6 +68,47 @@ def test_environment_of_the_process_is_read_by_default(tmp_path, monkeypatch):
     assert ServiceConfig.load_from_file(path).logging.level == "debug"
 
 
+@pytest.fixture
+def in_pod(tmp_path):
+    """Load the least configuration, and more, as in a pod of a namespace."""
+    config, namespace = tmp_path / "config.yaml", tmp_path / "namespace"
+
+    def load(content, more="", **environment):
+        config.write_text(LEAST + more)
+        namespace.write_bytes(content)
+        return ServiceConfig.load_with_sources(config, environment=environment, pod_namespace_file=namespace)
+
+    return load
+
+
+def test_controller_namespace_in_a_pod_is_its_own(in_pod, tmp_path):
+    config, sources = in_pod(b"alerting\n")
+
+    assert config.gateway.controller_namespace == "alerting"
+    assert sources.source_of(("controller_namespace",)) == str(tmp_path / "namespace")
+
+
+def test_controller_namespace_that_is_said_holds_in_a_pod_too(in_pod):
+    by_file, _ = in_pod(b"alerting", "controller_namespace: by-file\n")
+    by_variable, _ = in_pod(
+        b"alerting", "controller_namespace: by-file\n", SIGNAL_GATEWAY__CONTROLLER_NAMESPACE="by-variable"
+    )
+
+    assert by_file.controller_namespace == "by-file"
+    assert by_variable.controller_namespace == "by-variable"
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(b"", "controller_namespace = ''"), (b"\xff", "it is not UTF-8 text")]
+)
+def test_namespace_file_that_holds_none_is_an_error_that_names_it(in_pod, tmp_path, content, expected):
+    with pytest.raises(ConfigurationError) as refusal:
+        in_pod(content)
+
+    assert str(tmp_path / "namespace") in str(refusal.value)
+    assert expected in str(refusal.value)
+
+
 def test_all_mistakes_are_told_at_once_each_with_its_source(load, tmp_path):
     message = problems(
         load,
