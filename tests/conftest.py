@@ -8,6 +8,7 @@ pytest_plugins = ["pytester"]
 
 PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
+    "amtool": "prometheus-alertmanager",
     "promtool": "prometheus",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",
