@@ -94,6 +94,7 @@ def promtool(program, tmp_path):
 def served(gateway):
     """Label names by sample, of all that a gateway with its store, and a DataStorage, show."""
     gateway.send_alert("X", namespace="prod", deployment="api")
+    gateway.settle()  # a request is counted when its answer is sent
     registry = CollectorRegistry()
     DataStorageMetrics(registry)
     client = DataStorageClient("http://127.0.0.1:9")
