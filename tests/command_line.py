@@ -3,13 +3,19 @@
 import contextlib
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+
+from signal_gateway.testing import alert, alertmanager_webhook
+
 COMMAND = [sys.executable, "-m", "signal_gateway"]
 NOBODY = "http://127.0.0.1:9"
+PATH = "/api/v1/signals/prometheus"
 URL = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
@@ -39,3 +45,26 @@ def one_line_mistake(result: "subprocess.CompletedProcess[str]") -> str:
     assert "Traceback" not in result.stderr
     assert result.stderr.count("\n") == 1
     return result.stderr
+
+
+def send_alert(url, deployment="api"):
+    """Send an alert, and return the name of the RemediationRequest that came of it."""
+    webhook = alertmanager_webhook(alert("X", namespace="prod", deployment=deployment))
+    response = httpx.post(f"{url}{PATH}", json=webhook, trust_env=False)
+    assert response.status_code == 201
+    return response.json()["remediationRequestName"]
+
+
+@contextlib.contextmanager
+def running_until_it_asks(*arguments: object, of: socket.socket) -> "Iterator[subprocess.Popen[str]]":
+    """Run a command; give the process when it has connected to a listening socket, where nobody answers."""
+    command = [*COMMAND, *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            of.settimeout(20)
+            connection, _ = of.accept()
+            with connection:
+                yield process
+        finally:
+            if process.poll() is None:
+                process.kill()

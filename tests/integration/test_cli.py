@@ -7,63 +7,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-import yaml
-from tests.command_line import URL, one_line_mistake, run, running
+from tests.command_line import URL, one_line_mistake, run, running, send_alert
 
 from signal_gateway.audit import AuditTrail, DataStorageClient
 from signal_gateway.audit.inspection import inspect_spool
 from signal_gateway.datastorage import create_datastorage
-from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, alertmanager_webhook
 from signal_gateway.testing.live_server import LiveServer
-
-PATH = "/api/v1/signals/prometheus"
-
-
-@pytest.fixture
-def cluster():
-    with EmbeddedCluster() as cluster:
-        yield cluster
-
-
-@pytest.fixture
-def datastorage():
-    with EmbeddedDataStorage() as datastorage:
-        yield datastorage
-
-
-@pytest.fixture
-def spool(tmp_path):
-    return tmp_path / "spool"
-
-
-@pytest.fixture
-def trail(datastorage):
-    client = DataStorageClient(datastorage.url)
-    yield AuditTrail(client, barrier=None)
-    client.close()
-
-
-@pytest.fixture
-def config_file(tmp_path, cluster, datastorage, spool):
-    def write(**changes):
-        settings = {
-            "server": {"listen": "127.0.0.1:0"},
-            "audit": {"datastorage_url": datastorage.url, "spool_directory": str(spool)},
-            "kubernetes": {"kubeconfig": str(cluster.kubeconfig)},
-        }
-        path = tmp_path / "gateway.yaml"
-        path.write_text(yaml.safe_dump(settings | changes))
-        return str(path)
-
-    return write
-
-
-def send_alert(url, deployment="api"):
-    """Send an alert, and return the name of the RemediationRequest that came of it."""
-    webhook = alertmanager_webhook(alert("X", namespace="prod", deployment=deployment))
-    response = httpx.post(f"{url}{PATH}", json=webhook, trust_env=False)
-    assert response.status_code == 201
-    return response.json()["remediationRequestName"]
 
 
 def test_demo_shows_the_main_job_and_ends_by_itself_leaving_nothing(tmp_path):

@@ -31,6 +31,7 @@ def serve_apiserver(
     from signal_gateway.testing.manifests import read_manifests
     from signal_gateway.web.serving import AppServer
     from signal_gateway.web.sockets import bind, is_loopback, parse_listen
+    from signal_gateway.web.stop_signals import StopSignals
 
     try:
         api = create_apiserver(crds=[crd_manifest()])
@@ -50,7 +51,11 @@ def serve_apiserver(
         say(f"Kubernetes API on {server.url}, in memory")
         say(f"kubectl --kubeconfig {kubeconfig} get all" if kubeconfig else f"kubectl --server {server.url} get all")
 
-    asyncio.run(server.run(on_start=on_start))
+    async def run() -> None:
+        with StopSignals() as stop:
+            await server.run(until=stop.requested, on_start=on_start)
+
+    asyncio.run(run())
 
 
 def _write(path: Path, text: str) -> None:

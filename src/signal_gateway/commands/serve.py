@@ -13,11 +13,22 @@ __all__ = ["serve"]
 def serve(
     config: Annotated[Path, typer.Option("--config", metavar="FILE", help="YAML file; see the README")],
 ) -> None:
-    """Run the gateway in production: SIGTERM finishes what is in flight, flushes the audit store and exits with 0."""
+    """Run the gateway in production, one process in a pod.
+
+    SIGTERM makes it not ready, lets it take signals for server.drain_delay seconds, finish what is in flight and
+    deliver the audit events, and it exits with 0. A second signal ends it at once; what is undelivered stays in the
+    spool.
+
+    One process serves the whole pod: one loop, one view of the RemediationRequests, one audit store with one spool. For
+    more, run more pods: they agree through the Kubernetes API. `signal-gateway config explain` tells every setting.
+    """
     import asyncio
 
-    from signal_gateway.gateway.service import run_service
+    from signal_gateway.gateway.service import Listening, run_service
     from signal_gateway.gateway.service_config import ServiceConfig
 
-    service = ServiceConfig.load_from_file(config)
-    asyncio.run(run_service(service, on_start=lambda url: say(f"gateway on {url}")))
+    def on_start(listening: Listening) -> None:
+        management = listening.management_url
+        say(f"gateway on {listening.url}" + (f", health and metrics on {management}" if management else ""))
+
+    asyncio.run(run_service(ServiceConfig.load_from_file(config), on_start=on_start))

@@ -7,6 +7,7 @@ from signal_gateway.datastorage.factory import create_datastorage
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, is_loopback, parse_listen
+from signal_gateway.web.stop_signals import StopSignals
 
 __all__ = ["run_datastorage"]
 
@@ -47,4 +48,5 @@ async def run_datastorage(
             "the audit trail: pass --token-file FILE, listen on 127.0.0.1, or pass --allow-anonymous if that is meant"
         )
     server = AppServer(datastorage.app, sock=sock)
-    await server.run(on_start=lambda: on_start(server.url))
+    with StopSignals() as stop:
+        await server.run(until=stop.requested, on_start=lambda: on_start(server.url))

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
+from starlette.routing import Route
 
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.store import AuditStore
@@ -20,7 +21,7 @@ from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.health import health_routes
 from signal_gateway.gateway.journal import Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
-from signal_gateway.gateway.middleware import gateway_middleware
+from signal_gateway.gateway.middleware import gateway_middleware, management_middleware
 from signal_gateway.gateway.remediation.breaker import CircuitBreaker
 from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.remediation.view import ClusterView
@@ -57,6 +58,7 @@ def create_gateway(
     registry: CollectorRegistry | None = None,
     clock: Clock | None = None,
     adapters: Sequence[Adapter] = (),
+    separate_management: bool = False,
 ) -> "Gateway":
     """Build a gateway; nothing is started, and nothing connects, before its lifespan runs.
 
@@ -67,6 +69,8 @@ def create_gateway(
         registry: Where its metrics are registered; a fresh one by default. Two gateways cannot share one.
         clock: What time it is; the machine's by default.
         adapters: Sources of your own, beside Alertmanager and Kubernetes Events.
+        separate_management: Whether `/healthz`, `/readyz` and `/metrics` are left to `management_app`, which is to be
+            served where senders of signals do not come.
 
     Raises:
         TypeError: `audit_store` is not an audit store.
@@ -84,6 +88,7 @@ def create_gateway(
         registry=CollectorRegistry() if registry is None else registry,
         clock=SystemClock() if clock is None else clock,
         adapters=_all_adapters(config, adapters),
+        separate_management=separate_management,
     )
 
 
@@ -106,7 +111,9 @@ class Gateway:
     Its ASGI app's lifespan and `async with gateway` do the same. All of it runs on the loop that starts it.
 
     Attributes:
-        app: The ASGI application.
+        app: The ASGI application: signals, and unless management is separate all that `management_app` serves, too.
+        management_app: The ASGI application with `/healthz`, `/readyz` and `/metrics`. It has no lifespan: it answers
+            before the gateway's start and after its stop, too.
         config: The settings.
         kubernetes: The client, not owned.
         audit_store: The audit store, not owned.
@@ -124,6 +131,7 @@ class Gateway:
         registry: CollectorRegistry,
         clock: Clock,
         adapters: Sequence[Adapter],
+        separate_management: bool,
     ) -> None:
         self.config = config
         self.kubernetes = kubernetes
@@ -132,6 +140,7 @@ class Gateway:
         self.clock = clock
         self.metrics = GatewayMetrics(registry)
         self._state: _State = "new"
+        self._is_shutting_down = False
         self._activity = Activity()
         self._journal = Journal(audit_store, metrics=self.metrics)
         self._index: RemediationRequestIndex | None = None
@@ -145,7 +154,16 @@ class Gateway:
             )
             for adapter in adapters
         ]
-        self.app = self._build_app()
+        health = health_routes(
+            registry=self.registry,
+            kubernetes=self.kubernetes,
+            audit_store=self.audit_store,
+            why_not_ready=self._why_not_ready,
+            index_is_alive=lambda: self._index is not None and self._index.is_alive,
+            observer=self.metrics.count_kubernetes_request,
+        )
+        self.management_app = self._build_management_app(health)
+        self.app = self._build_app([] if separate_management else health)
 
     @property
     def recent_events(self) -> tuple[AuditEvent, ...]:
@@ -208,6 +226,10 @@ class Gateway:
             self._index = self._open_index = None
             self._state = "stopped"
 
+    def announce_shutdown(self) -> None:
+        """Let `/readyz` say no from now on, while signals are still taken: nobody should send more of them here."""
+        self._is_shutting_down = True
+
     async def settle(self) -> None:
         """Return as soon as no request is in flight and no background write is left; runs on the gateway's loop."""
         await self._activity.settle()
@@ -221,16 +243,15 @@ class Gateway:
     ) -> None:
         await self.stop()
 
-    def _build_app(self) -> Starlette:
+    def _why_not_serving(self) -> str | None:
+        return _WHY_NOT_SERVING[self._state]
+
+    def _why_not_ready(self) -> str | None:
+        return self._why_not_serving() or ("The gateway is shutting down." if self._is_shutting_down else None)
+
+    def _build_app(self, health: Sequence[Route]) -> Starlette:
         handlers = problem_handlers()
         on_bug = handlers.pop(Exception)
-        health = health_routes(
-            registry=self.registry,
-            kubernetes=self.kubernetes,
-            audit_store=self.audit_store,
-            index_is_alive=lambda: self._index is not None and self._index.is_alive,
-            observer=self.metrics.count_kubernetes_request,
-        )
         routes = [*map(signal_route, self._endpoints), *health]
         app = Starlette(
             routes=routes,
@@ -238,7 +259,7 @@ class Gateway:
                 activity=self._activity,
                 metrics=self.metrics,
                 clock=self.clock,
-                why_not_serving=lambda: _WHY_NOT_SERVING[self._state],
+                why_not_serving=self._why_not_serving,
                 on_bug=on_bug,
                 max_concurrent_requests=self.config.processing.max_concurrent_requests,
                 max_body_bytes=self.config.processing.max_body_bytes,
@@ -246,6 +267,23 @@ class Gateway:
             ),
             exception_handlers=handlers,
             lifespan=self._lifespan,
+        )
+        app.router.redirect_slashes = False
+        return app
+
+    def _build_management_app(self, health: Sequence[Route]) -> Starlette:
+        handlers = problem_handlers()
+        on_bug = handlers.pop(Exception)
+        app = Starlette(
+            routes=health,
+            middleware=management_middleware(
+                activity=self._activity,
+                metrics=self.metrics,
+                clock=self.clock,
+                on_bug=on_bug,
+                paths={route.path for route in health},
+            ),
+            exception_handlers=handlers,
         )
         app.router.redirect_slashes = False
         return app

@@ -28,6 +28,7 @@ def health_routes(
     registry: CollectorRegistry,
     kubernetes: KubernetesClient,
     audit_store: AuditStore,
+    why_not_ready: Callable[[], str | None],
     index_is_alive: Callable[[], bool],
     observer: Observer,
 ) -> list[Route]:
@@ -37,6 +38,7 @@ def health_routes(
         registry: What `/metrics` shows.
         kubernetes: Asked for a sign of life by `/readyz`.
         audit_store: Must be taking events to be ready.
+        why_not_ready: Says why the gateway itself is not; None if it is. If it is not, nothing else is looked at.
         index_is_alive: Whether the index of RemediationRequests is up to date.
         observer: Told verb, resource and code of the calls to the Kubernetes API.
     """
@@ -45,6 +47,9 @@ def health_routes(
         return _json({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
+        obstacle = why_not_ready()
+        if obstacle is not None:
+            raise _not_ready(obstacle, checks={"gateway": obstacle})
         checks = {
             "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
             "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
@@ -53,9 +58,7 @@ def health_routes(
         shown = {name: obstacle or "ok" for name, obstacle in checks.items()}
         obstacles = [obstacle for obstacle in checks.values() if obstacle is not None]
         if obstacles:
-            detail = f"Not ready: {'; '.join(obstacles)}."
-            headers = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise Problem(503, detail, headers=headers, members={"checks": shown})
+            raise _not_ready(f"Not ready: {'; '.join(obstacles)}.", checks=shown)
         return _json({"status": "ready", "checks": shown})
 
     async def metrics(request: Request) -> Response:
@@ -73,6 +76,10 @@ async def _answers(kubernetes: KubernetesClient, observer: Observer) -> bool:
         _log.warning("not ready, the Kubernetes API does not answer: %s", exc)
         return False
     return True
+
+
+def _not_ready(detail: str, *, checks: dict[str, str]) -> Problem:
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}, members={"checks": checks})
 
 
 def _json(body: dict[str, object]) -> Response:

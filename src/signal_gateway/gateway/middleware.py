@@ -15,7 +15,7 @@ from signal_gateway.web.problem import ExceptionHandler, Problem, problem_respon
 from signal_gateway.web.request_id import RequestIdMiddleware
 from signal_gateway.web.security_headers import NO_PAGES, SecurityHeadersMiddleware
 
-__all__ = ["gateway_middleware"]
+__all__ = ["gateway_middleware", "management_middleware"]
 
 _SIGNALS_PATH = "/api/v1/signals/"
 
@@ -44,12 +44,29 @@ def gateway_middleware(
         paths: What is served.
     """
     return [
+        *management_middleware(activity=activity, metrics=metrics, clock=clock, on_bug=on_bug, paths=paths),
+        Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
+        Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
+    ]
+
+
+def management_middleware(
+    *, activity: Activity, metrics: GatewayMetrics, clock: Clock, on_bug: ExceptionHandler, paths: Collection[str]
+) -> list[Middleware]:
+    """Return the middleware of what a gateway serves beside signals, which comes first for those, too.
+
+    Args:
+        activity: Counts requests in flight.
+        metrics: Where their durations go.
+        clock: What measures them.
+        on_bug: Answers an unexpected exception.
+        paths: What is served.
+    """
+    return [
         Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock, paths=paths),
         Middleware(RequestIdMiddleware),
         Middleware(SecurityHeadersMiddleware, content_security_policy=NO_PAGES),
         Middleware(BugMiddleware, on_bug=on_bug),
-        Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
-        Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
     ]
 
 
@@ -93,7 +110,7 @@ class _ObserveMiddleware:
 
 
 class _AdmissionMiddleware:
-    """Answers 503 while the gateway does not run, and to signals beyond the number that may be in flight.
+    """Answers signals 503 while the gateway does not run, and those beyond the number that may be in flight.
 
     Never 429: after a 4xx Alertmanager does not send again before the next group interval.
     """
@@ -105,16 +122,13 @@ class _AdmissionMiddleware:
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or not scope["path"].startswith(_SIGNALS_PATH):
             await self._app(scope, receive, send)
             return
 
         obstacle = self._why_not_serving()
         if obstacle is not None:
             await _refuse(unavailable(obstacle), scope, receive, send)
-            return
-        if not scope["path"].startswith(_SIGNALS_PATH):
-            await self._app(scope, receive, send)
             return
         if self._requests >= self._max_requests:
             problem = unavailable(f"{self._max_requests} requests are being handled already.", retry_after=1)

@@ -1,7 +1,10 @@
-"""The gateway as a service: one process, one audit store, one listener."""
+"""The gateway as a service: one process, one audit store, one loop."""
 
+import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry
 
@@ -9,43 +12,104 @@ from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.token import read_token
-from signal_gateway.gateway.factory import create_gateway
-from signal_gateway.gateway.service_config import AuditConfig, ServiceConfig
+from signal_gateway.gateway.factory import Gateway, create_gateway
+from signal_gateway.gateway.service_config import AuditConfig, KubernetesConfig, ManagementConfig, ServiceConfig
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, parse_listen
+from signal_gateway.web.stop_signals import StopSignals
 
-__all__ = ["run_service"]
+__all__ = ["Listening", "run_service"]
 
 _log = logging.getLogger(__name__)
 
+_ANSWER_SECONDS = 1.0  # from the deadline of a request to the end of its answer
 
-async def run_service(config: ServiceConfig, *, on_start: Callable[[str], None]) -> None:
-    """Serve until SIGTERM or SIGINT: then finish what is in flight, deliver the audit events, and return.
 
-    Call it on the main thread.
+class Listening(NamedTuple):
+    """Where the service answers.
+
+    Attributes:
+        url: Where signals are sent to.
+        management_url: Where health and metrics are, if they have a listener of their own.
+    """
+
+    url: str
+    management_url: str | None
+
+
+async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then shut down; a second signal ends the process at once.
+
+    Shutting down: not ready from the first moment, while signals are taken for the drain delay; then accept no more,
+    finish what is in flight, deliver the audit events, and return.
+
+    Call it on the main thread, once in a process.
 
     Args:
         config: Everything it needs to know.
-        on_start: Called with the URL when requests are answered.
+        on_start: Called when requests are answered.
 
     Raises:
         DataStorageUnavailable: Something answers at the audit URL that is no DataStorage, or refuses the token.
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: The token file or the spool directory can't be used, or the address can't be listened on.
+        ConfigurationError: The token file or the spool directory can't be used, or an address can't be listened on.
     """
     _configure_logging(config.logging.level)
-    client = _client(config.audit)
-    _check(client, config.audit)
+    with StopSignals() as stop:
+        client = _client(config.audit)
+        _check(client, config.audit)
+        registry = CollectorRegistry()
+        spooled = BufferedAuditStore(client, service="gateway", config=config.audit.store, registry=registry)
+        async with _cluster(config.kubernetes) as kubernetes, spooled as store:
+            gateway = create_gateway(
+                config.gateway,
+                kubernetes=kubernetes,
+                audit_store=store,
+                registry=registry,
+                separate_management=config.management.listen is not None,
+            )
+            async with _management(gateway, config.management) as management_url:
+                server = AppServer(
+                    gateway.app,
+                    sock=bind(*parse_listen(config.server.listen)),
+                    grace=config.processing.request_deadline + _ANSWER_SECONDS,
+                    before_drain=lambda: _log.info(
+                        "no requests are accepted any more, and those in flight are finished"
+                    ),
+                )
+                await server.run(
+                    until=stop.requested,
+                    on_start=lambda: on_start(Listening(server.url, management_url)),
+                    before_stop=lambda: _drain(gateway, config.server.drain_delay),
+                )
+            _log.info("no request is in flight any more: delivering the audit events")
 
-    kubeconfig = config.kubernetes.kubeconfig
-    kubernetes = KubernetesClient.in_cluster() if kubeconfig is None else KubernetesClient.from_kubeconfig(kubeconfig)
-    registry = CollectorRegistry()
-    spooled = BufferedAuditStore(client, service="gateway", config=config.audit.store, registry=registry)
-    async with kubernetes, spooled as store:
-        gateway = create_gateway(config.gateway, kubernetes=kubernetes, audit_store=store, registry=registry)
-        server = AppServer(gateway.app, sock=bind(*parse_listen(config.server.listen)))
-        await server.run(on_start=lambda: on_start(server.url))
+
+def _cluster(config: KubernetesConfig) -> KubernetesClient:
+    if config.kubeconfig is None:
+        return KubernetesClient.in_cluster()
+    return KubernetesClient.from_kubeconfig(config.kubeconfig)
+
+
+@asynccontextmanager
+async def _management(gateway: Gateway, config: ManagementConfig) -> AsyncIterator[str | None]:
+    """Serve health and metrics by themselves, before the gateway starts and until it has stopped."""
+    if config.listen is None:
+        yield None
+        return
+    server = AppServer(gateway.management_app, sock=bind(*parse_listen(config.listen)))
+    await server.start()
+    try:
+        yield server.url
+    finally:
+        await server.stop()
+
+
+async def _drain(gateway: Gateway, seconds: float) -> None:
+    gateway.announce_shutdown()
+    _log.info("shutting down: not ready any more, and signals are taken for another %g s", seconds)
+    await asyncio.sleep(seconds)
 
 
 def _client(config: AuditConfig) -> DataStorageClient:

@@ -31,16 +31,24 @@ from signal_gateway.gateway.setting_source import (
 )
 from signal_gateway.web.sockets import parse_listen
 
-__all__ = ["AuditConfig", "KubernetesConfig", "LoggingConfig", "ServerConfig", "ServiceConfig"]
+__all__ = ["AuditConfig", "KubernetesConfig", "LoggingConfig", "ManagementConfig", "ServerConfig", "ServiceConfig"]
+
+
+def _address(listen: str) -> str:
+    _host_of(listen)
+    return listen
+
+
+def _host_of(listen: str) -> str:
+    try:
+        host, _ = parse_listen(listen)
+        return "127.0.0.1" if host == "localhost" else str(ip_address(host))
+    except (ConfigurationError, ValueError):
+        raise ValueError("must be HOST:PORT with an IP address, such as 127.0.0.1:8080") from None
 
 
 def _loopback_address(listen: str) -> str:
-    try:
-        host, _ = parse_listen(listen)
-        is_loopback = host == "localhost" or ip_address(host).is_loopback
-    except (ConfigurationError, ValueError):
-        raise ValueError("must be HOST:PORT with an IP address, such as 127.0.0.1:8080") from None
-    if not is_loopback:
+    if not ip_address(_host_of(listen)).is_loopback:
         raise ValueError("must be a loopback address, such as 127.0.0.1:8080: callers are not authenticated yet")
     return listen
 
@@ -69,11 +77,27 @@ class ServerConfig(BaseModel):
 
     Attributes:
         listen: `HOST:PORT`; port 0 takes a free one.
+        drain_delay: Seconds after SIGTERM in which signals are still taken while `/readyz` says no already: so long
+            load balancers may take to learn it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: Annotated[str, AfterValidator(_loopback_address)] = "127.0.0.1:8080"
+    drain_delay: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
+
+
+class ManagementConfig(BaseModel):
+    """Where health and metrics are served.
+
+    Attributes:
+        listen: `HOST:PORT` of a plain HTTP listener of their own, which whoever connects may ask; it answers while the
+            gateway starts and stops, too. Unless it is set, `server.listen` serves them.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    listen: Annotated[str, AfterValidator(_address)] | None = None
 
 
 class AuditConfig(BaseModel):
@@ -152,6 +176,7 @@ class ServiceConfig(BaseModel):
         controller_namespace: Where RemediationRequests live; in a pod its own namespace, unless another one is said.
         processing: How requests and signals are handled.
         server: Where the gateway listens.
+        management: Where health and metrics are served.
         audit: Where audit events go.
         kubernetes: Which cluster.
         logging: What is logged.
@@ -162,6 +187,7 @@ class ServiceConfig(BaseModel):
     controller_namespace: NamespaceName = DEFAULT_NAMESPACE
     processing: ProcessingConfig = ProcessingConfig()
     server: ServerConfig = ServerConfig()
+    management: ManagementConfig = ManagementConfig()
     audit: AuditConfig
     kubernetes: KubernetesConfig = KubernetesConfig()
     logging: LoggingConfig = LoggingConfig()

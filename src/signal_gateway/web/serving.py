@@ -8,9 +8,8 @@ contract test looks whether it still holds; where it does not, `should_exit` end
 import asyncio
 import contextlib
 import logging
-import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -89,6 +88,8 @@ class AppServer:
             await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
             self._serving.cancel()  # nobody waits for this start any more
+            await asyncio.wait({self._serving})
+            self._sock.close()
             raise
         finally:
             started.cancel()
@@ -108,37 +109,40 @@ class AppServer:
             await self._serving
         self._sock.close()
 
-    async def run(self, *, on_start: Callable[[], None] = lambda: None) -> None:
-        """Serve until SIGINT or SIGTERM, then stop gracefully; a second signal ends the process at once.
-
-        Call it on the main thread.
+    async def run(
+        self,
+        *,
+        until: asyncio.Event,
+        on_start: Callable[[], None] = lambda: None,
+        before_stop: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """Serve until an event, then stop gracefully; if it comes during the start, that is given up.
 
         Args:
+            until: Asks for the end, such as `StopSignals.requested`.
             on_start: Called once when requests are answered.
+            before_stop: Awaited once the end was asked for; requests are still accepted meanwhile.
 
         Raises:
             Exception: The application's own, if its start-up or shutdown failed.
         """
-        loop = asyncio.get_running_loop()
-
-        def stop_listening_to_signals() -> None:
-            for number in (signal.SIGINT, signal.SIGTERM):
-                loop.remove_signal_handler(number)
-
-        def begin_stop() -> None:
-            stop_listening_to_signals()  # from here on the system's defaults hold
-            self._uvicorn.request_stop()
-
-        await self.start()
-        assert self._serving is not None
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, begin_stop)
-        on_start()
+        asked_to_end = asyncio.create_task(until.wait())
+        starting = asyncio.create_task(self.start())
         try:
-            await self._serving
+            await asyncio.wait({starting, asked_to_end}, return_when=asyncio.FIRST_COMPLETED)
+            if not starting.done():
+                return
+            starting.result()
+            assert self._serving is not None
+            on_start()
+            await asyncio.wait({self._serving, asked_to_end}, return_when=asyncio.FIRST_COMPLETED)
+            if before_stop is not None and not self._serving.done():
+                await before_stop()
+            await self.stop()
         finally:
-            stop_listening_to_signals()
-            self._sock.close()
+            asked_to_end.cancel()
+            starting.cancel()
+            await asyncio.wait({starting})
 
     async def is_idle(self) -> None:
         """Return as soon as no request is being answered."""

@@ -12,6 +12,8 @@ from signal_gateway.testing.recording import RecordingAuditStore
 
 pytestmark = pytest.mark.asyncio
 
+HEALTH = ("/healthz", "/readyz", "/metrics")
+
 
 @pytest.fixture
 def build(cluster):
@@ -41,7 +43,11 @@ def own_tasks():
 
 
 def caller(gateway):
-    return httpx.AsyncClient(transport=httpx.ASGITransport(gateway.app), base_url="http://gateway")
+    return asked(gateway.app)
+
+
+def asked(app):
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://gateway")
 
 
 @pytest.mark.parametrize("store", [None, object(), "http://127.0.0.1:8080"])
@@ -158,3 +164,59 @@ async def test_two_gateways_count_only_their_own(run_gateway, alert):
     assert (first.metric("gateway_crds_created_total", **created), len(first.events())) == (1, 2)
     assert (second.metric("gateway_crds_created_total", **created), len(second.events())) == (0, 1)
     assert second.metric("gateway_signals_deduplicated_total", source_type="prometheus") == 1
+
+
+async def test_gateway_that_shuts_down_is_not_ready_and_takes_signals_still(build, alert):
+    gateway = build()
+
+    async with gateway, caller(gateway) as http:
+        gateway.announce_shutdown()
+        ready = await http.get("/readyz")
+        taken = await http.post("/api/v1/signals/prometheus", json={"version": "4", "alerts": [alert()]})
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"] == {"gateway": "The gateway is shutting down."}
+    assert taken.status_code == 201
+    await gateway.kubernetes.aclose()
+
+
+async def test_separate_management_serves_health_and_metrics_and_nothing_else(build, alert):
+    gateway = build(separate_management=True)
+
+    async with gateway, caller(gateway) as http, asked(gateway.management_app) as management:
+        on_app = [(await http.get(path)).status_code for path in HEALTH]
+        on_management = [(await management.get(path)).status_code for path in HEALTH]
+        taken = await http.post("/api/v1/signals/prometheus", json={"version": "4", "alerts": [alert()]})
+        elsewhere = await management.post("/api/v1/signals/prometheus", json={})
+
+    assert on_app == [404, 404, 404]
+    assert on_management == [200, 200, 200]
+    assert taken.status_code == 201
+    assert elsewhere.status_code == 404
+    assert elsewhere.headers["content-type"] == "application/problem+json"
+    await gateway.kubernetes.aclose()
+
+
+async def test_management_answers_before_the_start_and_after_the_stop(build):
+    gateway = build(separate_management=True)
+
+    async with asked(gateway.management_app) as management:
+        before = [await management.get(path) for path in HEALTH]
+        async with gateway:
+            pass
+        after = [await management.get(path) for path in HEALTH]
+
+    assert [response.status_code for response in before] == [200, 503, 200]
+    assert [response.status_code for response in after] == [200, 503, 200]
+    assert "has been stopped" in after[1].json()["detail"]
+    await gateway.kubernetes.aclose()
+
+
+async def test_requests_of_management_are_counted_by_their_path(build):
+    gateway = build(separate_management=True)
+
+    async with asked(gateway.management_app) as management:
+        await management.get("/healthz")
+
+    labels = {"endpoint": "/healthz", "method": "GET", "status": "200"}
+    assert gateway.registry.get_sample_value("gateway_http_request_duration_seconds_count", labels) == 1

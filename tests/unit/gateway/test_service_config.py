@@ -14,7 +14,7 @@ def load(tmp_path):
     def load(text, **environment):
         path = tmp_path / "config.yaml"
         path.write_text(text)
-        return ServiceConfig.load_from_file(path, environment=environment)
+        return ServiceConfig.load_from_file(path, environment=environment, pod_namespace_file=tmp_path / "no-pod")
 
     return load
 
@@ -210,6 +210,20 @@ def test_file_that_is_no_configuration_is_an_error(load, text, expected):
 def test_missing_file_is_an_error(tmp_path):
     with pytest.raises(ConfigurationError, match="No such file"):
         ServiceConfig.load_from_file(tmp_path / "nowhere.yaml", environment={})
+
+
+def test_management_has_no_listener_of_its_own_unless_it_is_said(load):
+    config = load(LEAST + "management: {listen: 0.0.0.0:8081}\n")
+
+    assert config.management.listen == "0.0.0.0:8081"
+    assert load(LEAST).management.listen is None
+    assert "management.listen = '8081': must be HOST:PORT" in problems(load, LEAST + "management: {listen: '8081'}\n")
+
+
+def test_drain_delay_is_not_negative(load):
+    assert load(LEAST).server.drain_delay == 0
+    assert load(LEAST + "server: {drain_delay: 5}\n").server.drain_delay == 5
+    assert "server.drain_delay = -1" in problems(load, LEAST + "server: {drain_delay: -1}\n")
 
 
 def test_key_given_twice_within_a_section_is_an_error(load):

@@ -129,6 +129,67 @@ async def test_request_in_flight_is_answered_before_the_stop_ends():
 
 
 @pytest.mark.asyncio
+async def test_run_serves_until_the_event_and_while_the_stop_is_put_off():
+    end, has_started, is_put_off, may_stop = (asyncio.Event() for _ in range(4))
+
+    async def put_off():
+        is_put_off.set()
+        await may_stop.wait()
+
+    server = AppServer(Starlette(routes=[Route("/", hello)]), sock=bind())
+    running = asyncio.create_task(server.run(until=end, on_start=has_started.set, before_stop=put_off))
+
+    async with asyncio.timeout(10), client_for(server) as client:
+        await has_started.wait()
+        end.set()
+        await is_put_off.wait()
+        meanwhile = await client.get("/")
+        may_stop.set()
+        await running
+        with pytest.raises(httpx.ConnectError):
+            await client.get("/")
+
+    assert meanwhile.text == "hello"
+
+
+@pytest.mark.asyncio
+async def test_run_gives_the_start_up_when_the_end_comes_first():
+    is_starting, was_cancelled, end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        is_starting.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            was_cancelled.set()
+        yield
+
+    sock, starts = bind(), []
+    running = asyncio.create_task(
+        AppServer(Starlette(lifespan=lifespan), sock=sock).run(until=end, on_start=lambda: starts.append(1))
+    )
+    async with asyncio.timeout(10):
+        await is_starting.wait()
+        end.set()
+        await running
+
+    assert was_cancelled.is_set()
+    assert (sock.fileno(), starts) == (-1, [])
+
+
+@pytest.mark.asyncio
+async def test_run_raises_what_the_start_raises():
+    @contextlib.asynccontextmanager
+    async def lifespan(_app):
+        raise LookupError("no such cluster")
+        yield
+
+    with pytest.raises(LookupError, match="no such cluster"):
+        await AppServer(Starlette(lifespan=lifespan), sock=bind()).run(until=asyncio.Event())
+
+
+@pytest.mark.asyncio
 async def test_request_that_outlasts_the_grace_is_cut_off(caplog):
     has_begun = asyncio.Event()
 

@@ -1,0 +1,129 @@
+"""`signal-gateway serve` in a process of its own: its listeners, and how it ends."""
+
+import json
+import signal
+import socket
+
+import httpx
+import pytest
+from tests.command_line import PATH, URL, one_line_mistake, run, running, running_until_it_asks, send_alert
+
+from signal_gateway.audit.inspection import inspect_spool
+from signal_gateway.testing import alert, alertmanager_webhook
+
+
+def get(url):
+    return httpx.get(url, trust_env=False)
+
+
+def line_with(text, stream):
+    """Read on until a line has a text in it."""
+    line = next((line for line in stream if text in line), None)
+    assert line is not None, f"the process ended without saying {text!r}"
+    return line
+
+
+def begin_request(url, body):
+    """Send the head of a request with signals; return the connection when the gateway waits for the body."""
+    host, port = url.removeprefix("http://").split(":")
+    connection = socket.create_connection((host, int(port)), timeout=20)
+    head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    connection.sendall(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode())
+    assert b"100 Continue" in connection.recv(1000)
+    return connection
+
+
+def test_health_and_metrics_have_a_listener_of_their_own_if_that_is_said(config_file):
+    path = config_file(management={"listen": "127.0.0.1:0"})
+    with running("serve", "--config", path, until="gateway on") as (_, line):
+        signals, management = URL.findall(line)
+        send_alert(signals)
+
+        there = [get(f"{management}{path}").status_code for path in ("/healthz", "/readyz", "/metrics")]
+        here = [get(f"{signals}{path}").status_code for path in ("/healthz", "/readyz", "/metrics")]
+        metrics = get(f"{management}/metrics").text
+
+    assert (there, here) == ([200, 200, 200], [404, 404, 404])
+    assert 'gateway_crds_created_total{source_type="prometheus",status="created"} 1.0' in metrics
+    assert "audit_events_recorded_total 2.0" in metrics
+
+
+def test_service_refuses_a_management_port_that_is_taken(config_file, datastorage):
+    taken = datastorage.url.removeprefix("http://")
+
+    assert taken in one_line_mistake(run("serve", "--config", config_file(management={"listen": taken})))
+
+
+def test_service_takes_signals_in_its_drain_delay_and_a_second_sigterm_ends_it_at_once(
+    config_file, datastorage, spool, trail
+):
+    path = config_file(server={"listen": "127.0.0.1:0", "drain_delay": 600}, logging={"level": "info"})
+    datastorage.stop()
+    with running("serve", "--config", path, until="gateway on") as (process, line):
+        url = URL.search(line)[0]
+        process.send_signal(signal.SIGTERM)
+        line_with("shutting down", process.stderr)
+        ready = get(f"{url}/readyz")
+        name = send_alert(url)
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(timeout=20)
+    datastorage.start()
+
+    assert ready.status_code == 503
+    assert ready.json()["checks"] == {"gateway": "The gateway is shutting down."}
+    assert status == 128 + signal.SIGTERM
+    assert inspect_spool(spool).pending(alive=False) == 2
+    assert run("audit", "spool", spool, "--deliver", datastorage.url).returncode == 0
+    trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
+
+
+def test_service_stops_accepting_finishes_what_is_in_flight_delivers_it_and_exits_with_0(config_file, spool, trail):
+    body = json.dumps(alertmanager_webhook(alert("X", namespace="prod", deployment="api"))).encode()
+    path = config_file(management={"listen": "127.0.0.1:0"}, logging={"level": "info"})
+    with running("serve", "--config", path, until="gateway on") as (process, line):
+        signals, management = URL.findall(line)
+        with begin_request(signals, body) as connection:
+            process.send_signal(signal.SIGTERM)
+            line_with("no requests are accepted any more", process.stderr)
+            ready = get(f"{management}/readyz")
+            with pytest.raises(httpx.ConnectError):
+                get(signals)
+            connection.sendall(body)
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        line_with("no request is in flight any more", process.stderr)
+        process.communicate(timeout=20)
+
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 201 ")
+    assert ready.status_code == 503
+    assert process.returncode == 0
+    trail.sequence(
+        "gateway.signal.received", "gateway.crd.created", correlation_id=json.loads(content)["remediationRequestName"]
+    )
+    assert list(spool.iterdir()) == []
+
+
+def test_drain_delay_ends_by_itself(config_file):
+    path = config_file(server={"listen": "127.0.0.1:0", "drain_delay": 0.01}, logging={"level": "info"})
+    with running("serve", "--config", path, until="gateway on") as (process, _):
+        process.send_signal(signal.SIGTERM)
+        line_with("signals are taken for another 0.01 s", process.stderr)
+        line_with("no requests are accepted any more", process.stderr)
+        process.communicate(timeout=20)
+
+    assert process.returncode == 0
+
+
+def test_sigterm_ends_a_service_that_still_waits_for_the_kubernetes_api(config_file, cluster, tmp_path, spool):
+    silent = socket.create_server(("127.0.0.1", 0))
+    kubeconfig = tmp_path / "silent.yaml"
+    address = f"http://127.0.0.1:{silent.getsockname()[1]}"
+    kubeconfig.write_text(cluster.kubeconfig.read_text().replace(cluster.url, address))
+    path = config_file(kubernetes={"kubeconfig": str(kubeconfig)}, management={"listen": "127.0.0.1:0"})
+
+    with silent, running_until_it_asks("serve", "--config", path, of=silent) as process:
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=20)
+
+    assert (process.returncode, output) == (0, "")
+    assert list(spool.iterdir()) == []
