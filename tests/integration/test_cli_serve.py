@@ -54,6 +54,33 @@ def test_service_refuses_a_management_port_that_is_taken(config_file, datastorag
     assert taken in one_line_mistake(run("serve", "--config", config_file(management={"listen": taken})))
 
 
+def test_service_that_requires_a_datastorage_does_not_start_without_one(config_file, datastorage, spool):
+    audit = {"datastorage_url": datastorage.url, "spool_directory": str(spool), "required": True}
+    path = config_file(audit=audit)
+    with running("serve", "--config", path, until="gateway on"):
+        pass
+    datastorage.stop()
+
+    errors = one_line_mistake(run("serve", "--config", path))
+
+    assert f"no DataStorage at {datastorage.url} (from audit.datastorage_url)" in errors
+    assert "audit.required" in errors
+
+
+def test_datastorage_that_is_down_is_shown_by_readiness_and_metrics_of_a_service_that_is_ready(
+    config_file, datastorage
+):
+    datastorage.stop()
+    with running("serve", "--config", config_file(), until="gateway on") as (_, line):
+        url = URL.search(line)[0]
+        send_alert(url)
+        ready, metrics = get(f"{url}/readyz"), get(f"{url}/metrics").text.splitlines()
+
+    assert ready.status_code == 200
+    assert ready.json()["checks"]["datastorage"].startswith("2 events wait for its delivery")
+    assert "audit_events_pending 2.0" in metrics
+
+
 def test_service_takes_signals_in_its_drain_delay_and_a_second_sigterm_ends_it_at_once(
     config_file, datastorage, spool, trail
 ):

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import math
 import os
 import sys
 from contextlib import suppress
@@ -67,6 +68,14 @@ class Home(Protocol):
         """
         ...
 
+    def free_bytes(self) -> float:
+        """Return how much more there is for segments, as far as can be told; infinity if nothing tells.
+
+        Raises:
+            OSError: The directory is gone.
+        """
+        ...
+
     def remove(self, segment: Segment) -> None:
         """Let go of a segment whose events are all settled."""
         ...
@@ -99,6 +108,10 @@ class MemoryHome:
     def make_segment(self, size: int) -> Segment:
         """Map anonymous memory; see `Home.make_segment`."""
         return Segment.create(MappedMedium.anonymous(size), self._origins.next())
+
+    def free_bytes(self) -> float:
+        """Return infinity; see `Home.free_bytes`."""
+        return math.inf
 
     def remove(self, segment: Segment) -> None:
         """Unmap; see `Home.remove`."""
@@ -159,6 +172,11 @@ class DirectoryHome:
             raise
         self._unsynced_names = True
         return segment
+
+    def free_bytes(self) -> float:
+        """Ask the file system; see `Home.free_bytes`."""
+        found = os.statvfs(self.directory)
+        return float(found.f_bavail * found.f_frsize)
 
     def remove(self, segment: Segment) -> None:
         """Unmap and unlink; see `Home.remove`."""

@@ -228,6 +228,20 @@ class Spool:
             segments = sum([segment.size for segment in [*self._segments, *self._spare]])
             return segments + kept + self.foreign_bytes
 
+    @property
+    def room_bytes(self) -> float:
+        """How much more can be appended, as far as can be told; 0 once it is sealed or its home is gone."""
+        with self._lock:
+            if self.sealed or self._frozen is not None:
+                return 0
+            media = [segment.medium for segment in [*list(self._segments)[-1:], *self._spare]]
+            begun = sum([medium.size - medium.limit() for medium in media if not medium.sealed])
+            unused = max(self._max_bytes - self.held_bytes, 0)
+        try:
+            return begun + min(unused, self._home.free_bytes() if self._is_open else unused)
+        except OSError:
+            return 0
+
     def seal(self) -> None:
         """Refuse every later append. What was appended before stays to be taken. Idempotent."""
         with self._lock:

@@ -212,6 +212,11 @@ class BufferedAuditStore:
         return not self._spool.sealed and not self._spool.full
 
     @property
+    def room_bytes(self) -> float:
+        """How many bytes of events it has room for, as far as can be told; 0 once it is closed."""
+        return self._spool.room_bytes
+
+    @property
     def closed(self) -> bool:
         """Whether `close` was called."""
         return self._spool.sealed

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from signal_gateway.audit.store import AuditStore
+from signal_gateway.audit.store import AuditStore, BufferedAuditStore
 from signal_gateway.gateway.answers import RETRY_AFTER_SECONDS
 from signal_gateway.kubernetes import KubernetesClient, KubernetesError, Observer
 from signal_gateway.web.problem import Problem
@@ -21,6 +21,7 @@ __all__ = ["health_routes"]
 _log = logging.getLogger(__name__)
 
 _PING_TIMEOUT = 2.0
+_LEAST_ROOM_BYTES = 1024 * 1024
 
 
 def health_routes(
@@ -37,7 +38,7 @@ def health_routes(
     Args:
         registry: What `/metrics` shows.
         kubernetes: Asked for a sign of life by `/readyz`.
-        audit_store: Must be taking events to be ready.
+        audit_store: Must be taking events, and have room for more than a few, to be ready. How many wait is shown.
         why_not_ready: Says why the gateway itself is not; None if it is. If it is not, nothing else is looked at.
         index_is_alive: Whether the index of RemediationRequests is up to date.
         observer: Told verb, resource and code of the calls to the Kubernetes API.
@@ -53,9 +54,9 @@ def health_routes(
         checks = {
             "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
             "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
-            "audit_store": None if audit_store.accepting else "the audit store takes no events",
+            "audit_store": _audit_obstacle(audit_store),
         }
-        shown = {name: obstacle or "ok" for name, obstacle in checks.items()}
+        shown = {name: obstacle or "ok" for name, obstacle in checks.items()} | _delivery(audit_store)
         obstacles = [obstacle for obstacle in checks.values() if obstacle is not None]
         if obstacles:
             raise _not_ready(f"Not ready: {'; '.join(obstacles)}.", checks=shown)
@@ -66,6 +67,28 @@ def health_routes(
         return Response(encode(registry), headers={"Content-Type": content_type})
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+def _audit_obstacle(store: AuditStore) -> str | None:
+    if not store.accepting:
+        return "the audit store takes no events"
+    if isinstance(store, BufferedAuditStore) and store.room_bytes < _LEAST_ROOM_BYTES:
+        return "the audit store has less than 1 MiB of room"
+    return None
+
+
+def _delivery(store: AuditStore) -> dict[str, str]:
+    """Say whether events wait for DataStorage; that it is down is no reason to turn signals away."""
+    if not isinstance(store, BufferedAuditStore):
+        return {}
+    stats = store.stats
+    waiting = stats.pending + stats.adopted.pending
+    if not waiting:
+        return {"datastorage": "ok"}
+    events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
+    return {
+        "datastorage": f"{events} for its delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"
+    }
 
 
 async def _answers(kubernetes: KubernetesClient, observer: Observer) -> bool:

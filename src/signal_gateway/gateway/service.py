@@ -118,12 +118,14 @@ def _client(config: AuditConfig) -> DataStorageClient:
 
 
 def _check(client: DataStorageClient, config: AuditConfig) -> None:
-    """Refuse to start for a stranger at the URL; a DataStorage that is down is no reason, events wait for it."""
+    """Refuse to start for a stranger at the URL; a DataStorage that is down is no reason unless it is required."""
     try:
         client.check_delivery()
     except DataStorageUnavailable as exc:
         if exc.answered:
             raise
+        if config.required:
+            raise DataStorageUnavailable(f"{exc}; audit.required wants one at the start", answered=False) from exc
         where = config.spool_directory or "memory"
         _log.warning("audit events wait in %s until DataStorage answers: %s", where, exc)
 

@@ -111,8 +111,10 @@ class AuditConfig(BaseModel):
             nothing but a DataStorage that comes back in time.
         spool_directory: Where they wait, and where those of a process that died are found again. Required unless
             durability is `memory`.
-        max_spool_bytes: How much may wait there; with more, `/readyz` says no and signals are answered 503. 1 GiB
-            unless it is set, 256 MiB in memory.
+        max_spool_bytes: How much may wait there. With less than 1 MiB of room `/readyz` says no, without any signals
+            are answered 503. 1 GiB unless it is set, 256 MiB in memory.
+        required: Whether a DataStorage must answer when the service starts. If not, events wait for one; something
+            else at the URL is an error in any case.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -123,7 +125,8 @@ class AuditConfig(BaseModel):
     spool_directory: Annotated[
         Path | None, _not_empty("a directory, such as /var/lib/signal-gateway/spool"), Field(validate_default=True)
     ] = None
-    max_spool_bytes: Annotated[int | None, Field(ge=64 * 1024)] = None
+    max_spool_bytes: Annotated[int | None, Field(ge=4 * 1024 * 1024)] = None
+    required: bool = False
 
     @field_validator("spool_directory")
     @classmethod

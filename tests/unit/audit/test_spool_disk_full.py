@@ -64,6 +64,17 @@ def record_until_full(store, make_event):
         ids.append(event.event_id)
 
 
+def test_room_is_no_more_than_the_disk_has(mount, open_store):
+    directory = mount("tmpfs", 8 * MIB)
+    store = open_store(spool_directory=directory / "spool")
+    before = store.room_bytes
+
+    fill_up(directory)
+
+    assert MIB < before < 8 * MIB
+    assert store.room_bytes <= MIB  # what is left of the first segment
+
+
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 @pytest.mark.usefixtures("storage")
 def test_disk_that_fills_up_refuses_events_and_loses_none(mount, server, open_store, make_event, kind):

@@ -169,8 +169,8 @@ def test_token_file_can_be_set_and_is_no_empty_name(load):
 
 
 def test_size_of_the_spool_can_be_set(load):
-    assert load(LEAST + "  max_spool_bytes: 1000000\n").audit.store.max_spool_bytes == 1_000_000
-    assert "audit.max_spool_bytes = 10: " in problems(load, LEAST + "  max_spool_bytes: 10\n")
+    assert load(LEAST + "  max_spool_bytes: 10000000\n").audit.store.max_spool_bytes == 10_000_000
+    assert "audit.max_spool_bytes = 1000000: " in problems(load, LEAST + "  max_spool_bytes: 1000000\n")
 
 
 @pytest.mark.parametrize("url", ["", "127.0.0.1:9000", "ftp://storage", "http://"])
