@@ -4,8 +4,8 @@ import orjson
 import pytest
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.gateway.signals.fingerprint import fingerprint_of
-from signal_gateway.gateway.signals.signal import Signal, Target
+from signal_gateway.gateway.signals.signal import Signal
+from signal_gateway.gateway.signals.target import Target
 from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing import RecordingAuditStore, serve
 
@@ -64,7 +64,6 @@ class PagerAdapter:
             status="firing",
             source=self.name,
             target=target,
-            fingerprint=fingerprint_of(target),
             namespace="prod",
             labels={},
             annotations={},

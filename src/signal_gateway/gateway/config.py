@@ -1,9 +1,9 @@
 """GatewayConfig: every setting of one gateway, frozen, the same everywhere."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.setting_errors import setting_errors
@@ -73,19 +73,13 @@ class ScopeConfig(BaseModel):
     """Which targets the gateway acts on.
 
     Attributes:
-        enabled: Whether a target must be labelled as managed. Only False yet: every target is in scope.
+        enabled: Whether a target, or its namespace, must have the label `kubernaut.ai/managed=true`. If not, every
+            target is in scope.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: Literal[False] = False
-
-    @field_validator("enabled", mode="before")
-    @classmethod
-    def _checking_is_not_built(cls, enabled: object) -> object:
-        if enabled is True or (isinstance(enabled, str) and enabled.lower() in {"true", "1", "yes", "on"}):
-            raise ValueError("scope checking is not built yet: leave it false, and every target is in scope")
-        return False if isinstance(enabled, str) and enabled.lower() in {"false", "0", "no", "off"} else enabled
+    enabled: bool = True
 
 
 class ProcessingConfig(BaseModel):
@@ -95,6 +89,9 @@ class ProcessingConfig(BaseModel):
         retry: Retries of writes to the Kubernetes API.
         breaker: When calls to it are given up for a while.
         scope: Which targets are acted on.
+        multi_cluster: Whether alerts come from several clusters, told apart by their label `cluster`. If not, the label
+            means nothing.
+        cache_max_age: For how many seconds labels and owners of objects are kept; so long an opt-out may take.
         event_max_age: How many seconds ago a Kubernetes Event may have happened.
         request_deadline: Seconds after which a request is answered 504.
         max_concurrent_requests: Requests with signals in flight at once; more are answered 503.
@@ -106,6 +103,8 @@ class ProcessingConfig(BaseModel):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     scope: ScopeConfig = ScopeConfig()
+    multi_cluster: bool = False
+    cache_max_age: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 5.0
     event_max_age: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 300.0
     request_deadline: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
     max_concurrent_requests: Annotated[int, Field(ge=1)] = 100

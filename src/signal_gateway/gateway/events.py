@@ -1,6 +1,6 @@
 """The audit events of a gateway: what each one says, as pure functions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal
@@ -10,16 +10,20 @@ import orjson
 from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH, MAX_SEVERITY_LENGTH, AuditEvent
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 from signal_gateway.gateway.truncation import cut_mapping, cut_text
+from signal_gateway.kubernetes import RemediationRecord
 
 __all__ = [
+    "CRD_CONFLICT",
     "CRD_CREATED",
     "CRD_FAILED",
     "SIGNAL_DEDUPLICATED",
     "SIGNAL_RECEIVED",
     "SIGNAL_REJECTED",
     "SIGNAL_RESOLVED",
+    "active_conflict",
     "created_events",
     "creation_failed",
+    "out_of_scope",
     "signal_deduplicated",
     "signal_rejected",
     "signal_resolved",
@@ -32,6 +36,7 @@ SIGNAL_REJECTED = "gateway.signal.rejected"
 SIGNAL_RESOLVED = "gateway.signal.resolved"
 CRD_CREATED = "gateway.crd.created"
 CRD_FAILED = "gateway.crd.failed"
+CRD_CONFLICT = "gateway.crd.conflict"
 
 _MAX_PAYLOAD_BYTES = 64 * 1024
 # Beside a cut payload, which written as JSON within JSON may take twice its bytes, both fit into an event's 256 KiB.
@@ -129,6 +134,64 @@ def creation_failed(
         error_code=code,
         error_message=details["message"],
     )
+
+
+def active_conflict(
+    signal: Signal, *, signal_type: str, kept: RemediationRecord, rivals: Sequence[RemediationRecord], at: datetime
+) -> AuditEvent:
+    """Return the event that says that several RemediationRequests of one problem are active, which must not be.
+
+    Args:
+        signal: What was decided when it was found.
+        signal_type: What the signal's adapter calls its signals.
+        kept: The one that signals are counted on.
+        rivals: The others; the first 20 are named.
+        at: When it was found.
+    """
+    names = ", ".join(rival.name for rival in rivals[:20])
+    details = {
+        "message": f"{kept.name} handles the problem, and so do {names}: all but one should be cancelled",
+        "code": "several_active",
+        "component": "gateway",
+        "retry_possible": False,
+    }
+    data = _signal_data(signal, signal_type) | {
+        "remediation_request": f"{kept.namespace}/{kept.name}",
+        "remediation_request_uid": kept.uid,
+        "error_details": details,
+    }
+    return _event(
+        CRD_CONFLICT,
+        signal,
+        data,
+        correlation_id=kept.name,
+        resource_type="RemediationRequest",
+        resource_id=f"{kept.namespace}/{kept.name}",
+        outcome="failure",
+        at=at,
+        error_code="several_active",
+        error_message=details["message"],
+    )
+
+
+def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str, at: datetime) -> AuditEvent:
+    """Return the event of a signal about a target that the gateway may not act on.
+
+    Args:
+        signal: The signal.
+        rejection: Why nothing is done.
+        signal_type: What the signal's adapter calls its signals.
+        at: When it was decided.
+    """
+    assert signal.fingerprint is not None, "a firing signal has a fingerprint"
+    details = {
+        "message": cut_text(rejection.message, _MAX_MESSAGE_BYTES),
+        "code": rejection.reason,
+        "component": "gateway",
+        "retry_possible": False,
+    }
+    data = _signal_data(signal, signal_type) | {"error_details": details}
+    return _signal_event(SIGNAL_REJECTED, signal, data, correlation_id=signal.fingerprint, at=at)
 
 
 def signal_resolved(

@@ -1,12 +1,13 @@
 """create_gateway(): the only way to build a gateway, for production and for tests."""
 
+import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Any, Final, Literal, Self
 
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
@@ -23,13 +24,19 @@ from signal_gateway.gateway.journal import Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.middleware import gateway_middleware, management_middleware
 from signal_gateway.gateway.remediation.breaker import CircuitBreaker
+from signal_gateway.gateway.remediation.calls import ApiCalls
+from signal_gateway.gateway.remediation.retry import retrying
+from signal_gateway.gateway.remediation.scope import Scope
 from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.routes import SignalEndpoint, signal_route
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
+from signal_gateway.gateway.signals.known_kinds import KnownKinds
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
-from signal_gateway.kubernetes import KubernetesClient, RemediationRequestIndex
+from signal_gateway.gateway.signals.lookup import ObjectLookup
+from signal_gateway.gateway.signals.owners import TargetLocator
+from signal_gateway.kubernetes import Kind, KubernetesClient, RemediationRequestIndex
 from signal_gateway.web.problem import problem_handlers
 
 __all__ = ["Gateway", "create_gateway"]
@@ -37,6 +44,7 @@ __all__ = ["Gateway", "create_gateway"]
 _log = logging.getLogger(__name__)
 
 _STOP_GRACE = 2.0
+_DISCOVERY_TIMEOUT: Final = 10.0
 _ADAPTER_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WHY_NOT_SERVING = {
     "new": "The gateway has not been started: its ASGI lifespan did not run. Serve its app with the lifespan on, "
@@ -87,14 +95,17 @@ def create_gateway(
         audit_store=audit_store,
         registry=CollectorRegistry() if registry is None else registry,
         clock=SystemClock() if clock is None else clock,
-        adapters=_all_adapters(config, adapters),
+        adapters=adapters,
         separate_management=separate_management,
     )
 
 
-def _all_adapters(config: GatewayConfig, own: Sequence[Adapter]) -> list[Adapter]:
-    max_age = timedelta(seconds=config.processing.event_max_age)
-    adapters: list[Adapter] = [AlertmanagerAdapter(), KubernetesEventAdapter(max_age=max_age), *own]
+def _all_adapters(config: GatewayConfig, own: Sequence[Adapter], *, kinds: KnownKinds) -> list[Adapter]:
+    adapters: list[Adapter] = [
+        AlertmanagerAdapter(kinds=kinds, multi_cluster=config.processing.multi_cluster),
+        KubernetesEventAdapter(max_age=timedelta(seconds=config.processing.event_max_age)),
+        *own,
+    ]
     found: dict[str, Adapter] = {}
     for adapter in adapters:
         if not _ADAPTER_NAME.fullmatch(adapter.name):
@@ -145,6 +156,11 @@ class Gateway:
         self._journal = Journal(audit_store, metrics=self.metrics)
         self._index: RemediationRequestIndex | None = None
         self._open_index: AbstractAsyncContextManager[RemediationRequestIndex] | None = None
+        self._kinds = KnownKinds(
+            lambda: kubernetes.discover(observer=self.metrics.count_kubernetes_request),
+            clock=clock,
+            spawn=self._activity.spawn,
+        )
         self._endpoints = [
             SignalEndpoint(
                 adapter,
@@ -152,7 +168,7 @@ class Gateway:
                 clock=clock,
                 request_deadline=config.processing.request_deadline,
             )
-            for adapter in adapters
+            for adapter in _all_adapters(config, adapters, kinds=self._kinds)
         ]
         health = health_routes(
             registry=self.registry,
@@ -180,33 +196,24 @@ class Gateway:
         if self._state != "new":
             raise GatewayError(f"a gateway can be started once, and this one is {self._state}: create another one")
         self._state = "starting"
-        namespace = self.config.controller_namespace
-        open_index = self.kubernetes.index(namespace)
+        open_index = self.kubernetes.index(self.config.controller_namespace)
         try:
             index = await open_index.__aenter__()
         except BaseException:
             self._state = "stopped"
             raise
-        self._open_index, self._index = open_index, index
-        view = ClusterView(
-            kubernetes=self.kubernetes,
-            index=index,
-            namespace=namespace,
-            namespace_uid=index.namespace_uid,
-            retry=self.config.processing.retry,
-            breaker=CircuitBreaker(
-                self.config.processing.breaker, clock=self.clock, on_change=self.metrics.note_breaker_state
-            ),
-            clock=self.clock,
-            observer=self.metrics.count_kubernetes_request,
-        )
-        triage = Triage(
-            view,
-            journal=self._journal,
-            metrics=self.metrics,
-            clock=self.clock,
-            spawn=self._activity.spawn,
-        )
+        self._open_index = open_index
+        try:
+            await retrying(
+                self._kinds.load,
+                config=self.config.processing.retry,
+                deadline=asyncio.get_running_loop().time() + _DISCOVERY_TIMEOUT,
+            )
+        except BaseException:
+            await self._leave_index()
+            raise
+        self._index = index
+        triage = self._make_triage(index)
         for endpoint in self._endpoints:
             endpoint.triage = triage
         self._state = "started"
@@ -222,9 +229,7 @@ class Gateway:
         try:
             await self._activity.end(grace=_STOP_GRACE)
         finally:
-            await self._open_index.__aexit__(None, None, None)
-            self._index = self._open_index = None
-            self._state = "stopped"
+            await self._leave_index()
 
     def announce_shutdown(self) -> None:
         """Let `/readyz` say no from now on, while signals are still taken: nobody should send more of them here."""
@@ -242,6 +247,43 @@ class Gateway:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
         await self.stop()
+
+    async def _leave_index(self) -> None:
+        assert self._open_index is not None, "it was entered"
+        try:
+            await self._open_index.__aexit__(None, None, None)
+        finally:
+            self._index = self._open_index = None
+            self._state = "stopped"
+
+    def _make_triage(self, index: RemediationRequestIndex) -> Triage:
+        processing, observer = self.config.processing, self.metrics.count_kubernetes_request
+        breaker = CircuitBreaker(processing.breaker, clock=self.clock, on_change=self.metrics.note_breaker_state)
+        calls = ApiCalls(retry=processing.retry, breaker=breaker, clock=self.clock)
+
+        async def read(kind: Kind, name: str, namespace: str | None) -> Mapping[str, Any]:
+            return await calls.once(
+                lambda: self.kubernetes.get_metadata(kind, name, namespace=namespace, observer=observer)
+            )
+
+        lookup = ObjectLookup(read, max_age=processing.cache_max_age, clock=self.clock, spawn=self._activity.spawn)
+        view = ClusterView(
+            kubernetes=self.kubernetes,
+            index=index,
+            namespace=index.namespace,
+            namespace_uid=index.namespace_uid,
+            calls=calls,
+            observer=observer,
+        )
+        return Triage(
+            view,
+            locator=TargetLocator(lookup, kinds=self._kinds, note=self.metrics.count_owner_resolution),
+            scope=Scope(lookup) if processing.scope.enabled else None,
+            journal=self._journal,
+            metrics=self.metrics,
+            clock=self.clock,
+            spawn=self._activity.spawn,
+        )
 
     def _why_not_serving(self) -> str | None:
         return _WHY_NOT_SERVING[self._state]

@@ -11,6 +11,7 @@ __all__ = ["OTHER", "GatewayMetrics"]
 OTHER = "other"
 
 _MAX_UNKNOWN_SEVERITIES = 20
+_MAX_KINDS = 50
 _KNOWN_SEVERITIES = frozenset({"critical", "error", "warning", "info", "none", "unknown"})
 _BREAKER_STATES = {"closed": 0, "half_open": 1, "open": 2}
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -46,6 +47,12 @@ class GatewayMetrics:
         self._crd_creation_errors = counter(
             "gateway_crd_creation_errors_total", "Failed attempts to create a RemediationRequest.", "error_type"
         )
+        self._active_conflicts = counter(
+            "gateway_active_conflicts_total", "Times that several active RemediationRequests of one problem were found."
+        )
+        self._owner_resolutions = counter(
+            "gateway_owner_resolution_total", "Searches for a signal's target and its owner.", "kind", "outcome"
+        )
         self._kubernetes_requests = counter(
             "gateway_kubernetes_requests_total", "Calls to the Kubernetes API.", "verb", "resource", "code"
         )
@@ -67,11 +74,12 @@ class GatewayMetrics:
         self.note_breaker_state("closed")
         build_info = Gauge("gateway_build_info", "Always 1; the version is a label.", ("version",), registry=registry)
         build_info.labels(version=__version__).set(1)
-        self._unknown_severities: set[str] = set()
+        self._severities = _Bounded(_MAX_UNKNOWN_SEVERITIES, known=_KNOWN_SEVERITIES)
+        self._kinds = _Bounded(_MAX_KINDS)
 
     def count_received(self, *, source: str, severity: str) -> None:
         """Count a signal that came in."""
-        self._signals_received.labels(source_type=source, severity=self._bounded_severity(severity)).inc()
+        self._signals_received.labels(source_type=source, severity=self._severities.bounded(severity)).inc()
 
     def count_deduplicated(self, *, source: str) -> None:
         """Count a duplicate, once its occurrence is written."""
@@ -93,6 +101,14 @@ class GatewayMetrics:
         """Count a failed attempt to create one; `error_type` comes from a fixed list."""
         self._crd_creation_errors.labels(error_type=error_type).inc()
 
+    def count_active_conflict(self) -> None:
+        """Count a set of active RemediationRequests of one problem, which must not be."""
+        self._active_conflicts.inc()
+
+    def count_owner_resolution(self, kind: str | None, outcome: str) -> None:
+        """Count a search for a target; `kind` is None if the cluster has none such, `outcome` from a fixed list."""
+        self._owner_resolutions.labels(kind=self._kinds.bounded(kind) if kind else OTHER, outcome=outcome).inc()
+
     def count_kubernetes_request(self, verb: str, resource: str, code: str) -> None:
         """Count a call to the Kubernetes API; the signature is that of a client's observer."""
         self._kubernetes_requests.labels(verb=verb, resource=resource, code=code).inc()
@@ -111,10 +127,19 @@ class GatewayMetrics:
             endpoint=endpoint or OTHER, method=method if method in _METHODS else OTHER, status=str(status)
         ).observe(seconds)
 
-    def _bounded_severity(self, severity: str) -> str:
-        if severity in _KNOWN_SEVERITIES or severity in self._unknown_severities:
-            return severity
-        if len(self._unknown_severities) >= _MAX_UNKNOWN_SEVERITIES:
+
+class _Bounded:
+    """Lets so many values through that a sender can choose; the rest is `other`."""
+
+    def __init__(self, limit: int, *, known: frozenset[str] = frozenset()) -> None:
+        self._limit = limit
+        self._known = known
+        self._seen: set[str] = set()
+
+    def bounded(self, value: str) -> str:
+        if value in self._known or value in self._seen:
+            return value
+        if len(self._seen) >= self._limit:
             return OTHER
-        self._unknown_severities.add(severity)
-        return severity
+        self._seen.add(value)
+        return value

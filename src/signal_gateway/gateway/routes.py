@@ -11,8 +11,8 @@ from signal_gateway.clock import Clock
 from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import answer_batch, answer_single, deadline_passed
 from signal_gateway.gateway.remediation.outcome import Outcome
-from signal_gateway.gateway.remediation.triage import Triage
-from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload
+from signal_gateway.gateway.remediation.triage import Incoming, Prepared, Triage
+from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedSignal
 from signal_gateway.web.json_body import json_body
 from signal_gateway.web.problem import Problem
 
@@ -63,24 +63,27 @@ class SignalEndpoint:
         except InvalidPayload as exc:
             raise Problem(400, str(exc)) from exc
 
-        assert self.triage is not None, "requests get here only while the gateway runs"
-        tasks = [
-            self._activity.spawn(
-                self.triage.handle(
-                    signal,
-                    signal_type=self.adapter.signal_type,
-                    mark=f"{request.state.request_id}/{index}",
-                    deadline=deadline,
-                )
-            )
-            for index, signal in enumerate(signals)
-        ]
-        outcomes = await self._outcomes(tasks, deadline)
+        outcomes = await self._outcomes(signals, request_id=request.state.request_id, deadline=deadline)
         return answer_single(outcomes[0]) if len(outcomes) == 1 else answer_batch(outcomes)
 
-    async def _outcomes(self, tasks: Sequence[asyncio.Task[Outcome]], deadline: float) -> list[Outcome]:
+    async def _outcomes(self, signals: Sequence[ParsedSignal], *, request_id: str, deadline: float) -> list[Outcome]:
+        work = self._activity.spawn(self._handle_all(signals, request_id=request_id, deadline=deadline))
         remaining = deadline - asyncio.get_running_loop().time()
-        _, unfinished = await asyncio.wait(tasks, timeout=max(0.0, remaining))
-        if unfinished:
+        await asyncio.wait([work], timeout=max(0.0, remaining))
+        if not work.done():
             raise deadline_passed(self._request_deadline)
-        return [task.result() for task in tasks]
+        return work.result()
+
+    async def _handle_all(self, signals: Sequence[ParsedSignal], *, request_id: str, deadline: float) -> list[Outcome]:
+        """Find out what all signals are about, concurrently, and begin to handle each in payload order."""
+        assert self.triage is not None, "requests get here only while the gateway runs"
+        triage, spawn = self.triage, self._activity.spawn
+        preparing = [
+            spawn(triage.prepare(Incoming(signal, self.adapter.signal_type, f"{request_id}/{index}", deadline)))
+            for index, signal in enumerate(signals)
+        ]
+        outcomes: list[Outcome | asyncio.Task[Outcome]] = []
+        for preparation in preparing:
+            prepared = await preparation
+            outcomes.append(spawn(triage.handle(prepared)) if isinstance(prepared, Prepared) else prepared)
+        return [await outcome if isinstance(outcome, asyncio.Task) else outcome for outcome in outcomes]

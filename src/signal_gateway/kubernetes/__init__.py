@@ -14,6 +14,7 @@ from signal_gateway.kubernetes.errors import (
     classify,
 )
 from signal_gateway.kubernetes.index import RemediationRequestIndex
+from signal_gateway.kubernetes.kinds import Kind, Kinds
 from signal_gateway.kubernetes.remediation_request import (
     GROUP,
     KIND,
@@ -32,6 +33,8 @@ __all__ = [
     "AlreadyExists",
     "Conflict",
     "Forbidden",
+    "Kind",
+    "Kinds",
     "KubernetesClient",
     "KubernetesError",
     "KubernetesSetupError",

@@ -13,6 +13,7 @@ from lightkube import AsyncClient, KubeConfig, SingleConfig
 from lightkube.types import PatchType
 
 from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.kubernetes import discovery
 from signal_gateway.kubernetes.connection import (
     lightkube_client,
     make_pool,
@@ -23,6 +24,7 @@ from signal_gateway.kubernetes.connection import (
 )
 from signal_gateway.kubernetes.errors import LIGHTKUBE_FAILURES, KubernetesError, classify
 from signal_gateway.kubernetes.index import RemediationRequestIndex
+from signal_gateway.kubernetes.kinds import Kind, Kinds
 from signal_gateway.kubernetes.remediation_request import PLURAL
 from signal_gateway.kubernetes.resources import Namespace, RemediationRequest, RemediationRequestStatus
 from signal_gateway.kubernetes.shared_index import SharedIndex
@@ -33,6 +35,7 @@ __all__ = ["KubernetesClient", "Observer"]
 Observer = Callable[[str, str, str], None]
 """Told of each call's verb, resource and code: `"200"`, `"409"`, or `"error"` when no answer was understood."""
 
+_METADATA_ALONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 _CREATED: Final = "201"
 _OK: Final = "200"
 
@@ -195,21 +198,47 @@ class KubernetesClient:
         """
         return await self._call("get", "namespaces", lambda api: api.get(Namespace, name), observer)
 
+    async def get_metadata(
+        self, kind: Kind, name: str, *, namespace: str | None, observer: Observer | None = None
+    ) -> dict[str, Any]:
+        """Read the metadata of an object of any kind: labels, owners and uid, and nothing of what is in it.
+
+        Args:
+            kind: One of `discover`.
+            name: What it is called.
+            namespace: Where it lives; passed over for a cluster-scoped kind.
+            observer: Told of the answer.
+
+        Returns:
+            The object's `metadata`.
+
+        Raises:
+            ValueError: The kind is namespaced, and there is no namespace.
+        """
+        if kind.is_namespaced and not namespace:
+            raise ValueError(f"a {kind.name} lives in a namespace: say in which")
+        answer = await self._get(kind.path(namespace, name), resource=kind.plural, accept=_METADATA_ALONE, to=observer)
+        return dict(answer["metadata"])
+
+    async def discover(self, *, observer: Observer | None = None) -> Kinds:
+        """Ask which kinds the cluster has now.
+
+        Args:
+            observer: Told of the answers.
+        """
+
+        async def get(path: str) -> Mapping[str, Any]:
+            return await self._get(path, resource="discovery", accept=discovery.ACCEPT, to=observer)
+
+        return await discovery.discover(get)
+
     async def ping(self, *, observer: Observer | None = None) -> None:
         """Ask for the API's version: cheap, and allowed to everybody.
 
         Args:
             observer: Told of the answer.
         """
-        self._claim_loop()
-        plain = self._plain = self._plain or plain_client(self._config, self._transport())
-
-        async def version() -> dict[str, Any]:
-            response = await plain.get("version")
-            response.raise_for_status()
-            return dict(response.json())
-
-        await self._observed("get", "version", version, observer)
+        await self._get("version", resource="version", accept="application/json", to=observer)
 
     async def aclose(self) -> None:
         """Stop the indexes and close every connection; on the client's own loop, and again is fine.
@@ -285,6 +314,18 @@ class KubernetesClient:
         self._claim_loop()
         api = self._lightkube = self._lightkube or lightkube_client(self._config, self._transport())
         return await self._observed(verb, resource, partial(call, api), observer)
+
+    async def _get(self, path: str, *, resource: str, accept: str, to: Observer | None) -> dict[str, Any]:
+        """Read the JSON object at a path that lightkube has no resource for."""
+        self._claim_loop()
+        plain = self._plain = self._plain or plain_client(self._config, self._transport())
+
+        async def get() -> dict[str, Any]:
+            response = await plain.get(path, headers={"Accept": accept})
+            response.raise_for_status()
+            return dict(response.json())
+
+        return await self._observed("get", resource, get, to)
 
     async def _observed(
         self, verb: str, resource: str, call: Callable[[], Awaitable[Mapping[str, Any]]], observer: Observer | None

@@ -22,11 +22,11 @@ class DuplicateOf:
 
     Attributes:
         record: By which RemediationRequest.
-        has_rivals: Whether several are active, which must not be.
+        rivals: Other active ones, which must not be; oldest first.
     """
 
     record: RemediationRecord
-    has_rivals: bool = False
+    rivals: tuple[RemediationRecord, ...] = ()
 
 
 Verdict = Create | DuplicateOf
@@ -43,9 +43,9 @@ def decide(records: Iterable[RemediationRecord], *, now: datetime) -> Verdict:
         now: Aware.
     """
     records = list(records)
-    active = [record for record in records if record.is_active]
+    active = sorted((record for record in records if record.is_active), key=_age)
     if active:
-        return DuplicateOf(min(active, key=_age), has_rivals=len(active) > 1)
+        return DuplicateOf(active[0], rivals=tuple(active[1:]))
 
     terminal = [record for record in records if record.is_terminal]
     in_review = [record for record in terminal if record.outcome == _MANUAL_REVIEW]

@@ -68,5 +68,6 @@ def remediation_request_manifest(
             "signalAnnotations": annotations,
             "providerData": orjson.dumps({"labels": labels, "namespace": signal.namespace}).decode(),
             "originalPayload": payload,
-        },
+        }
+        | ({"clusterID": signal.cluster_id} if signal.cluster_id is not None else {}),
     }

@@ -1,13 +1,9 @@
 """ClusterView: one gateway's access to the RemediationRequests of its controller namespace."""
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Any
 
-from signal_gateway.clock import Clock
-from signal_gateway.gateway.config import RetryConfig
-from signal_gateway.gateway.remediation.breaker import CircuitBreaker
-from signal_gateway.gateway.remediation.retry import retrying
+from signal_gateway.gateway.remediation.calls import ApiCalls
 from signal_gateway.kubernetes import (
     KubernetesClient,
     KubernetesError,
@@ -18,8 +14,6 @@ from signal_gateway.kubernetes import (
 )
 
 __all__ = ["ClusterView"]
-
-_MAX_CONCURRENT_CALLS = 64
 
 
 class ClusterView:
@@ -32,9 +26,7 @@ class ClusterView:
         index: The client's index of `namespace`, synced.
         namespace: The controller namespace.
         namespace_uid: Its uid.
-        retry: How writes are tried again.
-        breaker: What every call passes.
-        clock: Waits between the attempts.
+        calls: How calls are made, and made again.
         observer: Told verb, resource and code of every call.
     """
 
@@ -45,20 +37,15 @@ class ClusterView:
         index: RemediationRequestIndex,
         namespace: str,
         namespace_uid: str,
-        retry: RetryConfig,
-        breaker: CircuitBreaker,
-        clock: Clock,
+        calls: ApiCalls,
         observer: Observer,
     ) -> None:
         self.namespace = namespace
         self.namespace_uid = namespace_uid
         self._kubernetes = kubernetes
         self._index = index
-        self._retry = retry
-        self._breaker = breaker
-        self._clock = clock
+        self._calls = calls
         self._observer = observer
-        self._calls = asyncio.Semaphore(_MAX_CONCURRENT_CALLS)
 
     @property
     def is_alive(self) -> bool:
@@ -86,7 +73,7 @@ class ClusterView:
         async def attempt() -> dict[str, Any]:
             return await self._kubernetes.create_remediation_request(manifest, observer=self._observer)
 
-        created = await self._retrying(attempt, deadline=deadline, on_failure=on_failure)
+        created = await self._calls.retrying(attempt, deadline=deadline, on_failure=on_failure)
         self._index.note(created)
         return RemediationRecord.from_object(created)
 
@@ -108,7 +95,7 @@ class ClusterView:
             return await self._kubernetes.get_remediation_request(self.namespace, name, observer=self._observer)
 
         try:
-            found = await self._retrying(attempt, deadline=deadline)
+            found = await self._calls.retrying(attempt, deadline=deadline)
         except NotFound:
             return None
         self._index.note(found)
@@ -142,25 +129,10 @@ class ClusterView:
                 self.namespace, name, patch, observer=self._observer
             )
 
-        patched = await self._retrying(attempt, deadline=deadline, on_failure=on_failure)
+        patched = await self._calls.retrying(attempt, deadline=deadline, on_failure=on_failure)
         self._index.note(patched)
         return patched
 
     def forget(self, uid: str) -> None:
         """Drop an object that the API says is gone."""
         self._index.forget(uid)
-
-    async def _retrying(
-        self,
-        attempt: Callable[[], Awaitable[dict[str, Any]]],
-        *,
-        deadline: float,
-        on_failure: Callable[[KubernetesError], None] | None = None,
-    ) -> dict[str, Any]:
-        async def attempt_bounded() -> dict[str, Any]:
-            async with self._calls:  # before the breaker is asked: it may open while a call waits for its turn
-                return await self._breaker.call(attempt)
-
-        return await retrying(
-            attempt_bounded, config=self._retry, deadline=deadline, on_failure=on_failure, sleep=self._clock.sleep
-        )

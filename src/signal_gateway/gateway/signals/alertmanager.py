@@ -3,7 +3,7 @@
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -19,21 +19,32 @@ from signal_gateway.gateway.signals.adapter import (
     shown,
     unrepresentable,
 )
-from signal_gateway.gateway.signals.fingerprint import fingerprint_of
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
-from signal_gateway.gateway.signals.target import namespace_from_labels, target_from_labels
+from signal_gateway.gateway.signals.labels import candidates_from_labels, namespace_from_labels
+from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import parse_rfc3339
+from signal_gateway.kubernetes import Kinds
 
 __all__ = ["AlertmanagerAdapter"]
 
 _PAYLOAD_VERSION = "4"
+_MAX_CLUSTER_LENGTH = 253
 
 
 class AlertmanagerAdapter:
-    """Reads what Alertmanager posts."""
+    """Reads what Alertmanager posts.
+
+    Args:
+        kinds: Returns the kinds that the cluster has, as far as is known now.
+        multi_cluster: Whether the label `cluster` says which cluster an alert comes from.
+    """
 
     name = "prometheus"
     signal_type = "alert"
+
+    def __init__(self, *, kinds: Callable[[], Kinds], multi_cluster: bool = False) -> None:
+        self._kinds = kinds
+        self._multi_cluster = multi_cluster
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
         """Read one webhook: one item for each of its alerts, in payload order.
@@ -111,14 +122,21 @@ class AlertmanagerAdapter:
                 "from_the_future",
                 f'"startsAt" is {alert["startsAt"]}, later than two minutes from now: compare the clocks.',
             )
-        namespace, target = _located(labels, must_have_target=is_firing)
+        cluster_id = (labels.get("cluster") or None) if self._multi_cluster else None
+        if cluster_id is not None and len(cluster_id) > _MAX_CLUSTER_LENGTH:
+            raise InvalidItem(
+                "cluster",
+                f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
+            )
+        namespace, candidates = _located(labels, self._kinds(), must_have_target=is_firing)
         return Signal(
             name=name,
             severity=severity,
             status="firing" if is_firing else "resolved",
             source=self.name,
-            target=target,
-            fingerprint=fingerprint_of(target) if target is not None else None,
+            target=candidates[0] if candidates else None,
+            candidates=candidates[1:],
+            cluster_id=cluster_id,
             namespace=namespace,
             labels=labels,
             annotations=annotations,
@@ -128,20 +146,22 @@ class AlertmanagerAdapter:
         )
 
 
-def _located(labels: Mapping[str, str], *, must_have_target: bool) -> tuple[str | None, Target | None]:
+def _located(
+    labels: Mapping[str, str], kinds: Kinds, *, must_have_target: bool
+) -> tuple[str | None, tuple[Target, ...]]:
     try:
-        namespace, target = namespace_from_labels(labels), target_from_labels(labels)
+        namespace, candidates = namespace_from_labels(labels), candidates_from_labels(labels, kinds)
     except ValueError as exc:
         if must_have_target:
             raise InvalidItem("namespace", f"No target can be told from the labels: {exc}.") from exc
-        return None, None
-    if target is None and must_have_target:
+        return None, ()
+    if not candidates and must_have_target:
         raise InvalidItem(
             "no_target",
-            "No label names a Kubernetes workload: add one such as deployment, statefulset, pod or node "
-            "whose value is the workload's name.",
+            "No label names a Kubernetes object: add one such as deployment, statefulset, pod or node "
+            "whose value is the object's name.",
         )
-    return namespace, target
+    return namespace, candidates
 
 
 def _fired_at(alert: Mapping[str, Any]) -> datetime:

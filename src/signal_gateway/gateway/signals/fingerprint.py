@@ -2,7 +2,7 @@
 
 from hashlib import sha256
 
-from signal_gateway.gateway.signals.signal import Target
+from signal_gateway.gateway.signals.target import Target
 
 __all__ = ["fingerprint_of"]
 

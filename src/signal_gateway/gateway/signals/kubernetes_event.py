@@ -20,9 +20,8 @@ from signal_gateway.gateway.signals.adapter import (
     shown,
     unrepresentable,
 )
-from signal_gateway.gateway.signals.fingerprint import fingerprint_of
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal, Target
-from signal_gateway.gateway.signals.target import is_namespace, is_object_name
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.gateway.signals.target import Target, is_namespace, is_object_name
 from signal_gateway.gateway.timestamps import parse_rfc3339
 
 __all__ = ["KubernetesEventAdapter"]
@@ -84,7 +83,7 @@ class KubernetesEventAdapter:
                 reason="normal_event",
                 message=f"{reason} is a Normal event; only warnings and errors ask for remediation.",
                 source=self.source,
-                resource="/".join(part for part in (target.namespace, target.kind, target.name) if part),
+                resource=str(target),
                 name=reason,
                 severity=type,
             )
@@ -102,7 +101,6 @@ class KubernetesEventAdapter:
             status="firing",
             source=self.source,
             target=target,
-            fingerprint=fingerprint_of(target),
             namespace=target.namespace,
             labels=_labels(event, target),
             annotations={"message": message} if (message := _text(event, "message")) else {},

@@ -1,28 +1,14 @@
 """Signal: what came in, whatever its source."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-__all__ = ["InvalidSignal", "RejectedSignal", "Signal", "Target"]
+from signal_gateway.gateway.signals.fingerprint import fingerprint_of
+from signal_gateway.gateway.signals.target import Target
 
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """The Kubernetes object that a signal is about.
-
-    Attributes:
-        kind: Such as `Deployment`.
-        name: Name of the object.
-        namespace: Its namespace; None for a cluster-scoped kind, and where the signal names none.
-        api_version: Group and version of the kind, such as `apps/v1`.
-    """
-
-    kind: str
-    name: str
-    namespace: str | None
-    api_version: str
+__all__ = ["InvalidSignal", "RejectedSignal", "Signal"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +21,9 @@ class Signal:
         status: A `firing` signal asks for remediation, a `resolved` one does not.
         source: Name of the adapter.
         target: What it is about. Only a resolved signal may have none: its workload may be gone.
-        fingerprint: Which problem it is: 64 hex digits, from the target alone. None if there is no target.
+        candidates: What else it may be about, if the target does not exist, the likeliest first.
+        cluster_id: Which cluster it comes from, if signals of several come in; at most 253 characters.
+        fingerprint: Which problem it is: 64 hex digits, from cluster and target alone. None if there is no target.
         namespace: The namespace that the signal speaks of, even if its target is cluster-scoped.
         labels: The source's labels.
         annotations: The source's annotations.
@@ -49,7 +37,9 @@ class Signal:
     status: Literal["firing", "resolved"]
     source: str
     target: Target | None
-    fingerprint: str | None
+    candidates: tuple[Target, ...] = ()
+    cluster_id: str | None = None
+    fingerprint: str | None = field(init=False)
     namespace: str | None
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -58,8 +48,10 @@ class Signal:
     payload: Mapping[str, Any]
 
     def __post_init__(self) -> None:
-        if self.status == "firing" and (self.target is None or self.fingerprint is None):
+        if self.status == "firing" and self.target is None:
             raise ValueError(f"the firing signal {self.name!r} has no target: make it an InvalidSignal")
+        fingerprint = fingerprint_of(self.target, cluster_id=self.cluster_id) if self.target is not None else None
+        object.__setattr__(self, "fingerprint", fingerprint)  # derived once, and frozen like the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

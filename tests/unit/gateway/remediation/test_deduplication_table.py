@@ -49,13 +49,13 @@ def test_one_being_deleted_is_not_active():
 def test_of_two_active_ones_the_older_counts_and_it_is_told():
     older, younger = record("z", age=61), record("a", age=60)
 
-    assert decide([younger, older], now=NOW) == DuplicateOf(older, has_rivals=True)
+    assert decide([younger, older], now=NOW) == DuplicateOf(older, rivals=(younger,))
 
 
 def test_of_two_active_ones_of_one_second_the_first_by_name_counts():
     first, second = record("a"), record("b")
 
-    assert decide([second, first], now=NOW) == DuplicateOf(first, has_rivals=True)
+    assert decide([second, first], now=NOW) == DuplicateOf(first, rivals=(second,))
 
 
 def test_active_one_wins_over_manual_review():
