@@ -45,7 +45,8 @@ def shared_cluster():
 
 
 def gateway_on(cluster, store):
-    return create_gateway(GatewayConfig(), kubernetes=cluster.client(), audit_store=store)
+    config = GatewayConfig(processing={"scope": {"enabled": False}})
+    return create_gateway(config, kubernetes=cluster.client(), audit_store=store)
 
 
 def in_test_client(cluster, store, trail, deployment):

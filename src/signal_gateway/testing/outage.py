@@ -66,7 +66,7 @@ class Outage:
         self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush)
         self.gateway_factory = GatewayFactory(
             suite,
-            config=config or GatewayConfig(),
+            config=config or GatewayConfig(processing={"scope": {"enabled": False}}),
             cluster=cluster,
             audit_store=self.audit_store,
             overrides=overrides,

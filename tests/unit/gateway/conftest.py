@@ -18,7 +18,7 @@ from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind
 
 REQUESTS = f"/apis/{GROUP}/{VERSION}/namespaces/kubernaut-system/{PLURAL}"
-QUICK = {"processing": {"retry": {"initial_backoff": 0.001, "max_backoff": 0.002}}}
+QUICK = {"processing": {"retry": {"initial_backoff": 0.001, "max_backoff": 0.002}, "scope": {"enabled": False}}}
 
 
 class Wire:

@@ -15,7 +15,9 @@ def test_default_is_valid_and_the_same_everywhere(monkeypatch):
     assert config.model_dump()["processing"] == {
         "retry": {"max_attempts": 3, "initial_backoff": 0.1, "max_backoff": 5.0},
         "breaker": {"failure_ratio": 0.5, "minimum_calls": 10, "window": 10.0, "open_for": 30.0, "probes": 3},
-        "scope": {"enabled": False},
+        "scope": {"enabled": True},
+        "multi_cluster": False,
+        "cache_max_age": 5.0,
         "event_max_age": 300.0,
         "request_deadline": 15.0,
         "max_concurrent_requests": 100,
@@ -30,16 +32,6 @@ def test_config_cannot_be_changed():
         config.controller_namespace = "elsewhere"  # type: ignore[misc]
 
 
-def test_scope_can_be_turned_off_as_the_final_configuration_does():
-    assert GatewayConfig(processing={"scope": {"enabled": False}}) == GatewayConfig()
-
-
-@pytest.mark.parametrize("enabled", [True, "true"])
-def test_scope_cannot_be_turned_on_before_it_is_built(enabled):
-    with pytest.raises(ValidationError, match="not built yet"):
-        GatewayConfig(processing={"scope": {"enabled": enabled}})
-
-
 @pytest.mark.parametrize(
     "settings",
     [
@@ -52,6 +44,7 @@ def test_scope_cannot_be_turned_on_before_it_is_built(enabled):
         {"processing": {"request_deadline": 0}},
         {"processing": {"max_concurrent_requests": 0}},
         {"processing": {"max_body_bytes": 0}},
+        {"processing": {"cache_max_age": 5.1}},
     ],
 )
 def test_setting_that_makes_no_sense_is_refused(settings):

@@ -23,7 +23,7 @@ def build(cluster):
         client = KubernetesClient(KubeConfig.from_server(cluster.url))
         clients.append(client)
         return create_gateway(
-            arguments.pop("config", GatewayConfig()),
+            arguments.pop("config", GatewayConfig(processing={"scope": {"enabled": False}})),
             kubernetes=client,
             audit_store=RecordingAuditStore(),
             **arguments,

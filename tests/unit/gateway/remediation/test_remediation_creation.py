@@ -85,12 +85,13 @@ async def test_cluster_scoped_target_has_no_namespace(gateway, cluster, alert):
     assert created["spec"]["signalFingerprint"].startswith("54010c454af1")
 
 
-async def test_new_signal_costs_one_call(gateway, cluster, alert):
+async def test_new_signal_costs_a_look_at_its_target_and_one_create(gateway, cluster, alert):
     cluster.api.log.clear()
 
     await gateway.post(alert())
 
-    assert [(entry.verb, entry.resource) for entry in cluster.api.log] == [("create", "remediationrequests")]
+    calls = [(entry.verb, entry.resource) for entry in cluster.api.log]
+    assert calls == [("get", "deployments"), ("create", "remediationrequests")]
 
 
 async def test_create_whose_answer_was_lost_is_known_again_as_ours(gateway, cluster, alert):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import orjson
@@ -6,13 +7,24 @@ import pytest
 from signal_gateway.gateway.signals.adapter import InvalidPayload
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.kubernetes import Kind, Kinds
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+KINDS = Kinds(
+    [
+        Kind("Pod", "", "v1", "pods", "pod", is_namespaced=True),
+        Kind("Deployment", "apps", "v1", "deployments", "deployment", is_namespaced=True),
+    ]
+)
 
 
-def parse(*alerts, **members):
+def parse(*alerts, multi_cluster=False, **members):
     body = orjson.dumps({"version": "4", "alerts": list(alerts)} | members)
-    return AlertmanagerAdapter().parse(body, received_at=NOW)
+    return adapter(multi_cluster=multi_cluster).parse(body, received_at=NOW)
+
+
+def adapter(**settings):
+    return AlertmanagerAdapter(kinds=lambda: KINDS, **settings)
 
 
 def nested(levels):
@@ -118,10 +130,25 @@ def test_resolved_alert_never_fails_for_its_target(alert, labels):
 
 def test_firing_signal_without_a_target_cannot_be_made(alert):
     [signal] = parse(alert("X", status="resolved", job="gone"))
-    fields = {name: getattr(signal, name) for name in Signal.__slots__}
 
     with pytest.raises(ValueError, match="no target"):
-        Signal(**fields | {"status": "firing"})
+        replace(signal, status="firing")
+
+
+def test_label_cluster_tells_clusters_apart_only_where_there_are_several(alert):
+    sent = alert("X", cluster="prod-east", namespace="default", deployment="nginx")
+
+    [ignored], [told] = parse(sent), parse(sent, multi_cluster=True)
+
+    assert (ignored.cluster_id, told.cluster_id) == (None, "prod-east")
+    assert told.fingerprint == "ccd48e6d1cc2f4a42ce4d4bed85837f1a33c4da8b0352e9afcdf4495d45028db"
+    assert ignored.fingerprint != told.fingerprint
+
+
+def test_cluster_longer_than_the_crd_allows_is_invalid(alert):
+    [bad] = parse(alert("X", cluster="c" * 254, namespace="a", pod="p"), multi_cluster=True)
+
+    assert (bad.reason, "254" in bad.message) == ("cluster", True)
 
 
 @pytest.mark.parametrize(
@@ -143,6 +170,6 @@ def test_firing_signal_without_a_target_cannot_be_made(alert):
 )
 def test_payload_that_alertmanager_does_not_send_is_refused(body, message):
     with pytest.raises(InvalidPayload) as refusal:
-        AlertmanagerAdapter().parse(body, received_at=NOW)
+        adapter().parse(body, received_at=NOW)
 
     assert message in str(refusal.value)
