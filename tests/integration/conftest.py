@@ -53,6 +53,7 @@ def config_file(tmp_path, cluster, datastorage, spool):
     def write(**changes):
         settings = {
             "server": {"listen": "127.0.0.1:0"},
+            "processing": {"scope": {"enabled": False}},
             "audit": {"datastorage_url": datastorage.url, "spool_directory": str(spool)},
             "kubernetes": {"kubeconfig": str(cluster.kubeconfig)},
             "logging": {"level": "warning"},

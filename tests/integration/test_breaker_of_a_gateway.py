@@ -1,6 +1,6 @@
 import pytest
 
-OPENS_SOON = {"retry": {"max_attempts": 1}, "breaker": {"minimum_calls": 2, "open_for": 30, "probes": 1}}
+OPENS_SOON = {"retry": {"max_attempts": 1}, "breaker": {"minimum_calls": 4, "open_for": 30, "probes": 1}}
 
 
 @pytest.mark.gateway(processing=OPENS_SOON)

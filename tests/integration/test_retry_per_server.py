@@ -163,7 +163,7 @@ def on_silent_api(silent_api, gateway_audit_store):
         stack.callback(lambda: asyncio.run(client.aclose()))
 
         def on_silent_api(**processing):
-            config = GatewayConfig(processing=processing)
+            config = GatewayConfig(processing={"scope": {"enabled": False}, **processing})
             return stack.enter_context(
                 serve(create_gateway(config, kubernetes=client, audit_store=gateway_audit_store))
             )
@@ -254,7 +254,7 @@ def test_each_server_runs_with_the_file_that_it_was_made_from(tmp_path, gateway_
     def load(name, attempts):
         path = tmp_path / name
         path.write_text(
-            f"processing: {{retry: {{max_attempts: {attempts}, initial_backoff: 0}}}}\n"
+            f"processing: {{scope: {{enabled: false}}, retry: {{max_attempts: {attempts}, initial_backoff: 0}}}}\n"
             "audit: {datastorage_url: http://127.0.0.1:9, durability: memory}\n"
         )
         return ServiceConfig.load_from_file(path, environment={}).gateway

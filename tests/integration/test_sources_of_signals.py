@@ -36,7 +36,7 @@ def test_normal_event_is_rejected_with_the_reason(gateway):
     assert (response.status_code, response.json()["status"]) == (200, "rejected")
     assert response.json()["rejection"]["reason"] == "normal_event"
     assert gateway.metrics.value("gateway_signals_rejected_total", reason="normal_event") == 1
-    gateway.audit_trail.one("gateway.signal.rejected")
+    gateway.audit_trail.one("gateway.signal.rejected", correlation_id=f"{response.headers['X-Request-ID']}/0")
 
 
 @pytest.mark.gateway(processing={"event_max_age": 60})
