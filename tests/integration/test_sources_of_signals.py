@@ -76,9 +76,7 @@ class PagerAdapter:
 
 def test_source_of_ones_own_has_a_path_of_its_own(gateway_cluster):
     store = RecordingAuditStore()
-    config = GatewayConfig(
-        controller_namespace=gateway_cluster.namespace, processing={"scope": {"enabled": False}}
-    )
+    config = GatewayConfig(controller_namespace=gateway_cluster.namespace, processing={"scope": {"enabled": False}})
     gateway = create_gateway(config, kubernetes=gateway_cluster.client(), audit_store=store, adapters=[PagerAdapter()])
 
     with serve(gateway, cluster=gateway_cluster) as live:

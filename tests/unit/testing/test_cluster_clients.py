@@ -19,7 +19,12 @@ def suite_of_its_own():
 
 
 def factory_on(cluster, suite):
-    return GatewayFactory(suite, config=GatewayConfig(processing={"scope": {"enabled": False}}), cluster=cluster, audit_store=RecordingAuditStore())
+    return GatewayFactory(
+        suite,
+        config=GatewayConfig(processing={"scope": {"enabled": False}}),
+        cluster=cluster,
+        audit_store=RecordingAuditStore(),
+    )
 
 
 def test_factory_gives_back_its_client_to_a_cluster_that_outlives_it(suite_of_its_own):
