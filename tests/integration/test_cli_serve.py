@@ -1,6 +1,7 @@
 """`signal-gateway serve` in a process of its own: its listeners, and how it ends."""
 
 import json
+import re
 import signal
 import socket
 
@@ -154,3 +155,27 @@ def test_sigterm_ends_a_service_that_still_waits_for_the_kubernetes_api(config_f
 
     assert (process.returncode, output) == (0, "")
     assert list(spool.iterdir()) == []
+
+
+def test_service_lets_in_only_senders_whose_token_is_in_the_file(config_file, tmp_path):
+    token = "a-token-that-nobody-guesses-0123456789"
+    tokens = tmp_path / "tokens"
+    tokens.write_text(f"{token} alertmanager\n")
+    tokens.chmod(0o600)
+    path = config_file(server={"listen": "0.0.0.0:0"}, auth={"mode": "token", "token_file": str(tokens)})
+    webhook = alertmanager_webhook(alert("X", namespace="prod", deployment="api"))
+
+    with running("serve", "--config", path, until="gateway on") as (_, line):
+        port = re.search(r":(\d+)", line.partition("http://")[2])[1]
+        url = f"http://127.0.0.1:{port}{PATH}"
+        without = httpx.post(url, json=webhook, trust_env=False)
+        known = httpx.post(url, json=webhook, headers={"Authorization": f"Bearer {token}"}, trust_env=False)
+
+    assert [without.status_code, known.status_code] == [401, 201]
+
+
+def test_service_does_not_listen_beyond_loopback_before_it_is_said_who_may_send(config_file):
+    result = run("serve", "--config", config_file(server={"listen": "0.0.0.0:0"}))
+
+    assert result.returncode == 2
+    assert "auth.mode must be said" in result.stderr

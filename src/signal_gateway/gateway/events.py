@@ -42,6 +42,7 @@ _MAX_PAYLOAD_BYTES = 64 * 1024
 # Beside a cut payload, which written as JSON within JSON may take twice its bytes, both fit into an event's 256 KiB.
 _MAX_MAPPING_BYTES = 56 * 1024
 _MAX_MESSAGE_BYTES = 1024
+_MAX_ACTOR_LENGTH = 255
 _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -244,8 +245,7 @@ def signal_rejected(
         event_outcome="success",
         correlation_id=mark,
         event_data=data,
-        actor_type="external",
-        actor_id=invalid.source,
+        **_actor(invalid),
         resource_type="Signal",
         resource_id=mark,
         severity=invalid.severity[:MAX_SEVERITY_LENGTH],
@@ -292,14 +292,19 @@ def _event(
         event_outcome=outcome,
         correlation_id=correlation_id,
         event_data={"event_type": event_type, **data},
-        actor_type="external",
-        actor_id=signal.source,
+        **_actor(signal),
         resource_type=resource_type,
         resource_id=resource_id,
         namespace=signal.namespace,
         severity=signal.severity[:MAX_SEVERITY_LENGTH],
         **fields,
     )
+
+
+def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> dict[str, str]:
+    if signal.sender is not None:
+        return {"actor_type": "user", "actor_id": signal.sender[:_MAX_ACTOR_LENGTH]}
+    return {"actor_type": "external", "actor_id": signal.source}
 
 
 def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from signal_gateway.audit.store import AuditStore
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.activity import Activity
+from signal_gateway.gateway.auth import Authenticator
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.health import health_routes
 from signal_gateway.gateway.journal import Journal
@@ -66,6 +67,7 @@ def create_gateway(
     registry: CollectorRegistry | None = None,
     clock: Clock | None = None,
     adapters: Sequence[Adapter] = (),
+    authenticator: Authenticator | None = None,
     separate_management: bool = False,
 ) -> "Gateway":
     """Build a gateway; nothing is started, and nothing connects, before its lifespan runs.
@@ -77,6 +79,8 @@ def create_gateway(
         registry: Where its metrics are registered; a fresh one by default. Two gateways cannot share one.
         clock: What time it is; the machine's by default.
         adapters: Sources of your own, beside Alertmanager and Kubernetes Events.
+        authenticator: Tells who a sender of signals is and whether it may send them, such as a `TokenAuthenticator` or
+            a `KubernetesAuthenticator`; by default nobody is asked.
         separate_management: Whether `/healthz`, `/readyz` and `/metrics` are left to `management_app`, which is to be
             served where senders of signals do not come.
 
@@ -96,6 +100,7 @@ def create_gateway(
         registry=CollectorRegistry() if registry is None else registry,
         clock=SystemClock() if clock is None else clock,
         adapters=adapters,
+        authenticator=authenticator,
         separate_management=separate_management,
     )
 
@@ -142,6 +147,7 @@ class Gateway:
         registry: CollectorRegistry,
         clock: Clock,
         adapters: Sequence[Adapter],
+        authenticator: Authenticator | None,
         separate_management: bool,
     ) -> None:
         self.config = config
@@ -150,6 +156,7 @@ class Gateway:
         self.registry = registry
         self.clock = clock
         self.metrics = GatewayMetrics(registry)
+        self._authenticator = authenticator
         self._state: _State = "new"
         self._is_shutting_down = False
         self._activity = Activity()
@@ -303,6 +310,8 @@ class Gateway:
                 clock=self.clock,
                 why_not_serving=self._why_not_serving,
                 on_bug=on_bug,
+                authenticator=self._authenticator,
+                request_deadline=self.config.processing.request_deadline,
                 max_concurrent_requests=self.config.processing.max_concurrent_requests,
                 max_body_bytes=self.config.processing.max_body_bytes,
                 paths={route.path for route in routes},

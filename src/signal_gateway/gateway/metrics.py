@@ -59,6 +59,9 @@ class GatewayMetrics:
         self._audit_events = counter(
             "gateway_audit_events_total", "Audit events handed to the store, and whether it took them.", "outcome"
         )
+        self._authentication_failures = counter(
+            "gateway_authentication_failures_total", "Senders of signals that were not let in.", "reason"
+        )
         self._http_request_duration = Histogram(
             "gateway_http_request_duration_seconds",
             "Time from the request's head to the end of its answer.",
@@ -120,6 +123,10 @@ class GatewayMetrics:
     def count_audit_event(self, *, outcome: str) -> None:
         """Count an audit event as `recorded`, or as `refused` by the store."""
         self._audit_events.labels(outcome=outcome).inc()
+
+    def count_authentication_failure(self, *, reason: str) -> None:
+        """Count a sender that was not let in; `reason` comes from a fixed list."""
+        self._authentication_failures.labels(reason=reason).inc()
 
     def observe_request(self, *, endpoint: str | None, method: str, status: int, seconds: float) -> None:
         """Note how long a request took; `endpoint` is its route's template, None if no route matched."""

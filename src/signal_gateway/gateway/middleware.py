@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import unavailable
+from signal_gateway.gateway.auth import AuthenticationMiddleware, Authenticator
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.bugs import BugMiddleware
@@ -27,6 +28,8 @@ def gateway_middleware(
     clock: Clock,
     why_not_serving: Callable[[], str | None],
     on_bug: ExceptionHandler,
+    authenticator: Authenticator | None,
+    request_deadline: float,
     max_concurrent_requests: int,
     max_body_bytes: int,
     paths: Collection[str],
@@ -39,6 +42,8 @@ def gateway_middleware(
         clock: What measures them.
         why_not_serving: Says why the gateway cannot serve now; None if it can.
         on_bug: Answers an unexpected exception.
+        authenticator: Tells who a sender of signals is; None for asking nobody.
+        request_deadline: Seconds that asking may take.
         max_concurrent_requests: Requests with signals in flight at once.
         max_body_bytes: The largest body.
         paths: What is served.
@@ -47,6 +52,13 @@ def gateway_middleware(
         *management_middleware(activity=activity, metrics=metrics, clock=clock, on_bug=on_bug, paths=paths),
         Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
         Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
+        Middleware(
+            AuthenticationMiddleware,
+            authenticator=authenticator,
+            metrics=metrics,
+            protected=_SIGNALS_PATH,
+            deadline=request_deadline,
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -63,6 +64,9 @@ class SignalEndpoint:
         except InvalidPayload as exc:
             raise Problem(400, str(exc)) from exc
 
+        sender = getattr(request.state, "sender", None)
+        if sender is not None:
+            signals = [replace(signal, sender=sender) for signal in signals]
         outcomes = await self._outcomes(signals, request_id=request.state.request_id, deadline=deadline)
         return answer_single(outcomes[0]) if len(outcomes) == 1 else answer_batch(outcomes)
 

@@ -12,9 +12,12 @@ from signal_gateway.audit.client import DataStorageClient
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.token import read_token
+from signal_gateway.clock import SystemClock
+from signal_gateway.gateway.auth import Authenticator, TokenAuthenticator
 from signal_gateway.gateway.factory import Gateway, create_gateway
 from signal_gateway.gateway.service_config import AuditConfig, KubernetesConfig, ManagementConfig, ServiceConfig
-from signal_gateway.kubernetes import KubernetesClient
+from signal_gateway.gateway.token_review import KubernetesAuthenticator
+from signal_gateway.kubernetes import KubernetesClient, Observer
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, parse_listen
 from signal_gateway.web.stop_signals import StopSignals
@@ -53,7 +56,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
     Raises:
         DataStorageUnavailable: Something answers at the audit URL that is no DataStorage, or refuses the token.
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: The token file or the spool directory can't be used, or an address can't be listened on.
+        ConfigurationError: A token file or the spool directory can't be used, or an address can't be listened on.
     """
     _configure_logging(config.logging.level)
     with StopSignals() as stop:
@@ -67,6 +70,9 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                 kubernetes=kubernetes,
                 audit_store=store,
                 registry=registry,
+                authenticator=_authenticator(
+                    config, kubernetes, observer=lambda *call: gateway.metrics.count_kubernetes_request(*call)
+                ),
                 separate_management=config.management.listen is not None,
             )
             async with _management(gateway, config.management) as management_url:
@@ -90,6 +96,19 @@ def _cluster(config: KubernetesConfig) -> KubernetesClient:
     if config.kubeconfig is None:
         return KubernetesClient.in_cluster()
     return KubernetesClient.from_kubeconfig(config.kubeconfig)
+
+
+def _authenticator(config: ServiceConfig, kubernetes: KubernetesClient, observer: Observer) -> Authenticator | None:
+    match config.auth.mode:
+        case "kubernetes":
+            return KubernetesAuthenticator(
+                kubernetes, namespace=config.controller_namespace, clock=SystemClock(), observer=observer
+            )
+        case "token":
+            assert config.auth.token_file is not None, "the configuration sees to it"
+            return TokenAuthenticator(config.auth.token_file)
+        case "none":
+            return None
 
 
 @asynccontextmanager

@@ -31,7 +31,15 @@ from signal_gateway.gateway.setting_source import (
 )
 from signal_gateway.web.sockets import parse_listen
 
-__all__ = ["AuditConfig", "KubernetesConfig", "LoggingConfig", "ManagementConfig", "ServerConfig", "ServiceConfig"]
+__all__ = [
+    "AuditConfig",
+    "AuthConfig",
+    "KubernetesConfig",
+    "LoggingConfig",
+    "ManagementConfig",
+    "ServerConfig",
+    "ServiceConfig",
+]
 
 
 def _address(listen: str) -> str:
@@ -45,12 +53,6 @@ def _host_of(listen: str) -> str:
         return "127.0.0.1" if host == "localhost" else str(ip_address(host))
     except (ConfigurationError, ValueError):
         raise ValueError("must be HOST:PORT with an IP address, such as 127.0.0.1:8080") from None
-
-
-def _loopback_address(listen: str) -> str:
-    if not ip_address(_host_of(listen)).is_loopback:
-        raise ValueError("must be a loopback address, such as 127.0.0.1:8080: callers are not authenticated yet")
-    return listen
 
 
 def _http_url(url: str) -> str:
@@ -83,7 +85,7 @@ class ServerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: Annotated[str, AfterValidator(_loopback_address)] = "127.0.0.1:8080"
+    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8080"
     drain_delay: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
 
 
@@ -98,6 +100,36 @@ class ManagementConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: Annotated[str, AfterValidator(_address)] | None = None
+
+
+class AuthConfig(BaseModel):
+    """Who may send signals.
+
+    Attributes:
+        mode: `kubernetes`: whose token the cluster knows, and who may create the Service `gateway-service` in the
+            controller namespace. `token`: whose token is in `token_file`. `none`: whoever connects; that is the default
+            where `server.listen` is a loopback address, and must be said elsewhere.
+        token_file: For `token`: a file with a line `TOKEN NAME` for each sender; read again when it changes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Literal["none", "token", "kubernetes"] = "none"
+    token_file: Annotated[
+        Path | None, _not_empty("a file, such as /var/run/secrets/senders/tokens"), Field(validate_default=True)
+    ] = None
+
+    @field_validator("token_file")
+    @classmethod
+    def _fits_mode(cls, token_file: Path | None, info: ValidationInfo) -> Path | None:
+        mode = info.data.get("mode")  # absent when it is wrong itself
+        if mode == "token" and token_file is None:
+            raise ValueError(
+                "it is required with auth.mode = token: name a file with a line TOKEN NAME for each sender"
+            )
+        if mode in ("none", "kubernetes") and token_file is not None:
+            raise ValueError(f"is of no use with auth.mode = {mode}: set auth.mode to token, or leave it out")
+        return token_file
 
 
 class AuditConfig(BaseModel):
@@ -180,6 +212,7 @@ class ServiceConfig(BaseModel):
         processing: How requests and signals are handled.
         server: Where the gateway listens.
         management: Where health and metrics are served.
+        auth: Who may send signals.
         audit: Where audit events go.
         kubernetes: Which cluster.
         logging: What is logged.
@@ -191,9 +224,22 @@ class ServiceConfig(BaseModel):
     processing: ProcessingConfig = ProcessingConfig()
     server: ServerConfig = ServerConfig()
     management: ManagementConfig = ManagementConfig()
+    auth: Annotated[AuthConfig, Field(validate_default=True)] = AuthConfig()
     audit: AuditConfig
     kubernetes: KubernetesConfig = KubernetesConfig()
     logging: LoggingConfig = LoggingConfig()
+
+    @field_validator("auth")
+    @classmethod
+    def _is_said_beyond_loopback(cls, auth: AuthConfig, info: ValidationInfo) -> AuthConfig:
+        server = info.data.get("server")  # absent when it is wrong itself
+        is_said = "mode" in auth.model_fields_set
+        if server is not None and not is_said and not ip_address(_host_of(server.listen)).is_loopback:
+            raise ValueError(
+                f"auth.mode must be said, since server.listen = {server.listen} is not a loopback address: kubernetes, "
+                "token, or none to let everybody send who can connect"
+            )
+        return auth
 
     @property
     def gateway(self) -> GatewayConfig:

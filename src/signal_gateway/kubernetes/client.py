@@ -217,7 +217,9 @@ class KubernetesClient:
         """
         if kind.is_namespaced and not namespace:
             raise ValueError(f"a {kind.name} lives in a namespace: say in which")
-        answer = await self._get(kind.path(namespace, name), resource=kind.plural, accept=_METADATA_ALONE, to=observer)
+        answer = await self._plainly(
+            "get", kind.plural, kind.path(namespace, name), accept=_METADATA_ALONE, observer=observer
+        )
         return dict(answer["metadata"])
 
     async def discover(self, *, observer: Observer | None = None) -> Kinds:
@@ -228,9 +230,35 @@ class KubernetesClient:
         """
 
         async def get(path: str) -> Mapping[str, Any]:
-            return await self._get(path, resource="discovery", accept=discovery.ACCEPT, to=observer)
+            return await self._plainly("get", "discovery", path, accept=discovery.ACCEPT, observer=observer)
 
         return await discovery.discover(get)
+
+    async def review_token(self, token: str, *, observer: Observer | None = None) -> dict[str, Any]:
+        """Ask whose token it is, by a TokenReview (authentication.k8s.io/v1).
+
+        Args:
+            token: A bearer token.
+            observer: Told of the answer.
+
+        Returns:
+            The review's `status`: `authenticated`, and `user` with `username`, `uid`, `groups` and `extra`.
+        """
+        review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
+        return await self._review("authentication.k8s.io/v1", "tokenreviews", review, observer)
+
+    async def review_access(self, spec: Mapping[str, Any], *, observer: Observer | None = None) -> dict[str, Any]:
+        """Ask whether somebody may do something, by a SubjectAccessReview (authorization.k8s.io/v1).
+
+        Args:
+            spec: The review's `spec`: who (`user`, `groups`, `uid`, `extra`) and what (`resourceAttributes`).
+            observer: Told of the answer.
+
+        Returns:
+            The review's `status`: `allowed`, and why.
+        """
+        review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": dict(spec)}
+        return await self._review("authorization.k8s.io/v1", "subjectaccessreviews", review, observer)
 
     async def ping(self, *, observer: Observer | None = None) -> None:
         """Ask for the API's version: cheap, and allowed to everybody.
@@ -238,7 +266,7 @@ class KubernetesClient:
         Args:
             observer: Told of the answer.
         """
-        await self._get("version", resource="version", accept="application/json", to=observer)
+        await self._plainly("get", "version", "version", observer=observer)
 
     async def aclose(self) -> None:
         """Stop the indexes and close every connection; on the client's own loop, and again is fine.
@@ -315,17 +343,33 @@ class KubernetesClient:
         api = self._lightkube = self._lightkube or lightkube_client(self._config, self._transport())
         return await self._observed(verb, resource, partial(call, api), observer)
 
-    async def _get(self, path: str, *, resource: str, accept: str, to: Observer | None) -> dict[str, Any]:
-        """Read the JSON object at a path that lightkube has no resource for."""
+    async def _review(
+        self, api_version: str, plural: str, review: Mapping[str, Any], observer: Observer | None
+    ) -> dict[str, Any]:
+        answer = await self._plainly("create", plural, f"apis/{api_version}/{plural}", body=review, observer=observer)
+        return dict(answer.get("status") or {})
+
+    async def _plainly(
+        self,
+        verb: str,
+        resource: str,
+        path: str,
+        *,
+        accept: str = "application/json",
+        body: Mapping[str, Any] | None = None,
+        observer: Observer | None,
+    ) -> dict[str, Any]:
+        """Ask at a path that lightkube has no resource for; with a body it is a create."""
         self._claim_loop()
         plain = self._plain = self._plain or plain_client(self._config, self._transport())
 
-        async def get() -> dict[str, Any]:
-            response = await plain.get(path, headers={"Accept": accept})
+        async def ask() -> dict[str, Any]:
+            method = "GET" if body is None else "POST"
+            response = await plain.request(method, path, headers={"Accept": accept}, json=body)
             response.raise_for_status()
             return dict(response.json())
 
-        return await self._observed("get", resource, get, to)
+        return await self._observed(verb, resource, ask, observer)
 
     async def _observed(
         self, verb: str, resource: str, call: Callable[[], Awaitable[Mapping[str, Any]]], observer: Observer | None

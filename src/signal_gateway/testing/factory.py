@@ -13,6 +13,7 @@ from signal_gateway.audit.store import AuditStore, BufferedAuditStore, FlushResu
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.clock import Clock, MovableClock
 from signal_gateway.errors import HarnessError
+from signal_gateway.gateway.auth import Authenticator
 from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.kubernetes import KubernetesClient
@@ -67,6 +68,7 @@ class GatewayFactory:
         cluster: Cluster | None = None,
         audit_store: AuditStore | None = None,
         clock: Clock | None = None,
+        authenticator: Authenticator | None = None,
         **overrides: Any,
     ) -> LiveGateway:
         """Make a gateway and serve it until the end of the test.
@@ -76,6 +78,7 @@ class GatewayFactory:
             cluster: Another cluster than the test's.
             audit_store: Another audit store than the process's one.
             clock: Another clock than one of its own that runs with the machine and can be moved.
+            authenticator: Tells who a sender is; by default nobody is asked.
             **overrides: Settings by key, merged deeply over `config` and validated anew.
 
         Raises:
@@ -90,6 +93,7 @@ class GatewayFactory:
             kubernetes=self._client_for(cluster),
             audit_store=audit_store or self._audit_store,
             clock=MovableClock() if clock is None else clock,
+            authenticator=authenticator,
         )
         self._suite.keep_loops()
         self._suite.servers += 1

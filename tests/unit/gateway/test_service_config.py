@@ -116,7 +116,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_source(load, tmp_path):
         "controller_namespace: b\n"
         "processing:\n"
         "  retry: {max_attempts: 0, attempts: 1}\n"
-        "server: {listen: 0.0.0.0:8080}\n"
+        "server: {listen: 0.0.0.0}\n"
         "audit: {durability: disk}\n",
         SIGNAL_GATEWAY__PROCESSING__MAX_BODY_BYTES="large",
         SIGNAL_GATEWAY__PROCESING__RETRY__MAX_ATTEMPTS="1",
@@ -127,7 +127,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_source(load, tmp_path):
     assert f"{file}:2: controller_namespace is given twice, first in line 1" in message
     assert f"{file}:4: processing.retry.max_attempts = 0: Input should be greater" in message
     assert f"{file}:4: processing.retry.attempts = 1: there is no such key; allowed here: initial_backoff" in message
-    assert f"{file}:5: server.listen = '0.0.0.0:8080': must be a loopback address" in message
+    assert f"{file}:5: server.listen = '0.0.0.0': must be HOST:PORT" in message
     assert f"{file}:6: audit.durability = 'disk': Input should be 'process' or 'memory'" in message
     assert f"audit.datastorage_url: it is required; set it in {file} or as SIGNAL_GATEWAY__AUDIT__DATA" in message
     assert "variable SIGNAL_GATEWAY__PROCESSING__MAX_BODY_BYTES: processing.max_body_bytes = 'large'" in message
@@ -187,8 +187,33 @@ def test_address_to_listen_on_must_be_one(load, listen):
 
 
 @pytest.mark.parametrize("listen", ["[::1]:0", "localhost:8080", "127.0.0.1:0"])
-def test_loopback_addresses_are_fine(load, listen):
-    assert load(LEAST + f"server: {{listen: '{listen}'}}\n").server.listen == listen
+def test_on_loopback_nobody_is_asked_unless_that_is_said(load, listen):
+    config = load(LEAST + f"server: {{listen: '{listen}'}}\n")
+
+    assert (config.server.listen, config.auth.mode) == (listen, "none")
+
+
+def test_beyond_loopback_it_must_be_said_who_is_asked(load):
+    beyond = LEAST + "server: {listen: '0.0.0.0:8080'}\n"
+
+    message = problems(load, beyond)
+
+    assert "auth.mode must be said, since server.listen = 0.0.0.0:8080 is not a loopback address" in message
+    assert load(beyond + "auth: {mode: none}\n").auth.mode == "none"
+    assert load(beyond, SIGNAL_GATEWAY__AUTH__MODE="kubernetes").auth.mode == "kubernetes"
+
+
+def test_mode_token_needs_a_file_and_the_others_have_no_use_for_one(load):
+    config = load(LEAST + "auth: {mode: token, token_file: /run/senders}\n")
+
+    assert config.auth.token_file == Path("/run/senders")
+    assert "auth.token_file = None: it is required with auth.mode = token" in problems(
+        load, LEAST + "auth: {mode: token}\n"
+    )
+    assert "is of no use with auth.mode = none" in problems(load, LEAST + "auth: {token_file: /run/senders}\n")
+    assert "auth.mode = 'tokens': Input should be 'none', 'token' or 'kubernetes'" in problems(
+        load, LEAST + "auth: {mode: tokens}\n"
+    )
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,7 @@ class Signal:
         fired_at: When the problem began.
         received_at: When we were told.
         payload: The source's own JSON object for this signal alone.
+        sender: Who sent it, if that was asked; the gateway's to fill in.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Signal:
     fired_at: datetime
     received_at: datetime
     payload: Mapping[str, Any]
+    sender: str | None = None
 
     def __post_init__(self) -> None:
         if self.status == "firing" and self.target is None:
@@ -64,6 +66,7 @@ class InvalidSignal:
         source: Name of the adapter.
         name: What the source calls the problem, cut to 253 characters; None if it does not say.
         severity: As the source said it, cut to 50 characters; `unknown` if it does not say.
+        sender: Who sent it, if that was asked; the gateway's to fill in.
     """
 
     reason: str
@@ -71,6 +74,7 @@ class InvalidSignal:
     source: str
     name: str | None = None
     severity: str = "unknown"
+    sender: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +89,7 @@ class RejectedSignal:
         name: What the source calls it.
         severity: As the source said it.
         action: What somebody may do to have it handled, such as a `kubectl` command; empty for nothing.
+        sender: Who sent it, if that was asked; the gateway's to fill in.
     """
 
     reason: str
@@ -94,3 +99,4 @@ class RejectedSignal:
     name: str
     severity: str
     action: str = ""
+    sender: str | None = None
