@@ -68,6 +68,7 @@ def test_defaults_are_explained_without_a_file():
     result = run("config", "explain")
 
     assert "processing.retry.max_attempts: 3  # default" in result.stdout
+    assert "logging.format: json  # default" in result.stdout
     assert "audit.datastorage_url: must be set" in result.stdout
 
 

@@ -124,17 +124,17 @@ class AuthenticationMiddleware:
         headers = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(_OF_PROXIES)]
         scope = {**scope, "headers": headers}
         if self._authenticator is not None and scope["path"].startswith(self._protected):
+            request_id = scope.get("state", {}).get("request_id")
             try:
-                sender = await self._sender(self._authenticator, Headers(scope=scope))
+                sender = await self._sender(self._authenticator, Headers(scope=scope), request_id=request_id)
             except Problem as problem:
-                request_id = scope.get("state", {}).get("request_id")
                 response = problem_response(problem, instance=scope["path"], request_id=request_id)
                 await response(scope, receive, send)
                 return
             scope.setdefault("state", {})["sender"] = sender
         await self._app(scope, receive, send)
 
-    async def _sender(self, authenticator: Authenticator, headers: Headers) -> str:
+    async def _sender(self, authenticator: Authenticator, headers: Headers, *, request_id: str | None) -> str:
         try:
             credentials = credentials_of(headers)
             if credentials.is_basic:
@@ -146,7 +146,11 @@ class AuthenticationMiddleware:
             challenge = {"WWW-Authenticate": refusal.challenge(_REALM)}
             raise Problem(refusal.status, refusal.detail, headers=challenge) from refusal
         except KubernetesError as exc:
-            _log.warning("a sender is told to try again, because who it is can't be told now: %s", exc)
+            _log.warning(
+                "a sender is told to try again, because who it is can't be told now: %s",
+                exc,
+                extra={"request_id": request_id},
+            )
             self._metrics.count_authentication_failure(reason="unavailable")
             detail = "Who sends this can't be told now; send it again."
             raise unavailable(detail, retry_after=exc.retry_after) from exc

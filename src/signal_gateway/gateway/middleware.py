@@ -1,6 +1,9 @@
 """What every request of a gateway passes on its way in, outermost first in `gateway_middleware`."""
 
+import logging
 from collections.abc import Callable, Collection
+from typing import Final
+from urllib.parse import quote
 
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -18,7 +21,10 @@ from signal_gateway.web.security_headers import NO_PAGES, SecurityHeadersMiddlew
 
 __all__ = ["gateway_middleware", "management_middleware"]
 
-_SIGNALS_PATH = "/api/v1/signals/"
+_log = logging.getLogger(__name__)
+
+_SIGNALS_PATH: Final = "/api/v1/signals/"
+_LONGEST_LOGGED: Final = 200  # characters of a path that anybody may have made up
 
 
 def gateway_middleware(
@@ -83,7 +89,10 @@ def management_middleware(
 
 
 class _ObserveMiddleware:
-    """Counts the request as in flight and notes how long it took, by path: none of them has parameters."""
+    """Counts the request as in flight and notes how long it took, by path: none of them has parameters.
+
+    One with signals is logged, too, at info.
+    """
 
     def __init__(
         self, app: ASGIApp, *, activity: Activity, metrics: GatewayMetrics, clock: Clock, paths: Collection[str]
@@ -112,13 +121,35 @@ class _ObserveMiddleware:
             try:
                 await self._app(scope, receive, send_noted)
             finally:
+                seconds = self._clock.monotonic() - begun_at
                 if status is not None:
                     self._metrics.observe_request(
                         endpoint=scope["path"] if scope["path"] in self._paths else None,
                         method=scope["method"],
                         status=status,
-                        seconds=self._clock.monotonic() - begun_at,
+                        seconds=seconds,
                     )
+                if scope["path"].startswith(_SIGNALS_PATH) and _log.isEnabledFor(logging.INFO):
+                    _log_request(scope, status=status, seconds=seconds)
+
+
+def _log_request(scope: Scope, *, status: int | None, seconds: float) -> None:
+    method, path = scope["method"], quote(scope["path"][:_LONGEST_LOGGED])
+    state = scope.get("state", {})
+    _log.info(
+        "%s %s %s",
+        method,
+        path,
+        "was not answered" if status is None else status,
+        extra={
+            "request_id": state.get("request_id"),
+            "sender": state.get("sender"),
+            "method": method,
+            "path": path,
+            "status": status,
+            "duration_ms": round(seconds * 1000, 3),
+        },
+    )
 
 
 class _AdmissionMiddleware:

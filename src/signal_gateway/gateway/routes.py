@@ -11,6 +11,7 @@ from starlette.routing import Route
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import answer_batch, answer_single, deadline_passed
+from signal_gateway.gateway.mark import mark_of
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.remediation.triage import Incoming, Prepared, Triage
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedSignal
@@ -83,7 +84,7 @@ class SignalEndpoint:
         assert self.triage is not None, "requests get here only while the gateway runs"
         triage, spawn = self.triage, self._activity.spawn
         preparing = [
-            spawn(triage.prepare(Incoming(signal, self.adapter.signal_type, f"{request_id}/{index}", deadline)))
+            spawn(triage.prepare(Incoming(signal, self.adapter.signal_type, mark_of(request_id, index), deadline)))
             for index, signal in enumerate(signals)
         ]
         outcomes: list[Outcome | asyncio.Task[Outcome]] = []

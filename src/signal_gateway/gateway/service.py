@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from signal_gateway.gateway.factory import Gateway, create_gateway
 from signal_gateway.gateway.service_config import AuditConfig, KubernetesConfig, ManagementConfig, ServiceConfig
 from signal_gateway.gateway.token_review import KubernetesAuthenticator
 from signal_gateway.kubernetes import KubernetesClient, Observer
+from signal_gateway.web.logs import logs_written
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, parse_listen
 from signal_gateway.web.stop_signals import StopSignals
@@ -58,8 +60,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
         ConfigurationError: A token file or the spool directory can't be used, or an address can't be listened on.
     """
-    _configure_logging(config.logging.level)
-    with StopSignals() as stop:
+    with logs_written(sys.stderr, level=config.logging.level, format=config.logging.format), StopSignals() as stop:
         client = _client(config.audit)
         _check(client, config.audit)
         registry = CollectorRegistry()
@@ -147,9 +148,3 @@ def _check(client: DataStorageClient, config: AuditConfig) -> None:
             raise DataStorageUnavailable(f"{exc}; audit.required wants one at the start", answered=False) from exc
         where = config.spool_directory or "memory"
         _log.warning("audit events wait in %s until DataStorage answers: %s", where, exc)
-
-
-def _configure_logging(level: str) -> None:
-    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for chatty in ("httpx", "httpx2", "httpcore", "httpcore2", "uvicorn.error"):
-        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

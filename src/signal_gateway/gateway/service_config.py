@@ -29,6 +29,7 @@ from signal_gateway.gateway.setting_source import (
     read_pod_namespace,
     read_yaml,
 )
+from signal_gateway.web.logs import LogFormat, LogLevel
 from signal_gateway.web.sockets import parse_listen
 
 __all__ = [
@@ -193,15 +194,18 @@ class KubernetesConfig(BaseModel):
 
 
 class LoggingConfig(BaseModel):
-    """What is logged.
+    """What is logged, to stderr.
 
     Attributes:
-        level: The least level that is.
+        level: The least level that is; of HTTP libraries, warnings at least.
+        format: `json`: an object in a line for each record, with timestamp, level, logger, event and, where they
+            apply, request_id, correlation_id and more. `console`: for people. Secrets are masked in both.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: LogLevel = "info"
+    format: LogFormat = "json"
 
 
 class ServiceConfig(BaseModel):

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 import yaml
 from pydantic import BaseModel
 
-from signal_gateway.gateway.secrets import MASK, is_secret_name, masked
 from signal_gateway.gateway.setting_source import Sourced
+from signal_gateway.web.secrets import MASK, is_secret_name, masked
 
 __all__ = ["Setting", "list_settings"]
 

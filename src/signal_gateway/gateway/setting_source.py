@@ -10,8 +10,8 @@ from typing import Any
 import yaml
 
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.gateway.secrets import MASK, is_secret_name, masked
 from signal_gateway.gateway.setting_errors import SettingError
+from signal_gateway.web.secrets import MASK, is_secret_name, masked
 
 __all__ = [
     "ENVIRONMENT_PREFIX",

@@ -123,7 +123,14 @@ async def _on_http_exception(request: Request, exc: Exception) -> Response:
 
 async def _on_bug(request: Request, exc: Exception) -> Response:
     request_id = _request_id(request)
-    _log.error("unexpected error in %s %s, request %s", request.method, request.url.path, request_id, exc_info=exc)
+    _log.error(
+        "unexpected error in %s %s, request %s",
+        request.method,
+        request.url.path,
+        request_id,
+        exc_info=exc,
+        extra={"request_id": request_id},
+    )
     problem = Problem(500, "Something went wrong on our side; the log has it under the request id.")
     return problem_response(problem, instance=request.url.path, request_id=request_id)
 

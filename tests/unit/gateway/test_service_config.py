@@ -30,7 +30,7 @@ def test_least_configuration_has_the_documented_defaults(load):
 
     assert config.server.listen == "127.0.0.1:8080"
     assert config.kubernetes.kubeconfig is None
-    assert config.logging.level == "info"
+    assert (config.logging.level, config.logging.format) == ("info", "json")
     assert config.gateway.controller_namespace == "kubernaut-system"
     assert config.audit.store == AuditStoreConfig(spool_directory=Path("/spool"))
 

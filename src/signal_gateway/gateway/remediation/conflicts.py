@@ -55,7 +55,12 @@ class Conflicts:
         )
         self._journal.record(event)
         self._metrics.count_active_conflict()
-        _log.error("fingerprint %s has %d active RemediationRequests", fingerprint, len(active))
+        _log.error(
+            "fingerprint %s has %d active RemediationRequests",
+            fingerprint,
+            len(active),
+            extra={"correlation_id": event.correlation_id, "fingerprint": fingerprint},
+        )
         self._said[fingerprint] = active
         if len(self._said) > _MAX_KEPT:
             del self._said[next(iter(self._said))]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from signal_gateway.clock import Clock
 from signal_gateway.gateway import events
 from signal_gateway.gateway.journal import AuditUnavailable, Journal
+from signal_gateway.gateway.mark import request_id_of
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.manifest import REQUEST_ANNOTATION, remediation_request_manifest
@@ -86,7 +87,7 @@ class Creation:
         try:
             return await self._create(signal, signal_type=signal_type, mark=mark, deadline=deadline)
         except Undecided as exc:
-            self._note_failure(signal, signal_type, str(exc), error_type="undecided", can_be_retried=True)
+            self._note_failure(signal, signal_type, str(exc), mark=mark, error_type="undecided", can_be_retried=True)
             raise
 
     async def _create(self, signal: Signal, *, signal_type: str, mark: str, deadline: float) -> Created | DuplicateOf:
@@ -101,6 +102,7 @@ class Creation:
                     signal,
                     signal_type,
                     str(failure),
+                    mark=mark,
                     error_type=_ERROR_TYPES.get(type(failure), "unavailable"),
                     can_be_retried=not isinstance(failure, Refused),
                 )
@@ -145,6 +147,12 @@ class Creation:
             self._metrics.count_created(source=signal.source)
             answered_at = self._clock.now()
             self._journal.record(*(events.with_uid(draft, record.uid, at=answered_at) for draft in drafts))
+            _log.info(
+                "RemediationRequest %s/%s was created",
+                namespace,
+                name,
+                extra={"request_id": request_id_of(mark), "correlation_id": name, "fingerprint": fingerprint},
+            )
             return Created(record)
         raise Undecided(f"no free name for {signal.name} after {_MAX_STEPS} steps")
 
@@ -155,7 +163,7 @@ class Creation:
         return list(known.values())
 
     def _note_failure(
-        self, signal: Signal, signal_type: str, message: str, *, error_type: str, can_be_retried: bool
+        self, signal: Signal, signal_type: str, message: str, *, mark: str, error_type: str, can_be_retried: bool
     ) -> None:
         self._metrics.count_creation_error(error_type=error_type)
         event = events.creation_failed(
@@ -169,4 +177,8 @@ class Creation:
         try:
             self._journal.record(event)
         except AuditUnavailable:
-            _log.warning("the audit store did not take the event of a failed creation: %s", message)
+            _log.warning(
+                "the audit store did not take the event of a failed creation: %s",
+                message,
+                extra={"request_id": request_id_of(mark), "correlation_id": event.correlation_id},
+            )

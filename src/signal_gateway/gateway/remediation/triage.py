@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 from signal_gateway.clock import Clock
 from signal_gateway.gateway import events
 from signal_gateway.gateway.journal import AuditUnavailable, Journal
+from signal_gateway.gateway.mark import request_id_of
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.conflicts import Conflicts
 from signal_gateway.gateway.remediation.creation import Created, Creation
@@ -122,20 +123,21 @@ class Triage:
         return await self._guarded(self._remediate(prepared), mark=prepared.mark, fingerprint=fingerprint)
 
     async def _guarded(self, work: Awaitable[Result], *, mark: str, fingerprint: str | None) -> Result | Outcome:
+        ids = {"request_id": request_id_of(mark), "fingerprint": fingerprint}
         try:
             return await work
         except Refused as exc:
-            _log.error("the Kubernetes API refuses signal %s: %s", mark, exc)
+            _log.error("the Kubernetes API refuses signal %s: %s", mark, exc, extra=ids)
             return _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.")
         except KubernetesError as exc:
-            _log.warning("signal %s waits for its sender to try again: %s", mark, exc)
+            _log.warning("signal %s waits for its sender to try again: %s", mark, exc, extra=ids)
             message = "The Kubernetes API cannot be used now; send the signal again."
             return _failed(fingerprint, "transient", message, retry_after=exc.retry_after)
         except AuditUnavailable as exc:
-            _log.warning("signal %s waits for its sender to try again: %s", mark, exc)
+            _log.warning("signal %s waits for its sender to try again: %s", mark, exc, extra=ids)
             return _failed(fingerprint, "transient", "The audit trail cannot be written now; send the signal again.")
         except Undecided as exc:
-            _log.warning("signal %s waits for its sender to try again: %s", mark, exc)
+            _log.warning("signal %s waits for its sender to try again: %s", mark, exc, extra=ids)
             message = "What is being handled already cannot be told now; send the signal again."
             return _failed(fingerprint, "transient", message)
         except TimeoutError:
@@ -180,7 +182,10 @@ class Triage:
                 signal = (await self._locator.locate(signal)).signal
             except KubernetesError as exc:
                 _log.info(
-                    "signal %s is resolved, and its target is taken as its labels name it: %s", incoming.mark, exc
+                    "signal %s is resolved, and its target is taken as its labels name it: %s",
+                    incoming.mark,
+                    exc,
+                    extra={"request_id": request_id_of(incoming.mark)},
                 )
         records = self._view.records(signal.fingerprint) if signal.fingerprint is not None else ()
         active = min((record for record in records if record.is_active), key=lambda it: it.created_at, default=None)

@@ -10,13 +10,15 @@ MASK: Final = "***"
 _SECRET_NAME: Final = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|api_?key|private_?key|credentials?|authorization|cookie)s?$", re.IGNORECASE
 )
-_URL_PASSWORD: Final = re.compile(r"(?P<before>[a-z][a-z0-9+.-]*://[^\s/:@]*:)[^\s/]+@", re.IGNORECASE)
+# a search begins once in a word, not at each of its letters: others write what is searched, as long as they like
+_URL_PASSWORD: Final = re.compile(r"(?P<before>://[^\s/:@]*:)[^\s/]+@")
 _BEARER: Final = re.compile(r"(?P<before>\bbearer\s+)[\w.~+/-]+=*", re.IGNORECASE)
 _HEADER: Final = re.compile(
     r"(?P<before>\b(?:authorization|cookie)(?:['\"]?\s*[:=]|['\"],)\s*(?:b?['\"])?)[^'\"\r\n]+", re.IGNORECASE
 )
 _NAMED: Final = re.compile(
-    r"(?P<before>\b[\w-]*(?:password|passwd|secret|token|api[_-]?key)(?:=|['\"]\s*[:=]\s*)(?:b?['\"])?)[^\s'\",;&]+",
+    r"(?P<before>(?<![\w-])[\w-]*(?:password|passwd|secret|token|api[_-]?key)"
+    r"(?:=|['\"]\s*[:=]\s*)(?:b?['\"])?)[^\s'\",;&]+",
     re.IGNORECASE,
 )
 

@@ -1,0 +1,115 @@
+"""What a gateway says of a request by `logging`: its line, and the ids that later lines are found by."""
+
+import asyncio
+import logging
+
+import pytest
+
+from signal_gateway.gateway.metrics import GatewayMetrics
+
+pytestmark = pytest.mark.asyncio
+
+PATH = "/api/v1/signals/prometheus"
+
+
+@pytest.fixture
+def said(gateway, caplog):
+    """Return the records of one logger once the gateway has settled."""
+    caplog.set_level(logging.INFO, "signal_gateway")
+
+    async def said(module):
+        await gateway.gateway.settle()
+        return [record for record in caplog.records if record.name == f"signal_gateway.{module}"]
+
+    return said
+
+
+async def test_request_with_signals_has_a_line_with_its_id_status_and_duration(gateway, alert, said):
+    response = await gateway.post(alert())
+
+    [record] = await said("gateway.middleware")
+    assert (record.levelname, record.getMessage()) == ("INFO", f"POST {PATH} 201")
+    assert (record.method, record.path, record.status, record.sender) == ("POST", PATH, 201, None)
+    assert record.request_id == response.headers["x-request-id"]
+    assert 0 < record.duration_ms < 60_000
+
+
+async def test_refused_request_has_a_line_too_and_health_and_metrics_have_none(gateway, said):
+    await gateway.http.get("/healthz")
+    await gateway.http.get("/metrics")
+    await gateway.http.get("/nope")
+    await gateway.http.get(PATH)
+
+    assert [record.status for record in await said("gateway.middleware")] == [405]
+
+
+async def test_path_that_somebody_made_up_is_cut_and_holds_no_control_characters(gateway, said):
+    await gateway.http.post("/api/v1/signals/a%0Ab%1B" + 1000 * "c")
+
+    [record] = await said("gateway.middleware")
+    assert record.path.startswith("/api/v1/signals/a%0Ab%1Bccc")
+    assert len(record.path) < 250
+    assert record.getMessage() == f"POST {record.path} 404"
+
+
+async def test_line_of_a_request_is_not_made_where_info_is_not_logged(gateway, alert, said, caplog):
+    caplog.set_level(logging.WARNING, "signal_gateway")
+
+    await gateway.post(alert())
+
+    assert await said("gateway.middleware") == []
+
+
+async def test_request_that_is_cut_off_has_a_line_without_a_status(gateway, said):
+    is_read = asyncio.Event()
+
+    async def receive():
+        is_read.set()
+        await asyncio.Event().wait()
+
+    async def send(message):
+        pytest.fail(f"nothing is to be sent, but {message}")
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": PATH, "query_string": b"", "headers": headers}
+    request = asyncio.create_task(gateway.gateway.app(scope, receive, send))
+    await is_read.wait()
+    request.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await request
+
+    [record] = await said("gateway.middleware")
+    assert (record.status, record.getMessage()) == (None, f"POST {PATH} was not answered")
+    assert record.request_id
+
+
+async def test_creation_has_a_line_with_the_ids_of_request_and_audit_trail(gateway, alert, said):
+    response = await gateway.post(alert())
+
+    [record] = await said("gateway.remediation.creation")
+    assert record.request_id == response.headers["x-request-id"]
+    assert record.correlation_id == response.json()["remediationRequestName"]
+    assert record.correlation_id == gateway.events("gateway.crd.created")[0].correlation_id
+    assert record.fingerprint == response.json()["fingerprint"]
+
+
+async def test_signal_that_fails_has_a_line_with_the_id_of_its_request(gateway, cluster, alert, said):
+    cluster.api.faults.fail(verb="create", resource="remediationrequests", status=422)
+
+    response = await gateway.post(alert())
+
+    [record] = await said("gateway.remediation.triage")
+    assert (record.levelname, record.request_id) == ("ERROR", response.headers["x-request-id"])
+    assert record.fingerprint == gateway.events("gateway.crd.failed")[0].event_data["fingerprint"]
+
+
+async def test_bug_has_a_line_with_the_id_of_its_request(gateway, alert, said, monkeypatch):
+    def break_down(*_, **__):
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(GatewayMetrics, "count_received", break_down)
+
+    response = await gateway.post(alert())
+
+    [record] = await said("web.problem")
+    assert record.request_id == response.json()["request_id"]
