@@ -1,6 +1,7 @@
 """`datastorage` and `datastorage purge`, and what their tokens let the other commands do."""
 
 import asyncio
+import json
 import signal
 from datetime import UTC, datetime, timedelta
 
@@ -87,6 +88,7 @@ def test_purge_deletes_what_is_over_once_and_says_how_many(database, store_old_e
         (["datastorage", "--database", "{database}", "purge", "--database", "{database}"], "goes behind purge"),
         (["datastorage", "purge", "--database", "{database}"], "nothing to purge"),
         (["datastorage", "--database", "{database}", "--purge-interval", "0"], "purge interval"),
+        (["datastorage", "--database", "{database}", "--log-format", "xml"], "json or console"),
         (["datastorage", "--database", "{database}", "--listen", "0.0.0.0:0"], "--allow-anonymous"),
         (["datastorage", "--database", "{database}", "--token-file", "/nowhere/tokens"], "/nowhere/tokens"),
         (["datastorage", "--database", "{database}", "--token-file", "x", "--allow-anonymous"], "contradict"),
@@ -143,3 +145,16 @@ def test_spool_is_delivered_with_a_token_for_writing_and_read_with_one_for_readi
     assert (delivered.returncode, delivered.stderr) == (0, "")
     assert delivered.stdout.startswith("1 event delivered, 0 rejected, 0 left")
     assert "1 of 1 events" in listed.stdout
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_datastorage_logs_in_the_format_of_the_gateway(database, store_old_events, format):
+    store_old_events(order_event(retention_days=1))
+    serve = ("datastorage", "--database", database, "--listen", "127.0.0.1:0", "--purge-interval", "3600")
+
+    with running(*serve, "--log-format", format, until="purged", stream="stderr") as (_, line):
+        is_json = line.startswith("{")
+        event = json.loads(line)["event"] if is_json else line
+
+    assert is_json == (format == "json")
+    assert "purged 1 events whose retention was over" in event

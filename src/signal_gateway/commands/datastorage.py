@@ -1,12 +1,16 @@
 """`signal-gateway datastorage`, and what keeps its database small."""
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from signal_gateway.commands.output import count, note, say
 from signal_gateway.errors import ConfigurationError, DataStorageError
+
+if TYPE_CHECKING:
+    from signal_gateway.web.logs import LogFormat
 
 __all__ = ["purge", "serve_datastorage"]
 
@@ -29,6 +33,7 @@ def serve_datastorage(
         float | None,
         typer.Option(metavar="SECONDS", help="delete events whose retention is over, this often; never unless given"),
     ] = None,
+    log_format: Annotated[str, typer.Option(metavar="json|console", help="how it logs, to stderr")] = "json",
 ) -> None:
     """Run DataStorage, the service that keeps audit events."""
     if context.invoked_subcommand is not None:
@@ -39,25 +44,29 @@ def serve_datastorage(
         return
     if database is None:
         raise ConfigurationError("--database is missing: give one such as sqlite:///audit.db")
+    if log_format not in ("json", "console"):
+        raise ConfigurationError(f"--log-format {log_format} is not known: choose json or console")
 
     import asyncio
 
     from signal_gateway.datastorage.database import shown_url
     from signal_gateway.datastorage.service import run_datastorage
+    from signal_gateway.web.logs import logs_written
 
     def on_start(url: str) -> None:
         say(f"DataStorage on {url}, events in {shown_url(database)}")
 
-    asyncio.run(
-        run_datastorage(
-            database,
-            listen=listen,
-            token_file=token_file,
-            allow_anonymous=allow_anonymous,
-            purge_interval=purge_interval,
-            on_start=on_start,
+    with logs_written(sys.stderr, level="info", format=cast("LogFormat", log_format)):
+        asyncio.run(
+            run_datastorage(
+                database,
+                listen=listen,
+                token_file=token_file,
+                allow_anonymous=allow_anonymous,
+                purge_interval=purge_interval,
+                on_start=on_start,
+            )
         )
-    )
 
 
 def purge(
