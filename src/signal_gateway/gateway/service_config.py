@@ -197,7 +197,7 @@ class LoggingConfig(BaseModel):
     """What is logged, to stderr.
 
     Attributes:
-        level: The least level that is; of HTTP libraries, warnings at least.
+        level: The least level that is; of libraries, warnings at least.
         format: `json`: an object in a line for each record, with timestamp, level, logger, event and, where they
             apply, request_id, correlation_id and more. `console`: for people. Secrets are masked in both.
     """

@@ -30,8 +30,6 @@ EXTRA_KEYS: Final = (
 )
 """What a call may pass by `extra={...}` to stand in the line beside the message; other keys are left out."""
 
-_LIBRARIES: Final = ("httpcore", "httpcore2", "httpx", "httpx2", "uvicorn")  # they tell of every call, at info
-
 _Entry = MutableMapping[str, Any]
 
 
@@ -43,7 +41,7 @@ def logs_written(stream: TextIO, *, level: LogLevel, format: LogFormat) -> Itera
 
     Args:
         stream: Where to.
-        level: The least level that is written; of HTTP libraries, warnings at least.
+        level: The least level that is written; of libraries, which tell of every call at info, warnings at least.
         format: How.
     """
     handler = logging.StreamHandler(stream)
@@ -51,9 +49,8 @@ def logs_written(stream: TextIO, *, level: LogLevel, format: LogFormat) -> Itera
     root = logging.getLogger()
     least = logging.getLevelNamesMapping()[level.upper()]
     with ExitStack() as stack:
-        stack.enter_context(_at_level(root, least))
-        for name in _LIBRARIES:
-            stack.enter_context(_at_level(logging.getLogger(name), max(least, logging.WARNING)))
+        stack.enter_context(_at_level(root, max(least, logging.WARNING)))
+        stack.enter_context(_at_level(logging.getLogger("signal_gateway"), least))
         logging.captureWarnings(True)
         stack.callback(logging.captureWarnings, False)
         root.addHandler(handler)

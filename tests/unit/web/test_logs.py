@@ -124,23 +124,28 @@ def test_console_shows_an_exception_under_its_line(log):
     assert last == "RuntimeError: on \\x1b[31m purpose"
 
 
-def test_level_is_the_least_that_is_written_and_more_for_libraries_that_tell_of_every_call(log):
+@pytest.mark.parametrize(
+    ("level", "of_ours", "of_libraries"),
+    [
+        ("debug", ["debug", "info", "warning"], ["warning"]),
+        ("info", ["info", "warning"], ["warning"]),
+        ("warning", ["warning"], ["warning"]),
+        ("error", [], []),
+    ],
+)
+def test_level_is_the_least_that_is_written_and_libraries_only_warn(log, level, of_ours, of_libraries):
+    loggers = [log, logging.getLogger("httpx"), logging.getLogger("uvicorn.error")]
+
     def say():
-        for logger in (log, logging.getLogger("httpx"), logging.getLogger("uvicorn.error"), logging.getLogger("other")):
+        for logger in loggers:
             logger.debug("debug")
             logger.info("info")
             logger.warning("warning")
 
-    def said_at(level):
-        return [(entry["logger"], entry["event"]) for entry in entries(say, level=level)]
+    said = [(entry["logger"], entry["event"]) for entry in entries(say, level=level)]
 
-    warnings_only = [(name, "warning") for name in (LOGGER, "httpx", "uvicorn.error", "other")]
-    assert said_at("warning") == warnings_only
-    assert said_at("error") == []
-    assert said_at("info") == sorted(
-        [*warnings_only, (LOGGER, "info"), ("other", "info")],
-        key=lambda said: ([name for name, _ in warnings_only].index(said[0]), said[1]),
-    )
+    expected = zip(loggers, [of_ours, of_libraries, of_libraries], strict=True)
+    assert said == [(logger.name, event) for logger, events in expected for event in events]
 
 
 def test_warnings_of_python_are_records():
@@ -156,8 +161,8 @@ def test_warnings_of_python_are_records():
 
 
 def test_everything_is_as_before_afterwards(log):
-    root, library = logging.getLogger(), logging.getLogger("httpx")
-    before = (root.level, library.level, list(root.handlers), warnings.showwarning)
+    root, ours = logging.getLogger(), logging.getLogger("signal_gateway")
+    before = (root.level, ours.level, list(root.handlers), warnings.showwarning)
 
     def say():
         assert log.isEnabledFor(logging.DEBUG)
@@ -166,7 +171,7 @@ def test_everything_is_as_before_afterwards(log):
     with pytest.raises(RuntimeError):
         written(say, level="debug")
 
-    assert (root.level, library.level, root.handlers, warnings.showwarning) == before
+    assert (root.level, ours.level, root.handlers, warnings.showwarning) == before
 
 
 def test_caplog_goes_on_seeing_records_as_they_are(log, caplog):
