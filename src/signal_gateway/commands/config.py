@@ -16,11 +16,12 @@ def check_config(
 ) -> None:
     """Check a configuration, with the variables that override it, without a server and without a network.
 
+    The files of server.tls are read, too.
     Exit status 2 says that it is wrong; everything that is wrong is listed, each with its source.
     """
     from signal_gateway.gateway.service_config import ServiceConfig
 
-    ServiceConfig.load_from_file(file)
+    ServiceConfig.load_from_file(file).server.tls.load()
     say(f"{file} is a configuration that the gateway can be served with")
 
 

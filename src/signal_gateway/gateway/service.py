@@ -58,9 +58,11 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
     Raises:
         DataStorageUnavailable: Something answers at the audit URL that is no DataStorage, or refuses the token.
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: A token file or the spool directory can't be used, or an address can't be listened on.
+        ConfigurationError: A token file, the files of TLS or the spool directory can't be used, or an address can't be
+            listened on.
     """
     with logs_written(sys.stderr, level=config.logging.level, format=config.logging.format), StopSignals() as stop:
+        tls = config.server.tls.load()
         client = _client(config.audit)
         _check(client, config.audit)
         registry = CollectorRegistry()
@@ -80,6 +82,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                 server = AppServer(
                     gateway.app,
                     sock=bind(*parse_listen(config.server.listen)),
+                    tls=tls,
                     grace=config.processing.request_deadline + _ANSWER_SECONDS,
                     before_drain=lambda: _log.info(
                         "no requests are accepted any more, and those in flight are finished"

@@ -1,6 +1,7 @@
 """ServiceConfig: what `signal-gateway serve` loads, from a YAML file under environment variables."""
 
 import os
+import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
@@ -31,6 +32,7 @@ from signal_gateway.gateway.setting_source import (
 )
 from signal_gateway.web.logs import LogFormat, LogLevel
 from signal_gateway.web.sockets import parse_listen
+from signal_gateway.web.tls import server_tls
 
 __all__ = [
     "AuditConfig",
@@ -40,6 +42,7 @@ __all__ = [
     "ManagementConfig",
     "ServerConfig",
     "ServiceConfig",
+    "TlsConfig",
 ]
 
 
@@ -75,6 +78,44 @@ def _not_empty(wanted: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+class TlsConfig(BaseModel):
+    """What signals are taken by https with: both files, or none for plain HTTP.
+
+    Attributes:
+        certificate: PEM file with the server's own certificate first, then those of its issuers. Both files are read
+            when the service starts, and never again; TLS is 1.2 or newer.
+        key: PEM file with the certificate's private key, not encrypted.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    certificate: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.crt")] = None
+    key: Annotated[
+        Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.key"), Field(validate_default=True)
+    ] = None
+
+    @field_validator("key")
+    @classmethod
+    def _fits_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "certificate" not in info.data:  # it is wrong itself
+            return key
+        if key is None and info.data["certificate"] is not None:
+            raise ValueError("it is required with server.tls.certificate")
+        if key is not None and info.data["certificate"] is None:
+            raise ValueError("is of no use without server.tls.certificate: set both, or leave both out for plain HTTP")
+        return key
+
+    def load(self) -> ssl.SSLContext | None:
+        """Read the files; None where there are none.
+
+        Raises:
+            ConfigurationError: One can't be read or isn't what it should be, or they don't belong together.
+        """
+        if self.certificate is None or self.key is None:
+            return None
+        return server_tls(self.certificate, self.key, source="server.tls")
+
+
 class ServerConfig(BaseModel):
     """Where the gateway listens.
 
@@ -82,12 +123,14 @@ class ServerConfig(BaseModel):
         listen: `HOST:PORT`; port 0 takes a free one.
         drain_delay: Seconds after SIGTERM in which signals are still taken while `/readyz` says no already: so long
             load balancers may take to learn it.
+        tls: What signals are taken by https with.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8080"
     drain_delay: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
+    tls: TlsConfig = TlsConfig()
 
 
 class ManagementConfig(BaseModel):

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import Any, Literal
@@ -24,6 +25,8 @@ __all__ = ["AppServer", "ServerStartError"]
 
 _log = logging.getLogger(__name__)
 
+_TLS_GOODBYE = 1.0  # seconds for a client to answer a TLS connection's end; an idle pool never does
+
 
 class AppServer:
     """One ASGI app on one listening socket. All coroutines run on one loop: the one that called `start`.
@@ -31,6 +34,7 @@ class AppServer:
     Args:
         app: The application.
         sock: A listening socket from `bind`; the server closes it.
+        tls: What it speaks TLS with, such as `server_tls`; None for plain HTTP.
         lifespan: `on` if the application must have a lifespan, `auto` if it may.
         websockets: Whether websocket upgrades are served, if a library for them is installed.
         grace: How long open requests may go on after `stop`, in seconds; then they are cancelled.
@@ -43,12 +47,13 @@ class AppServer:
         app: ASGIApp,
         *,
         sock: socket.socket,
+        tls: ssl.SSLContext | None = None,
         lifespan: Literal["on", "auto"] = "on",
         websockets: bool = False,
         grace: float = 2.0,
         before_drain: Callable[[], None] | None = None,
     ) -> None:
-        self.url = url_of(sock)
+        self.url = url_of(sock, scheme="http" if tls is None else "https")
         self._sock = sock
         self._app = app
         config = uvicorn.Config(
@@ -61,6 +66,7 @@ class AppServer:
             server_header=False,
         )
         config.load()
+        config.ssl = tls
         config.lifespan_class = lambda _: Lifespan(app, is_required=lifespan == "on")
         self._uvicorn = _Server(config, grace=grace, before_drain=before_drain)
         self._serving: asyncio.Task[None] | None = None
@@ -240,9 +246,22 @@ class _Server(uvicorn.Server):
 
     async def _drained(self) -> None:
         await self._tasks.is_empty()
+        if self.config.ssl is not None:
+            await self._leave_tls()
         await self._connections.is_empty()
         for server in self.servers:
-            await server.wait_closed()
+            if self.config.ssl is None:  # with TLS it would wait for those who never shook hands
+                await server.wait_closed()
+
+    async def _leave_tls(self) -> None:
+        """Close the connections of clients that don't answer the end of TLS, which all connections have got."""
+        try:
+            async with asyncio.timeout(_TLS_GOODBYE):
+                await self._connections.is_empty()
+        except TimeoutError:
+            for connection in list(self._connections):
+                if connection.transport.get_write_buffer_size() == 0:
+                    connection.transport.abort()
 
     async def _cut_off(self) -> None:
         _log.warning(

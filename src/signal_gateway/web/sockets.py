@@ -60,10 +60,10 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) ->
     return sock
 
 
-def url_of(sock: socket.socket) -> str:
+def url_of(sock: socket.socket, *, scheme: str = "http") -> str:
     """Return the `http://host:port` that a listening socket answers at."""
     host, port = sock.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def reserve_port() -> socket.socket:
