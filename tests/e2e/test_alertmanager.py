@@ -1,4 +1,5 @@
 import pytest
+from tests.e2e.alertmanager import fire, resolve
 
 from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing.live_gateway import PROMETHEUS_PATH
@@ -22,7 +23,7 @@ def created(cluster, count):
 def test_alerts_that_fire_become_remediation_requests_with_an_audit_trail(gateway, alertmanager):
     sender = alertmanager(gateway.url + PROMETHEUS_PATH)
 
-    sender.fire(API, NODE)
+    fire(sender, API, NODE)
     requests = created(gateway.cluster, 2)
 
     assert requests["HighLatency"]["spec"]["targetResource"]["name"] == "payment-api"
@@ -36,10 +37,10 @@ def test_alerts_that_fire_become_remediation_requests_with_an_audit_trail(gatewa
 
 def test_resolved_notification_creates_nothing(gateway, alertmanager):
     sender = alertmanager(gateway.url + PROMETHEUS_PATH)
-    sender.fire(API)
+    fire(sender, API)
     name = created(gateway.cluster, 1)["HighLatency"].metadata.name
 
-    sender.resolve(API)
+    resolve(sender, API)
     gateway.wait_for(lambda: gateway.metrics.value("gateway_signals_resolved_total", source_type="prometheus") == 1)
 
     requests = list(gateway.cluster.lightkube().list(RemediationRequest, namespace=gateway.cluster.namespace))
@@ -52,7 +53,7 @@ def test_no_alert_is_missing_after_the_gateway_has_answered_503(gateway, alertma
     sender = alertmanager(gateway.url + PROMETHEUS_PATH)
     gateway.cluster.faults.fail(verb="create", resource="remediationrequests", status=503, times=4)
 
-    sender.fire(API, NODE, DATABASE)
+    fire(sender, API, NODE, DATABASE)
     requests = created(gateway.cluster, 3)
 
     assert set(requests) == {"HighLatency", "NodePressure", "DiskFull"}

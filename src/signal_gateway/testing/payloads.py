@@ -1,6 +1,5 @@
 """Webhook payloads as the real senders send them, field by field."""
 
-import json
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypedDict
 from urllib.parse import quote_plus
 from uuid import uuid4
+
+from signal_gateway.testing.go_text import quoted, rfc3339
 
 __all__ = [
     "AlertPayload",
@@ -143,8 +144,8 @@ def alert(
         "status": status,
         "labels": dict(sorted(all_labels.items())),
         "annotations": dict(sorted(all_annotations.items())),
-        "startsAt": _rfc3339(starts_at),
-        "endsAt": _NOT_ENDED if ends_at is None else _rfc3339(ends_at),
+        "startsAt": rfc3339(starts_at),
+        "endsAt": _NOT_ENDED if ends_at is None else rfc3339(ends_at),
         "generatorURL": f"http://prometheus.example:9090/graph?g0.expr={quote_plus(name)}&g0.tab=1",
         "fingerprint": alert_fingerprint(all_labels),
     }
@@ -201,7 +202,7 @@ def alertmanager_webhook(
 
     common_labels = _common([one["labels"] for one in alerts])
     group_labels = {label: common_labels[label] for label in sorted(group_by) if label in common_labels}
-    group = ", ".join(f"{label}={_quoted(value)}" for label, value in group_labels.items())
+    group = ", ".join(f"{label}={quoted(value)}" for label, value in group_labels.items())
     return {
         "receiver": receiver,
         "status": "firing" if any(one["status"] == "firing" for one in alerts) else "resolved",
@@ -251,7 +252,7 @@ def kubernetes_event(
         raise ValueError(f"count is how often it happened, got {count}: pass 1 or more")
 
     moment = _aware("at", at or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    timestamp = _rfc3339(moment)
+    timestamp = rfc3339(moment)
     involved: ObjectReference = {"kind": kind, "name": name, "uid": str(uuid4())}
     if namespace:
         involved["namespace"] = namespace
@@ -294,14 +295,6 @@ def _aware(what: str, moment: datetime) -> datetime:
     return moment
 
 
-def _rfc3339(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _common(maps: Sequence[Mapping[str, str]]) -> dict[str, str]:
     first, *others = maps
     return {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
-
-
-def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False)

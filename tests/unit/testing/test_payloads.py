@@ -41,7 +41,7 @@ def test_resolved_alert_ends_after_it_starts():
     given = alert("DiskFull", status="resolved", starts_at=NOON, ends_at=NOON + timedelta(seconds=90.5))
     by_default = alert("DiskFull", status="resolved")
 
-    assert (given["startsAt"], given["endsAt"]) == ("2026-01-31T12:00:00Z", "2026-01-31T12:01:30.500000Z")
+    assert (given["startsAt"], given["endsAt"]) == ("2026-01-31T12:00:00Z", "2026-01-31T12:01:30.5Z")
     assert datetime.fromisoformat(by_default["startsAt"]) < datetime.fromisoformat(by_default["endsAt"])
 
 
@@ -87,6 +87,12 @@ def test_webhook_has_what_its_alerts_have_in_common():
     assert webhook["groupLabels"] == {"alertname": "DiskFull", "namespace": "prod"}
     assert webhook["groupKey"] == '{}:{alertname="DiskFull", namespace="prod"}'
     assert (webhook["version"], webhook["truncatedAlerts"], webhook["receiver"]) == ("4", 3, "signal-gateway")
+
+
+def test_group_key_is_quoted_as_alertmanager_does():
+    webhook = alertmanager_webhook(alert('a "b" \\ ü\n\x1b\u00a0\U0010fffd'))
+
+    assert webhook["groupKey"] == r'{}:{alertname="a \"b\" \\ ü\n\x1b\u00a0\U0010fffd"}'
 
 
 def test_webhook_fires_while_any_alert_does():

@@ -1,0 +1,68 @@
+"""A real Alertmanager."""
+
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+from tests.e2e.part import Part, ReservedPort
+
+__all__ = ["Labels", "alertmanager_part", "fire", "notifying", "post", "resolve"]
+
+Labels = Mapping[str, str]
+
+_SENT = ("labels", "annotations", "startsAt", "endsAt", "generatorURL")
+_NOT_ENDED = "0001-01-01T00:00:00Z"
+
+
+def notifying(webhook_url: str) -> dict[str, Any]:
+    """Return a configuration that notifies one webhook at once."""
+    return {
+        "route": {
+            "receiver": "gateway",
+            "group_by": ["alertname"],
+            "group_wait": "0s",
+            "group_interval": "1s",
+            "repeat_interval": "1h",
+        },
+        "receivers": [{"name": "gateway", "webhook_configs": [{"url": webhook_url, "send_resolved": True}]}],
+    }
+
+
+def alertmanager_part(program: str, directory: Path, *, port: ReservedPort, configuration: Mapping[str, Any]) -> Part:
+    """Return an Alertmanager that keeps its files in a directory."""
+    file = directory / "alertmanager.yml"
+    file.write_text(yaml.safe_dump(dict(configuration)))
+    command = [
+        program,
+        f"--config.file={file}",
+        f"--storage.path={directory / 'alertmanager'}",
+        f"--web.listen-address={port.address}",
+        "--cluster.listen-address=",
+    ]
+    return Part(command, port=port, until='msg="Listening on"')
+
+
+def fire(alertmanager: Part, *labels: Labels) -> None:
+    """Send alerts that began to fire a minute ago."""
+    began = _ago(minutes=1)
+    post(alertmanager, [{"labels": one, "startsAt": began} for one in labels])
+
+
+def resolve(alertmanager: Part, *labels: Labels) -> None:
+    """Send alerts that ended a second ago."""
+    began, ended = _ago(minutes=1), _ago(seconds=1)
+    post(alertmanager, [{"labels": one, "startsAt": began, "endsAt": ended} for one in labels])
+
+
+def post(alertmanager: Part, alerts: Iterable[Mapping[str, Any]]) -> None:
+    """Send alerts as Prometheus does; of ours, the members that it sends."""
+    bodies = [{name: one[name] for name in _SENT if one.get(name, _NOT_ENDED) != _NOT_ENDED} for one in alerts]
+    response = httpx.post(f"{alertmanager.url}/api/v2/alerts", json=bodies, trust_env=False)
+    assert response.status_code == 200, response.text
+
+
+def _ago(**interval: float) -> str:
+    return (datetime.now(UTC) - timedelta(**interval)).isoformat()
