@@ -1,25 +1,22 @@
 """The OpenAPI 3.1 description of DataStorage, made from the models that it reads and answers with."""
 
 from collections.abc import Mapping
-from inspect import cleandoc
-from typing import Any, Literal
+from typing import Literal
 
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from pydantic import TypeAdapter
 
 from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, MAX_EVENT_DATA_DEPTH, REQUIRED_ON_THE_WIRE, AuditEvent
 from signal_gateway.datastorage.answers import BatchStored, EventStored, ItemError, Limits, Pagination, Status
 from signal_gateway.datastorage.export import NDJSON, PAGING
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
 from signal_gateway.web.json_body import JSON
-from signal_gateway.web.problem import PROBLEM_JSON, PROBLEM_SCHEMA
+from signal_gateway.web.openapi import REFERENCE, Schema, answer_schemas, first_lines, operation, ref
+from signal_gateway.web.problem import PROBLEM_SCHEMA
 
 __all__ = ["openapi_document"]
 
-Schema = dict[str, Any]
 Access = Literal["open", "read", "write"]
 
-_REFERENCE = "#/components/schemas/{model}"
 _ANSWERS = (BatchStored, EventStored, ItemError, Limits, Pagination, Status)
 
 # what the model checks with functions, which its own JSON Schema can't show
@@ -42,7 +39,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
         max_batch_events: The largest batch that is taken.
         has_tokens: Whether tokens are asked for.
     """
-    api = _Description(has_tokens)
+    api = _Operations(has_tokens)
     document: Schema = {
         "openapi": "3.1.0",
         "info": {
@@ -56,7 +53,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "findEvents",
                     "Read a page of events, newest first unless asked otherwise.",
                     "read",
-                    answers={200: (JSON, _ref("Page"), "A page.")},
+                    answers={200: (JSON, ref("Page"), "A page.")},
                     refusals=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name) for name in PARAMETERS],
                 ),
@@ -64,9 +61,9 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "storeEvent",
                     "Store one event.",
                     "write",
-                    answers={201: (JSON, _ref("EventStored"), "It is stored.")},
+                    answers={201: (JSON, ref("EventStored"), "It is stored.")},
                     refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
-                    body=_ref("AuditEvent"),
+                    body=ref("AuditEvent"),
                 ),
             },
             "/api/v1/audit/events/batch": {
@@ -74,11 +71,11 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "storeEvents",
                     "Store all of these events or, if one of them is wrong, none.",
                     "write",
-                    answers={201: (JSON, _ref("BatchStored"), "They are stored.")},
+                    answers={201: (JSON, ref("BatchStored"), "They are stored.")},
                     refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
                     body={
                         "type": "array",
-                        "items": _ref("AuditEvent"),
+                        "items": ref("AuditEvent"),
                         "minItems": 1,
                         "maxItems": max_batch_events,
                     },
@@ -101,7 +98,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getLimits",
                     "Read what may be sent at once.",
                     "read",
-                    answers={200: (JSON, _ref("Limits"), "The limits.")},
+                    answers={200: (JSON, ref("Limits"), "The limits.")},
                 )
             },
             "/healthz": {
@@ -109,7 +106,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "isAlive",
                     "Say that it runs.",
                     "open",
-                    answers={200: (JSON, _ref("Status"), "It does.")},
+                    answers={200: (JSON, ref("Status"), "It does.")},
                 )
             },
             "/readyz": {
@@ -117,7 +114,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "isReady",
                     "Say whether events can be stored now.",
                     "open",
-                    answers={200: (JSON, _ref("Status"), "They can.")},
+                    answers={200: (JSON, ref("Status"), "They can.")},
                     refusals=_UNREADY,
                 )
             },
@@ -148,8 +145,8 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
     return document
 
 
-class _Description:
-    """Describes operations with what all of them have in common.
+class _Operations:
+    """Describes operations, and who may call them.
 
     Args:
         has_tokens: Whether those that aren't open need a token.
@@ -170,37 +167,20 @@ class _Description:
         body: Schema | None = None,
     ) -> Schema:
         is_guarded = self._has_tokens and access != "open"
-        refused = {**refusals, **(_ACCESS_REFUSALS if is_guarded else {})}
-        operation: Schema = {
-            "operationId": name,
-            "summary": summary,
-            "responses": {
-                **{
-                    str(status): {"description": description, "content": {media_type: {"schema": schema}}}
-                    for status, (media_type, schema, description) in answers.items()
-                },
-                **{
-                    str(status): {"description": description, "content": {PROBLEM_JSON: {"schema": _ref("Problem")}}}
-                    for status, description in sorted(refused.items())
-                },
-            },
-        }
-        if is_guarded:
-            operation["security"] = [{"bearer": [access]}, *([{"basic": [access]}] if access == "read" else [])]
-        if parameters is not None:
-            operation["parameters"] = parameters
-        if body is not None:
-            operation["requestBody"] = {"required": True, "content": {JSON: {"schema": body}}}
-        return operation
+        security: list[Schema] = [{"bearer": [access]}, *([{"basic": [access]}] if access == "read" else [])]
+        return operation(
+            name,
+            summary,
+            answers=answers,
+            refusals={**refusals, **(_ACCESS_REFUSALS if is_guarded else {})},
+            parameters=parameters,
+            body=body,
+            security=security if is_guarded else None,
+        )
 
 
 def _schemas() -> Schema:
-    adapters = [(answer.__name__, "serialization", TypeAdapter(answer)) for answer in _ANSWERS]
-    _, definitions = TypeAdapter.json_schemas(adapters, ref_template=_REFERENCE)  # type: ignore[arg-type]
-    schemas: Schema = definitions["$defs"]
-    for schema in schemas.values():
-        schema["description"] = _first_lines(schema["description"])
-
+    schemas = answer_schemas(_ANSWERS)
     sent, read = _sent_event(), _sent_event()
     # what is read has no nulls, the server's defaults and what the server knows
     read["properties"] = {name: _without_null(schema) for name, schema in read["properties"].items()} | {
@@ -217,8 +197,8 @@ def _schemas() -> Schema:
     page = {
         "type": "object",
         "properties": {
-            "data": {"type": "array", "items": _ref("StoredEvent"), "maxItems": MAX_LIMIT},
-            "pagination": _ref("Pagination"),
+            "data": {"type": "array", "items": ref("StoredEvent"), "maxItems": MAX_LIMIT},
+            "pagination": ref("Pagination"),
         },
         "required": ["data", "pagination"],
     }
@@ -232,7 +212,7 @@ def _schemas() -> Schema:
 
 def _sent_event() -> Schema:
     """Describe an event on the wire: what `AuditEvent.from_wire` takes."""
-    schema = AuditEvent.model_json_schema(ref_template=_REFERENCE)
+    schema = AuditEvent.model_json_schema(ref_template=REFERENCE)
     properties = {
         name: {key: value for key, value in member.items() if key not in ("default", "title")}
         for name, member in schema["properties"].items()
@@ -249,7 +229,7 @@ def _sent_event() -> Schema:
     }
     return {
         "type": "object",
-        "description": _first_lines(schema["description"]),
+        "description": first_lines(schema["description"]),
         "properties": properties,
         "required": list(REQUIRED_ON_THE_WIRE),
     }
@@ -260,14 +240,6 @@ def _without_null(schema: Schema) -> Schema:
         return schema
     choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
     return {"anyOf": choices}
-
-
-def _first_lines(docstring: str) -> str:
-    return " ".join(cleandoc(docstring).partition("\n\n")[0].split())
-
-
-def _ref(name: str) -> Schema:
-    return {"$ref": _REFERENCE.format(model=name)}
 
 
 def _parameter(name: str, *, order: str = "desc") -> Schema:

@@ -3,11 +3,12 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import Literal
 
 import orjson
 from starlette.responses import Response
 
+from signal_gateway.gateway.answer_bodies import BatchAnswer, SignalAnswer, SignalResult
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.web.problem import Problem
 
@@ -54,7 +55,7 @@ def answer_single(outcome: Outcome) -> Response:
         if outcome.failure == "transient":
             raise unavailable(outcome.message, retry_after=outcome.retry_after)
         raise Problem(504 if outcome.failure == "deadline" else 500, outcome.message)
-    return _json(_single_body(outcome), status=_SINGLE_STATUS[outcome.status])
+    return _json(_single_body(outcome, outcome.status), status=_SINGLE_STATUS[outcome.status])
 
 
 def answer_batch(outcomes: Sequence[Outcome]) -> Response:
@@ -67,10 +68,16 @@ def answer_batch(outcomes: Sequence[Outcome]) -> Response:
         outcomes: One for each signal, in payload order.
     """
     counted = Counter(_SUMMARY[outcome.status] for outcome in outcomes)
-    body = {
+    body: BatchAnswer = {
         "results": [_result(outcome) for outcome in outcomes],
-        "summary": {"total": len(outcomes)}
-        | {key: counted[key] for key in ("created", "deduplicated", "rejected", "resolved", "failed")},
+        "summary": {
+            "total": len(outcomes),
+            "created": counted["created"],
+            "deduplicated": counted["deduplicated"],
+            "rejected": counted["rejected"],
+            "resolved": counted["resolved"],
+            "failed": counted["failed"],
+        },
     }
     passing = [outcome for outcome in outcomes if outcome.failure in ("transient", "deadline")]
     if not passing:
@@ -79,12 +86,12 @@ def answer_batch(outcomes: Sequence[Outcome]) -> Response:
     return _json(body, status=503, headers=_retry_after(max(waits, default=None)))
 
 
-def _single_body(outcome: Outcome) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "status": outcome.status,
+def _single_body(outcome: Outcome, status: Literal["created", "duplicate", "rejected", "resolved"]) -> SignalAnswer:
+    body: SignalAnswer = {
+        "status": status,
         "message": outcome.message,
         "fingerprint": outcome.fingerprint,
-        "duplicate": outcome.status == "duplicate",
+        "duplicate": status == "duplicate",
     }
     rejection = outcome.rejection
     if rejection is not None:
@@ -96,12 +103,12 @@ def _single_body(outcome: Outcome) -> dict[str, Any]:
         }
     record = outcome.record
     if record is not None:
-        body |= {
-            "remediationRequestName": record.name,
-            "remediationRequestNamespace": record.namespace,
-            "remediationRequestUid": record.uid,
-        }
-        if outcome.status == "duplicate":
+        body["remediationRequestName"] = record.name
+        body["remediationRequestNamespace"] = record.namespace
+        body["remediationRequestUid"] = record.uid
+        if outcome.occurrence_count is not None:
+            assert outcome.first_occurrence is not None, "a duplicate has all three"
+            assert outcome.last_occurrence is not None, "a duplicate has all three"
             body["metadata"] = {
                 "count": outcome.occurrence_count,
                 "firstOccurrence": outcome.first_occurrence,
@@ -111,7 +118,7 @@ def _single_body(outcome: Outcome) -> dict[str, Any]:
     return body
 
 
-def _result(outcome: Outcome) -> dict[str, Any]:
+def _result(outcome: Outcome) -> SignalResult:
     is_error = outcome.status in ("invalid", "failed")
     return {
         "status": outcome.status,
@@ -125,5 +132,5 @@ def _retry_after(seconds: float | None) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(RETRY_AFTER_SECONDS if seconds is None else seconds)))}
 
 
-def _json(body: dict[str, Any], *, status: int, headers: dict[str, str] | None = None) -> Response:
+def _json(body: SignalAnswer | BatchAnswer, *, status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body), status_code=status, headers=headers, media_type="application/json")

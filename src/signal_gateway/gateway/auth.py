@@ -96,7 +96,7 @@ class AuthenticationMiddleware:
         app: What is protected.
         authenticator: Tells who a sender is; None for asking nobody.
         metrics: Where refusals are counted.
-        protected: Beginning of the paths that are.
+        protected: Beginnings of the paths that are.
         deadline: Seconds that finding out may take.
     """
 
@@ -106,7 +106,7 @@ class AuthenticationMiddleware:
         *,
         authenticator: Authenticator | None,
         metrics: GatewayMetrics,
-        protected: str,
+        protected: tuple[str, ...],
         deadline: float,
     ) -> None:
         self._app = app

@@ -24,6 +24,7 @@ from signal_gateway.gateway.health import health_routes
 from signal_gateway.gateway.journal import Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.middleware import gateway_middleware, management_middleware
+from signal_gateway.gateway.openapi import description_route
 from signal_gateway.gateway.remediation.breaker import CircuitBreaker
 from signal_gateway.gateway.remediation.calls import ApiCalls
 from signal_gateway.gateway.remediation.retry import retrying
@@ -127,7 +128,8 @@ class Gateway:
     Its ASGI app's lifespan and `async with gateway` do the same. All of it runs on the loop that starts it.
 
     Attributes:
-        app: The ASGI application: signals, and unless management is separate all that `management_app` serves, too.
+        app: The ASGI application: signals, what `/openapi.json` says about them, and unless management is separate all
+            that `management_app` serves, too.
         management_app: The ASGI application with `/healthz`, `/readyz` and `/metrics`. It has no lifespan: it answers
             before the gateway's start and after its stop, too.
         config: The settings.
@@ -301,7 +303,12 @@ class Gateway:
     def _build_app(self, health: Sequence[Route]) -> Starlette:
         handlers = problem_handlers()
         on_bug = handlers.pop(Exception)
-        routes = [*map(signal_route, self._endpoints), *health]
+        description = description_route(
+            [endpoint.adapter for endpoint in self._endpoints],
+            has_authenticator=self._authenticator is not None,
+            has_management=bool(health),
+        )
+        routes = [*map(signal_route, self._endpoints), *health, description]
         app = Starlette(
             routes=routes,
             middleware=gateway_middleware(

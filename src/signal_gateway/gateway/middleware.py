@@ -13,6 +13,7 @@ from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import unavailable
 from signal_gateway.gateway.auth import AuthenticationMiddleware, Authenticator
 from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.openapi import DESCRIPTION_PATH, SIGNALS_PATH
 from signal_gateway.web.body_limit import BodyLimitMiddleware
 from signal_gateway.web.bugs import BugMiddleware
 from signal_gateway.web.problem import ExceptionHandler, Problem, problem_response
@@ -23,7 +24,6 @@ __all__ = ["gateway_middleware", "management_middleware"]
 
 _log = logging.getLogger(__name__)
 
-_SIGNALS_PATH: Final = "/api/v1/signals/"
 _LONGEST_LOGGED: Final = 200  # characters of a path that anybody may have made up
 
 
@@ -62,7 +62,7 @@ def gateway_middleware(
             AuthenticationMiddleware,
             authenticator=authenticator,
             metrics=metrics,
-            protected=_SIGNALS_PATH,
+            protected=(SIGNALS_PATH, DESCRIPTION_PATH),
             deadline=request_deadline,
         ),
     ]
@@ -129,7 +129,7 @@ class _ObserveMiddleware:
                         status=status,
                         seconds=seconds,
                     )
-                if scope["path"].startswith(_SIGNALS_PATH) and _log.isEnabledFor(logging.INFO):
+                if scope["path"].startswith(SIGNALS_PATH) and _log.isEnabledFor(logging.INFO):
                     _log_request(scope, status=status, seconds=seconds)
 
 
@@ -165,7 +165,7 @@ class _AdmissionMiddleware:
         self._requests = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or not scope["path"].startswith(_SIGNALS_PATH):
+        if scope["type"] != "http" or not scope["path"].startswith(SIGNALS_PATH):
             await self._app(scope, receive, send)
             return
 

@@ -12,6 +12,7 @@ from signal_gateway.clock import Clock
 from signal_gateway.gateway.activity import Activity
 from signal_gateway.gateway.answers import answer_batch, answer_single, deadline_passed
 from signal_gateway.gateway.mark import mark_of
+from signal_gateway.gateway.openapi import SIGNALS_PATH
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.remediation.triage import Incoming, Prepared, Triage
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedSignal
@@ -23,7 +24,7 @@ __all__ = ["SignalEndpoint", "signal_route"]
 
 def signal_route(endpoint: "SignalEndpoint") -> Route:
     """Return the route of one source's signals."""
-    return Route(f"/api/v1/signals/{endpoint.adapter.name}", endpoint.receive, methods=["POST"])
+    return Route(f"{SIGNALS_PATH}{endpoint.adapter.name}", endpoint.receive, methods=["POST"])
 
 
 class SignalEndpoint:

@@ -23,6 +23,7 @@ from signal_gateway.kubernetes.errors import (
 from signal_gateway.kubernetes.index import RemediationRequestIndex
 from signal_gateway.kubernetes.remediation_request import KIND, PLURAL, RemediationRecord
 from signal_gateway.kubernetes.resources import Namespace, RemediationRequest
+from signal_gateway.kubernetes.watch_lines import EscapedLines
 
 __all__ = ["follow"]
 
@@ -200,8 +201,12 @@ class _WatchTransport(httpx2.AsyncBaseTransport):
         is_watch = "watch" in request.url.params
         if is_watch and self.has_opened:
             raise _WatchEnded
+        if is_watch:
+            request.headers["Accept-Encoding"] = "identity"  # its lines are looked at below
         response = await self._pool.handle_async_request(request)
         if is_watch and response.is_success:
+            assert isinstance(response.stream, httpx2.AsyncByteStream), "an asynchronous transport answers so"
+            response.stream = EscapedLines(response.stream)
             self.has_opened = True
             if self._on_open is not None:
                 self._on_open()

@@ -17,7 +17,7 @@ async def test_what_a_sender_says_of_itself_in_the_name_of_a_proxy_is_dropped():
         (b"impersonate-group", b"x"),
         kept,
     ]
-    middleware = AuthenticationMiddleware(app, authenticator=None, metrics=None, protected="/", deadline=1)
+    middleware = AuthenticationMiddleware(app, authenticator=None, metrics=None, protected=("/",), deadline=1)
 
     await middleware({"type": "http", "path": "/", "headers": said}, None, None)
 

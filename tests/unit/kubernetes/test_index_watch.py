@@ -1,4 +1,5 @@
 import asyncio
+import json
 
 import httpx2
 import pytest
@@ -56,6 +57,23 @@ async def test_events_are_taken_in(scripted_api, connection, client, stored):
 
     assert scripted_api.watched_from == ["10"]
     assert len(scripted_api.lists) == 1
+
+
+@pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\U0001f4a5", "\u0142"])
+@pytest.mark.parametrize("size", [1, 2, 3, 10_000])
+async def test_character_that_ends_a_line_of_text_ends_no_line_of_a_watch(
+    scripted_api, connection, client, stored, character, size
+):
+    async with client, client.index(NAMESPACE) as index:
+        await connection.until(lambda: scripted_api.watches)
+        odd = stored("u1", 11, phase=f"{character}odd{character}")
+        line = json.dumps({"type": "ADDED", "object": odd}, ensure_ascii=False).encode() + b"\n"
+        for start in range(0, len(line), size):
+            scripted_api.watches[0].put(line[start : start + size])
+        await connection.until(lambda: uids(index) == {"u1"})
+
+        assert index.by_fingerprint(FINGERPRINT)[0].phase == f"{character}odd{character}"
+        assert len(scripted_api.watches) == 1
 
 
 async def test_watch_that_ends_goes_on_where_it_was(scripted_api, connection, client, stored):

@@ -55,7 +55,7 @@ class Adapter(Protocol):
     """One source of signals. Its requests are posted to `/api/v1/signals/<name>`.
 
     An adapter of your own is passed to `create_gateway(..., adapters=[...])`. It keeps no state, does no I/O, and is
-    called on the gateway's loop.
+    called on the gateway's loop. If it has a `body_schema`, a JSON Schema, `/openapi.json` shows it.
     """
 
     @property

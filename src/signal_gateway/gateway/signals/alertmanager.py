@@ -19,6 +19,7 @@ from signal_gateway.gateway.signals.adapter import (
     shown,
     unrepresentable,
 )
+from signal_gateway.gateway.signals.body_schemas import ALERTMANAGER_VERSION, webhook_schema
 from signal_gateway.gateway.signals.labels import candidates_from_labels, namespace_from_labels
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
 from signal_gateway.gateway.signals.target import Target
@@ -27,7 +28,6 @@ from signal_gateway.kubernetes import Kinds
 
 __all__ = ["AlertmanagerAdapter"]
 
-_PAYLOAD_VERSION = "4"
 _MAX_CLUSTER_LENGTH = 253
 
 
@@ -46,6 +46,11 @@ class AlertmanagerAdapter:
         self._kinds = kinds
         self._multi_cluster = multi_cluster
 
+    @property
+    def body_schema(self) -> Mapping[str, Any]:
+        """What a body looks like."""
+        return webhook_schema()
+
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
         """Read one webhook: one item for each of its alerts, in payload order.
 
@@ -56,9 +61,9 @@ class AlertmanagerAdapter:
         """
         payload = json_object(body)
         version = payload.get("version")
-        if version != _PAYLOAD_VERSION:
+        if version != ALERTMANAGER_VERSION:
             raise InvalidPayload(
-                f'"version" is {shown(version)}, and only "{_PAYLOAD_VERSION}" is understood: '
+                f'"version" is {shown(version)}, and only "{ALERTMANAGER_VERSION}" is understood: '
                 "send what Alertmanager's webhook_config sends."
             )
         alerts = payload.get("alerts")

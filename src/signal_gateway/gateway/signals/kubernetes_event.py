@@ -20,6 +20,7 @@ from signal_gateway.gateway.signals.adapter import (
     shown,
     unrepresentable,
 )
+from signal_gateway.gateway.signals.body_schemas import EVENT_TYPES, event_schema
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 from signal_gateway.gateway.signals.target import Target, is_namespace, is_object_name
 from signal_gateway.gateway.timestamps import parse_rfc3339
@@ -27,7 +28,6 @@ from signal_gateway.gateway.timestamps import parse_rfc3339
 __all__ = ["KubernetesEventAdapter"]
 
 _NORMAL: Final = "Normal"
-_TYPES: Final = ("Warning", "Error", _NORMAL)
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
 
@@ -44,6 +44,11 @@ class KubernetesEventAdapter:
 
     def __init__(self, *, max_age: timedelta) -> None:
         self._max_age = max_age
+
+    @property
+    def body_schema(self) -> Mapping[str, Any]:
+        """What a body looks like."""
+        return event_schema()
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
         """Read one Event: its reason is the signal's name, its type the severity, what it involves the target.
@@ -75,8 +80,8 @@ class KubernetesEventAdapter:
         reason, type = _text(event, "reason") or "", _text(event, "type")
         if not 1 <= len(reason) <= MAX_NAME_LENGTH:
             raise InvalidItem("name", f'"reason" has {len(reason)} characters; it must have 1 to {MAX_NAME_LENGTH}.')
-        if type not in _TYPES:
-            raise InvalidItem("severity", f'"type" is {shown(type)}; it must be one of {", ".join(_TYPES)}.')
+        if type not in EVENT_TYPES:
+            raise InvalidItem("severity", f'"type" is {shown(type)}; it must be one of {", ".join(EVENT_TYPES)}.')
         target = _target(involved)
         if type == _NORMAL:
             return RejectedSignal(
