@@ -9,6 +9,7 @@ pytest_plugins = ["pytester"]
 PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
+    "prometheus": "prometheus",
     "promtool": "prometheus",
     "chromium": "chromium",
     "chromedriver": "chromium-driver",

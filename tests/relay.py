@@ -1,6 +1,13 @@
-"""Relay: passes bytes between clients and a server, and cuts a connection where a test wants it cut."""
+"""Relay: passes bytes between clients and a server, and cuts a connection where a test wants it cut.
 
+    python -m tests.relay PORT TARGET_PORT
+
+is one in a process of its own, which can be killed.
+"""
+
+import signal
 import socket
+import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -19,16 +26,17 @@ class Relay:
 
     Args:
         target: Where the server is: host and port, or the path of a Unix socket.
-        path: Where to listen on a Unix socket; a free port of 127.0.0.1 by default.
+        path: Where to listen on a Unix socket; a port of 127.0.0.1 by default.
+        port: Which one; 0 takes a free one.
 
     Attributes:
         target: May be changed when the server has moved; connections from then on go there.
     """
 
-    def __init__(self, target: tuple[str, int] | Path, *, path: Path | None = None) -> None:
+    def __init__(self, target: tuple[str, int] | Path, *, path: Path | None = None, port: int = 0) -> None:
         self.target = target
         if path is None:
-            self._listener = socket.create_server(("127.0.0.1", 0))
+            self._listener = socket.create_server(("127.0.0.1", port))
         else:
             self._listener = socket.socket(socket.AF_UNIX)
             self._listener.bind(str(path))
@@ -171,3 +179,10 @@ def _sent(connection: socket.socket, data: bytes) -> bool:
     except OSError:
         return False
     return True
+
+
+if __name__ == "__main__":
+    with Relay(("127.0.0.1", int(sys.argv[2])), port=int(sys.argv[1])) as _relay:
+        sys.stdout.write(f"relay on port {_relay.port}\n")
+        sys.stdout.flush()
+        signal.pause()

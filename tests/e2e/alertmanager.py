@@ -9,7 +9,7 @@ import httpx
 import yaml
 from tests.e2e.part import Part, ReservedPort
 
-__all__ = ["Labels", "alertmanager_part", "fire", "notifying", "post", "resolve"]
+__all__ = ["Labels", "alertmanager_part", "alerts_of", "fire", "notifying", "post", "resolve"]
 
 Labels = Mapping[str, str]
 
@@ -62,6 +62,12 @@ def post(alertmanager: Part, alerts: Iterable[Mapping[str, Any]]) -> None:
     bodies = [{name: one[name] for name in _SENT if one.get(name, _NOT_ENDED) != _NOT_ENDED} for one in alerts]
     response = httpx.post(f"{alertmanager.url}/api/v2/alerts", json=bodies, trust_env=False)
     assert response.status_code == 200, response.text
+
+
+def alerts_of(alertmanager: Part) -> list[Any]:
+    """Return the alerts that it has, and that have not ended."""
+    alerts: list[Any] = httpx.get(f"{alertmanager.url}/api/v2/alerts", trust_env=False).json()
+    return alerts
 
 
 def _ago(**interval: float) -> str:

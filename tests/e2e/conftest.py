@@ -11,10 +11,8 @@ def alertmanager(program, tmp_path):
     with contextlib.ExitStack() as started:
 
         def start(webhook_url):
-            path = program("prometheus-alertmanager")
-            configuration = notifying(webhook_url)
-            return started.enter_context(
-                alertmanager_part(path, tmp_path, port=ReservedPort(), configuration=configuration)
-            )
+            path, port = program("prometheus-alertmanager"), started.enter_context(ReservedPort())
+            part = alertmanager_part(path, tmp_path, port=port, configuration=notifying(webhook_url))
+            return started.enter_context(part)
 
         yield start

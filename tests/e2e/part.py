@@ -20,7 +20,7 @@ _TIMEOUT = 30.0
 
 
 class ReservedPort:
-    """A port of 127.0.0.1 that nobody else is given while its program is down.
+    """A port of 127.0.0.1 that nobody else is given while its program is down, until the end of `with`.
 
     Linux lets a program that sets `SO_REUSEADDR`, as servers do, listen beside a socket that does not listen.
     """
@@ -29,6 +29,14 @@ class ReservedPort:
         self._socket = socket.socket()
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._socket.bind(("127.0.0.1", 0))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._socket.close()
 
     @property
     def number(self) -> int:
@@ -43,9 +51,6 @@ class ReservedPort:
     def url(self) -> str:
         return f"http://{self.address}"
 
-    def close(self) -> None:
-        self._socket.close()
-
 
 class Part:
     """A program that listens on a port of its own, running within `with` but for the time between `kill` and `start`.
@@ -59,7 +64,6 @@ class Part:
     def __init__(self, command: Sequence[str], *, port: ReservedPort, until: str) -> None:
         self.url = port.url
         self._command = list(command)
-        self._port = port
         self._until = until
         self._log: deque[str] = deque(maxlen=200)
         self._answers = threading.Event()
@@ -75,7 +79,6 @@ class Part:
     ) -> None:
         if self._process is not None:
             self.kill()
-        self._port.close()
 
     def start(self) -> None:
         """Start it; it answers when this returns."""

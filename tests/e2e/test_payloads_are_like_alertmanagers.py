@@ -39,18 +39,19 @@ def posted(gateway_serve, program, tmp_path):
     configuration = notifying(server.url)
     configuration["route"]["group_by"] = list(GROUP_BY)
     configuration["receivers"][0]["webhook_configs"][0]["max_alerts"] = 3
-    port = ReservedPort()
-    external_url = f"http://{socket.gethostname()}:{port.number}"
 
     def send(*alerts, count=None):
         post(alertmanager, alerts)
         while True:
             webhook = json.loads(webhooks.get(timeout=20))
             if len(webhook["alerts"]) + webhook["truncatedAlerts"] == (count or len(alerts)):
-                return webhook, external_url
+                return webhook, f"http://{socket.gethostname()}:{port.number}"
 
     path = program("prometheus-alertmanager")
-    with alertmanager_part(path, tmp_path, port=port, configuration=configuration) as alertmanager:
+    with (
+        ReservedPort() as port,
+        alertmanager_part(path, tmp_path, port=port, configuration=configuration) as alertmanager,
+    ):
         yield send
 
 
