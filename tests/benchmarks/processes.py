@@ -6,9 +6,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
-__all__ = ["figures_of", "started"]
+__all__ = ["cpu_seconds", "figures_of", "started"]
 
 TIMEOUT = 400.0
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
@@ -35,15 +36,18 @@ def figures_of(module: str, *arguments: object) -> Any:
 
 
 @contextmanager
-def started(module: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """Run a module meanwhile; yield its process and the first line that it prints.
+def started(module: str, *arguments: object, log: IO[str] | None = None) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Run a module meanwhile; yield its process, which reads what is written to it, and the first line that it prints.
 
     Args:
         module: Its name.
         *arguments: What it is told.
+        log: Where its standard error goes; by default where ours does.
     """
     command = [sys.executable, "-m", module, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=ENVIRONMENT
+    ) as process:
         assert process.stdout is not None
         try:
             line = process.stdout.readline()
@@ -52,3 +56,9 @@ def started(module: str, *arguments: object) -> Iterator[tuple[subprocess.Popen[
             yield process, line
         finally:
             process.terminate()
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return what a process has computed so far, all its threads, as Linux counts it."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
