@@ -49,15 +49,18 @@ def gateway_middleware(
         why_not_serving: Says why the gateway cannot serve now; None if it can.
         on_bug: Answers an unexpected exception.
         authenticator: Tells who a sender of signals is; None for asking nobody.
-        request_deadline: Seconds that asking may take.
+        request_deadline: Seconds that a body may take, and that asking who sends it may.
         max_concurrent_requests: Requests with signals in flight at once.
         max_body_bytes: The largest body.
         paths: What is served.
     """
     return [
         *management_middleware(activity=activity, metrics=metrics, clock=clock, on_bug=on_bug, paths=paths),
+        # a body that is late is a 504, as is all that is late: after a 408 Alertmanager would not send it again
+        Middleware(
+            BodyLimitMiddleware, max_body_bytes=max_body_bytes, max_seconds=request_deadline, status_if_slow=504
+        ),
         Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
-        Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes),
         Middleware(
             AuthenticationMiddleware,
             authenticator=authenticator,
@@ -155,7 +158,8 @@ def _log_request(scope: Scope, *, status: int | None, seconds: float) -> None:
 class _AdmissionMiddleware:
     """Answers signals 503 while the gateway does not run, and those beyond the number that may be in flight.
 
-    Never 429: after a 4xx Alertmanager does not send again before the next group interval.
+    Never 429: after a 4xx Alertmanager does not send again before the next group interval. A request is in flight until
+    its answer begins: what is left of its body then, or how slowly the answer is read, takes no room from others.
     """
 
     def __init__(self, app: ASGIApp, *, why_not_serving: Callable[[], str | None], max_requests: int) -> None:
@@ -178,11 +182,22 @@ class _AdmissionMiddleware:
             await _refuse(problem, scope, receive, send)
             return
 
+        is_in_flight = True
+
+        async def send_noted(message: Message) -> None:
+            leave()
+            await send(message)
+
+        def leave() -> None:
+            nonlocal is_in_flight
+            self._requests -= is_in_flight
+            is_in_flight = False
+
         self._requests += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, receive, send_noted)
         finally:
-            self._requests -= 1
+            leave()
 
 
 async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:

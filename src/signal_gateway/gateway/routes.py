@@ -56,11 +56,7 @@ class SignalEndpoint:
         """
         received_at = self._clock.now()
         deadline = asyncio.get_running_loop().time() + self._request_deadline
-        try:
-            async with asyncio.timeout_at(deadline):
-                body = await json_body(request)
-        except TimeoutError as exc:
-            raise deadline_passed(self._request_deadline) from exc
+        body = await json_body(request)
         try:
             signals = self.adapter.parse(body, received_at=received_at)
         except InvalidPayload as exc:

@@ -1,5 +1,7 @@
 """Read the body of a request that must be JSON."""
 
+from typing import Final
+
 from starlette.requests import ClientDisconnect, Request
 
 from signal_gateway.web.problem import Problem
@@ -7,6 +9,8 @@ from signal_gateway.web.problem import Problem
 __all__ = ["JSON", "json_body"]
 
 JSON = "application/json"
+
+_LONGEST_SHOWN: Final = 100
 
 
 async def json_body(request: Request) -> bytes:
@@ -17,7 +21,7 @@ async def json_body(request: Request) -> bytes:
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != JSON:
-        raise Problem(415, f"The content type is {content_type or 'missing'}; send {JSON}.")
+        raise Problem(415, f"The content type is {content_type[:_LONGEST_SHOWN] or 'missing'}; send {JSON}.")
     try:
         return await request.body()
     except ClientDisconnect as exc:

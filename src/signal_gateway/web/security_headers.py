@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["NO_PAGES", "OWN_PAGES", "SecurityHeadersMiddleware"]
+__all__ = ["NO_PAGES", "OWN_PAGES", "SecurityHeadersMiddleware", "security_headers"]
 
 OWN_PAGES = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -24,6 +24,15 @@ _HEADERS: Mapping[str, str] = {
 }
 
 
+def security_headers(content_security_policy: str) -> dict[str, str]:
+    """Return what every answer carries.
+
+    Args:
+        content_security_policy: `OWN_PAGES` or `NO_PAGES`.
+    """
+    return {"Content-Security-Policy": content_security_policy, **_HEADERS}
+
+
 class SecurityHeadersMiddleware:
     """Put the same headers on every answer, and `Cache-Control: no-store` on one that says nothing of caching.
 
@@ -34,7 +43,7 @@ class SecurityHeadersMiddleware:
 
     def __init__(self, app: ASGIApp, *, content_security_policy: str) -> None:
         self._app = app
-        self._headers = {"Content-Security-Policy": content_security_policy, **_HEADERS}
+        self._headers = security_headers(content_security_policy)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""

@@ -18,6 +18,7 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from signal_gateway.web.extensions import ABORT
+from signal_gateway.web.http_protocol import BoundedProtocol, ConnectionLimits
 from signal_gateway.web.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.sockets import url_of
 
@@ -40,6 +41,7 @@ class AppServer:
         grace: How long open requests may go on after `stop`, in seconds; then they are cancelled.
         before_drain: Called once when stopping, before open responses are waited for. An application that
             holds responses open, such as a watch, ends them here.
+        limits: What a client may leave undone.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class AppServer:
         websockets: bool = False,
         grace: float = 2.0,
         before_drain: Callable[[], None] | None = None,
+        limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - it is frozen
     ) -> None:
         self.url = url_of(sock, scheme="http" if tls is None else "https")
         self._sock = sock
@@ -66,6 +69,7 @@ class AppServer:
             server_header=False,
         )
         config.load()
+        config.http_protocol_class = partial(BoundedProtocol, limits=limits)  # type: ignore[assignment]
         config.ssl = tls
         config.lifespan_class = lambda _: Lifespan(app, is_required=lifespan == "on")
         self._uvicorn = _Server(config, grace=grace, before_drain=before_drain)

@@ -27,6 +27,7 @@ __all__ = [
 MAX_DEPTH = 8
 MAX_NAME_LENGTH = 253
 MAX_SEVERITY_LENGTH = 50
+_LONGEST_SHOWN = 100
 CLOCK_SKEW = timedelta(minutes=2)
 
 ParsedSignal = Signal | InvalidSignal | RejectedSignal
@@ -126,5 +127,13 @@ def printable(text: str | None, max_length: int) -> str | None:
 
 
 def shown(value: object) -> str:
-    """Return a value as a message shows it to the sender."""
-    return "missing" if value is None else repr(value)[:100]
+    """Return a value as a message shows it to the sender: the beginning of a long one."""
+    match value:
+        case None:
+            return "missing"
+        case dict() | list():
+            return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+        case str():
+            return repr(value[:_LONGEST_SHOWN])[:_LONGEST_SHOWN]
+        case _:
+            return repr(value)[:_LONGEST_SHOWN]

@@ -125,7 +125,7 @@ class AlertmanagerAdapter:
         if is_firing and fired_at > received_at + CLOCK_SKEW:
             raise InvalidItem(
                 "from_the_future",
-                f'"startsAt" is {alert["startsAt"]}, later than two minutes from now: compare the clocks.',
+                f'"startsAt" is {shown(alert["startsAt"])}, later than two minutes from now: compare the clocks.',
             )
         cluster_id = (labels.get("cluster") or None) if self._multi_cluster else None
         if cluster_id is not None and len(cluster_id) > _MAX_CLUSTER_LENGTH:
