@@ -1,5 +1,6 @@
 """The RemediationRequests of one namespace, by fingerprint, as far as this process has heard of them."""
 
+import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
@@ -29,6 +30,7 @@ class RemediationRequestIndex:
         self._clock = clock
         self._namespace_uid: str | None = None
         self._is_synced = False
+        self._is_watched = asyncio.Event()
         self._last_sign_of_life = clock.monotonic()
         self._by_uid: dict[str, RemediationRecord] = {}
         self._by_fingerprint: dict[str, dict[str, RemediationRecord]] = {}
@@ -58,6 +60,15 @@ class RemediationRequestIndex:
         """Whether it is synced and had a sign of life within the last 90 seconds."""
         silence = self._clock.monotonic() - self._last_sign_of_life
         return self.is_synced and silence <= SECONDS_WITHOUT_A_SIGN_OF_LIFE
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether changes are heard of as they happen; not from the failure of a watch until the next complete list."""
+        return self._is_watched.is_set()
+
+    async def until_watched(self) -> None:
+        """Return as soon as changes are heard of."""
+        await self._is_watched.wait()
 
     @property
     def last_error(self) -> KubernetesError | None:
@@ -130,6 +141,7 @@ class RemediationRequestIndex:
                 self._put(record)
         self._noted_while_listing = None
         self._is_synced = True
+        self._is_watched.set()
         self.mark_alive()
 
     def apply(self, event_type: str, obj: Mapping[str, Any]) -> None:
@@ -168,8 +180,9 @@ class RemediationRequestIndex:
         self._last_error = None
 
     def mark_failed(self, error: KubernetesError) -> None:
-        """Keep why the last attempt to hear anything failed."""
+        """Keep why the last attempt to hear anything failed; what happens from now on is not heard of."""
         self._last_error = error
+        self._is_watched.clear()
 
     def _put(self, record: RemediationRecord) -> None:
         known = self._by_uid.get(record.uid)

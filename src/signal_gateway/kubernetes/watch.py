@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import math
 import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
@@ -36,7 +37,6 @@ _CHUNK: Final = 500
 _INITIAL_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 2.0
 _MAX_RETRY_AFTER: Final = 30.0
-_GONE: Final = 410
 
 
 async def follow(
@@ -48,12 +48,11 @@ async def follow(
 ) -> Never:
     """Feed an index until cancelled; the watch's connection is closed before the cancellation gets through.
 
-    A watch that ends is started again where it was; one that is too old (410), or nothing heard for so long that
-    the index is not alive, leads to a new list. A failure, and a watch that ends at once without a word, is followed
-    by a wait that grows from 0.1 to 2 seconds, or by the one that the API asks for, at most 30 seconds.
+    A watch that ends cleanly is started again where it was. One that fails leads to a new list: where a watch goes on
+    behind a gap, nobody tells when it has caught up. A failure, and a watch that ends at once without a word, is
+    followed by a wait that grows from 0.1 to 2 seconds, or by the one that the API asks for, at most 30 seconds.
 
-    Signs of life are a complete list, an event, and a watch opened after one that ended cleanly. A watch opened after
-    a failure is none: what it said might be lost again and again.
+    Signs of life are a complete list, an event, and a watch opened after one that ended cleanly.
 
     Args:
         index: What to feed.
@@ -72,14 +71,15 @@ async def follow(
     has_ended_cleanly = False
     failures = 0
     while True:
-        started, heard_up_to = clock(), index.resource_version
+        watched_since, heard_up_to = math.inf, ""
         error: KubernetesError | None = None
         try:
             if must_list:
                 await _list(index, client, is_first=not index.is_synced)
                 on_synced()
-                must_list, started, heard_up_to = False, clock(), index.resource_version
+                must_list = False
             transport.expect_watch(on_open=index.mark_alive if has_ended_cleanly else None)
+            watched_since, heard_up_to = clock(), index.resource_version
             has_ended_cleanly = False
             await _watch(index, client)
             has_ended_cleanly = True
@@ -87,12 +87,12 @@ async def follow(
             if not index.is_synced and not exc.is_transient:
                 raise
             error = exc
-            must_list = must_list or exc.status == _GONE or not index.is_alive
+            must_list = True
             index.mark_failed(exc)
 
-        has_lasted = transport.has_opened and clock() - started >= _SHORT_WATCH
-        was_useful = not must_list and (has_lasted or index.resource_version != heard_up_to)
-        if was_useful:
+        has_watched = watched_since < math.inf and transport.has_opened
+        has_lasted = clock() - watched_since >= _SHORT_WATCH
+        if has_watched and (has_lasted or index.resource_version != heard_up_to):
             failures = 0
             if error is None:
                 continue

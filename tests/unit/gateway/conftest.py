@@ -40,6 +40,11 @@ class Wire:
         self._held[method] = asyncio.Event(), asyncio.Event()
         return self._held[method]
 
+    def hold_lists(self):
+        """Hold lists and watches before the server sees them; returns (arrived, release)."""
+        self._held["list"] = asyncio.Event(), asyncio.Event()
+        return self._held["list"]
+
     def silence_watches(self):
         self._watches_speak.clear()
 
@@ -50,6 +55,10 @@ class Wire:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if "list" in self._held and scope["path"] == REQUESTS and scope["method"] == "GET":
+            arrived, release = self._held["list"]
+            arrived.set()
+            await release.wait()
         if b"watch=" in scope["query_string"]:
             await self._app(scope, receive, lambda message: self._send_watch(message, send))
             return

@@ -138,6 +138,7 @@ class ScriptedApi(httpx2.AsyncBaseTransport):
         self.lists = []
         self.watched_from = []
         self.before_list_answer = None
+        self.before_watch_answer = None
 
     async def handle_async_request(self, request):
         is_watch = "watch" in request.url.params
@@ -148,6 +149,8 @@ class ScriptedApi(httpx2.AsyncBaseTransport):
                 raise failure
             return failure
         if is_watch:
+            if self.before_watch_answer is not None:
+                self.before_watch_answer()
             self.watched_from.append(request.url.params["resourceVersion"])
             stream = WatchStream()
             self.watches.append(stream)

@@ -102,13 +102,13 @@ async def test_clean_end_and_reconnect_without_an_event_is_a_sign_of_life(script
         assert not index.is_alive
 
 
-async def test_watches_that_break_again_and_again_are_no_sign_of_life(scripted_api, connection, client, clock):
+async def test_watches_that_are_refused_again_and_again_are_no_sign_of_life(scripted_api, connection, client, clock):
     async with client, client.index(NAMESPACE) as index:
+        await connection.until(lambda: scripted_api.watches)
         clock.advance(80)
-        for opened in range(1, 4):
-            await connection.until(lambda opened=opened: len(scripted_api.watches) == opened)
-            scripted_api.watches[-1].put(httpx2.ReadError("reset"))
-        await connection.until(lambda: len(scripted_api.watches) == 4)
+        scripted_api.failures = [status(503) for _ in range(100)]
+        scripted_api.watches[0].put(httpx2.ReadError("reset"))
+        await connection.until(lambda: len(scripted_api.failures) < 98)
         assert isinstance(index.last_error, Unavailable)
 
         clock.advance(11)
@@ -156,17 +156,44 @@ async def test_watch_that_is_too_old_leads_to_a_new_list(scripted_api, connectio
     ],
     ids=["reset", "cut off", "cut short", "no metadata", "unreadable object", "error event"],
 )
-async def test_broken_watch_goes_on_where_it_was(scripted_api, connection, client, stored, break_it):
+async def test_broken_watch_leads_to_a_new_list(scripted_api, connection, client, stored, break_it):
+    """What it would go on with is a backlog that has no end mark: nobody could tell when it is up to date."""
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
         scripted_api.watches[0].send("ADDED", stored("u1", 11))
+        scripted_api.objects, scripted_api.resource_version = [stored("u2", 19)], 20
         break_it(scripted_api.watches[0])
         await connection.until(lambda: len(scripted_api.watches) == 2)
 
-        assert uids(index) == {"u1"}
+        assert uids(index) == {"u2"}
         assert scripted_api.watches[0].is_closed
 
-    assert scripted_api.watched_from == ["10", "11"]
+    assert scripted_api.watched_from == ["10", "20"]
+
+
+async def test_index_is_not_watched_from_a_failure_until_the_next_list(scripted_api, connection, client):
+    async with client, client.index(NAMESPACE) as index:
+        await connection.until(lambda: scripted_api.watches)
+        seen_before_the_answer = []
+        scripted_api.before_list_answer = lambda: seen_before_the_answer.append(index.is_watched)
+        assert index.is_watched
+
+        scripted_api.watches[0].put(httpx2.ReadError("reset"))
+        await connection.until(lambda: len(scripted_api.watches) == 2)
+        await index.until_watched()
+
+    assert seen_before_the_answer == [False]
+
+
+async def test_index_stays_watched_over_the_clean_end_of_a_watch(scripted_api, connection, client):
+    async with client, client.index(NAMESPACE) as index:
+        await connection.until(lambda: scripted_api.watches)
+        seen = []
+        scripted_api.before_watch_answer = lambda: seen.append(index.is_watched)
+        scripted_api.watches[0].end()
+        await connection.until(lambda: len(scripted_api.watches) == 2)
+
+    assert seen == [True]
 
 
 async def test_watch_that_does_not_end_in_time_is_given_up(scripted_api, connection, client, monkeypatch):

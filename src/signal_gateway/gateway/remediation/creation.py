@@ -12,7 +12,7 @@ from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.manifest import REQUEST_ANNOTATION, remediation_request_manifest
 from signal_gateway.gateway.remediation.naming import newest_ended, remediation_request_name
 from signal_gateway.gateway.remediation.outcome import Undecided
-from signal_gateway.gateway.remediation.view import ClusterView
+from signal_gateway.gateway.remediation.view import ClusterView, WatchLost
 from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import (
@@ -71,7 +71,8 @@ class Creation:
     async def create(self, signal: Signal, *, signal_type: str, mark: str, deadline: float) -> Created | DuplicateOf:
         """Create a RemediationRequest, or find the one that somebody else created meanwhile.
 
-        The events of the creation are built, and the store asked whether it takes them, before each attempt.
+        The events of the creation are built, and the store asked whether it takes them, before each attempt. While the
+        watch is lost nothing is created: others may have created, ended and deleted what a name is derived from.
 
         Args:
             signal: A firing signal that nothing handles, as far as the index knows.
@@ -82,7 +83,7 @@ class Creation:
         Raises:
             AuditUnavailable: The audit store takes no events.
             KubernetesError: The API failed or refused.
-            Undecided: The name was taken anew at every step.
+            Undecided: The name was taken anew at every step, or the watch stays lost.
         """
         try:
             return await self._create(signal, signal_type=signal_type, mark=mark, deadline=deadline)
@@ -108,8 +109,13 @@ class Creation:
                 )
 
         for _ in range(_MAX_STEPS):
+            await self._view.until_watched(deadline=deadline)
+            known = self._known(fingerprint, found_records)
+            verdict = decide(known, now=self._clock.now())
+            if isinstance(verdict, DuplicateOf):
+                return verdict
             previous = newest_ended(
-                self._known(fingerprint, found_records),
+                known,
                 namespace_uid=self._view.namespace_uid,
                 fingerprint=fingerprint,
             )
@@ -127,7 +133,7 @@ class Creation:
             self._journal.require_accepting()
             try:
                 record = await self._view.create(manifest, deadline=deadline, on_failure=on_failure)
-            except AlreadyExists:
+            except (AlreadyExists, WatchLost):
                 found = await self._view.read(name, deadline=deadline)
                 if found is None:
                     continue
@@ -138,9 +144,6 @@ class Creation:
                     continue
                 if not is_ours:
                     found_records.append(record)
-                    verdict = decide(self._known(fingerprint, found_records), now=self._clock.now())
-                    if isinstance(verdict, DuplicateOf):
-                        return verdict
                     clashes = 0
                     continue
 

@@ -1,9 +1,12 @@
 """ClusterView: one gateway's access to the RemediationRequests of its controller namespace."""
 
+import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
+from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.remediation.calls import ApiCalls
+from signal_gateway.gateway.remediation.outcome import Undecided
 from signal_gateway.kubernetes import (
     KubernetesClient,
     KubernetesError,
@@ -13,7 +16,13 @@ from signal_gateway.kubernetes import (
     RemediationRequestIndex,
 )
 
-__all__ = ["ClusterView"]
+__all__ = ["ClusterView", "WatchLost"]
+
+_LONGEST_WAIT: Final = 3.0  # seconds; a lost watch is tried again every 2
+
+
+class WatchLost(GatewayError):  # noqa: N818 - a state, which passes
+    """A create was not sent, since what its name was derived from may be long past."""
 
 
 class ClusterView:
@@ -56,6 +65,24 @@ class ClusterView:
         """Return what is known of a problem's RemediationRequests."""
         return self._index.by_fingerprint(fingerprint)
 
+    async def until_watched(self, *, deadline: float) -> None:
+        """Return when changes are heard of: at once, or as soon as there is a new list after a watch that was lost.
+
+        Args:
+            deadline: Time of the running loop by which it gives up, if not before.
+
+        Raises:
+            Undecided: The watch stays lost.
+        """
+        if self._index.is_watched:
+            return
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(min(deadline, loop.time() + _LONGEST_WAIT)):
+                await self._index.until_watched()
+        except TimeoutError as exc:
+            raise Undecided("the watch of RemediationRequests is lost") from exc
+
     async def create(
         self, manifest: dict[str, Any], *, deadline: float, on_failure: Callable[[KubernetesError], None]
     ) -> RemediationRecord:
@@ -68,9 +95,12 @@ class ClusterView:
 
         Raises:
             KubernetesError: What the last attempt raised.
+            WatchLost: The watch was lost before an attempt; an earlier one may have been carried out.
         """
 
         async def attempt() -> dict[str, Any]:
+            if not self._index.is_watched:
+                raise WatchLost("the watch of RemediationRequests is lost")
             return await self._kubernetes.create_remediation_request(manifest, observer=self._observer)
 
         created = await self._calls.retrying(attempt, deadline=deadline, on_failure=on_failure)

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from signal_gateway.gateway.remediation.naming import remediation_request_name
+from signal_gateway.kubernetes import RemediationRequestIndex, Unavailable
 
 pytestmark = pytest.mark.asyncio
 
@@ -218,3 +219,58 @@ async def test_huge_alert_is_cut_to_what_an_object_may_hold(gateway, cluster, al
     assert len(json.dumps(created)) < 1024 * 1024
     assert "team" not in created["spec"]["signalLabels"]
     assert created["spec"]["signalLabels"]["deployment"] == "payment-api"
+
+
+async def test_new_signal_waits_for_the_next_list_after_a_watch_that_was_lost(gateway, cluster, alert, monkeypatch):
+    waits, until_watched = asyncio.Event(), RemediationRequestIndex.until_watched
+
+    async def noted(index):
+        waits.set()
+        await until_watched(index)
+
+    monkeypatch.setattr(RemediationRequestIndex, "until_watched", noted)
+    arrived, release = cluster.wire.hold_lists()
+    with cluster.api.faults.partition():
+        await arrived.wait()
+    await cluster.create(manifest("rr-by-another-replica"))
+
+    sending = asyncio.create_task(gateway.post(alert()))
+    await waits.wait()
+    assert len(cluster.calls("create")) == 1
+    release.set()
+    response = await sending
+
+    assert response.status_code == 202
+    assert response.json()["remediationRequestName"] == "rr-by-another-replica"
+
+
+async def test_new_signal_is_sent_back_when_the_watch_stays_lost(gateway, cluster, alert, monkeypatch):
+    monkeypatch.setattr("signal_gateway.gateway.remediation.view._LONGEST_WAIT", 0.01)
+    arrived, release = cluster.wire.hold_lists()
+    with cluster.api.faults.partition():
+        await arrived.wait()
+
+    response = await gateway.post(alert())
+    release.set()
+
+    assert response.status_code == 503
+    assert cluster.calls("create") == []
+    assert gateway.metric("gateway_crd_creation_errors_total", error_type="undecided") == 1
+
+
+async def test_create_is_not_repeated_when_the_watch_was_lost_meanwhile_and_its_own_object_is_known(
+    gateway, cluster, alert
+):
+    arrived, release = cluster.wire.hold("POST")
+    cluster.wire.lose_answer("POST")
+
+    sending = asyncio.create_task(gateway.post(alert()))
+    await arrived.wait()
+    gateway.gateway._index.mark_failed(Unavailable("reset"))
+    release.set()
+    response = await sending
+
+    assert response.status_code == 201
+    assert len(cluster.calls("create")) == 1
+    types = [event.event_type for event in gateway.events()]
+    assert types == ["gateway.crd.failed", "gateway.signal.received", "gateway.crd.created"]
