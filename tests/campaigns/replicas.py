@@ -152,7 +152,7 @@ def _config_file(directory: Path, api_url: str, datastorage_url: str) -> Path:
         "kubernetes": {"kubeconfig": str(directory / "kubeconfig")},
         "audit": {"datastorage_url": datastorage_url, "spool_directory": str(directory / "spool")},
         "processing": {"scope": {"enabled": False}, "breaker": {"open_for": 1}},
-        "logging": {"level": "info"},
+        "logging": {"level": "warning"},
     }
     path = directory / "config.yaml"
     path.write_text(yaml.safe_dump(config))
@@ -335,16 +335,8 @@ def run(options: Options, upstream: Upstream, http: httpx.Client, report: Report
         ):
             trial = Trial(options, proxies, urls, history)
             asyncio.run(trial.run(base_url=http.base_url, headers=http.headers))
-        import shutil
-
-        shutil.rmtree("/tmp/replicas-logs", ignore_errors=True)
-        shutil.copytree(directory, "/tmp/replicas-logs")
         with closing(DataStorageClient(datastorage.url)) as client:
             events = Counter((event["event_type"], event["correlation_id"]) for event in client.events())
-    if list(history.moments_with_two()):
-        import pickle, shutil
-
-        pickle.dump(history.changes, open("/tmp/changes.pkl", "wb"))
     harmed: Counter[str] = Counter()
     for proxy in proxies:
         harmed += proxy.harmed

@@ -1,5 +1,6 @@
 """The campaigns in short, and that each of them reports a store that loses events."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,3 +54,16 @@ def test_the_kill_campaign_reports_a_lost_event_in_a_hundred():
 
     assert result.returncode == 1, result.stdout + result.stderr
     assert figure(result, "lost") > 0
+
+
+def test_replicas_never_make_two_active_requests_of_a_problem_and_miscount_nothing():
+    result = run("replicas", "--rounds", "1")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_replicas_campaign_reports_two_active_requests_of_a_problem():
+    result = run("replicas", "--rounds", "1", "--same", "80", "--others", "120", "--random-names")
+
+    assert result.returncode == 1, result.stdout + result.stderr
+    assert re.search(r"moments with two active of a problem +[1-9]\d*  FAILED", result.stdout), result.stdout

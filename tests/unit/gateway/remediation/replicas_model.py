@@ -21,7 +21,7 @@ FINGERPRINT = "f" * 64
 NOW = datetime(2026, 1, 1, tzinfo=UTC)  # all within one second: timestamps tell nothing
 
 Status = Literal["active", "ended", "deleting", "gone"]
-Deletions = Literal["heard", "all but the newest", "unheard", "young"]
+Deletions = Literal["heard", "all but the newest", "unheard", "young", "young but the newest"]
 
 
 class Change(NamedTuple):
@@ -101,7 +101,7 @@ class Rules:
     Attributes:
         deletions: `heard`: an ended object goes when nothing is in flight, and everybody hears it before deciding anew.
             `unheard`: it goes when everybody has heard of its end, and what began before is finished. `young`: at any
-            time. `all but the newest`: as `unheard`, but the newest ended one stays.
+            time. `all but the newest`, `young but the newest`: as `unheard` and `young`, but the newest ended one stays.
         name_tells_history: Whether a name is derived from the newest ended object.
         count_checks_version: Whether a count fails on an object that has changed.
         conflict_is_read: Whether what has the name is looked at after a 409.
@@ -130,7 +130,9 @@ _MAX_TRIES = 4
 _MAX_ATTEMPTS = 2
 
 
-def begin(*, requests: tuple[int, ...], losses: int, ends: int, deletions: int, restarts: int, ended: int = 0) -> State:
+def begin(
+    *, requests: tuple[int, ...], losses: int, ends: int, deletions: int, restarts: int, ended: int = 0, behind: int = 0
+) -> State:
     """Return a first state.
 
     Args:
@@ -140,13 +142,14 @@ def begin(*, requests: tuple[int, ...], losses: int, ends: int, deletions: int, 
         deletions: How many may be deleted.
         restarts: How many replicas may die with what they know and start anew.
         ended: How many ended objects there are to begin with, each the successor of the one before.
+        behind: Of how many of these the last replica has not heard yet.
     """
     log: list[Change] = []
     names: list[str] = []
     for uid in range(ended):
         names.append(_name(None if uid == 0 else uid - 1, 0))
         log += [Change(uid, "active"), Change(uid, "ended")]
-    replicas = tuple(Replica(len(log)) for _ in range(max(requests) + 1))
+    replicas = (*(Replica(len(log)) for _ in range(max(requests))), Replica(len(log) - 2 * behind))
     return State(
         tuple(log),
         tuple(names),
@@ -349,11 +352,7 @@ def _steps(state: State, rules: Rules) -> Iterator[Step]:
 def _may_go(state: State, uid: int, rules: Rules) -> bool:
     if rules.deletions == "young":
         return True
-    ended_at = min(
-        number for number, change in enumerate(state.log, 1) if change.uid == uid and change.status != "active"
-    )
-    in_flight = [request for request in state.requests if request.since >= 0]
-    if rules.deletions == "all but the newest":
+    if rules.deletions in ("all but the newest", "young but the newest"):
         existing = tuple(
             Seen(other, status, _version(state.log, other))
             for other, status in enumerate(_statuses(state.log))
@@ -363,6 +362,12 @@ def _may_go(state: State, uid: int, rules: Rules) -> bool:
         newest = newest_ended(records, namespace_uid="ns", fingerprint=FINGERPRINT)
         if newest is not None and newest.uid == f"u{uid}":
             return False
+    if rules.deletions == "young but the newest":
+        return True
+    ended_at = min(
+        number for number, change in enumerate(state.log, 1) if change.uid == uid and change.status != "active"
+    )
+    in_flight = [request for request in state.requests if request.since >= 0]
     everybody_knows = all(replica.heard >= ended_at for replica in state.replicas)
     if rules.deletions == "heard":
         return everybody_knows and not in_flight

@@ -40,10 +40,21 @@ def test_search_finds_what_each_rule_is_there_for(rules, what, found):
     assert 5 <= len(counterexample.value.trace) <= 20
 
 
-def test_deleting_all_but_the_newest_is_safe_at_any_moment():
+def test_deleting_all_but_the_newest_is_safe_once_everybody_has_heard_of_their_end():
     first = begin(requests=(0, 1), losses=1, ends=1, deletions=1, restarts=0, ended=2)
 
     assert search(first, Rules(deletions="all but the newest")) > 10_000
+
+
+def test_deleting_what_not_everybody_has_heard_of_makes_two_at_a_replica_that_is_episodes_behind():
+    """Why the gateway creates nothing while its watch is lost: docs/decisions/0050."""
+    first = begin(requests=(0, 1), losses=0, ends=0, deletions=1, restarts=0, ended=3, behind=2)
+
+    with pytest.raises(Found, match="two are active") as counterexample:
+        search(first, Rules(deletions="young but the newest"))
+
+    assert "u1 is gone" in counterexample.value.trace
+    assert search(first, Rules(deletions="all but the newest")) > 100
 
 
 def test_deletion_that_one_replica_has_not_heard_of_is_the_one_way_to_two():
