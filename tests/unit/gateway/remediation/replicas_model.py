@@ -101,7 +101,7 @@ class Rules:
     Attributes:
         deletions: `heard`: an ended object goes when nothing is in flight, and everybody hears it before deciding anew.
             `unheard`: it goes when everybody has heard of its end, and what began before is finished. `young`: at any
-            time. `all but the newest`, `young but the newest`: as `unheard` and `young`, but the newest ended one stays.
+            time. `all but the newest`, `young but the newest`: as `unheard` and `young`, but the newest ended stays.
         name_tells_history: Whether a name is derived from the newest ended object.
         count_checks_version: Whether a count fails on an object that has changed.
         conflict_is_read: Whether what has the name is looked at after a 409.
