@@ -1,7 +1,13 @@
 """`signal-gateway config`: needs no server, and reaches for none."""
 
+import os
+import sys
+from pathlib import Path
+
 import pytest
 from tests.command_line import NOBODY, one_line_mistake, run
+
+CUSTOM_SOURCE = os.pathsep.join([str(Path(__file__).parents[2] / "examples/custom_source"), *sys.path])
 
 
 @pytest.fixture
@@ -77,3 +83,27 @@ def test_configuration_that_is_wrong_is_not_explained_but_refused(config_file):
 
     assert (result.returncode, result.stdout) == (2, "")
     assert "processing.retry.max_attempts = 0" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("adapters", "expected"),
+    [
+        ("nowhere:Adapter", "nowhere:Adapter can't be imported: No module named 'nowhere'; install it"),
+        ("falco:Nothing", "falco:Nothing can't be imported: module 'falco' has no attribute 'Nothing'"),
+        ("falco:HARMLESS", "falco:HARMLESS is no adapter: it has no name, no signal_type, no parse"),
+        ("falco:FalcoAdapter, falco:FalcoAdapter", "two adapters are called 'falco'"),
+        ("falco", "must be package.module:name, such as my_sources.falco:FalcoAdapter"),
+    ],
+)
+def test_source_of_ones_own_that_can_not_be_had_is_an_error(config_file, adapters, expected):
+    result = run("config", "check", config_file(), SIGNAL_GATEWAY__ADAPTERS=adapters, PYTHONPATH=CUSTOM_SOURCE)
+
+    assert (result.returncode, result.stdout) == (2, "")
+    assert "Traceback" not in result.stderr
+    assert expected in result.stderr
+
+
+def test_source_of_ones_own_is_found(config_file):
+    path = config_file("adapters: [falco:FalcoAdapter]\n")
+
+    assert run("config", "check", path, PYTHONPATH=CUSTOM_SOURCE).returncode == 0

@@ -1,9 +1,12 @@
 """`signal-gateway serve` in a process of its own: its listeners, and how it ends."""
 
 import json
+import os
 import re
 import signal
 import socket
+import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -179,3 +182,18 @@ def test_service_does_not_listen_beyond_loopback_before_it_is_said_who_may_send(
 
     assert result.returncode == 2
     assert "auth.mode must be said" in result.stderr
+
+
+def test_source_of_ones_own_is_served_when_the_configuration_names_it(config_file, monkeypatch):
+    folder = Path(__file__).parents[2] / "examples/custom_source"
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), *sys.path]))
+    event = {
+        "rule": "Terminal shell in container",
+        "priority": "Critical",
+        "time": "2026-01-31T12:00:00Z",
+        "output_fields": {"k8s.ns.name": "prod", "k8s.pod.name": "falco-0"},
+    }
+    with running("serve", "--config", config_file(adapters=["falco:FalcoAdapter"]), until="gateway on") as (_, line):
+        response = httpx.post(f"{URL.search(line)[0]}/api/v1/signals/falco", json=event, trust_env=False)
+
+    assert response.status_code == 201

@@ -16,12 +16,15 @@ def check_config(
 ) -> None:
     """Check a configuration, with the variables that override it, without a server and without a network.
 
-    The files of server.tls are read, too.
+    The files of server.tls are read, and adapters are imported, too.
     Exit status 2 says that it is wrong; everything that is wrong is listed, each with its source.
     """
     from signal_gateway.gateway.service_config import ServiceConfig
+    from signal_gateway.gateway.signals.registry import load_adapters
 
-    ServiceConfig.load_from_file(file).server.tls.load()
+    config = ServiceConfig.load_from_file(file)
+    config.server.tls.load()
+    load_adapters(config.adapters)
     say(f"{file} is a configuration that the gateway can be served with")
 
 

@@ -2,10 +2,8 @@
 
 import asyncio
 import logging
-import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, Literal, Self
 
@@ -33,11 +31,10 @@ from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.routes import SignalEndpoint, signal_route
 from signal_gateway.gateway.signals.adapter import Adapter
-from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
 from signal_gateway.gateway.signals.known_kinds import KnownKinds
-from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
 from signal_gateway.gateway.signals.lookup import ObjectLookup
 from signal_gateway.gateway.signals.owners import TargetLocator
+from signal_gateway.gateway.signals.registry import all_adapters
 from signal_gateway.kubernetes import Kind, KubernetesClient, RemediationRequestIndex
 from signal_gateway.web.problem import problem_handlers
 
@@ -47,7 +44,6 @@ _log = logging.getLogger(__name__)
 
 _STOP_GRACE = 2.0
 _DISCOVERY_TIMEOUT: Final = 10.0
-_ADAPTER_NAME: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WHY_NOT_SERVING = {
     "new": "The gateway has not been started: its ASGI lifespan did not run. Serve its app with the lifespan on, "
     "pass the lifespan on where the app is mounted, or use `async with gateway`.",
@@ -106,22 +102,6 @@ def create_gateway(
     )
 
 
-def _all_adapters(config: GatewayConfig, own: Sequence[Adapter], *, kinds: KnownKinds) -> list[Adapter]:
-    adapters: list[Adapter] = [
-        AlertmanagerAdapter(kinds=kinds, multi_cluster=config.processing.multi_cluster),
-        KubernetesEventAdapter(max_age=timedelta(seconds=config.processing.event_max_age)),
-        *own,
-    ]
-    found: dict[str, Adapter] = {}
-    for adapter in adapters:
-        if not _ADAPTER_NAME.fullmatch(adapter.name):
-            raise ValueError(f"an adapter is called {adapter.name!r}: its name is a part of a path, such as my-source")
-        if adapter.name in found:
-            raise ValueError(f"two adapters are called {adapter.name!r}: a name can be taken once")
-        found[adapter.name] = adapter
-    return list(found.values())
-
-
 class Gateway:
     """One gateway, made by `create_gateway`; it can be started once, and then be stopped.
 
@@ -177,7 +157,7 @@ class Gateway:
                 clock=clock,
                 request_deadline=config.processing.request_deadline,
             )
-            for adapter in _all_adapters(config, adapters, kinds=self._kinds)
+            for adapter in all_adapters(config.processing, adapters, kinds=self._kinds)
         ]
         health = health_routes(
             registry=self.registry,

@@ -17,6 +17,7 @@ from signal_gateway.clock import SystemClock
 from signal_gateway.gateway.auth import Authenticator, TokenAuthenticator
 from signal_gateway.gateway.factory import Gateway, create_gateway
 from signal_gateway.gateway.service_config import AuditConfig, KubernetesConfig, ManagementConfig, ServiceConfig
+from signal_gateway.gateway.signals.registry import load_adapters
 from signal_gateway.gateway.token_review import KubernetesAuthenticator
 from signal_gateway.kubernetes import KubernetesClient, Observer
 from signal_gateway.web.logs import logs_written
@@ -58,11 +59,11 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
     Raises:
         DataStorageUnavailable: Something answers at the audit URL that is no DataStorage, or refuses the token.
         KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: A token file, the files of TLS or the spool directory can't be used, or an address can't be
-            listened on.
+        ConfigurationError: A token file, the files of TLS, an adapter or the spool directory can't be used, or an
+            address can't be listened on.
     """
     with logs_written(sys.stderr, level=config.logging.level, format=config.logging.format), StopSignals() as stop:
-        tls = config.server.tls.load()
+        tls, adapters = config.server.tls.load(), load_adapters(config.adapters)
         client = _client(config.audit)
         _check(client, config.audit)
         registry = CollectorRegistry()
@@ -73,6 +74,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                 kubernetes=kubernetes,
                 audit_store=store,
                 registry=registry,
+                adapters=adapters,
                 authenticator=_authenticator(
                     config, kubernetes, observer=lambda *call: gateway.metrics.count_kubernetes_request(*call)
                 ),

@@ -1,11 +1,12 @@
 """ServiceConfig: what `signal-gateway serve` loads, from a YAML file under environment variables."""
 
 import os
+import re
 import ssl
 from collections.abc import Mapping
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -44,6 +45,8 @@ __all__ = [
     "ServiceConfig",
     "TlsConfig",
 ]
+
+_REFERENCE: Final = re.compile(r"\w+(\.\w+)*:\w+")
 
 
 def _address(listen: str) -> str:
@@ -251,12 +254,24 @@ class LoggingConfig(BaseModel):
     format: LogFormat = "json"
 
 
+def _separated(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+def _reference(text: str) -> str:
+    if not _REFERENCE.fullmatch(text):
+        raise ValueError("must be package.module:name, such as my_sources.falco:FalcoAdapter")
+    return text
+
+
 class ServiceConfig(BaseModel):
     """Everything that the service needs to know.
 
     Attributes:
         controller_namespace: Where RemediationRequests live; in a pod its own namespace, unless another one is said.
         processing: How requests and signals are handled.
+        adapters: Sources of your own, each `package.module:name` of an adapter or of what makes one; in a variable
+            separated by commas.
         server: Where the gateway listens.
         management: Where health and metrics are served.
         auth: Who may send signals.
@@ -269,6 +284,7 @@ class ServiceConfig(BaseModel):
 
     controller_namespace: NamespaceName = DEFAULT_NAMESPACE
     processing: ProcessingConfig = ProcessingConfig()
+    adapters: Annotated[tuple[Annotated[str, AfterValidator(_reference)], ...], BeforeValidator(_separated)] = ()
     server: ServerConfig = ServerConfig()
     management: ManagementConfig = ManagementConfig()
     auth: Annotated[AuthConfig, Field(validate_default=True)] = AuthConfig()

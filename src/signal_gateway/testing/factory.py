@@ -16,6 +16,7 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.auth import Authenticator
 from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.gateway.factory import create_gateway
+from signal_gateway.gateway.signals import Adapter
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.testing.cluster import Cluster
 from signal_gateway.testing.live_gateway import LiveGateway
@@ -68,6 +69,7 @@ class GatewayFactory:
         cluster: Cluster | None = None,
         audit_store: AuditStore | None = None,
         clock: Clock | None = None,
+        adapters: Sequence[Adapter] = (),
         authenticator: Authenticator | None = None,
         **overrides: Any,
     ) -> LiveGateway:
@@ -78,6 +80,7 @@ class GatewayFactory:
             cluster: Another cluster than the test's.
             audit_store: Another audit store than the process's one.
             clock: Another clock than one of its own that runs with the machine and can be moved.
+            adapters: Sources of your own.
             authenticator: Tells who a sender is; by default nobody is asked.
             **overrides: Settings by key, merged deeply over `config` and validated anew.
 
@@ -93,6 +96,7 @@ class GatewayFactory:
             kubernetes=self._client_for(cluster),
             audit_store=audit_store or self._audit_store,
             clock=MovableClock() if clock is None else clock,
+            adapters=adapters,
             authenticator=authenticator,
         )
         self._suite.keep_loops()

@@ -55,7 +55,8 @@ class InvalidItem(Exception):  # noqa: N818 - an outcome, not an error
 class Adapter(Protocol):
     """One source of signals. Its requests are posted to `/api/v1/signals/<name>`.
 
-    An adapter of your own is passed to `create_gateway(..., adapters=[...])`. It keeps no state, does no I/O, and is
+    An adapter of your own is passed to `create_gateway(..., adapters=[...])`, or named in the configuration file of
+    `signal-gateway serve`: `adapters: ["package.module:name"]`. It keeps no state, does no I/O, and is
     called on the gateway's loop. If it has a `body_schema`, a JSON Schema, `/openapi.json` shows it.
     """
 
