@@ -23,25 +23,20 @@ def named(kind, name):
 
 
 def rules_of_rbac():
-    """Return what the bindings give to whom, as the embedded API server's table."""
-    found = []
+    """Yield what the bindings give to whom, as the embedded API server's table."""
     for binding in deployed():
         if binding["kind"] not in ("RoleBinding", "ClusterRoleBinding"):
             continue
         users = tuple(f"system:serviceaccount:{one['namespace']}:{one['name']}" for one in binding["subjects"])
-        role = named(binding["roleRef"]["kind"], binding["roleRef"]["name"])
-        for rule in role["rules"]:
-            found.append(
-                Rule(
-                    users=users,
-                    verbs=tuple(rule["verbs"]),
-                    resources=tuple(rule["resources"]),
-                    api_groups=tuple(rule["apiGroups"]),
-                    namespace=binding["metadata"].get("namespace", ""),
-                    names=tuple(rule.get("resourceNames", ())),
-                )
+        for rule in named(binding["roleRef"]["kind"], binding["roleRef"]["name"])["rules"]:
+            yield Rule(
+                users=users,
+                verbs=tuple(rule["verbs"]),
+                resources=tuple(rule["resources"]),
+                api_groups=tuple(rule["apiGroups"]),
+                namespace=binding["metadata"].get("namespace", ""),
+                names=tuple(rule.get("resourceNames", ())),
             )
-    return found
 
 
 @pytest.fixture
