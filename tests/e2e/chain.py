@@ -121,19 +121,18 @@ class Chain:
             self.firing.append(workload)
 
     def remediate(self) -> None:
-        """End what is being done about the workloads whose alerts come to both gateways; these fire on."""
+        """End all that is being done, and return when the first of what fires on is handled anew: more are to come."""
         client = self.cluster.lightkube()
-        shared = {_fingerprint(workload) for workload in self.firing if workload.namespace == BOTH}
-        for fingerprint, request in self.history.active().items():
-            if fingerprint in shared:
-                client.patch(
-                    RemediationRequestStatus,
-                    request["metadata"]["name"],
-                    _REMEDIATED,
-                    namespace=self.cluster.namespace,
-                    patch_type=PatchType.MERGE,
-                )
-        self.history.catch_up()
+        before = set(self.history.requests)
+        for request in self.history.active().values():
+            client.patch(
+                RemediationRequestStatus,
+                request["metadata"]["name"],
+                _REMEDIATED,
+                namespace=self.cluster.namespace,
+                patch_type=PatchType.MERGE,
+            )
+        self.history.wait_for(lambda: self.history.requests.keys() > before, "the first is handled anew")
 
     def wait_until_handled(self) -> None:
         """Wait until everything that fires has a RemediationRequest that is active."""

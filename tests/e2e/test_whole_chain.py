@@ -34,14 +34,15 @@ def test_nothing_that_fires_is_missed_doubled_or_unrecorded_whichever_part_is_ki
     chain.wait_until_handled()
     for name, part, wait_until_felt in outages(chain):
         chain.wait_until_recorded()
-        part.kill()
         chain.remediate()
+        part.kill()
         chain.break_workloads(f"without-{name}")
         wait_until_felt()
         part.start()
         chain.wait_until_handled()
 
     chain.wait_until_counted()
+    chain.wait_until_recorded()
     senders = [part.stop() for part in (chain.prometheus, chain.alertmanager)]
     gateways = [part.stop() for part in chain.gateways]
     chain.history.catch_up()

@@ -75,15 +75,19 @@ def created_events(
     return received, created
 
 
-def with_uid(event: AuditEvent, uid: str, *, at: datetime) -> AuditEvent:
+def with_uid(event: AuditEvent, uid: str, *, event_id: str, at: datetime) -> AuditEvent:
     """Return a creation's event with the uid of what was created.
 
     Args:
         event: One of `created_events`.
         uid: uid of the RemediationRequest.
+        event_id: The event's own id.
         at: When the API answered.
     """
-    changes: dict[str, Any] = {"event_data": event.event_data | {"remediation_request_uid": uid}}
+    changes: dict[str, Any] = {
+        "event_id": event_id,
+        "event_data": event.event_data | {"remediation_request_uid": uid},
+    }
     if event.event_type == CRD_CREATED:
         changes["event_timestamp"] = at
     return event.model_copy(update=changes)

@@ -1,7 +1,7 @@
 """The RemediationRequests of one namespace, by fingerprint, as far as this process has heard of them."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from signal_gateway.clock import Clock
@@ -85,6 +85,10 @@ class RemediationRequestIndex:
         if not records:
             return ()
         return tuple(sorted(records.values(), key=lambda record: (record.created_at, record.name)))
+
+    def active_uids(self) -> Iterator[str]:
+        """Yield the uids of all that are active."""
+        return (record.uid for record in self._by_uid.values() if record.is_active)
 
     def note(self, obj: Mapping[str, Any]) -> None:
         """Fold in the answer to one's own write or read, ahead of the watch.

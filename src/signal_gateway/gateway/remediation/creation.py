@@ -8,8 +8,9 @@ from signal_gateway.gateway import events
 from signal_gateway.gateway.journal import AuditUnavailable, Journal
 from signal_gateway.gateway.mark import request_id_of
 from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.remediation.creation_record import CreationRecord
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
-from signal_gateway.gateway.remediation.manifest import REQUEST_ANNOTATION, remediation_request_manifest
+from signal_gateway.gateway.remediation.manifest import mark_in, remediation_request_manifest
 from signal_gateway.gateway.remediation.naming import newest_ended, remediation_request_name
 from signal_gateway.gateway.remediation.outcome import Undecided
 from signal_gateway.gateway.remediation.view import ClusterView, WatchLost
@@ -57,13 +58,17 @@ class Creation:
 
     Args:
         view: Access to the RemediationRequests.
-        journal: Where its events go.
+        record: Where creations are recorded.
+        journal: Where its other events go.
         metrics: Where it is counted.
         clock: The wall clock.
     """
 
-    def __init__(self, view: ClusterView, *, journal: Journal, metrics: GatewayMetrics, clock: Clock) -> None:
+    def __init__(
+        self, view: ClusterView, *, record: CreationRecord, journal: Journal, metrics: GatewayMetrics, clock: Clock
+    ) -> None:
         self._view = view
+        self._record = record
         self._journal = journal
         self._metrics = metrics
         self._clock = clock
@@ -131,6 +136,7 @@ class Creation:
                 signal, name=name, namespace=namespace, signal_type=signal_type, mark=mark, created_at=rfc3339(now)
             )
             self._journal.require_accepting()
+            self._record.expect(name, mark)
             try:
                 record = await self._view.create(manifest, deadline=deadline, on_failure=on_failure)
             except (AlreadyExists, WatchLost):
@@ -138,7 +144,9 @@ class Creation:
                 if found is None:
                     continue
                 record = RemediationRecord.from_object(found)
-                is_ours = found["metadata"].get("annotations", {}).get(REQUEST_ANNOTATION) == mark
+                is_ours = mark_in(found) == mark
+                if not is_ours:
+                    self._record.make_sure(found)
                 if not is_ours and record.fingerprint != fingerprint:
                     clashes += 1
                     continue
@@ -148,8 +156,7 @@ class Creation:
                     continue
 
             self._metrics.count_created(source=signal.source)
-            answered_at = self._clock.now()
-            self._journal.record(*(events.with_uid(draft, record.uid, at=answered_at) for draft in drafts))
+            self._record.record(drafts, record, mark=mark, at=self._clock.now())
             _log.info(
                 "RemediationRequest %s/%s was created",
                 namespace,

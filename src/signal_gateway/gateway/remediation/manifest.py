@@ -1,23 +1,41 @@
-"""The RemediationRequest that a signal leads to."""
+"""The RemediationRequest that a signal leads to, and the signal that led to a RemediationRequest."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import orjson
 
 from signal_gateway.gateway.signals.signal import Signal
-from signal_gateway.gateway.timestamps import rfc3339
+from signal_gateway.gateway.signals.target import Target
+from signal_gateway.gateway.timestamps import parse_rfc3339, rfc3339
 from signal_gateway.gateway.truncation import cut_mapping, cut_text
 from signal_gateway.kubernetes import GROUP, VERSION
 
-__all__ = ["REQUEST_ANNOTATION", "remediation_request_manifest"]
+__all__ = ["CreatedFrom", "created_from", "mark_in", "remediation_request_manifest"]
 
-REQUEST_ANNOTATION = "signal-gateway/request"
-
+_REQUEST_ANNOTATION = "signal-gateway/request"
 _CREATED_AT_ANNOTATION = "kubernaut.ai/created-at"
 _LABELS = {"app.kubernetes.io/managed-by": "gateway-service", "app.kubernetes.io/component": "remediation"}
 _MAX_OBJECT_BYTES = 1024 * 1024
 # Together below 1 MiB even when written as JSON within JSON, which at most doubles them; labels are in it twice.
 _SHARE_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedFrom:
+    """What a RemediationRequest tells of its creation.
+
+    Attributes:
+        signal: The signal that led to it, but for its sender.
+        signal_type: What the signal's adapter calls its signals.
+        decided_at: When a gateway decided to create it.
+    """
+
+    signal: Signal
+    signal_type: str
+    decided_at: datetime
 
 
 def remediation_request_manifest(
@@ -52,7 +70,7 @@ def remediation_request_manifest(
             "name": name,
             "namespace": namespace,
             "labels": dict(_LABELS),
-            "annotations": {_CREATED_AT_ANNOTATION: created_at, REQUEST_ANNOTATION: mark},
+            "annotations": {_CREATED_AT_ANNOTATION: created_at, _REQUEST_ANNOTATION: mark},
         },
         "spec": {
             "signalFingerprint": signal.fingerprint,
@@ -71,3 +89,46 @@ def remediation_request_manifest(
         }
         | ({"clusterID": signal.cluster_id} if signal.cluster_id is not None else {}),
     }
+
+
+def mark_in(request: Mapping[str, Any]) -> str | None:
+    """Return for which signal of which request a RemediationRequest was created; None if no gateway did that."""
+    mark: str | None = (request["metadata"].get("annotations") or {}).get(_REQUEST_ANNOTATION)
+    return mark
+
+
+def created_from(request: Mapping[str, Any]) -> CreatedFrom:
+    """Read what `remediation_request_manifest` wrote.
+
+    Args:
+        request: A RemediationRequest with a mark, as the API sent it.
+    """
+    metadata, spec = request["metadata"], request["spec"]
+    target = spec["targetResource"]
+    signal = Signal(
+        name=spec["signalName"],
+        severity=spec["severity"],
+        status="firing",
+        source=spec["signalSource"],
+        target=Target(target["kind"], target["name"], target.get("namespace"), target["apiVersion"]),
+        cluster_id=spec.get("clusterID"),
+        namespace=orjson.loads(spec["providerData"])["namespace"],
+        labels=spec.get("signalLabels") or {},
+        annotations=spec.get("signalAnnotations") or {},
+        fired_at=parse_rfc3339(spec["firingTime"]),
+        received_at=parse_rfc3339(spec["receivedTime"]),
+        payload=_payload(spec["originalPayload"]),
+    )
+    return CreatedFrom(
+        signal,
+        signal_type=spec["signalType"],
+        decided_at=parse_rfc3339(metadata["annotations"].get(_CREATED_AT_ANNOTATION, spec["receivedTime"])),
+    )
+
+
+def _payload(text: str) -> dict[str, Any]:
+    try:
+        payload: dict[str, Any] = orjson.loads(text)
+    except orjson.JSONDecodeError:  # it was too large, and is cut
+        return {"json": text}
+    return payload

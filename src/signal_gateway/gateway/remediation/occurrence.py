@@ -1,7 +1,7 @@
 """Count duplicates on the RemediationRequest that handles them: a group commit, and the check that they are ones."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -27,12 +27,14 @@ class Occurrence:
         count: Which occurrence it is; the first was the creation.
         first_seen: When the first one was seen, in RFC 3339.
         last_seen: When the last one was seen, in RFC 3339.
+        request: The RemediationRequest as the API sent it, counted on.
     """
 
     record: RemediationRecord
     count: int
     first_seen: str
     last_seen: str
+    request: Mapping[str, Any]
 
 
 @dataclass(slots=True)
@@ -174,6 +176,6 @@ def _occurrences(patched: dict[str, Any], before: RemediationRecord, batch: Sequ
     deduplication = patched["status"]["deduplication"]
     first_seen = deduplication.get("firstSeenAt", rfc3339(record.created_at))
     return [
-        Occurrence(record, before.occurrence_count + place, first_seen, deduplication["lastSeenAt"])
+        Occurrence(record, before.occurrence_count + place, first_seen, deduplication["lastSeenAt"], patched)
         for place in range(1, len(batch) + 1)
     ]

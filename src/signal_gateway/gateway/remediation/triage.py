@@ -13,6 +13,7 @@ from signal_gateway.gateway.mark import request_id_of
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.conflicts import Conflicts
 from signal_gateway.gateway.remediation.creation import Created, Creation
+from signal_gateway.gateway.remediation.creation_record import CreationRecord
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.lanes import Lanes
 from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
@@ -22,7 +23,7 @@ from signal_gateway.gateway.remediation.view import ClusterView
 from signal_gateway.gateway.signals.adapter import ParsedSignal
 from signal_gateway.gateway.signals.owners import TargetLocator
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
-from signal_gateway.kubernetes import KubernetesError, Refused
+from signal_gateway.kubernetes import KubernetesError, Refused, RemediationRecord
 
 __all__ = ["Incoming", "Prepared", "Triage"]
 
@@ -103,7 +104,8 @@ class Triage:
         self._clock = clock
         self._lanes = Lanes()
         self._conflicts = Conflicts(journal, metrics=metrics, clock=clock)
-        self._creation = Creation(view, journal=journal, metrics=metrics, clock=clock)
+        self._creations = CreationRecord(journal, inherited=view.active_uids())
+        self._creation = Creation(view, record=self._creations, journal=journal, metrics=metrics, clock=clock)
         self._counter = OccurrenceCounter(view, clock=clock, spawn=spawn)
 
     async def prepare(self, incoming: Incoming) -> Prepared | Outcome:
@@ -189,6 +191,8 @@ class Triage:
                 )
         records = self._view.records(signal.fingerprint) if signal.fingerprint is not None else ()
         active = min((record for record in records if record.is_active), key=lambda it: it.created_at, default=None)
+        if active is not None and self._creations.is_in_doubt(active):
+            await self._make_sure_of_creation(active, incoming)
         event = events.signal_resolved(
             signal,
             signal_type=incoming.signal_type,
@@ -200,6 +204,21 @@ class Triage:
         self._metrics.count_resolved(source=signal.source)
         message = f"{signal.name} is resolved; nothing to do."
         return Outcome(status="resolved", message=message, fingerprint=signal.fingerprint)
+
+    async def _make_sure_of_creation(self, active: RemediationRecord, incoming: Incoming) -> None:
+        try:
+            request = await self._view.read(active.name, deadline=incoming.deadline)
+        except KubernetesError as exc:
+            _log.warning(
+                "whether the creation of %s is recorded was not looked up when its signal %s was resolved: %s",
+                active.name,
+                incoming.mark,
+                exc,
+                extra={"request_id": request_id_of(incoming.mark), "correlation_id": active.name},
+            )
+            return
+        if request is not None:
+            self._creations.make_sure(request)
 
     async def _remediate(self, prepared: Prepared) -> Outcome:
         signal, signal_type, deadline = prepared.signal, prepared.signal_type, prepared.deadline
@@ -231,6 +250,7 @@ class Triage:
         raise Undecided(f"what handles {signal.name} ended {_MAX_STEPS} times while it was being counted")
 
     def _note_duplicate(self, signal: Signal, signal_type: str, occurrence: Occurrence) -> Outcome:
+        self._creations.make_sure(occurrence.request)
         record = occurrence.record
         event = events.signal_deduplicated(
             signal,

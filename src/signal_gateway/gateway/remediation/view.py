@@ -1,7 +1,7 @@
 """ClusterView: one gateway's access to the RemediationRequests of its controller namespace."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from signal_gateway.errors import GatewayError
@@ -64,6 +64,10 @@ class ClusterView:
     def records(self, fingerprint: str) -> tuple[RemediationRecord, ...]:
         """Return what is known of a problem's RemediationRequests."""
         return self._index.by_fingerprint(fingerprint)
+
+    def active_uids(self) -> Iterator[str]:
+        """Yield the uids of the RemediationRequests that are known and active."""
+        return self._index.active_uids()
 
     async def until_watched(self, *, deadline: float) -> None:
         """Return when changes are heard of: at once, or as soon as there is a new list after a watch that was lost.
