@@ -49,6 +49,7 @@ HARM = 0.12
 ENDS, DELETIONS = 0.12, 0.09  # for each answer
 ENDS_OF_SAME = 0.25  # of the ends
 PARTED_FROM, PARTED_UNTIL = 0.3, 0.5  # of the answers of a round
+KEPT_ALIVE = 1.0  # seconds; shorter than the server's, which else closes a connection just as it is used again
 PAUSE = 0.05  # seconds before a signal that was refused is sent again
 START_DEADLINE, STOP_DEADLINE, LOG_DEADLINE = 60.0, 60.0, 30.0
 BOUND = 120.0  # seconds for which an ended RemediationRequest is to be kept
@@ -189,7 +190,10 @@ class Trial:
         """Send everything, while the controller is busy at the API server itself."""
         for proxy in self._proxies:
             proxy.does_harm = True
-        async with httpx.AsyncClient(base_url=base_url, headers=headers, verify=False, trust_env=False) as api:
+        limits = httpx.Limits(keepalive_expiry=KEPT_ALIVE)
+        async with httpx.AsyncClient(
+            base_url=base_url, headers=headers, verify=False, trust_env=False, limits=limits
+        ) as api:
             for number in range(self._options.rounds):
                 await self._round(api, parted=self._proxies[number % len(self._proxies)])
         for proxy in self._proxies:
