@@ -17,6 +17,10 @@ from signal_gateway.web.secrets import is_secret_name, masked
         ("password=hunter2 host=db", "password=*** host=db"),
         ('{"client_secret": "hunter2", "name": "x"}', '{"client_secret": "***", "name": "x"}'),
         ("?access_token=hunter2&page=2", "?access_token=***&page=2"),
+        ("PASSWD=hunter2", "PASSWD=***"),
+        ("apikey='hunter2'", "apikey='***'"),
+        ("X-Api-Key=hunter2", "X-Api-Key=***"),
+        ("db_pa\N{LATIN SMALL LETTER LONG S}\N{LATIN SMALL LETTER LONG S}word=hunter2", "db_pa\u017f\u017fword=***"),
     ],
 )
 def test_secret_is_masked_and_what_is_around_it_stays(text, expected):
@@ -54,6 +58,6 @@ def test_long_text_that_others_wrote_takes_no_longer_than_another_of_its_length(
         return time.process_time() - begun_at
 
     length = 20_000
-    plain = min(seconds(("an ordinary word, " * length)[:length]) for _ in range(3))
+    plain = min(seconds(("an ordinary key, " * length)[:length]) for _ in range(3))
 
     assert seconds((part * length)[:length]) < 100 * plain
