@@ -13,10 +13,23 @@ from lightkube.config.models import User
 from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.kubernetes.errors import KubernetesSetupError
 
-__all__ = ["TIMEOUT", "lightkube_client", "make_pool", "plain_client", "read_config", "read_kubeconfig", "read_pod"]
+__all__ = [
+    "IDLE_SECONDS",
+    "TIMEOUT",
+    "lightkube_client",
+    "make_pool",
+    "plain_client",
+    "read_config",
+    "read_kubeconfig",
+    "read_pod",
+]
 
 TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
-_LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100)
+IDLE_SECONDS: Final = 3.0
+"""For how long an idle connection is used again. uvicorn and others close one after 5 seconds, and a request that is
+just on its way then gets no answer; httpx2's own default is 5 seconds, too."""
+
+_LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=IDLE_SECONDS)
 
 
 def read_kubeconfig(path: str | os.PathLike[str], context: str | None) -> SingleConfig:

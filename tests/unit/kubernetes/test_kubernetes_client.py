@@ -1,10 +1,15 @@
 import asyncio
 import copy
+import time
 
 import httpx2
 import pytest
+import uvicorn
 import yaml
 from lightkube import KubeConfig
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from signal_gateway.kubernetes import (
     AlreadyExists,
@@ -16,6 +21,7 @@ from signal_gateway.kubernetes import (
     Refused,
     Unavailable,
 )
+from signal_gateway.testing import LiveServer
 
 NAMESPACE = "kubernaut-system"
 
@@ -134,6 +140,29 @@ async def test_proxy_of_the_environment_is_not_used(api_server, client_of, monke
 
     async with client_of(api_server.url) as client:
         await client.ping()
+
+
+@pytest.mark.asyncio
+async def test_idle_connection_is_given_up_before_a_server_closes_it(client_of, monkeypatch):
+    callers = []
+
+    async def version(request):
+        callers.append(request.client)
+        return JSONResponse({})
+
+    app = Starlette(routes=[Route("/version", version)])
+    just_before = uvicorn.Config(app).timeout_keep_alive - 1
+    monotonic = time.monotonic
+    with LiveServer(app) as server:
+        async with client_of(server.url) as client:
+            await client.ping()
+            await client.ping()
+            monkeypatch.setattr(time, "monotonic", lambda: monotonic() + just_before)
+            await client.ping()
+
+    first, second, third = callers
+    assert first == second
+    assert third != second
 
 
 def test_client_belongs_to_the_loop_of_its_first_call(api_server, client_of):
