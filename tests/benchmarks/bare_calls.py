@@ -6,6 +6,7 @@ The calls are those that a gateway makes for a signal, made with lightkube, or h
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
@@ -16,7 +17,6 @@ from typing import Any
 import httpx2
 from lightkube import AsyncClient, KubeConfig
 from lightkube.types import PatchType
-from tests.benchmarks.settling import settle
 from tests.benchmarks.signal_load import MANY, one
 
 from signal_gateway.gateway.remediation.manifest import remediation_request_manifest
@@ -129,7 +129,7 @@ async def measured(url: str, name: str, count: int, in_flight: int, first: int) 
 
 
 def main(url: str, name: str, *numbers: int) -> None:
-    settle()
+    gc.freeze()
     sys.stdout.write(json.dumps(asyncio.run(measured(url, name, *numbers))))
 
 
