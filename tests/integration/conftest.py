@@ -12,7 +12,8 @@ def suite(pytester, monkeypatch):
     pytester.makeini(
         """
         [pytest]
-        addopts = -W error -p no:cacheprovider -p no:randomly -p no:schemathesis
+        addopts = -W error -p no:cacheprovider -p no:hypothesispytest -p no:randomly -p no:rerunfailures
+            -p no:schemathesis -p no:timeout
         asyncio_default_fixture_loop_scope = function
         """
     )
