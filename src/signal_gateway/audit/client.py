@@ -13,6 +13,7 @@ from typing import Any, Unpack
 import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork meanwhile would find half of it
 import httpx
 
+from signal_gateway._idle import IDLE_SECONDS
 from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.audit.address import checked_url
 from signal_gateway.audit.answer import DeliveryAnswer, Unavailable, describe, read_answer
@@ -29,6 +30,7 @@ _BATCH = "/api/v1/audit/events/batch"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
+_POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS)
 _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
@@ -377,7 +379,9 @@ class DataStorageClient:
         process = os.getpid()
         connection = self._connections.get(process)
         if connection is None:
-            mine = httpx.Client(headers=self._headers, timeout=self._timeout, verify=self._tls, trust_env=False)
+            mine = httpx.Client(
+                headers=self._headers, timeout=self._timeout, verify=self._tls, trust_env=False, limits=_POOL
+            )
             connection = self._connections.setdefault(process, mine)
             if connection is not mine:
                 mine.close()

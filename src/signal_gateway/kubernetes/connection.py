@@ -10,11 +10,11 @@ from lightkube import AsyncClient, ConfigError, KubeConfig, SingleConfig
 from lightkube.config import client_adapter
 from lightkube.config.models import User
 
+from signal_gateway._idle import IDLE_SECONDS
 from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.kubernetes.errors import KubernetesSetupError
 
 __all__ = [
-    "IDLE_SECONDS",
     "TIMEOUT",
     "lightkube_client",
     "make_pool",
@@ -25,10 +25,6 @@ __all__ = [
 ]
 
 TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
-IDLE_SECONDS: Final = 3.0
-"""For how long an idle connection is used again. uvicorn and others close one after 5 seconds, and a request that is
-just on its way then gets no answer; httpx2's own default is 5 seconds, too."""
-
 _LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=IDLE_SECONDS)
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from signal_gateway._idle import IDLE_SECONDS
 from signal_gateway._tls import tls_for_plain_http
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing._cleanup import run_all
@@ -132,7 +133,11 @@ class LiveServer:
         """A ready client for this server; closed with it. Relative URLs are enough."""
         if self._client is None:
             self._client = httpx.Client(
-                base_url=self.url, verify=tls_for_plain_http(), trust_env=False, timeout=CLIENT_TIMEOUT
+                base_url=self.url,
+                verify=tls_for_plain_http(),
+                trust_env=False,
+                timeout=CLIENT_TIMEOUT,
+                limits=httpx.Limits(max_connections=100, keepalive_expiry=IDLE_SECONDS),
             )
         return self._client
 
