@@ -9,7 +9,7 @@ import orjson
 
 from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH, MAX_SEVERITY_LENGTH, AuditEvent
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
-from signal_gateway.gateway.truncation import cut_mapping, cut_text
+from signal_gateway.gateway.truncation import cut_mapping, cut_text, cut_utf8
 from signal_gateway.kubernetes import RemediationRecord
 
 __all__ = [
@@ -335,7 +335,7 @@ def _payload_data(payload: Mapping[str, Any]) -> dict[str, Any]:
     if len(encoded) <= _MAX_PAYLOAD_BYTES:
         return {"original_payload": payload}
     return {
-        "original_payload": {"json": cut_text(encoded.decode(), _MAX_PAYLOAD_BYTES)},
+        "original_payload": {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)},
         "original_payload_sha256": sha256(encoded).hexdigest(),
         "truncated": True,
     }

@@ -29,6 +29,7 @@ from signal_gateway.gateway.remediation.retry import retrying
 from signal_gateway.gateway.remediation.scope import Scope
 from signal_gateway.gateway.remediation.triage import Triage
 from signal_gateway.gateway.remediation.view import ClusterView
+from signal_gateway.gateway.room import Room
 from signal_gateway.gateway.routes import SignalEndpoint, signal_route
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.gateway.signals.known_kinds import KnownKinds
@@ -150,12 +151,14 @@ class Gateway:
             clock=clock,
             spawn=self._activity.spawn,
         )
+        room = Room(config.processing.max_body_bytes)
         self._endpoints = [
             SignalEndpoint(
                 adapter,
                 activity=self._activity,
                 clock=clock,
                 request_deadline=config.processing.request_deadline,
+                room=room,
             )
             for adapter in all_adapters(config.processing, adapters, kinds=self._kinds)
         ]

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,11 +17,14 @@ from signal_gateway.gateway.mark import mark_of
 from signal_gateway.gateway.openapi import SIGNALS_PATH
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.remediation.triage import Incoming, Prepared, Triage
+from signal_gateway.gateway.room import Lease, Room
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedSignal
 from signal_gateway.web.json_body import json_body
 from signal_gateway.web.problem import Problem
 
 __all__ = ["SignalEndpoint", "signal_route"]
+
+_MAX_AT_ONCE: Final = 1000  # of one request: duplicates that wait together share a write
 
 
 def signal_route(endpoint: "SignalEndpoint") -> Route:
@@ -39,14 +44,18 @@ class SignalEndpoint:
         activity: Owner of the tasks: what a request began goes on when its deadline has passed.
         clock: When a request came in.
         request_deadline: Seconds that a request may take.
+        room: How much memory requests may take.
     """
 
-    def __init__(self, adapter: Adapter, *, activity: Activity, clock: Clock, request_deadline: float) -> None:
+    def __init__(
+        self, adapter: Adapter, *, activity: Activity, clock: Clock, request_deadline: float, room: Room
+    ) -> None:
         self.adapter = adapter
         self.triage: Triage | None = None
         self._activity = activity
         self._clock = clock
         self._request_deadline = request_deadline
+        self._room = room
 
     async def receive(self, request: Request) -> Response:
         """Handle one request with signals.
@@ -56,36 +65,62 @@ class SignalEndpoint:
         """
         received_at = self._clock.now()
         deadline = asyncio.get_running_loop().time() + self._request_deadline
-        body = await json_body(request)
+        lease = self._room.lease()
         try:
-            signals = self.adapter.parse(body, received_at=received_at)
-        except InvalidPayload as exc:
-            raise Problem(400, str(exc)) from exc
+            body = await json_body(request, on_part=lease.add_bytes)
+            signals = self._parse(body, lease, received_at=received_at)
+            del body  # the signals may wait for long
+        except Problem as problem:
+            lease.end()
+            raise problem.with_traceback(None) from None  # its frames hold what came, while the rest is still coming
+        except BaseException:
+            lease.end()
+            raise
 
         sender = getattr(request.state, "sender", None)
         if sender is not None:
             signals = [replace(signal, sender=sender) for signal in signals]
-        outcomes = await self._outcomes(signals, request_id=request.state.request_id, deadline=deadline)
-        return answer_single(outcomes[0]) if len(outcomes) == 1 else answer_batch(outcomes)
-
-    async def _outcomes(self, signals: Sequence[ParsedSignal], *, request_id: str, deadline: float) -> list[Outcome]:
-        work = self._activity.spawn(self._handle_all(signals, request_id=request_id, deadline=deadline))
+        work = self._activity.spawn(self._handle_all(signals, request_id=request.state.request_id, deadline=deadline))
+        work.add_done_callback(lambda _: lease.end())
         remaining = deadline - asyncio.get_running_loop().time()
         await asyncio.wait([work], timeout=max(0.0, remaining))
         if not work.done():
             raise deadline_passed(self._request_deadline)
-        return work.result()
+        outcomes = work.result()
+        return answer_single(outcomes[0]) if len(outcomes) == 1 else answer_batch(outcomes)
+
+    def _parse(self, body: bytes, lease: Lease, *, received_at: datetime) -> Sequence[ParsedSignal]:
+        lease.add_values(self._room.check_values(body))
+        try:
+            signals = self.adapter.parse(body, received_at=received_at)
+        except InvalidPayload as exc:
+            raise Problem(400, str(exc)) from exc
+        self._room.check_signals(len(signals))
+        lease.add_signals(len(signals))
+        return signals
 
     async def _handle_all(self, signals: Sequence[ParsedSignal], *, request_id: str, deadline: float) -> list[Outcome]:
-        """Find out what all signals are about, concurrently, and begin to handle each in payload order."""
+        """Find out what signals are about, some at once, and begin to handle each in payload order."""
+        places = asyncio.Semaphore(_MAX_AT_ONCE)
+        handling: list[asyncio.Task[Outcome]] = []
+        turn = asyncio.Event()
+        turn.set()
+        for index, signal in enumerate(signals):
+            await places.acquire()
+            incoming = Incoming(signal, self.adapter.signal_type, mark_of(request_id, index), deadline)
+            next_turn = asyncio.Event()
+            task = self._activity.spawn(self._handle(incoming, turn=turn, next_turn=next_turn))
+            task.add_done_callback(lambda _: places.release())
+            handling.append(task)
+            turn = next_turn
+        return [await task for task in handling]
+
+    async def _handle(self, incoming: Incoming, *, turn: asyncio.Event, next_turn: asyncio.Event) -> Outcome:
+        """Handle a signal as soon as those before it have begun to be handled."""
         assert self.triage is not None, "requests get here only while the gateway runs"
-        triage, spawn = self.triage, self._activity.spawn
-        preparing = [
-            spawn(triage.prepare(Incoming(signal, self.adapter.signal_type, mark_of(request_id, index), deadline)))
-            for index, signal in enumerate(signals)
-        ]
-        outcomes: list[Outcome | asyncio.Task[Outcome]] = []
-        for preparation in preparing:
-            prepared = await preparation
-            outcomes.append(spawn(triage.handle(prepared)) if isinstance(prepared, Prepared) else prepared)
-        return [await outcome if isinstance(outcome, asyncio.Task) else outcome for outcome in outcomes]
+        try:
+            prepared = await self.triage.prepare(incoming)
+            await turn.wait()
+        finally:
+            next_turn.set()  # whoever waits for it runs when this one waits for something
+        return await self.triage.handle(prepared) if isinstance(prepared, Prepared) else prepared

@@ -20,6 +20,7 @@ from signal_gateway.gateway.service_config import AuditConfig, KubernetesConfig,
 from signal_gateway.gateway.signals.registry import load_adapters
 from signal_gateway.gateway.token_review import KubernetesAuthenticator
 from signal_gateway.kubernetes import KubernetesClient, Observer
+from signal_gateway.web.allocator import keep_little_memory
 from signal_gateway.web.logs import logs_written
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind, parse_listen
@@ -62,6 +63,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
         ConfigurationError: A token file, the files of TLS, an adapter or the spool directory can't be used, or an
             address can't be listened on.
     """
+    keep_little_memory()
     with logs_written(sys.stderr, level=config.logging.level, format=config.logging.format), StopSignals() as stop:
         tls, adapters = config.server.tls.load(), load_adapters(config.adapters)
         client = _client(config.audit)

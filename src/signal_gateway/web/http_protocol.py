@@ -19,6 +19,7 @@ __all__ = ["BoundedProtocol", "ConnectionLimits"]
 
 _log = logging.getLogger(__name__)
 
+_READ_BYTES: Final = 32 * 1024  # at once; asyncio's 256 KiB, twice over for each connection, are much for a hundred
 _NOT_HTTP: Final = "This is not HTTP/1.1 as RFC 9112 has it, so nothing was read."
 
 
@@ -59,6 +60,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):
+            transport.max_size = _READ_BYTES
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -109,8 +112,11 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
         self._made_progress = True
-        if not self._has_refused:
-            super().on_body(body)
+        if self._has_refused:
+            return
+        super().on_body(body)
+        if len(self.cycle.body) >= _READ_BYTES:
+            self.flow.pause_reading()  # until the application asks for more
 
     def on_message_complete(self) -> None:
         """Note that a body is complete."""

@@ -188,6 +188,38 @@ async def test_requests_beyond_the_limit_are_503_and_health_is_not_counted(run_g
     assert (await first).status_code == 201
 
 
+async def test_bodies_that_take_too_much_memory_together_are_503_and_small_ones_are_handled(gateway, cluster, alert):
+    headers = {"content-type": "application/json"}
+    large = json.dumps({"version": "4", "alerts": [alert()]}).encode().ljust(4 * 1024 * 1024)
+    arrived, release = cluster.wire.hold("POST")
+    first = asyncio.create_task(gateway.http.post(PATH, content=large, headers=headers))
+    await arrived.wait()
+
+    refused, small = await gateway.http.post(PATH, content=large, headers=headers), await gateway.post({})
+
+    release.set()
+    assert_is_problem(refused, 503)
+    assert refused.headers["retry-after"] == "1"
+    assert_is_problem(small, 400)
+    assert (await first).status_code == 201
+    assert (await gateway.http.post(PATH, content=large, headers=headers)).status_code == 202
+
+
+async def test_memory_of_a_request_is_given_back_when_its_work_ends_not_its_answer(run_gateway, cluster, alert):
+    gateway = await run_gateway(processing={"request_deadline": 0.5})
+    headers = {"content-type": "application/json"}
+    large = json.dumps({"version": "4", "alerts": [alert()]}).encode().ljust(4 * 1024 * 1024)
+    _, release = cluster.wire.hold("POST")
+    assert_is_problem(await gateway.http.post(PATH, content=large, headers=headers), 504)
+
+    refused = await gateway.http.post(PATH, content=large, headers=headers)
+
+    release.set()
+    assert_is_problem(refused, 503)
+    await gateway.gateway.settle()
+    assert (await gateway.http.post(PATH, content=large, headers=headers)).status_code == 202
+
+
 async def test_deadline_is_504_and_what_was_begun_is_finished_and_recorded(run_gateway, cluster, alert):
     gateway = await run_gateway(processing={"request_deadline": 0.05})
     arrived, release = cluster.wire.hold("POST")

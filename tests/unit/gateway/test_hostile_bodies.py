@@ -99,11 +99,9 @@ def wait_for_body():
     [
         pytest.param(b"[" * 100_000 + b"]" * 100_000, id="nested arrays"),
         pytest.param(b'{"alerts":' * 100_000 + b"1" + b"}" * 100_000, id="nested objects"),
-        pytest.param(b"[" * 4_000_000, id="arrays that do not end"),
+        pytest.param(b"[" * 200_000, id="arrays that do not end"),
         pytest.param(b"9" * 4_000_000, id="a number of many digits"),
         pytest.param(b'{"version": 1e999}', id="a number beyond all"),
-        pytest.param(b"[" + b"1," * 2_000_000 + b"1]", id="many items"),
-        pytest.param(b"[" + b"{}," * 1_000_000 + b"{}]", id="many objects"),
         pytest.param(b'{"a":1,' * 3 + b"}" * 3, id="broken"),
         pytest.param(b'{"version": "\\ud800"}', id="half a character"),
         pytest.param(b'{"version": "\xff"}', id="no UTF-8"),
@@ -130,7 +128,23 @@ def test_body_that_is_no_payload_is_a_400_in_few_words(gateway, path, body):
 
 
 @pytest.mark.parametrize("path", [WEBHOOK, EVENT])
-@pytest.mark.parametrize("value", ["x" * 500_000, ["x"] * 100_000, {"x": ["y"] * 100_000}, 10**300, True])
+@pytest.mark.parametrize("item", [b"[", b"1,", b"{},", b'{"a":1},'])
+def test_body_of_too_many_values_is_a_413(gateway, path, item):
+    body = b"[" + item * 300_000 + b"1]"
+
+    assert problem(gateway.client.post(path, content=body, headers=JSON), 413)["detail"].endswith("262144 values.")
+    assert is_unharmed(gateway)
+
+
+def test_webhook_of_too_many_alerts_is_a_413(gateway):
+    detail = problem(gateway.client.post(WEBHOOK, json=raw_webhook(*[{}] * 16_385)), 413)["detail"]
+
+    assert detail == "There are 16385 signals, and 16384 may come at once."
+    assert is_unharmed(gateway)
+
+
+@pytest.mark.parametrize("path", [WEBHOOK, EVENT])
+@pytest.mark.parametrize("value", ["x" * 500_000, ["x"] * 20_000, {"x": ["y"] * 20_000}, 10**300, True])
 def test_wrong_value_is_not_quoted_at_length(gateway, path, value):
     payload = {"version": value, "involvedObject": {"kind": value, "name": value}, "type": value, "reason": value}
 

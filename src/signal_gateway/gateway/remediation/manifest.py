@@ -10,7 +10,7 @@ import orjson
 from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import parse_rfc3339, rfc3339
-from signal_gateway.gateway.truncation import cut_mapping, cut_text
+from signal_gateway.gateway.truncation import cut_mapping, cut_utf8
 from signal_gateway.kubernetes import GROUP, VERSION
 
 __all__ = ["CreatedFrom", "created_from", "mark_in", "remediation_request_manifest"]
@@ -54,10 +54,10 @@ def remediation_request_manifest(
         created_at: Now, in RFC 3339.
     """
     assert signal.target is not None, "a firing signal has a target"
-    payload = orjson.dumps(signal.payload).decode()
+    payload = orjson.dumps(signal.payload)
     labels, annotations = dict(signal.labels), dict(signal.annotations)
     if len(payload) + len(orjson.dumps([labels, annotations])) > _MAX_OBJECT_BYTES // 4:
-        payload = cut_text(payload, _SHARE_BYTES)
+        payload = payload[:_SHARE_BYTES]
         labels, annotations = cut_mapping(labels, _SHARE_BYTES), cut_mapping(annotations, _SHARE_BYTES)
 
     target = {"kind": signal.target.kind, "name": signal.target.name, "apiVersion": signal.target.api_version}
@@ -85,7 +85,7 @@ def remediation_request_manifest(
             "signalLabels": labels,
             "signalAnnotations": annotations,
             "providerData": orjson.dumps({"labels": labels, "namespace": signal.namespace}).decode(),
-            "originalPayload": payload,
+            "originalPayload": cut_utf8(payload, len(payload)),
         }
         | ({"clusterID": signal.cluster_id} if signal.cluster_id is not None else {}),
     }
