@@ -37,6 +37,8 @@ class StoredEvent(AuditEvent):
     received_at: datetime | None = None
     clock_skew: bool | None = None
 
+_SHARED = "; the trail is everybody's: if a part of it is another test's, give each a correlation id of its own"
+
 
 class AuditTrail:
     """Asks DataStorage what happened, after everything recorded before the question has arrived there.
@@ -85,7 +87,8 @@ class AuditTrail:
             filters["event_type"] = event_type
         found = self.events(**filters)
         if len(found) != 1:
-            raise self._mismatch(f"wanted one audit event with {_named(filters)}, found {len(found)}", found, filters)
+            claim = f"wanted one audit event with {_named(filters)}, found {len(found)}"
+            raise self._mismatch(claim + (_SHARED if found else ""), found, filters)
         return found[0]
 
     def none(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
@@ -103,7 +106,8 @@ class AuditTrail:
             filters["event_type"] = event_type
         found = self.events(**filters)
         if found:
-            raise self._mismatch(f"wanted no audit event with {_named(filters)}, found {len(found)}", found, filters)
+            claim = f"wanted no audit event with {_named(filters)}, found {len(found)}{_SHARED}"
+            raise self._mismatch(claim, found, filters)
 
     def sequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
         """Return events of these types in this order; others may lie between them.
