@@ -10,6 +10,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from signal_gateway.web import serving
 from signal_gateway.web.serving import AppServer
 from signal_gateway.web.sockets import bind
 
@@ -307,3 +308,19 @@ def test_uvicorn_still_has_the_hooks_that_the_stop_relies_on():
     assert "self.lifespan = config.lifespan_class(config)" in body
     assert "await self.main_loop()" in body
     assert "await self.shutdown(sockets=sockets)" in body
+
+
+@pytest.mark.asyncio
+async def test_server_ends_without_the_hooks_too(monkeypatch):
+    """As if uvicorn called them by other names: its own methods poll for `should_exit`."""
+    for hook in ("main_loop", "shutdown"):
+        monkeypatch.setattr(serving._Server, hook, getattr(uvicorn.Server, hook))
+    server = AppServer(Starlette(routes=[Route("/", hello)]), sock=bind())
+    await server.start()
+
+    async with client_for(server) as client:
+        response = await client.get("/")
+    async with asyncio.timeout(5):
+        await server.stop()
+
+    assert response.text == "hello"
