@@ -37,6 +37,7 @@ class StoredEvent(AuditEvent):
     received_at: datetime | None = None
     clock_skew: bool | None = None
 
+
 _SHARED = "; the trail is everybody's: if a part of it is another test's, give each a correlation id of its own"
 
 

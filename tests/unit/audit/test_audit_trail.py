@@ -63,7 +63,9 @@ def test_one_gives_the_only_event(trail, order):
 
 @pytest.mark.usefixtures("order")
 def test_one_fails_with_the_events_found_when_there_are_more(trail):
-    with pytest.raises(AssertionError, match=r"wanted one .*'order.packed', found 2; the trail is everybody's") as failure:
+    with pytest.raises(
+        AssertionError, match=r"wanted one .*'order.packed', found 2; the trail is everybody's"
+    ) as failure:
         trail.one(correlation_id="order-1", event_type="order.packed")
 
     assert str(failure.value).count("order.packed  success") == 2
