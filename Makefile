@@ -14,7 +14,7 @@ demo: $(STAMP) ## the main job on embedded defaults
 	$(BIN)/signal-gateway demo
 
 test: $(STAMP) ## every test, in parallel
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 check: $(STAMP) ## format, lint, types, the arrows between the rooms
 	$(BIN)/ruff format --check .

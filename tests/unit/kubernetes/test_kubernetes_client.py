@@ -151,7 +151,7 @@ async def test_idle_connection_is_given_up_before_a_server_closes_it(client_of, 
         return JSONResponse({})
 
     app = Starlette(routes=[Route("/version", version)])
-    just_before = uvicorn.Config(app).timeout_keep_alive - 1
+    just_before = uvicorn.Config(app, log_config=None).timeout_keep_alive - 1
     monotonic = time.monotonic
     with LiveServer(app) as server:
         async with client_of(server.url) as client:
