@@ -16,6 +16,11 @@ PACKAGES = {
 }
 
 
+def pytest_xdist_auto_num_workers():
+    """One more than there are processors: many tests wait for other processes."""
+    return (os.cpu_count() or 1) + 1
+
+
 @pytest.fixture(scope="session")
 def unavailable():
     """Skip for want of an optional real part, or fail where every part is required; the reason says how to get it."""

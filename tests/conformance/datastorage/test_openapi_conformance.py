@@ -23,7 +23,7 @@ from schemathesis.specs.openapi.checks import (
 
 BATCH = "/api/v1/audit/events/batch"
 TOKEN = "operator-" * 5
-EXAMPLES = 25
+EXAMPLES = 15
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 MakeEvent = Callable[..., dict[str, Any]]
 Serve = Callable[..., httpx.Client]

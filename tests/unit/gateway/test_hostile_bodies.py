@@ -16,6 +16,8 @@ EVENT = "/api/v1/signals/kubernetes-event"
 JSON = {"Content-Type": "application/json"}
 MEGABYTE = 1024 * 1024
 
+MANY = 3000
+
 
 @pytest.fixture
 def gateway(gateway_factory):
@@ -340,10 +342,10 @@ def test_label_of_a_megabyte_is_cut(gateway, text):
 
 
 @pytest.mark.gateway(processing={"request_deadline": 120})
-def test_ten_thousand_alerts_of_one_webhook_are_all_answered_in_order(gateway):
+def test_thousands_of_alerts_of_one_webhook_are_all_answered_in_order(gateway):
     alerts = [
         alert(f"A{n}", namespace="prod", **({"deployment": f"d-{n % 20}"} if n % 10 else {"job": "no target"}))
-        for n in range(10_000)
+        for n in range(MANY)
     ]
     body = json.dumps(webhook(*alerts), separators=(",", ":")).encode()
     assert len(body) < 4 * MEGABYTE
@@ -352,12 +354,12 @@ def test_ten_thousand_alerts_of_one_webhook_are_all_answered_in_order(gateway):
 
     results = answer.json()["results"]
     assert answer.status_code == 207
-    assert [result["status"] == "invalid" for result in results] == [n % 10 == 0 for n in range(10_000)]
+    assert [result["status"] == "invalid" for result in results] == [n % 10 == 0 for n in range(MANY)]
     assert answer.json()["summary"] == {
-        "total": 10_000,
+        "total": MANY,
         "created": 18,
-        "deduplicated": 8982,
-        "rejected": 1000,
+        "deduplicated": MANY * 9 // 10 - 18,
+        "rejected": MANY // 10,
         "resolved": 0,
         "failed": 0,
     }
