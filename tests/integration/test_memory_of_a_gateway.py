@@ -76,6 +76,7 @@ def test_hostile_bodies_cost_little_memory(config_file):
         url = URL.search(line)[0]
         for number in range(5):
             send_alert(url, deployment=f"first-{number}")
+        send_alert(url, deployment="api")
         Path(f"/proc/{process.pid}/clear_refs").write_text("5")  # forgets the most so far
         idle = memory_mib(process.pid, "VmRSS")
 
