@@ -16,6 +16,7 @@ import h11
 __all__ = ["ApiProxy", "Upstream", "serving"]
 
 _CHUNK_BYTES = 65536
+_DEADLINE = 30.0
 _HARMED = "/remediationrequests"
 _HARMS = ("409", "503", "dropped before", "dropped after")
 _REASONS = {"POST": "AlreadyExists", "PATCH": "Conflict"}
@@ -187,13 +188,14 @@ def serving(proxies: Sequence[ApiProxy]) -> Iterator[None]:
 
     thread = threading.Thread(target=lambda: asyncio.run(serve()), name="proxies")
     thread.start()
-    have_started.wait()
+    assert have_started.wait(_DEADLINE), "the proxies do not listen"
     try:
         yield
     finally:
         for loop, end in ends:
             loop.call_soon_threadsafe(end.set)
-        thread.join()
+        thread.join(_DEADLINE)
+        assert not thread.is_alive(), "the proxies did not end"
 
 
 class _Side:

@@ -20,6 +20,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,9 +28,9 @@ from typing import Any
 import httpx
 import yaml
 from tests.campaigns.api_proxy import ApiProxy, Upstream, serving
-from tests.campaigns.history import History, age
 from tests.campaigns.report import Report
 from tests.conformance.kubernetes.real import real_server
+from tests.remediation_history import RemediationHistory
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE
@@ -121,9 +122,8 @@ def gateways(options: Options, proxies: list[ApiProxy], datastorage_url: str, di
         for number, proxy in enumerate(proxies):
             path = _config_file(directory / f"gateway-{number}", proxy.url, datastorage_url)
             command = [sys.executable, "-m", module, "serve", "--config", str(path)]
-            log = (path.parent / "log").open("w")
-            processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
-            log.close()
+            with (path.parent / "log").open("w") as log:
+                processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True))
         yield [_url_of(process) for process in processes]
         for process in processes:
             process.send_signal(signal.SIGTERM)
@@ -177,7 +177,7 @@ class Trial:
         history: Of the RemediationRequests.
     """
 
-    def __init__(self, options: Options, proxies: list[ApiProxy], urls: list[str], history: History) -> None:
+    def __init__(self, options: Options, proxies: list[ApiProxy], urls: list[str], history: RemediationHistory) -> None:
         self.books = Books()
         self._options = options
         self._proxies = proxies
@@ -260,7 +260,12 @@ class Trial:
             chosen = self._random.choice(ended)
             options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": chosen.uid}}
             is_deleted = await _is_done(api, "DELETE", f"{REQUESTS}/{chosen.name}", json=options)
-            self.books.deleted[age(chosen) > BOUND] += is_deleted
+            self.books.deleted[_age(chosen) > BOUND] += is_deleted
+
+
+def _age(record: RemediationRecord) -> float:
+    """Return for how many seconds a RemediationRequest has been there."""
+    return (datetime.now(UTC) - record.created_at).total_seconds()
 
 
 async def _is_done(api: httpx.AsyncClient, method: str, url: str, **request: Any) -> bool:
@@ -273,7 +278,7 @@ async def _is_done(api: httpx.AsyncClient, method: str, url: str, **request: Any
 
 
 def compare(
-    report: Report, books: Books, history: History, events: Counter[tuple[str, str]], harmed: Counter[str]
+    report: Report, books: Books, history: RemediationHistory, events: Counter[tuple[str, str]], harmed: Counter[str]
 ) -> None:
     """Note what the three books say together.
 
@@ -301,7 +306,7 @@ def compare(
     report.figure("deleted, older than the bound", books.deleted[True])
     for harm, times in sorted(harmed.items()):
         report.check(f"API requests {harm}", times, holds=times > 0)
-    report.none_of("moments with two active of a problem", list(history.moments_with_two()))
+    report.none_of("moments with two active of a problem", history.moments_with_two())
     report.none_of("counted less than was answered", list(_uncounted(books, objects)))
     report.none_of("counted more than was received", too_many)
     report.none_of("answers without an event", list(_unrecorded(books, objects, events)))
@@ -330,15 +335,13 @@ def run(options: Options, upstream: Upstream, http: httpx.Client, report: Report
     """Run proxies, gateways and signals; then compare."""
     begin = time.monotonic()
     proxies = [ApiProxy(upstream, probability=HARM, seed=options.seed + n) for n in range(options.gateways)]
-    history = History(http, REQUESTS)
+    history = RemediationHistory(http, DEFAULT_NAMESPACE)
     with EmbeddedDataStorage() as datastorage, TemporaryDirectory(prefix="replicas-") as directory:
-        with (
-            history,
-            serving(proxies),
-            gateways(options, proxies, datastorage.url, Path(directory)) as urls,
-        ):
-            trial = Trial(options, proxies, urls, history)
-            asyncio.run(trial.run(base_url=http.base_url, headers=http.headers))
+        with history:
+            with serving(proxies), gateways(options, proxies, datastorage.url, Path(directory)) as urls:
+                trial = Trial(options, proxies, urls, history)
+                asyncio.run(trial.run(base_url=http.base_url, headers=http.headers))
+            history.catch_up()
         with closing(DataStorageClient(datastorage.url)) as client:
             events = Counter((event["event_type"], event["correlation_id"]) for event in client.events())
     harmed: Counter[str] = Counter()

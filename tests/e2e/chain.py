@@ -10,14 +10,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import httpx
 import yaml
 from lightkube.types import PatchType
 from tests.e2e.alertmanager import alertmanager_part, alerts_of
 from tests.e2e.part import Part, ReservedPort
 from tests.e2e.prometheus import WorkloadMetrics, firing_alerts, prometheus_part
-from tests.e2e.remediation_history import RemediationHistory, occurrences
 from tests.e2e.services import datastorage_part, gateway_part
 from tests.postgres_server import PostgresServer
+from tests.remediation_history import RemediationHistory
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.kubernetes.resources import RemediationRequestStatus
@@ -50,7 +51,8 @@ class Chain:
         self.firing: list[Workload] = []
         self.spools = [directory / f"spool-{number}" for number in _ROUTES]
         self.cluster = EmbeddedCluster()
-        self.history = RemediationHistory(self.cluster)
+        self._http = httpx.Client(base_url=self.cluster.url, trust_env=False)
+        self.history = RemediationHistory(self._http, self.cluster.namespace)
         self._metrics = WorkloadMetrics()
         self._prometheus_program = prometheus
         self._alertmanager_program = alertmanager
@@ -72,6 +74,7 @@ class Chain:
         names = ("prometheus", "alertmanager", "1", "2", "kubernetes", "datastorage")
         ports = {name: stack.enter_context(ReservedPort()) for name in names}
         stack.enter_context(self.cluster)
+        stack.enter_context(self._http)
         stack.enter_context(self.history)
         stack.enter_context(self._metrics)
         self.kubernetes_front = stack.enter_context(_front_part(ports["kubernetes"], self.cluster))
@@ -124,10 +127,10 @@ class Chain:
         """End all that is being done, and return when the first of what fires on is handled anew: more are to come."""
         client = self.cluster.lightkube()
         before = set(self.history.requests)
-        for request in self.history.active().values():
+        for request in self.history.active():
             client.patch(
                 RemediationRequestStatus,
-                request["metadata"]["name"],
+                request.name,
                 _REMEDIATED,
                 namespace=self.cluster.namespace,
                 patch_type=PatchType.MERGE,
@@ -137,7 +140,9 @@ class Chain:
     def wait_until_handled(self) -> None:
         """Wait until everything that fires has a RemediationRequest that is active."""
         wanted = {_fingerprint(workload) for workload in self.firing}
-        self.history.wait_for(lambda: self.history.active().keys() >= wanted, "all that fires is handled")
+        self.history.wait_for(
+            lambda: {request.fingerprint for request in self.history.active()} >= wanted, "all that fires is handled"
+        )
 
     def wait_until_recorded(self) -> None:
         """Wait until the creation of each RemediationRequest is in the audit trail."""
@@ -150,9 +155,14 @@ class Chain:
 
     def wait_until_counted(self) -> None:
         """Wait until everything that fires has occurred once more."""
-        before = {request["metadata"]["name"]: occurrences(request) for request in self.history.active().values()}
+        before = self.history.active()
+
+        def counted() -> bool:
+            now = self.history.requests
+            return all(now[request.name].occurrence_count > request.occurrence_count for request in before)
+
         self.history.wait_for(
-            lambda: all(occurrences(self.history.requests[name]) > count for name, count in before.items()),
+            counted,
             "everything that fires is counted once more",
         )
 

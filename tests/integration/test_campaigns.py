@@ -18,13 +18,13 @@ def figure(result, name):
 
 
 def test_a_store_loses_and_repeats_nothing_while_datastorage_misbehaves_in_every_way():
-    result = run("faults", "--seconds", "1", "--outage", "1")
+    result = run("faults", "--seconds", "3", "--outage", "2")
 
     assert result.returncode == 0, result.stdout + result.stderr
 
 
 def test_a_store_in_memory_loses_and_repeats_nothing_either_as_long_as_its_process_lives():
-    result = run("faults", "--seconds", "1", "--outage", "1", "--durability", "memory")
+    result = run("faults", "--seconds", "3", "--outage", "2", "--durability", "memory")
 
     assert result.returncode == 0, result.stdout + result.stderr
 

@@ -204,10 +204,11 @@ def test_database_that_is_restarted_under_load(postgres: PostgresServer, tmp_pat
 
 def test_database_that_is_killed_under_load(postgres: PostgresServer, tmp_path: Path) -> None:
     with Service(postgres.url()) as service, Load([service.url] * 2, tmp_path) as load:
-        load.deliver()
-        postgres.kill()
-        load.fail_to_deliver()
-        postgres.start()
+        for _ in range(2):
+            load.deliver()
+            postgres.kill()
+            load.fail_to_deliver()
+            postgres.start()
         load.deliver()
 
         recorded = load.finish()
@@ -217,10 +218,11 @@ def test_database_that_is_killed_under_load(postgres: PostgresServer, tmp_path: 
 
 def test_datastorage_that_is_killed_under_load(database: str, tmp_path: Path) -> None:
     with Service(database) as service, Load([service.url] * 2, tmp_path) as load:
-        load.deliver()
-        service.kill()
-        load.fail_to_deliver()
-        service.start()
+        for _ in range(2):
+            load.deliver()
+            service.kill()
+            load.fail_to_deliver()
+            service.start()
         load.deliver()
 
         recorded = load.finish()

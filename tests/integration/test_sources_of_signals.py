@@ -86,7 +86,7 @@ def test_source_of_ones_own_has_a_path_of_its_own(gateway_cluster):
     assert [event.actor_id for event in store.events] == ["pager", "pager"]
 
 
-@pytest.mark.parametrize("name", ["prometheus", "Pager Duty", ""])
+@pytest.mark.parametrize("name", ["prometheus", "Pager Duty", "", "pager--duty", "p" * 64])
 def test_name_of_a_source_is_taken_once_and_fits_into_a_path(gateway_cluster, name):
     adapter = PagerAdapter()
     adapter.name = name

@@ -139,6 +139,9 @@ class Creation:
             self._record.expect(name, mark)
             try:
                 record = await self._view.create(manifest, deadline=deadline, on_failure=on_failure)
+            except Refused:
+                self._record.withdraw(mark)
+                raise
             except (AlreadyExists, WatchLost):
                 found = await self._view.read(name, deadline=deadline)
                 if found is None:
@@ -146,6 +149,7 @@ class Creation:
                 record = RemediationRecord.from_object(found)
                 is_ours = mark_in(found) == mark
                 if not is_ours:
+                    self._record.withdraw(mark)
                     self._record.make_sure(found)
                 if not is_ours and record.fingerprint != fingerprint:
                     clashes += 1

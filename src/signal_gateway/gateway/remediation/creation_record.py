@@ -48,6 +48,10 @@ class CreationRecord:
         if len(self._expected) > _MOST_EXPECTED:
             del self._expected[next(iter(self._expected))]
 
+    def withdraw(self, mark: str) -> None:
+        """Take note that the create of this mark was certainly not carried out."""
+        self._expected.pop(mark, None)
+
     def record(self, drafts: Iterable[AuditEvent], record: RemediationRecord, *, mark: str, at: datetime) -> None:
         """Record a creation.
 
@@ -66,7 +70,7 @@ class CreationRecord:
                 for draft in drafts
             )
         )
-        self._expected.pop(mark, None)
+        self.withdraw(mark)
         self._inherited.discard(record.uid)
 
     def is_in_doubt(self, record: RemediationRecord) -> bool:

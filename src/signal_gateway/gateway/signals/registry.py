@@ -15,7 +15,7 @@ from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapt
 
 __all__ = ["all_adapters", "load_adapters"]
 
-_NAME: Final = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")  # signalSource takes 63 characters
 _BUILT_IN: Final = (AlertmanagerAdapter.name, KubernetesEventAdapter.name)
 
 

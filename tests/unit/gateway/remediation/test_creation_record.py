@@ -66,6 +66,19 @@ async def test_signal_is_resolved_though_its_creation_can_not_be_looked_up(gatew
     assert creations(gateway) == []
 
 
+async def test_creation_that_another_replica_was_first_with_is_not_looked_up_again(run_gateway, cluster, alert):
+    first, second = await run_gateway(), await run_gateway()
+    cluster.wire.silence_watches()
+    answers = [await gateway.post(alert()) for gateway in (first, second)]
+    assert [answer.status_code for answer in answers] == [201, 202]
+    reads = len(cluster.calls("get"))
+
+    assert (await second.post(alert(status="resolved"))).status_code == 200
+
+    assert len(cluster.calls("get")) == reads == 1
+    assert creations(second) == []
+
+
 async def test_gateway_records_what_one_before_it_may_not_have_recorded_as_the_same_events(run_gateway, cluster, alert):
     before = await run_gateway()
     await before.post(alert())
