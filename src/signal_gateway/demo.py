@@ -16,18 +16,18 @@ from lightkube.types import PatchType
 from rich.console import Console
 from rich.table import Table
 
-from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig
-from signal_gateway.audit.inspection import inspect_spool
 from signal_gateway.audit.store import BufferedAuditStore
+from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.clock import SystemClock
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
-from signal_gateway.testing.cluster import EmbeddedCluster
-from signal_gateway.testing.datastorage import EmbeddedDataStorage
-from signal_gateway.testing.live_gateway import PROMETHEUS_PATH, LiveGateway, serve
-from signal_gateway.testing.payloads import alert, alertmanager_webhook
+from signal_gateway.testing.cluster.cluster import EmbeddedCluster
+from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
+from signal_gateway.testing.gateway.live import PROMETHEUS_PATH, LiveGateway, serve
+from signal_gateway.testing.gateway.payloads import alert, alertmanager_webhook
 
 __all__ = ["run_demo"]
 

@@ -11,13 +11,13 @@ if TYPE_CHECKING:
 
     from signal_gateway.audit import AuditTrail, BufferedAuditStore
     from signal_gateway.gateway.config import GatewayConfig
-    from signal_gateway.testing.cluster import Cluster
-    from signal_gateway.testing.factory import GatewayFactory, ServiceFactory
-    from signal_gateway.testing.live_gateway import LiveGateway
-    from signal_gateway.testing.outage import Outage
-    from signal_gateway.testing.served import Served
-    from signal_gateway.testing.session import SessionHarness
-    from signal_gateway.testing.suite import SharedDataStorage
+    from signal_gateway.testing.cluster.cluster import Cluster
+    from signal_gateway.testing.gateway.factory import GatewayFactory, ServiceFactory
+    from signal_gateway.testing.gateway.live import LiveGateway
+    from signal_gateway.testing.plugin.outage import Outage
+    from signal_gateway.testing.plugin.served import Served
+    from signal_gateway.testing.plugin.session import SessionHarness
+    from signal_gateway.testing.plugin.suite import SharedDataStorage
 
 SETTINGS = {
     "gateway_datastorage_url": "use the DataStorage at this URL; unset: an embedded one",
@@ -151,7 +151,7 @@ def _settings_given(config: pytest.Config) -> bool:
 
 def _harness(config: pytest.Config) -> "SessionHarness":
     if HARNESS not in config.stash:
-        from signal_gateway.testing.session import SessionHarness
+        from signal_gateway.testing.plugin.session import SessionHarness
 
         config.stash[HARNESS] = SessionHarness(
             option=lambda name: config.getoption(name, None),
@@ -217,7 +217,7 @@ def gateway_factory(
     gateway_audit_store: "BufferedAuditStore",
 ) -> "Iterator[GatewayFactory]":
     """Any number of live gateways, each with its own settings: `gateway_factory(processing={...})`."""
-    from signal_gateway.testing.factory import GatewayFactory
+    from signal_gateway.testing.gateway.factory import GatewayFactory
 
     with _served(request) as served:
         factory = GatewayFactory(
@@ -243,7 +243,7 @@ def gateway_outage(
     request: pytest.FixtureRequest, gateway_config: "GatewayConfig", gateway_cluster: "Cluster"
 ) -> "Iterator[Outage]":
     """A DataStorage of the test's own to stop and start, with an audit store and a gateway factory that use it."""
-    from signal_gateway.testing.outage import Outage
+    from signal_gateway.testing.plugin.outage import Outage
 
     with (
         _served(request) as served,
@@ -264,7 +264,7 @@ def gateway_serve(
     request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
 ) -> "Iterator[ServiceFactory]":
     """Serve any ASGI application, or a `(registry, audit_store) -> app`, on a real socket for the test."""
-    from signal_gateway.testing.factory import ServiceFactory
+    from signal_gateway.testing.gateway.factory import ServiceFactory
 
     with _served(request) as served:
         factory = ServiceFactory(served.suite, audit_store=gateway_audit_store)
@@ -276,7 +276,7 @@ def gateway_serve(
 @pytest.fixture
 def gateway_isolated_registry() -> "Iterator[CollectorRegistry]":
     """The global `prometheus_client.REGISTRY`, restored after the test, for code that insists on it."""
-    from signal_gateway.testing.guards import isolated_registry
+    from signal_gateway.testing.plugin.guards import isolated_registry
 
     with isolated_registry() as registry:
         yield registry
@@ -288,7 +288,7 @@ def _served(request: pytest.FixtureRequest) -> "Iterator[Served]":
     if SERVED in request.node.stash:
         yield request.node.stash[SERVED]
         return
-    from signal_gateway.testing.served import Served
+    from signal_gateway.testing.plugin.served import Served
 
     is_registry_restored = "gateway_isolated_registry" in request.fixturenames
     served = Served(_harness(request.config).suite, is_registry_restored=is_registry_restored)

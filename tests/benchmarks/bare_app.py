@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from signal_gateway.web.sockets import bind, url_of
+from signal_gateway.web.serving.sockets import bind, url_of
 
 
 async def receive(request: Request) -> Response:

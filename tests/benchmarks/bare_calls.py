@@ -25,7 +25,7 @@ from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
-from signal_gateway.testing.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
 
 __all__ = ["NAMESPACE"]
 

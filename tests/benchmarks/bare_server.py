@@ -11,7 +11,7 @@ from starlette.responses import PlainTextResponse
 from tests.benchmarks.measure import Benchmark, Ratio, Series
 
 from signal_gateway.testing import LiveServer
-from signal_gateway.testing._loops import SERVERS
+from signal_gateway.testing.runtime.loops import SERVERS
 
 ROUNDS = 15
 

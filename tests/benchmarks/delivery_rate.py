@@ -26,10 +26,10 @@ from tests.postgres_server import PostgresServer
 
 from signal_gateway.audit import AuditEvent, DataStorageClient
 from signal_gateway.datastorage.backend import EventRow
-from signal_gateway.datastorage.postgres_schema import migrate
-from signal_gateway.datastorage.postgres_url import connection_parameters
+from signal_gateway.datastorage.postgres.schema import migrate
+from signal_gateway.datastorage.postgres.url import connection_parameters
 from signal_gateway.datastorage.record import row_of
-from signal_gateway.datastorage.sqlite_schema import connect, prepare
+from signal_gateway.datastorage.sqlite.schema import connect, prepare
 
 ROUNDS = 5
 MODULE = "tests.benchmarks.delivery_rate"

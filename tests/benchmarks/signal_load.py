@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from signal_gateway.testing import alert, alertmanager_webhook
-from signal_gateway.testing.payloads import AlertPayload
+from signal_gateway.testing.gateway.payloads import AlertPayload
 
 __all__ = ["BATCH", "KINDS", "MANY", "Load"]
 

@@ -24,7 +24,7 @@ from tests.campaigns.fault_book import Book
 from tests.campaigns.fault_modes import GONE, MODES
 from tests.campaigns.orders import Order, read_order
 
-from signal_gateway.web.sockets import bind, reserve_port, url_of
+from signal_gateway.web.serving.sockets import bind, reserve_port, url_of
 
 __all__ = ["FaultControl"]
 

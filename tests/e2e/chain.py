@@ -23,9 +23,9 @@ from tests.remediation_history import RemediationHistory
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.kubernetes.resources import RemediationRequestStatus
 from signal_gateway.testing import EmbeddedCluster
-from signal_gateway.testing.kubeconfig import kubeconfig_of
-from signal_gateway.testing.live_gateway import PROMETHEUS_PATH
-from signal_gateway.testing.workload import Workload
+from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.workload import Workload
+from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
 
 __all__ = ["Chain"]
 

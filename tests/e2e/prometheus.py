@@ -9,7 +9,7 @@ import yaml
 from prometheus_client import CollectorRegistry, Gauge, start_http_server
 from tests.e2e.part import Part, ReservedPort
 
-from signal_gateway.testing.workload import Workload
+from signal_gateway.testing.cluster.workload import Workload
 
 __all__ = ["WorkloadMetrics", "firing_alerts", "prometheus_part"]
 

@@ -2,7 +2,7 @@ import pytest
 from tests.e2e.alertmanager import fire, resolve
 
 from signal_gateway.kubernetes.resources import RemediationRequest
-from signal_gateway.testing.live_gateway import PROMETHEUS_PATH
+from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
 
 API = {"alertname": "HighLatency", "severity": "critical", "namespace": "prod", "deployment": "payment-api"}
 NODE = {"alertname": "NodePressure", "severity": "warning", "node": "worker-node-1"}

@@ -7,8 +7,8 @@ import pytest
 from signal_gateway.apiserver import Rule, User
 from signal_gateway.clock import MovableClock
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.gateway.auth import TokenAuthenticator
-from signal_gateway.gateway.token_review import KubernetesAuthenticator
+from signal_gateway.gateway.http.authentication import TokenAuthenticator
+from signal_gateway.gateway.http.token_review import KubernetesAuthenticator
 from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing import EmbeddedCluster, alert, alertmanager_webhook
 

@@ -10,9 +10,9 @@ import pytest
 from tests.command_line import URL, one_line_mistake, run, running, send_alert
 
 from signal_gateway.audit import AuditTrail, DataStorageClient
-from signal_gateway.audit.inspection import inspect_spool
+from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.datastorage import create_datastorage
-from signal_gateway.testing.live_server import LiveServer
+from signal_gateway.testing.runtime.server import LiveServer
 
 
 def test_demo_shows_the_main_job_and_ends_by_itself_leaving_nothing(tmp_path):

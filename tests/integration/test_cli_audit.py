@@ -14,7 +14,7 @@ from tests.stored_events import order_event, store_events
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import EmbeddedDataStorage
-from signal_gateway.testing.live_server import LiveServer
+from signal_gateway.testing.runtime.server import LiveServer
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 import httpx
 from tests.command_line import PATH, URL, run, running, send_alert
 
-REQUEST, CREATION = "signal_gateway.gateway.middleware", "signal_gateway.gateway.remediation.creation"
+REQUEST, CREATION = "signal_gateway.gateway.http.middleware", "signal_gateway.gateway.remediation.creation"
 
 
 def serve_one_alert(path):
@@ -51,7 +51,7 @@ def test_warning_of_the_start_is_an_object_too(config_file, datastorage):
     with running("serve", "--config", config_file(), until="audit events wait", stream="stderr") as (_, line):
         entry = json.loads(line)
 
-    assert (entry["level"], entry["logger"]) == ("warning", "signal_gateway.gateway.service")
+    assert (entry["level"], entry["logger"]) == ("warning", "signal_gateway.gateway.service.process")
     assert datastorage.url in entry["event"]
 
 

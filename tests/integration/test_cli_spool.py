@@ -8,8 +8,8 @@ import pytest
 from tests.command_line import NOBODY, one_line_mistake, run
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, AuditTrail, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.inspection import inspect_spool
-from signal_gateway.audit.rejections import FileRejections, RejectedEvent
+from signal_gateway.audit.wal.inspect import inspect_spool
+from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
 from signal_gateway.testing import EmbeddedDataStorage
 
 RECORD_AND_DIE = """

@@ -13,7 +13,7 @@ from tests.postgres_server import PASSWORD, PostgresServer
 from tests.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
-from signal_gateway.audit.token import read_token
+from signal_gateway.audit.client.token import read_token
 
 [DATASTORAGE] = [one for one in workloads(deployed()) if one["kind"] == "Deployment"]
 [GATEWAY] = [one for one in workloads(deployed()) if one["kind"] == "StatefulSet"]

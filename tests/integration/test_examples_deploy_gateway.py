@@ -9,9 +9,9 @@ from tests.command_line import PATH, URL, running
 from tests.deploy_manifests import FOLDER, deployed, pods_of, read
 
 from signal_gateway.apiserver import Rule, User
-from signal_gateway.gateway.service_config import ServiceConfig
+from signal_gateway.gateway.service.config import ServiceConfig
 from signal_gateway.testing import EmbeddedCluster, alert, alertmanager_webhook
-from signal_gateway.testing.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
 
 FILE = FOLDER / "gateway/gateway.yaml"
 GIBIBYTE = 1024**3

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from signal_gateway.gateway.service_config import ServiceConfig
+from signal_gateway.gateway.service.config import ServiceConfig
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

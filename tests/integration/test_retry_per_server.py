@@ -13,7 +13,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.apiserver import create_apiserver
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.gateway.service_config import ServiceConfig
+from signal_gateway.gateway.service.config import ServiceConfig
 from signal_gateway.kubernetes import KubernetesClient, crd_manifest
 from signal_gateway.testing import LiveServer, alert, alertmanager_webhook, serve
 
@@ -209,7 +209,7 @@ import sys
 opened = []
 sys.addaudithook(lambda event, arguments: opened.append(event) if event.startswith(("socket.", "_thread.")) else None)
 
-from signal_gateway.gateway.service_config import ServiceConfig
+from signal_gateway.gateway.service.config import ServiceConfig
 
 config = ServiceConfig.load_from_file("gateway.yaml", environment={})
 print(config.processing.retry.max_attempts, config.processing.request_deadline, opened)

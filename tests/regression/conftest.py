@@ -8,7 +8,7 @@ from tests.regression.old_wiring import URL_VARIABLE, OldGateway
 
 from signal_gateway.gateway.config import merged
 from signal_gateway.testing import LiveGateway
-from signal_gateway.web.sockets import reserve_port
+from signal_gateway.web.serving.sockets import reserve_port
 
 NEVER = 3600.0  # seconds; longer than any test, so that what is lost does not depend on the machine's speed
 

@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.audit import AuditEvent, DataStorageClient
-from signal_gateway.audit.answer import Accepted
+from signal_gateway.audit.client.results import Accepted
 from signal_gateway.kubernetes import KubernetesClient
 
 __all__ = ["DEFAULT_PORT", "FLUSHER", "FLUSH_INTERVAL", "URL_VARIABLE", "OldAuditStore", "OldGateway"]

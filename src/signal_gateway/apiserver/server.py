@@ -9,23 +9,9 @@ from urllib.parse import parse_qsl
 import orjson
 from starlette.types import Receive, Scope, Send
 
-from signal_gateway.apiserver import reads
-from signal_gateway.apiserver.access import Access, Rule, User
-from signal_gateway.apiserver.builtin import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
-from signal_gateway.apiserver.discovery import discover, is_discovery_path, paths_of
-from signal_gateway.apiserver.disturbance import Disturbance, abort_of
-from signal_gateway.apiserver.eviction import evict
-from signal_gateway.apiserver.faults import Faults
-from signal_gateway.apiserver.field_validation import warning_header
-from signal_gateway.apiserver.lifecycle import Lifecycle
-from signal_gateway.apiserver.objects import JsonObject, encode
-from signal_gateway.apiserver.representation import representation_of, represented
-from signal_gateway.apiserver.request import ApiRequest, read_body, read_request
-from signal_gateway.apiserver.request_log import NO_ANSWER, LogEntry, RequestLog
-from signal_gateway.apiserver.resources import Registry, Resource
-from signal_gateway.apiserver.reviews import answer_review
-from signal_gateway.apiserver.scale import answer_scale
-from signal_gateway.apiserver.status import (
+from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
+from signal_gateway.apiserver.apimachinery.resources import Registry, Resource
+from signal_gateway.apiserver.apimachinery.status import (
     StatusError,
     method_not_allowed,
     not_found,
@@ -33,9 +19,23 @@ from signal_gateway.apiserver.status import (
     resource_not_found,
     verb_not_supported,
 )
-from signal_gateway.apiserver.store import ObjectStore
-from signal_gateway.apiserver.watch import Watches
-from signal_gateway.apiserver.writes import Writes
+from signal_gateway.apiserver.auth.access import Access, Rule, User
+from signal_gateway.apiserver.controllers.lifecycle import Lifecycle
+from signal_gateway.apiserver.discovery.discovery import discover, is_discovery_path, paths_of
+from signal_gateway.apiserver.handlers import reads
+from signal_gateway.apiserver.handlers.eviction import evict
+from signal_gateway.apiserver.handlers.field_validation import warning_header
+from signal_gateway.apiserver.handlers.representation import representation_of, represented
+from signal_gateway.apiserver.handlers.request import ApiRequest, read_body, read_request
+from signal_gateway.apiserver.handlers.reviews import answer_review
+from signal_gateway.apiserver.handlers.scale import answer_scale
+from signal_gateway.apiserver.handlers.watch import Watches
+from signal_gateway.apiserver.handlers.writes import Writes
+from signal_gateway.apiserver.kinds import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
+from signal_gateway.apiserver.storage.store import ObjectStore
+from signal_gateway.apiserver.testing.disturbance import Disturbance, abort_of
+from signal_gateway.apiserver.testing.faults import Faults
+from signal_gateway.apiserver.testing.request_log import NO_ANSWER, LogEntry, RequestLog
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import ApiServerError
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.adoption import AdoptionCounts
-    from signal_gateway.audit.client import DataStorageClient
+    from signal_gateway.audit.client.client import DataStorageClient
+    from signal_gateway.audit.client.query import Limits
     from signal_gateway.audit.config import AuditStoreConfig
     from signal_gateway.audit.errors import (
         AuditStoreClosed,
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
         TokenRefused,
     )
     from signal_gateway.audit.event import AuditEvent
-    from signal_gateway.audit.query import Limits
-    from signal_gateway.audit.rejections import RejectedEvent
     from signal_gateway.audit.store import AuditStats, AuditStore, BufferedAuditStore, FlushResult
     from signal_gateway.audit.trail import AuditTrail, StoredEvent
+    from signal_gateway.audit.wal.recovery import AdoptionCounts
+    from signal_gateway.audit.wal.rejected import RejectedEvent
 
 __all__ = [
     "AdoptionCounts",
@@ -51,7 +51,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "AdoptionCounts": "adoption",
+        "AdoptionCounts": "wal.recovery",
         "AuditEvent": "event",
         "AuditStats": "store",
         "AuditStore": "store",
@@ -61,13 +61,13 @@ __getattr__, __dir__ = lazy_names(
         "AuditTrail": "trail",
         "AuditTrailMismatch": "errors",
         "BufferedAuditStore": "store",
-        "DataStorageClient": "client",
+        "DataStorageClient": "client.client",
         "DataStorageUnavailable": "errors",
         "FlushResult": "store",
         "InvalidAuditEvent": "errors",
-        "Limits": "query",
+        "Limits": "client.query",
         "RecursiveAuditEvent": "errors",
-        "RejectedEvent": "rejections",
+        "RejectedEvent": "wal.rejected",
         "StoredEvent": "trail",
         "TokenRefused": "errors",
     },

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import anyio.to_thread
 
-from signal_gateway.audit.adoption import Adoption, AdoptionCounts
-from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
+from signal_gateway.audit.delivery.flusher import Flusher
 from signal_gateway.audit.errors import AuditStoreFull, RecursiveAuditEvent
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.audit.flusher import Flusher
-from signal_gateway.audit.home import DirectoryHome, Home, MemoryHome, Storage
 from signal_gateway.audit.lifetime import Lifetime
 from signal_gateway.audit.payload import certain_bytes, encoded
-from signal_gateway.audit.rejections import RejectedEvent
-from signal_gateway.audit.spool import Spool, SpoolAbandoned, SpoolCounts
+from signal_gateway.audit.wal.directory import DirectoryHome, Home, MemoryHome, Storage
+from signal_gateway.audit.wal.log import Spool, SpoolAbandoned, SpoolCounts
+from signal_gateway.audit.wal.recovery import Adoption, AdoptionCounts
+from signal_gateway.audit.wal.rejected import RejectedEvent
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 

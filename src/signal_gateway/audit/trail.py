@@ -9,10 +9,10 @@ from typing import Unpack
 import anyio.to_thread
 from pydantic import ValidationError
 
-from signal_gateway.audit.client import DataStorageClient
+from signal_gateway.audit.client.client import DataStorageClient
+from signal_gateway.audit.client.query import AuditFilters
 from signal_gateway.audit.errors import AuditTrailMismatch
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.audit.query import AuditFilters
 from signal_gateway.audit.store import FlushResult
 from signal_gateway.audit.timeline import printable, timeline
 from signal_gateway.errors import AuditError

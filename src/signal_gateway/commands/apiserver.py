@@ -27,11 +27,11 @@ def serve_apiserver(
 
     from signal_gateway.apiserver import create_apiserver
     from signal_gateway.kubernetes import crd_manifest
-    from signal_gateway.testing.kubeconfig import kubeconfig_of
-    from signal_gateway.testing.manifests import read_manifests
-    from signal_gateway.web.serving import AppServer
-    from signal_gateway.web.sockets import bind, is_loopback, parse_listen
-    from signal_gateway.web.stop_signals import StopSignals
+    from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+    from signal_gateway.testing.cluster.manifests import read_manifests
+    from signal_gateway.web.serving.app_server import AppServer
+    from signal_gateway.web.serving.sockets import bind, is_loopback, parse_listen
+    from signal_gateway.web.serving.stop_signals import StopSignals
 
     try:
         api = create_apiserver(crds=[crd_manifest()])

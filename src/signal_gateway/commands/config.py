@@ -19,7 +19,7 @@ def check_config(
     The files of server.tls are read, and adapters are imported, too.
     Exit status 2 says that it is wrong; everything that is wrong is listed, each with its source.
     """
-    from signal_gateway.gateway.service_config import ServiceConfig
+    from signal_gateway.gateway.service.config import ServiceConfig
     from signal_gateway.gateway.signals.registry import load_adapters
 
     config = ServiceConfig.load_from_file(file)
@@ -39,8 +39,8 @@ def explain_config(
     A variable such as SIGNAL_GATEWAY__PROCESSING__RETRY__MAX_ATTEMPTS overrides the file's
     processing.retry.max_attempts.
     """
-    from signal_gateway.gateway.service_config import ServiceConfig
-    from signal_gateway.gateway.setting_listing import list_settings
+    from signal_gateway.gateway.service.config import ServiceConfig
+    from signal_gateway.gateway.service.setting_listing import list_settings
 
     if file is None:
         settings = list_settings(ServiceConfig)

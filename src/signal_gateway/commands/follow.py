@@ -10,7 +10,7 @@ from signal_gateway.clock import Clock
 from signal_gateway.errors import AuditError, ConfigurationError
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.client import AuditFilters, DataStorageClient
+    from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
 
 __all__ = ["DEFAULT_LOOKBACK", "Follower"]
 

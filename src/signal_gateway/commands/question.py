@@ -13,7 +13,7 @@ import typer
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.client import AuditFilters, DataStorageClient
+    from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
 
 __all__ = ["Question", "TokenFile", "asks", "client_of"]
 
@@ -55,8 +55,8 @@ def client_of(url: str, *, source: str, token_file: Path | None) -> "Iterator[Da
     Raises:
         ConfigurationError: The URL or the file can't be used.
     """
-    from signal_gateway.audit.client import DataStorageClient
-    from signal_gateway.audit.token import read_token
+    from signal_gateway.audit.client.client import DataStorageClient
+    from signal_gateway.audit.client.token import read_token
 
     token = None if token_file is None else read_token(token_file, source="--token-file")
     client = DataStorageClient(url, token=token, source=source)

@@ -24,8 +24,8 @@ def serve(
     """
     import asyncio
 
-    from signal_gateway.gateway.service import Listening, run_service
-    from signal_gateway.gateway.service_config import ServiceConfig
+    from signal_gateway.gateway.service.config import ServiceConfig
+    from signal_gateway.gateway.service.process import Listening, run_service
 
     def on_start(listening: Listening) -> None:
         management = listening.management_url

@@ -12,8 +12,8 @@ from signal_gateway.commands.question import TokenFile, client_of
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.client import DataStorageClient
-    from signal_gateway.audit.inspection import SpoolReport, StoreReport
+    from signal_gateway.audit.client.client import DataStorageClient
+    from signal_gateway.audit.wal.inspect import SpoolReport, StoreReport
 
 __all__ = ["look_into_spool"]
 
@@ -52,7 +52,7 @@ def look_into_spool(
 
 
 def _show_spool(directory: Path) -> None:
-    from signal_gateway.audit.inspection import inspect_spool
+    from signal_gateway.audit.wal.inspect import inspect_spool
 
     report = inspect_spool(directory)
     if report.is_empty:
@@ -106,8 +106,8 @@ def _spool_lines(report: "SpoolReport") -> list[str]:
 
 
 def _list_rejected(directory: Path) -> None:
-    from signal_gateway.audit.inspection import inspect_spool
-    from signal_gateway.audit.rejected_file import rejected_entries
+    from signal_gateway.audit.wal.inspect import inspect_spool
+    from signal_gateway.audit.wal.rejected_file import rejected_entries
 
     inspect_spool(directory)
     table = new_table("rejected at", "event_type", "correlation_id", "event_id", "reason")
@@ -123,7 +123,7 @@ def _list_rejected(directory: Path) -> None:
 
 
 def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> None:
-    from signal_gateway.audit.redelivery import redeliver
+    from signal_gateway.audit.wal.redeliver import redeliver
 
     client.check_delivery()
     done = redeliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)

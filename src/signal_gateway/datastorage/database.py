@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from signal_gateway.datastorage.backend import Backend
-from signal_gateway.datastorage.sqlite import SqliteBackend
+from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.errors import ConfigurationError
 
 __all__ = ["backend_for", "shown_url"]
@@ -59,7 +59,7 @@ def _sqlite(database: str, rest: str) -> Backend:
 def _postgres(database: str) -> Backend:
     try:
         # its packages are an extra, and take a while to import
-        from signal_gateway.datastorage.postgres import PostgresBackend
+        from signal_gateway.datastorage.postgres.backend import PostgresBackend
     except ImportError as exc:
         raise ConfigurationError(
             f"postgresql:// needs the extra `postgres` ({exc}): pip install 'signal-gateway[postgres]'"

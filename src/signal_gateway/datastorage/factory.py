@@ -11,20 +11,20 @@ from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
 from signal_gateway.clock import Clock, SystemClock
-from signal_gateway.datastorage.api import AuditApi
-from signal_gateway.datastorage.authentication import AuthenticationMiddleware
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
+from signal_gateway.datastorage.http.api import AuditApi
+from signal_gateway.datastorage.http.authentication import AuthenticationMiddleware
 from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetricsMiddleware
 from signal_gateway.datastorage.retention import purging
 from signal_gateway.datastorage.tokens import TokenFile
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.web.body_limit import BodyLimitMiddleware
-from signal_gateway.web.bugs import BugMiddleware
+from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
+from signal_gateway.web.middleware.request_id import RequestIdMiddleware
+from signal_gateway.web.middleware.security_headers import OWN_PAGES, SecurityHeadersMiddleware
+from signal_gateway.web.middleware.server_error import BugMiddleware
 from signal_gateway.web.problem import problem_handlers
-from signal_gateway.web.request_id import RequestIdMiddleware
-from signal_gateway.web.security_headers import OWN_PAGES, SecurityHeadersMiddleware
 
 __all__ = ["BODY_TIMEOUT", "MAX_BATCH_EVENTS", "MAX_BODY_BYTES", "DataStorage", "create_datastorage"]
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from signal_gateway.datastorage.factory import create_datastorage
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.web.serving import AppServer
-from signal_gateway.web.sockets import bind, is_loopback, parse_listen
-from signal_gateway.web.stop_signals import StopSignals
+from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving.sockets import bind, is_loopback, parse_listen
+from signal_gateway.web.serving.stop_signals import StopSignals
 
 __all__ = ["run_datastorage"]
 

@@ -15,27 +15,27 @@ from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.store import AuditStore
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import GatewayError
-from signal_gateway.gateway.activity import Activity
-from signal_gateway.gateway.auth import Authenticator
+from signal_gateway.gateway.audit.recorder import Journal
 from signal_gateway.gateway.config import GatewayConfig
-from signal_gateway.gateway.health import health_routes
-from signal_gateway.gateway.journal import Journal
+from signal_gateway.gateway.http.activity import Activity
+from signal_gateway.gateway.http.admission import Room
+from signal_gateway.gateway.http.authentication import Authenticator
+from signal_gateway.gateway.http.endpoint import SignalEndpoint, signal_route
+from signal_gateway.gateway.http.health import health_routes
+from signal_gateway.gateway.http.middleware import gateway_middleware, management_middleware
+from signal_gateway.gateway.http.openapi import description_route
 from signal_gateway.gateway.metrics import GatewayMetrics
-from signal_gateway.gateway.middleware import gateway_middleware, management_middleware
-from signal_gateway.gateway.openapi import description_route
-from signal_gateway.gateway.remediation.breaker import CircuitBreaker
-from signal_gateway.gateway.remediation.calls import ApiCalls
-from signal_gateway.gateway.remediation.retry import retrying
-from signal_gateway.gateway.remediation.scope import Scope
+from signal_gateway.gateway.remediation.requests import ClusterView
 from signal_gateway.gateway.remediation.triage import Triage
-from signal_gateway.gateway.remediation.view import ClusterView
-from signal_gateway.gateway.room import Room
-from signal_gateway.gateway.routes import SignalEndpoint, signal_route
+from signal_gateway.gateway.resilience.breaker import CircuitBreaker
+from signal_gateway.gateway.resilience.calls import ApiCalls
+from signal_gateway.gateway.resilience.retry import retrying
 from signal_gateway.gateway.signals.adapter import Adapter
-from signal_gateway.gateway.signals.known_kinds import KnownKinds
-from signal_gateway.gateway.signals.lookup import ObjectLookup
-from signal_gateway.gateway.signals.owners import TargetLocator
 from signal_gateway.gateway.signals.registry import all_adapters
+from signal_gateway.gateway.targets.discovery_cache import KnownKinds
+from signal_gateway.gateway.targets.object_cache import ObjectLookup
+from signal_gateway.gateway.targets.resolver import TargetLocator
+from signal_gateway.gateway.targets.scope import Scope
 from signal_gateway.kubernetes import Kind, KubernetesClient, RemediationRequestIndex
 from signal_gateway.web.problem import problem_handlers
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from signal_gateway.testing.cluster import Cluster, EmbeddedCluster
-    from signal_gateway.testing.datastorage import EmbeddedDataStorage
-    from signal_gateway.testing.existing_cluster import ExistingCluster
-    from signal_gateway.testing.factory import GatewayFactory, LiveService, ServiceFactory
-    from signal_gateway.testing.live_gateway import LiveGateway, serve
-    from signal_gateway.testing.live_server import LiveServer
-    from signal_gateway.testing.metrics import MetricsView
-    from signal_gateway.testing.outage import Outage
-    from signal_gateway.testing.payloads import alert, alertmanager_webhook, kubernetes_event
-    from signal_gateway.testing.recording import RecordingAuditStore
-    from signal_gateway.testing.workload import Workload
+    from signal_gateway.testing.cluster.cluster import Cluster, EmbeddedCluster
+    from signal_gateway.testing.cluster.existing import ExistingCluster
+    from signal_gateway.testing.cluster.workload import Workload
+    from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
+    from signal_gateway.testing.datastorage.recording import RecordingAuditStore
+    from signal_gateway.testing.gateway.factory import GatewayFactory, LiveService, ServiceFactory
+    from signal_gateway.testing.gateway.live import LiveGateway, serve
+    from signal_gateway.testing.gateway.payloads import alert, alertmanager_webhook, kubernetes_event
+    from signal_gateway.testing.plugin.outage import Outage
+    from signal_gateway.testing.runtime.metrics import MetricsView
+    from signal_gateway.testing.runtime.server import LiveServer
 
 __all__ = [
     "Cluster",
@@ -43,22 +43,22 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "Cluster": "cluster",
-        "EmbeddedCluster": "cluster",
-        "EmbeddedDataStorage": "datastorage",
-        "ExistingCluster": "existing_cluster",
-        "GatewayFactory": "factory",
-        "LiveGateway": "live_gateway",
-        "LiveServer": "live_server",
-        "LiveService": "factory",
-        "MetricsView": "metrics",
-        "Outage": "outage",
-        "RecordingAuditStore": "recording",
-        "ServiceFactory": "factory",
-        "Workload": "workload",
-        "alert": "payloads",
-        "alertmanager_webhook": "payloads",
-        "kubernetes_event": "payloads",
-        "serve": "live_gateway",
+        "Cluster": "cluster.cluster",
+        "EmbeddedCluster": "cluster.cluster",
+        "EmbeddedDataStorage": "datastorage.embedded",
+        "ExistingCluster": "cluster.existing",
+        "GatewayFactory": "gateway.factory",
+        "LiveGateway": "gateway.live",
+        "LiveServer": "runtime.server",
+        "LiveService": "gateway.factory",
+        "MetricsView": "runtime.metrics",
+        "Outage": "plugin.outage",
+        "RecordingAuditStore": "datastorage.recording",
+        "ServiceFactory": "gateway.factory",
+        "Workload": "cluster.workload",
+        "alert": "gateway.payloads",
+        "alertmanager_webhook": "gateway.payloads",
+        "kubernetes_event": "gateway.payloads",
+        "serve": "gateway.live",
     },
 )

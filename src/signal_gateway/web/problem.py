@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from signal_gateway.web.request_id import REQUEST_ID_HEADER
+from signal_gateway.web.middleware.request_id import REQUEST_ID_HEADER
 
 __all__ = ["PROBLEM_JSON", "PROBLEM_SCHEMA", "ExceptionHandler", "Problem", "problem_handlers", "problem_response"]
 

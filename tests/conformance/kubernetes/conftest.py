@@ -18,7 +18,7 @@ from tests.conformance.kubernetes.real import (
 )
 
 from signal_gateway.apiserver import create_apiserver
-from signal_gateway.testing.live_server import LiveServer
+from signal_gateway.testing.runtime.server import LiveServer
 
 START_DEADLINE = 60.0
 READ_DEADLINE = 10.0

@@ -47,7 +47,7 @@ def test_xdist_run_that_does_not_use_the_plugin_starts_no_datastorage(suite):
 
         def pytest_unconfigure(config):
             if not hasattr(config, "workerinput"):
-                assert "signal_gateway.testing.datastorage" not in sys.modules
+                assert "signal_gateway.testing.datastorage.embedded" not in sys.modules
         """,
         test_it="def test_nothing(): pass",
     )

@@ -4,7 +4,7 @@ import yaml
 from signal_gateway.apiserver import create_apiserver
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, LiveServer
-from signal_gateway.web.sockets import reserve_port
+from signal_gateway.web.serving.sockets import reserve_port
 
 ONE_ALERT = """
 def test_alert(gateway, gateway_datastorage):

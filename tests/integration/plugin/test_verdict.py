@@ -211,7 +211,7 @@ def test_harness_that_does_not_stop_fails_the_session_and_no_test(suite):
     result = suite(
         test_it="""
         import asyncio
-        from signal_gateway.testing import _loops
+        from signal_gateway.testing.runtime import loops as _loops
 
         _loops.STOP_TIMEOUT = 0.1
 

@@ -1,6 +1,6 @@
 import pytest
 
-from signal_gateway.apiserver.schema import SchemaStrategy
+from signal_gateway.apiserver.apiextensions.schema import SchemaStrategy
 
 
 def check(schema, value, old=None):

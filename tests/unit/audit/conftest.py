@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.home import DirectoryHome
-from signal_gateway.audit.spool import Spool
+from signal_gateway.audit.wal.directory import DirectoryHome
+from signal_gateway.audit.wal.log import Spool
 from signal_gateway.clock import SystemClock
 
 DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken

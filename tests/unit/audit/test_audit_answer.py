@@ -5,7 +5,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from signal_gateway.audit.answer import Accepted, Refused, TooLarge, Unavailable, read_answer
+from signal_gateway.audit.client.results import Accepted, Refused, TooLarge, Unavailable, read_answer
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROBLEM = {"content-type": "application/problem+json; charset=utf-8"}

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_gateway.audit.batch import Batch, BatchLimit
+from signal_gateway.audit.delivery.batch import Batch, BatchLimit
 
 SIZE = 1
 LIMIT = BatchLimit(events=1000, body_bytes=10**6)

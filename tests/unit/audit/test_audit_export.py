@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from signal_gateway.audit import DataStorageClient, DataStorageUnavailable, TokenRefused
-from signal_gateway.audit.query import read_lines
+from signal_gateway.audit.client.query import read_lines
 from signal_gateway.errors import AuditError
 
 LINE = b'{"event_id": "%d"}\n'

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.inspection import inspect_spool
-from signal_gateway.audit.redelivery import redeliver
-from signal_gateway.audit.rejected_file import put_rejected_aside, rejected_entries
-from signal_gateway.audit.rejections import FileRejections, RejectedEvent
+from signal_gateway.audit.wal.inspect import inspect_spool
+from signal_gateway.audit.wal.redeliver import redeliver
+from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
+from signal_gateway.audit.wal.rejected_file import put_rejected_aside, rejected_entries
 from signal_gateway.errors import AuditError
 
 NOBODY = "http://127.0.0.1:9"
@@ -343,7 +343,7 @@ RETRIES = """
 import os, signal, sys
 from pathlib import Path
 from signal_gateway.audit import DataStorageClient
-from signal_gateway.audit.redelivery import redeliver
+from signal_gateway.audit.wal.redeliver import redeliver
 
 def retry(directory, url, steps):
     def die_at_the_last_step(name, arguments):

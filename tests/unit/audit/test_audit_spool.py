@@ -5,9 +5,9 @@ import orjson
 import pytest
 
 from signal_gateway.audit import AuditStoreClosed, AuditStoreFull
-from signal_gateway.audit.home import DirectoryHome, MemoryHome
-from signal_gateway.audit.segment import FRAME_BYTES
-from signal_gateway.audit.spool import Spool
+from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
+from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.segment import FRAME_BYTES
 from signal_gateway.clock import ManualClock
 
 

@@ -316,7 +316,7 @@ def test_events_from_the_stores_own_logging_are_refused_and_delivery_goes_on(
     server, store, make_event, recording_handler
 ):
     recording_handler.store = store
-    logger = logging.getLogger("signal_gateway.audit.flusher")
+    logger = logging.getLogger("signal_gateway.audit.delivery.flusher")
     logger.addHandler(recording_handler)
     try:
         server.script(server.status(500))

@@ -198,7 +198,7 @@ def test_store_is_closed_from_the_flushers_own_thread_without_a_deadlock(server,
             closed.append(store.close(timeout=3600))
 
     handler = ClosingHandler()
-    logger = logging.getLogger("signal_gateway.audit.flusher")
+    logger = logging.getLogger("signal_gateway.audit.delivery.flusher")
     logger.addHandler(handler)
     try:
         server.script(server.status(500))

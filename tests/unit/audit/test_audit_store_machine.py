@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from signal_gateway.audit import AuditEvent, AuditStoreClosed, AuditStoreConfig, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.rejections import read_rejected
+from signal_gateway.audit.wal.rejected import read_rejected
 
 FAULTS = ["status_500", "status_413", "html_400", "commit_then_drop", "half_a_body"]
 DEATHS = ["SIGKILL", "os._exit", "close"]

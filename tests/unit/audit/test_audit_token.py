@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from signal_gateway.audit import DataStorageClient, TokenRefused
-from signal_gateway.audit.token import read_token
+from signal_gateway.audit.client.token import read_token
 from signal_gateway.errors import ConfigurationError
 
 

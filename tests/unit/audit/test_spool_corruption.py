@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from signal_gateway.audit.home import open_medium
-from signal_gateway.audit.medium import HEADER_BYTES
-from signal_gateway.audit.segment import FRAME_BYTES, Segment
+from signal_gateway.audit.wal.buffer import HEADER_BYTES
+from signal_gateway.audit.wal.directory import open_medium
+from signal_gateway.audit.wal.segment import FRAME_BYTES, Segment
 
 EVENTS = 5
 
@@ -232,7 +232,7 @@ def test_segment_of_a_newer_release_stays_where_it_is(
     leave_behind, adopt, server, spool_directory, monkeypatch, caplog
 ):
     with monkeypatch.context() as newer:
-        newer.setattr("signal_gateway.audit.segment._VERSION", 2)
+        newer.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
         leave_behind(2)
     (path,) = spool_directory.glob("*.segment")
     content = path.read_bytes()
@@ -244,7 +244,7 @@ def test_segment_of_a_newer_release_stays_where_it_is(
     assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
     assert path.read_bytes() == content
     assert "version 2" in caplog.text
-    monkeypatch.setattr("signal_gateway.audit.segment._VERSION", 2)
+    monkeypatch.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
     assert adopt().delivered == 2
 
 

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from signal_gateway.audit.home import DirectoryHome
-from signal_gateway.audit.medium import HEADER_BYTES, MappedMedium, WrittenMedium
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium, WrittenMedium
+from signal_gateway.audit.wal.directory import DirectoryHome
 
 DEADLINE = 10.0
 SIZE = 64 * 1024

@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from signal_gateway.audit.home import DirectoryHome
-from signal_gateway.audit.ownership import StoreLock
+from signal_gateway.audit.wal.directory import DirectoryHome
+from signal_gateway.audit.wal.ownership import StoreLock
 
 DEADLINE = 10.0
 STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
@@ -44,7 +44,7 @@ def test_asking_for_a_lock_does_not_free_it(spool_directory, start_program):
 
     other = start_program(f"""
         from pathlib import Path
-        from signal_gateway.audit.ownership import StoreLock
+        from signal_gateway.audit.wal.ownership import StoreLock
         directory = Path(settings["spool_directory"])
         say([StoreLock.is_free(directory, "{STORE_ID}"), StoreLock.take_over(directory, "{STORE_ID}") is None])
     """)
@@ -346,7 +346,7 @@ def test_process_of_an_earlier_run_of_the_machine_is_not_taken_for_its_namesake(
     lock.unlink()
     if not same_boot:
         (tmp_path / "boot_id").write_text(f"{STORE_ID}\n")
-        monkeypatch.setattr("signal_gateway.audit.home._BOOT_ID", tmp_path / "boot_id")
+        monkeypatch.setattr("signal_gateway.audit.wal.directory._BOOT_ID", tmp_path / "boot_id")
 
     with open_store() as store:
         pass

@@ -9,7 +9,7 @@ from contextlib import suppress
 import orjson
 import pytest
 
-from signal_gateway.audit.rejections import FILE_NAME, FileRejections, RejectedEvent, read_rejected
+from signal_gateway.audit.wal.rejected import FILE_NAME, FileRejections, RejectedEvent, read_rejected
 from signal_gateway.errors import AuditError
 
 DEADLINE = 10.0
@@ -130,7 +130,7 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
 ):
     refuse_bad_ones(server)
     program = start_program("""
-        from signal_gateway.audit.head import Head
+        from signal_gateway.audit.wal.pending import Head
         def die(*_):
             os.kill(os.getpid(), signal.SIGKILL)
         Head.settle = die
@@ -260,7 +260,7 @@ def test_child_forked_while_a_line_is_written_stands_in_nobodys_way(start_progra
     spool_directory.mkdir()
     program = start_program("""
         from pathlib import Path
-        from signal_gateway.audit.rejections import FileRejections, RejectedEvent
+        from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
         directory = Path(settings["spool_directory"])
         sync = os.fsync
 

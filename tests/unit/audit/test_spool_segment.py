@@ -6,9 +6,9 @@ from zlib import crc32
 
 import pytest
 
-from signal_gateway.audit.home import open_medium
-from signal_gateway.audit.medium import HEADER_BYTES, MappedMedium
-from signal_gateway.audit.segment import (
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium
+from signal_gateway.audit.wal.directory import open_medium
+from signal_gateway.audit.wal.segment import (
     FRAME_BYTES,
     BadSegment,
     NewerSegment,
@@ -156,7 +156,7 @@ def test_cursor_with_both_slots_damaged_is_refused(image, reopen):
 
 
 def test_newer_version_is_told_from_damage(origin, monkeypatch):
-    monkeypatch.setattr("signal_gateway.audit.segment._VERSION", 2)
+    monkeypatch.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
     constant_part = origin.encoded(SIZE)
     monkeypatch.undo()
 

@@ -6,8 +6,8 @@ import threading
 import orjson
 import pytest
 
-from signal_gateway.audit.home import DirectoryHome
-from signal_gateway.audit.spool import Spool
+from signal_gateway.audit.wal.directory import DirectoryHome
+from signal_gateway.audit.wal.log import Spool
 from signal_gateway.clock import SystemClock
 
 DEADLINE = 10.0

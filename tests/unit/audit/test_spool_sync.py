@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from signal_gateway.audit.home import DirectoryHome, MemoryHome
-from signal_gateway.audit.spool import Spool
+from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
+from signal_gateway.audit.wal.log import Spool
 from signal_gateway.clock import ManualClock
 
 DEADLINE = 10.0

@@ -132,7 +132,7 @@ def test_machine_that_does_not_tell_its_boot_id(
     boot_id = tmp_path / "boot_id"
     if content is not None:
         boot_id.write_text(content)
-    monkeypatch.setattr("signal_gateway.audit.home._BOOT_ID", boot_id)
+    monkeypatch.setattr("signal_gateway.audit.wal.directory._BOOT_ID", boot_id)
     ids = leave_behind(4)
     store = open_store()
     event = make_event()

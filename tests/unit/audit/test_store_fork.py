@@ -185,7 +185,7 @@ def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_bot
 ):
     program = start_program(
         """
-        from signal_gateway.audit.spool import Spool
+        from signal_gateway.audit.wal.log import Spool
         append, forked = Spool.append, []
         def fork_and_append(spool, payload, lane):
             if not forked:

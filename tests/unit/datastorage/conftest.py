@@ -17,8 +17,8 @@ from tests.unit.datastorage.backends import opened
 from signal_gateway.audit.event import new_event_id
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Backend
-from signal_gateway.datastorage.postgres_schema import migrate
-from signal_gateway.datastorage.postgres_url import connection_parameters
+from signal_gateway.datastorage.postgres.schema import migrate
+from signal_gateway.datastorage.postgres.url import connection_parameters
 from signal_gateway.testing import LiveServer
 
 Serve = Callable[..., httpx.Client]

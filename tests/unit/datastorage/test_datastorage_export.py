@@ -11,9 +11,9 @@ import pytest
 from tests.unit.datastorage.backends import row
 
 from signal_gateway.datastorage.backend import BackendUnavailable, StoredEvent
-from signal_gateway.datastorage.export import NDJSON, export_response
+from signal_gateway.datastorage.http.export import NDJSON, export_response
 from signal_gateway.datastorage.query import EventQuery
-from signal_gateway.datastorage.sqlite import SqliteBackend
+from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.web.problem import PROBLEM_JSON
 
 BATCH = "/api/v1/audit/events/batch"
@@ -201,6 +201,6 @@ async def test_export_reads_no_further_than_its_client_does() -> None:
 
 
 def backends() -> list[type]:
-    from signal_gateway.datastorage.postgres import PostgresBackend
+    from signal_gateway.datastorage.postgres.backend import PostgresBackend
 
     return [SqliteBackend, PostgresBackend]

@@ -15,7 +15,7 @@ from tests.unit.datastorage.backends import opened, row
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Backend, BackendUnavailable, QueryTooSlow
 from signal_gateway.datastorage.query import EventQuery
-from signal_gateway.datastorage.sqlite import SqliteBackend
+from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.errors import ConfigurationError, DataStorageError
 from signal_gateway.web.problem import PROBLEM_JSON
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from signal_gateway.audit.event import REQUIRED_ON_THE_WIRE, AuditEvent
 from signal_gateway.datastorage import create_datastorage
-from signal_gateway.datastorage.openapi import openapi_document
+from signal_gateway.datastorage.http.openapi import openapi_document
 
 
 @pytest.fixture

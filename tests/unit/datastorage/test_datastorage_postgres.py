@@ -14,7 +14,7 @@ from tests.unit.datastorage.backends import envelopes, exported, opened, row
 
 from signal_gateway.datastorage.backend import BackendUnavailable, QueryTooSlow
 from signal_gateway.datastorage.database import backend_for, shown_url
-from signal_gateway.datastorage.postgres import PostgresBackend
+from signal_gateway.datastorage.postgres.backend import PostgresBackend
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.errors import ConfigurationError, DataStorageError
 

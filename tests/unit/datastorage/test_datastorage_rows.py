@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from signal_gateway.audit.event import AuditEvent, new_event_id
-from signal_gateway.datastorage import intake
 from signal_gateway.datastorage.backend import EventRow
+from signal_gateway.datastorage.http import parsing as intake
 from signal_gateway.datastorage.record import row_of, rows_of
 from signal_gateway.web.problem import Problem
 

@@ -17,7 +17,7 @@ from signal_gateway.clock import ManualClock, SystemClock
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Page, QueryTooSlow
 from signal_gateway.datastorage.query import EventQuery
-from signal_gateway.datastorage.sqlite import SqliteBackend
+from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.testing import LiveServer
 

@@ -13,9 +13,9 @@ from signal_gateway.clock import ManualClock
 from signal_gateway.gateway.config import merged
 from signal_gateway.gateway.remediation.occurrence import OccurrenceCounter
 from signal_gateway.kubernetes import GROUP, PLURAL, VERSION, KubernetesClient, crd_manifest
-from signal_gateway.testing.recording import RecordingAuditStore
-from signal_gateway.web.serving import AppServer
-from signal_gateway.web.sockets import bind
+from signal_gateway.testing.datastorage.recording import RecordingAuditStore
+from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving.sockets import bind
 
 REQUESTS = f"/apis/{GROUP}/{VERSION}/namespaces/kubernaut-system/{PLURAL}"
 QUICK = {"processing": {"retry": {"initial_backoff": 0.001, "max_backoff": 0.002}, "scope": {"enabled": False}}}

@@ -1,6 +1,6 @@
 import pytest
 
-from signal_gateway.gateway.auth import AuthenticationMiddleware
+from signal_gateway.gateway.http.authentication import AuthenticationMiddleware
 
 
 @pytest.mark.asyncio

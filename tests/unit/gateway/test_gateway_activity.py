@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from signal_gateway.gateway.activity import Activity
+from signal_gateway.gateway.http.activity import Activity
 
 pytestmark = pytest.mark.asyncio
 

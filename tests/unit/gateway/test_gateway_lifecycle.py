@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.errors import GatewayError, KubernetesError
 from signal_gateway.kubernetes import KubernetesClient
-from signal_gateway.testing.recording import RecordingAuditStore
+from signal_gateway.testing.datastorage.recording import RecordingAuditStore
 
 pytestmark = pytest.mark.asyncio
 

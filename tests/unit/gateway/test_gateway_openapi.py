@@ -6,10 +6,10 @@ import pytest
 from starlette.routing import Route
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.gateway.openapi import openapi_document
+from signal_gateway.gateway.http.openapi import openapi_document
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
 from signal_gateway.testing import EmbeddedCluster
-from signal_gateway.testing.recording import RecordingAuditStore
+from signal_gateway.testing.datastorage.recording import RecordingAuditStore
 
 SIGNALS = "/api/v1/signals/prometheus"
 

@@ -8,7 +8,7 @@ from lightkube import KubeConfig
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.kubernetes import KubernetesClient
-from signal_gateway.testing.datastorage import EmbeddedDataStorage
+from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
 
 pytestmark = pytest.mark.asyncio
 

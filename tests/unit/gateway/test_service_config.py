@@ -4,7 +4,7 @@ import pytest
 
 from signal_gateway.audit import AuditStoreConfig
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.gateway.service_config import ServiceConfig
+from signal_gateway.gateway.service.config import ServiceConfig
 
 LEAST = "audit:\n  datastorage_url: http://127.0.0.1:9000\n  spool_directory: /spool\n"
 

@@ -1,9 +1,9 @@
 import pytest
 from pydantic import BaseModel
 
-from signal_gateway.gateway.service_config import ServiceConfig
-from signal_gateway.gateway.setting_listing import Setting, list_settings
-from signal_gateway.gateway.setting_source import Sourced
+from signal_gateway.gateway.service.config import ServiceConfig
+from signal_gateway.gateway.service.setting_listing import Setting, list_settings
+from signal_gateway.gateway.service.setting_source import Sourced
 
 
 class Storage(BaseModel):

@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from signal_gateway.clock import ManualClock
-from signal_gateway.gateway import token_review
-from signal_gateway.gateway.token_review import KubernetesAuthenticator
+from signal_gateway.gateway.http import token_review
+from signal_gateway.gateway.http.token_review import KubernetesAuthenticator
 from signal_gateway.kubernetes import Unavailable
 from signal_gateway.web.credentials import BadCredentials
 

@@ -20,7 +20,7 @@ from signal_gateway.kubernetes import (
     Unavailable,
     classify,
 )
-from signal_gateway.web.sockets import bind, url_of
+from signal_gateway.web.serving.sockets import bind, url_of
 
 
 def status_object(code, reason, **more):

@@ -5,7 +5,7 @@ import pytest
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing import alert, alertmanager_webhook, kubernetes_event
-from signal_gateway.testing.captured import read_captured
+from signal_gateway.testing.gateway.captured import read_captured
 
 THEN = datetime(2024, 3, 1, 12, tzinfo=UTC)
 NOW = datetime(2026, 7, 1, 9, 30, tzinfo=UTC)

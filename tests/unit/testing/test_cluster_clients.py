@@ -5,8 +5,8 @@ import pytest
 from signal_gateway import GatewayConfig
 from signal_gateway.errors import KubernetesError
 from signal_gateway.testing import EmbeddedCluster, GatewayFactory, RecordingAuditStore
-from signal_gateway.testing.settings import Setting, Settings
-from signal_gateway.testing.suite import Suite
+from signal_gateway.testing.plugin.settings import Setting, Settings
+from signal_gateway.testing.plugin.suite import Suite
 
 UNSET = Setting(None, "default")
 

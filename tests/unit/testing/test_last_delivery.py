@@ -5,10 +5,10 @@ import pytest
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.testing.delivery import DeadWorker, deliver_for_dead_workers, open_store
-from signal_gateway.testing.session import SessionHarness
-from signal_gateway.testing.settings import Setting
-from signal_gateway.testing.verdict import Verdict
+from signal_gateway.testing.datastorage.delivery import DeadWorker, deliver_for_dead_workers, open_store
+from signal_gateway.testing.datastorage.verdict import Verdict
+from signal_gateway.testing.plugin.session import SessionHarness
+from signal_gateway.testing.plugin.settings import Setting
 
 NOWHERE = Setting("http://127.0.0.1:9", "a test")
 NO_TOKEN = Setting[str | None](None)

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing import LiveServer
-from signal_gateway.testing._loops import NEIGHBOURS, LoopThread
+from signal_gateway.testing.runtime.loops import NEIGHBOURS, LoopThread
 
 
 async def hello(_request):

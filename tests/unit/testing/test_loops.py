@@ -4,7 +4,7 @@ import threading
 import pytest
 
 from signal_gateway.errors import HarnessError
-from signal_gateway.testing._loops import LoopThread
+from signal_gateway.testing.runtime.loops import LoopThread
 
 
 async def thread_name():

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Enum, Gauge, Histogram
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing import MetricsView
-from signal_gateway.testing.metrics import UnknownMetric
+from signal_gateway.testing.runtime.metrics import UnknownMetric
 
 
 @pytest.fixture

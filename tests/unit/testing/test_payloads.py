@@ -3,7 +3,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from signal_gateway.testing import alert, alertmanager_webhook, kubernetes_event
-from signal_gateway.testing.payloads import alert_fingerprint
+from signal_gateway.testing.gateway.payloads import alert_fingerprint
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
 

@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 from uvicorn.server import ServerState
 
-from signal_gateway.web.http_protocol import BoundedProtocol, ConnectionLimits
 from signal_gateway.web.problem import PROBLEM_JSON
-from signal_gateway.web.serving import AppServer
-from signal_gateway.web.sockets import bind
+from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits
+from signal_gateway.web.serving.sockets import bind
 
 pytestmark = pytest.mark.asyncio
 

@@ -5,9 +5,9 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from signal_gateway.web.body_limit import BodyLimitMiddleware
+from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
+from signal_gateway.web.middleware.request_id import RequestIdMiddleware
 from signal_gateway.web.problem import PROBLEM_JSON, Problem, problem_handlers
-from signal_gateway.web.request_id import RequestIdMiddleware
 
 
 async def echo(request):

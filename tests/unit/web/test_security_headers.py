@@ -9,9 +9,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from signal_gateway.testing import LiveServer
-from signal_gateway.web.bugs import BugMiddleware
+from signal_gateway.web.middleware.security_headers import OWN_PAGES, SecurityHeadersMiddleware
+from signal_gateway.web.middleware.server_error import BugMiddleware
 from signal_gateway.web.problem import problem_handlers
-from signal_gateway.web.security_headers import OWN_PAGES, SecurityHeadersMiddleware
 
 EXPECTED = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "

@@ -10,9 +10,9 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from signal_gateway.web import serving
-from signal_gateway.web.serving import AppServer
-from signal_gateway.web.sockets import bind
+from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving import app_server as serving
+from signal_gateway.web.serving.sockets import bind
 
 
 async def hello(_request):
@@ -204,7 +204,7 @@ async def test_request_that_outlasts_the_grace_is_cut_off(caplog):
     async with client_for(server) as client:
         request = asyncio.create_task(client.get("/"))
         await has_begun.wait()
-        with caplog.at_level(logging.WARNING, "signal_gateway.web.serving"):
+        with caplog.at_level(logging.WARNING, "signal_gateway.web.serving.app_server"):
             await server.stop()
         with pytest.raises(httpx.TransportError):
             await request

@@ -3,7 +3,7 @@ import socket
 import pytest
 
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.web.sockets import bind, parse_listen, reserve_port, url_of
+from signal_gateway.web.serving.sockets import bind, parse_listen, reserve_port, url_of
 
 
 def test_socket_is_listening_before_any_server_has_started():

@@ -12,9 +12,9 @@ from starlette.routing import Route
 from tests.certificates import make_certificate
 
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.web.serving import AppServer
-from signal_gateway.web.sockets import bind
-from signal_gateway.web.tls import server_tls
+from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving.sockets import bind
+from signal_gateway.web.serving.tls import server_tls
 
 
 @pytest.fixture
@@ -154,7 +154,7 @@ async def test_client_that_never_shakes_hands_does_not_hold_the_stop(serving, ca
 async def test_answer_in_flight_reaches_a_client_that_reads_it_long_after_the_stop_has_begun(
     serving, made, monkeypatch
 ):
-    monkeypatch.setattr("signal_gateway.web.serving._TLS_GOODBYE", 0.0)
+    monkeypatch.setattr("signal_gateway.web.serving.app_server._TLS_GOODBYE", 0.0)
     has_begun, may_answer = asyncio.Event(), asyncio.Event()
     content = "x" * 16 * 1024 * 1024
 

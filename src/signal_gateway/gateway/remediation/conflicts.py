@@ -4,8 +4,8 @@ import logging
 from typing import Final
 
 from signal_gateway.clock import Clock
-from signal_gateway.gateway import events
-from signal_gateway.gateway.journal import Journal
+from signal_gateway.gateway.audit import events
+from signal_gateway.gateway.audit.recorder import Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf
 from signal_gateway.gateway.signals.signal import Signal

@@ -4,16 +4,16 @@ import logging
 from dataclasses import dataclass
 
 from signal_gateway.clock import Clock
-from signal_gateway.gateway import events
-from signal_gateway.gateway.journal import AuditUnavailable, Journal
-from signal_gateway.gateway.mark import request_id_of
+from signal_gateway.gateway.audit import events
+from signal_gateway.gateway.audit.creation_audit import CreationRecord
+from signal_gateway.gateway.audit.recorder import AuditUnavailable, Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
-from signal_gateway.gateway.remediation.creation_record import CreationRecord
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
+from signal_gateway.gateway.remediation.idempotency_key import request_id_of
 from signal_gateway.gateway.remediation.manifest import mark_in, remediation_request_manifest
 from signal_gateway.gateway.remediation.naming import newest_ended, remediation_request_name
 from signal_gateway.gateway.remediation.outcome import Undecided
-from signal_gateway.gateway.remediation.view import ClusterView, WatchLost
+from signal_gateway.gateway.remediation.requests import ClusterView, WatchLost
 from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import (

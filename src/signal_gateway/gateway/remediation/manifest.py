@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
+from signal_gateway.gateway.audit.truncate import cut_mapping, cut_utf8
 from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import parse_rfc3339, rfc3339
-from signal_gateway.gateway.truncation import cut_mapping, cut_utf8
 from signal_gateway.kubernetes import GROUP, VERSION
 
 __all__ = ["CreatedFrom", "created_from", "mark_in", "remediation_request_manifest"]

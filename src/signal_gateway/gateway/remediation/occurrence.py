@@ -9,7 +9,7 @@ from typing import Any
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.outcome import Undecided
-from signal_gateway.gateway.remediation.view import ClusterView
+from signal_gateway.gateway.remediation.requests import ClusterView
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import Conflict, KubernetesError, NotFound, RemediationRecord
 

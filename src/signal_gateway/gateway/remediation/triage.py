@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from signal_gateway.clock import Clock
-from signal_gateway.gateway import events
-from signal_gateway.gateway.journal import AuditUnavailable, Journal
-from signal_gateway.gateway.mark import request_id_of
+from signal_gateway.gateway.audit import events
+from signal_gateway.gateway.audit.creation_audit import CreationRecord
+from signal_gateway.gateway.audit.recorder import AuditUnavailable, Journal
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.conflicts import Conflicts
 from signal_gateway.gateway.remediation.creation import Created, Creation
-from signal_gateway.gateway.remediation.creation_record import CreationRecord
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
-from signal_gateway.gateway.remediation.lanes import Lanes
+from signal_gateway.gateway.remediation.idempotency_key import request_id_of
+from signal_gateway.gateway.remediation.keyed_lock import Lanes
 from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
 from signal_gateway.gateway.remediation.outcome import Failure, Outcome, Undecided
-from signal_gateway.gateway.remediation.scope import Scope
-from signal_gateway.gateway.remediation.view import ClusterView
+from signal_gateway.gateway.remediation.requests import ClusterView
 from signal_gateway.gateway.signals.adapter import ParsedSignal
-from signal_gateway.gateway.signals.owners import TargetLocator
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.gateway.targets.resolver import TargetLocator
+from signal_gateway.gateway.targets.scope import Scope
 from signal_gateway.kubernetes import KubernetesError, Refused, RemediationRecord
 
 __all__ = ["Incoming", "Prepared", "Triage"]

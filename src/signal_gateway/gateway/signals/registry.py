@@ -10,8 +10,8 @@ from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import ProcessingConfig
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
-from signal_gateway.gateway.signals.known_kinds import KnownKinds
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
+from signal_gateway.gateway.targets.discovery_cache import KnownKinds
 
 __all__ = ["all_adapters", "load_adapters"]
 

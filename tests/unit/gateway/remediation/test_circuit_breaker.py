@@ -4,7 +4,7 @@ import pytest
 
 from signal_gateway.clock import ManualClock
 from signal_gateway.gateway.config import BreakerConfig
-from signal_gateway.gateway.remediation.breaker import BreakerOpen, CircuitBreaker
+from signal_gateway.gateway.resilience.breaker import BreakerOpen, CircuitBreaker
 from signal_gateway.kubernetes import Conflict, NotFound, Refused, Unavailable
 
 pytestmark = pytest.mark.asyncio

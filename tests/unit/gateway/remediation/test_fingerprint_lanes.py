@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from signal_gateway.gateway.remediation.lanes import Lanes
+from signal_gateway.gateway.remediation.keyed_lock import Lanes
 
 pytestmark = pytest.mark.asyncio
 

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from signal_gateway.gateway.config import RetryConfig
-from signal_gateway.gateway.remediation.retry import retrying
+from signal_gateway.gateway.resilience.retry import retrying
 from signal_gateway.kubernetes import AlreadyExists, Conflict, Forbidden, NotFound, Refused, Unavailable
 
 pytestmark = pytest.mark.asyncio

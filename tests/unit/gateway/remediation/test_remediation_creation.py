@@ -245,7 +245,7 @@ async def test_new_signal_waits_for_the_next_list_after_a_watch_that_was_lost(ga
 
 
 async def test_new_signal_is_sent_back_when_the_watch_stays_lost(gateway, cluster, alert, monkeypatch):
-    monkeypatch.setattr("signal_gateway.gateway.remediation.view._LONGEST_WAIT", 0.01)
+    monkeypatch.setattr("signal_gateway.gateway.remediation.requests._LONGEST_WAIT", 0.01)
     arrived, release = cluster.wire.hold_lists()
     with cluster.api.faults.partition():
         await arrived.wait()

@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from signal_gateway.clock import ManualClock
-from signal_gateway.gateway.activity import Activity
-from signal_gateway.gateway.signals import lookup as lookup_module
-from signal_gateway.gateway.signals.lookup import ObjectLookup
+from signal_gateway.gateway.http.activity import Activity
+from signal_gateway.gateway.targets import object_cache as lookup_module
+from signal_gateway.gateway.targets.object_cache import ObjectLookup
 from signal_gateway.kubernetes import Kind, NotFound, Unavailable
 
 pytestmark = pytest.mark.asyncio

@@ -1,0 +1,1 @@
+"""CustomResourceDefinitions: structural schemas, validation rules, CEL."""

@@ -1,0 +1,1 @@
+"""Authentication and authorization by two tables: tokens and rules."""

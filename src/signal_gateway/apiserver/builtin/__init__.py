@@ -1,7 +1,0 @@
-"""The built-in kinds: one table of them, and for each what its objects look like."""
-
-from signal_gateway.apiserver.builtin.namespaces import INITIAL_NAMESPACES, NAMESPACES
-from signal_gateway.apiserver.builtin.reviews import REVIEWS
-from signal_gateway.apiserver.builtin.table import BUILTIN
-
-__all__ = ["BUILTIN", "INITIAL_NAMESPACES", "NAMESPACES", "REVIEWS"]

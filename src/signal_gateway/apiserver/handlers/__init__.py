@@ -1,0 +1,1 @@
+"""The verbs: read, write, patch, watch, and the subresources."""

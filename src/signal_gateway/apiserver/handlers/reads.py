@@ -1,0 +1,173 @@
+"""get and list: one object, or a consistent page of many."""
+
+import base64
+import binascii
+from collections.abc import Sequence
+
+import orjson
+
+from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
+from signal_gateway.apiserver.apimachinery.resources import Resource
+from signal_gateway.apiserver.apimachinery.selectors import Selector, parse_selector
+from signal_gateway.apiserver.apimachinery.status import (
+    Cause,
+    StatusError,
+    bad_request,
+    expired,
+    internal_error,
+    invalid,
+    not_found,
+)
+from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.storage.store import ObjectStore, StoredObject
+
+__all__ = ["bad_options", "find", "get", "list_objects", "render", "render_list", "requested_revision", "selector_of"]
+
+_EXPIRED_TOKEN = (
+    "The provided continue parameter is too old to display a consistent list result. You can start a new list "
+    "without the continue parameter."
+)
+
+
+def render(resource: Resource, stored: StoredObject) -> bytes:
+    """Return an object as JSON in the version of the resource that it was asked for by."""
+    if stored.object["apiVersion"] == resource.api_version:
+        return stored.raw
+    return encode(resource.from_stored(stored.object))
+
+
+def render_list(resource: Resource, items: Sequence[StoredObject], metadata: JsonObject) -> bytes:
+    """Return a list as JSON; as on a real server, items of a built-in kind don't repeat the kind."""
+    if resource.is_custom:
+        rendered = [render(resource, stored) for stored in items]
+    else:
+        rendered = [
+            encode({key: value for key, value in object.items() if key not in ("apiVersion", "kind")})
+            for object in (resource.from_stored(stored.object) for stored in items)
+        ]
+    return b'{"apiVersion":%s,"items":[%s],"kind":%s,"metadata":%s}' % (
+        encode(resource.api_version),
+        b",".join(rendered),
+        encode(resource.list_kind),
+        encode(metadata),
+    )
+
+
+def find(store: ObjectStore, resource: Resource, request: ApiRequest) -> StoredObject:
+    """Return the object that a request names.
+
+    Raises:
+        StatusError: 404 if there is none.
+    """
+    stored = store.get(resource.key, request.namespace, request.name)
+    if stored is None:
+        raise not_found(resource.group, resource.plural, request.name)
+    return stored
+
+
+def get(store: ObjectStore, resource: Resource, request: ApiRequest) -> bytes:
+    """Answer a get.
+
+    Raises:
+        StatusError: 404; 504 if a resourceVersion is asked for that is still to come.
+    """
+    _not_from_the_future(store, requested_revision(request))
+    return render(resource, find(store, resource, request))
+
+
+def selector_of(resource: Resource, request: ApiRequest) -> Selector:
+    """Return what a list, watch or deletecollection is narrowed to.
+
+    Raises:
+        StatusError: 400 for a selector that can't be read.
+    """
+    return parse_selector(resource, request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
+
+
+def requested_revision(request: ApiRequest) -> int:
+    """Return the resourceVersion that was asked for, 0 where none was.
+
+    Raises:
+        StatusError: 500, as on a real server, if it is no number.
+    """
+    text = request.query.get("resourceVersion", "")
+    if text and not (text.isascii() and text.isdecimal()):
+        detail = f'strconv.ParseUint: parsing "{text}": invalid syntax'
+        raise internal_error(f'resourceVersion: Invalid value: "{text}": {detail}')
+    return int(text or 0)
+
+
+def list_objects(store: ObjectStore, resource: Resource, request: ApiRequest) -> bytes:
+    """Answer a list; with `limit`, a page of it, and every page as of the revision of the first.
+
+    Raises:
+        StatusError: 400 for parameters that can't be read, 410 for a page whose revision is forgotten, 422 for
+            parameters that contradict each other, 504 for a resourceVersion that is still to come.
+    """
+    selector = selector_of(resource, request)
+    limit = max(request.number("limit"), 0)
+    revision, start = _starting_point(store, request)
+    objects = store.list(resource.key) if revision == store.revision else store.list_at(resource.key, revision)
+    if objects is None:
+        raise expired(_EXPIRED_TOKEN if request.query.get("continue") else f"too old resource version: {revision}")
+    chosen = [
+        stored
+        for stored in objects
+        if stored.key > start
+        and (not request.namespace or stored.namespace == request.namespace)
+        and selector.matches(stored.object)
+    ]
+    metadata: JsonObject = {"resourceVersion": str(revision)}
+    if resource.is_custom:
+        metadata["continue"] = ""
+    if limit and len(chosen) > limit:
+        metadata["continue"] = _token(revision, chosen[limit - 1].key)
+        if not selector:
+            metadata["remainingItemCount"] = len(chosen) - limit
+        chosen = chosen[:limit]
+    return render_list(resource, chosen, metadata)
+
+
+def _starting_point(store: ObjectStore, request: ApiRequest) -> tuple[int, tuple[str, str]]:
+    """Return the revision to list at, and the key after which to begin."""
+    if request.query.get("sendInitialEvents"):
+        raise bad_options(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    match = request.query.get("resourceVersionMatch", "")
+    asked = requested_revision(request)
+    if token := request.query.get("continue"):
+        if asked:
+            raise bad_request("specifying resource version is not allowed when using continue")
+        return _read_token(token)
+    if match and not request.query.get("resourceVersion"):
+        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise bad_options(Cause.forbidden("resourceVersionMatch", why))
+    if match not in ("", "Exact", "NotOlderThan"):
+        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+    _not_from_the_future(store, asked)
+    return asked if match == "Exact" and asked else store.revision, ("", "")
+
+
+def bad_options(cause: Cause) -> StatusError:
+    """Say what is wrong with the parameters of a list or a watch."""
+    return invalid("meta.k8s.io", "ListOptions", "", [cause])
+
+
+def _not_from_the_future(store: ObjectStore, revision: int) -> None:
+    if revision > store.revision:
+        message = f"Timeout: Too large resource version: {revision}, current: {store.revision}"
+        causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
+        raise StatusError(504, message, reason="Timeout", details={"causes": causes}, retry_after=1)
+
+
+def _token(revision: int, last: tuple[str, str]) -> str:
+    token = {"v": "meta.k8s.io/v1", "rv": revision, "start": last}
+    return base64.urlsafe_b64encode(orjson.dumps(token)).decode().rstrip("=")
+
+
+def _read_token(token: str) -> tuple[int, tuple[str, str]]:
+    try:
+        read = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
+        namespace, name = read["start"]
+        return int(read["rv"]), (str(namespace), str(name))
+    except (binascii.Error, ValueError, TypeError, LookupError) as exc:
+        raise bad_request("invalid continue token: continue key is not valid") from exc

@@ -1,0 +1,59 @@
+"""Representations: an object as it is, or its metadata alone, as the Accept header asks for."""
+
+from typing import Final, Literal
+
+import orjson
+
+from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
+from signal_gateway.apiserver.apimachinery.status import StatusError
+from signal_gateway.apiserver.handlers.request import ApiRequest
+
+__all__ = ["Representation", "metadata_alone", "representation_of", "represented"]
+
+Representation = Literal["object", "metadata"]
+
+_META: Final = "meta.k8s.io/v1"
+_PARTIAL: Final = "PartialObjectMetadata"
+_JSON_TYPES: Final = ("application/json", "application/*", "*/*")
+
+
+def representation_of(request: ApiRequest) -> Representation:
+    """Return the first representation that a client accepts and this server has.
+
+    Raises:
+        StatusError: 406 if there is none.
+    """
+    if not request.accept:
+        return "object"
+    wanted_kind = f"{_PARTIAL}List" if request.verb in ("list", "deletecollection") else _PARTIAL
+    for accepted in request.accept.split(","):
+        media_type, *parameters = (part.strip() for part in accepted.split(";"))
+        if media_type not in _JSON_TYPES:
+            continue
+        given = dict(parameter.split("=", 1) for parameter in parameters if "=" in parameter)
+        if "as" not in given:
+            return "object"
+        if (given["as"], given.get("g"), given.get("v")) == (wanted_kind, "meta.k8s.io", "v1"):
+            return "metadata"
+    message = "only the following media types are accepted: application/json"
+    raise StatusError(406, message, reason="NotAcceptable")
+
+
+def metadata_alone(object: JsonObject) -> JsonObject:
+    """Return an object's metadata as an object of its own."""
+    return {"kind": _PARTIAL, "apiVersion": _META, "metadata": object["metadata"]}
+
+
+def represented(answer: bytes, representation: Representation) -> bytes:
+    """Return an answer, a list or an object, in a representation; a `Status` stays as it is."""
+    if representation == "object":
+        return answer
+    document: JsonObject = orjson.loads(answer)
+    if document["kind"] == "Status":
+        return answer
+    if "items" in document and document["kind"].endswith("List"):
+        items = [metadata_alone(item) for item in document["items"]]
+        return encode(
+            {"kind": f"{_PARTIAL}List", "apiVersion": _META, "metadata": document["metadata"], "items": items}
+        )
+    return encode(metadata_alone(document))

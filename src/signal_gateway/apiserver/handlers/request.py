@@ -1,0 +1,134 @@
+"""What a request asks for: the verb and the resource, read from method, path and query as the API server does."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl
+
+from starlette.types import Receive, Scope
+
+from signal_gateway.apiserver.apimachinery.status import StatusError, bad_request
+
+__all__ = ["ApiRequest", "read_body", "read_request"]
+
+_BODY_LIMIT_BYTES = 3 * 1024 * 1024
+
+_VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
+
+
+@dataclass(frozen=True, slots=True)
+class ApiRequest:
+    """A request for a resource.
+
+    Attributes:
+        method: HTTP method.
+        verb: Kubernetes verb: get list watch create update patch delete deletecollection.
+        group: API group, empty for core.
+        version: API version.
+        namespace: Empty for cluster-scoped objects and for all namespaces.
+        plural: The resource.
+        name: The object, empty for collections.
+        subresource: Such as `status`, or empty.
+        query: Query parameters, the last of each name.
+        content_type: Media type of the body, without parameters.
+        accept: The Accept header.
+        warnings: What the client is to be told beside the answer; may be appended to.
+        created: Name of the object that it created, if its URL did not say; may be appended to.
+    """
+
+    method: str
+    verb: str
+    group: str
+    version: str
+    namespace: str
+    plural: str
+    name: str
+    subresource: str
+    query: Mapping[str, str]
+    content_type: str
+    accept: str
+    warnings: list[str] = field(default_factory=list)
+    created: list[str] = field(default_factory=list)
+
+    @property
+    def resource(self) -> str:
+        """Return the plural, with the subresource after a slash."""
+        return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
+
+    def flag(self, name: str) -> bool:
+        """Return whether a boolean parameter is set."""
+        return self.query.get(name, "").lower() in ("1", "true", "t")
+
+    def number(self, name: str) -> int:
+        """Return an integer parameter, 0 where it is absent.
+
+        Raises:
+            StatusError: 400 if it is no integer.
+        """
+        text = self.query.get(name, "")
+        try:
+            return int(text) if text else 0
+        except ValueError as exc:
+            raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from exc
+
+
+def read_request(scope: Scope) -> ApiRequest | None:
+    """Return what a request asks for, or `None` if its path is no resource's."""
+    match scope["path"].strip("/").split("/"):
+        case ["api", version, *rest] if rest:
+            group = ""
+        case ["apis", group, version, *rest] if rest:
+            pass
+        case _:
+            return None
+    namespace = ""
+    if rest[0] == "namespaces" and len(rest) > 1 and (len(rest) > 3 or rest[2:] not in ([], ["status"], ["finalize"])):
+        namespace, rest = rest[1], rest[2:]
+    if len(rest) > 3 or (group and rest[0] == "namespaces"):
+        return None
+    plural, name, subresource = [*rest, "", ""][:3]
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    headers = {key: value.decode("latin-1") for key, value in scope["headers"] if key in (b"content-type", b"accept")}
+    method: str = scope["method"]
+    return ApiRequest(
+        method=method,
+        verb=_verb(method, name, query),
+        group=group,
+        version=version,
+        namespace=namespace,
+        plural=plural,
+        name=name,
+        subresource=subresource,
+        query=query,
+        content_type=headers.get(b"content-type", "").partition(";")[0].strip().lower(),
+        accept=headers.get(b"accept", ""),
+    )
+
+
+def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
+    if method in ("GET", "HEAD"):
+        if name:
+            return "get"
+        return "watch" if query.get("watch", "").lower() in ("1", "true", "t") else "list"
+    if method == "DELETE":
+        return "delete" if name else "deletecollection"
+    return _VERBS.get(method, method.lower())
+
+
+async def read_body(receive: Receive) -> bytes:
+    """Read a request's body.
+
+    Raises:
+        StatusError: 413 if it is larger than 3 MiB, the API server's own limit; 400 if the client left half-way.
+    """
+    chunks, size = [], 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise bad_request("the client left before its body was complete")
+        chunks.append(message.get("body", b""))
+        size += len(chunks[-1])
+        if size > _BODY_LIMIT_BYTES:
+            text = f"Request entity too large: limit is {_BODY_LIMIT_BYTES}"
+            raise StatusError(413, text, reason="RequestEntityTooLarge")
+        if not message.get("more_body"):
+            return b"".join(chunks)

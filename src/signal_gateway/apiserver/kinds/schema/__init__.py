@@ -1,0 +1,1 @@
+"""The form of the built-in kinds, read from generated models."""

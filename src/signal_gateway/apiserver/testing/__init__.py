@@ -1,0 +1,1 @@
+"""For tests: faults on demand, and the log of requests."""

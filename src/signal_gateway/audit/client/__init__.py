@@ -1,0 +1,1 @@
+"""DataStorage over HTTP."""

@@ -1,0 +1,1 @@
+"""The background flusher and its batches."""

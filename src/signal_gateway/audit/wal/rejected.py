@@ -1,0 +1,186 @@
+"""Rejections: events that DataStorage refused for good, kept with its reason, in memory or in `rejected.jsonl`."""
+
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+import orjson
+
+from signal_gateway.audit.wal.ownership import sync_directory
+from signal_gateway.errors import AuditError
+
+if sys.platform != "win32":
+    import fcntl
+
+__all__ = ["FileRejections", "MemoryRejections", "RejectedEvent", "Rejections", "read_rejected"]
+
+FILE_NAME = "rejected.jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class RejectedEvent:
+    """An event that the server refused for good.
+
+    Attributes:
+        event_id: Which one.
+        payload: The event as it was sent, one JSON object.
+        reason: What the server said.
+    """
+
+    event_id: str
+    payload: bytes
+    reason: str
+
+
+class Rejections(Protocol):
+    """Where rejected events are kept.
+
+    Attributes:
+        held_bytes: What they take; it counts towards the spool's limit.
+    """
+
+    held_bytes: int
+
+    def keep(self, events: Sequence[RejectedEvent]) -> None:
+        """Keep events; when this returns they are as safe as the spool is.
+
+        Raises:
+            AuditError: They can't be kept; none of them may be let go.
+        """
+        ...
+
+    def events(self) -> tuple[RejectedEvent, ...]:
+        """Return what this store kept, oldest first."""
+        ...
+
+
+class MemoryRejections:
+    """Keeps rejected events for as long as the store lives."""
+
+    def __init__(self) -> None:
+        self.held_bytes = 0
+        self._events: list[RejectedEvent] = []
+
+    def keep(self, events: Sequence[RejectedEvent]) -> None:
+        """Keep events; see `Rejections.keep`."""
+        self._events.extend(events)
+        self.held_bytes += sum(len(event.payload) for event in events)
+
+    def events(self) -> tuple[RejectedEvent, ...]:
+        """Return all of them."""
+        return tuple(self._events)
+
+
+class FileRejections:
+    """Appends rejected events to a file that the stores of a directory share, one JSON object a line.
+
+    A line has `event_id`, `reason`, `rejected_at`, `store_id` and the `event`. An event may be in it twice, after a
+    crash between the line and the cursor; `read_rejected` drops the repetition. Only the flusher's thread writes.
+
+    Args:
+        directory: The spool directory.
+        store_id: Whose rejections these are.
+    """
+
+    def __init__(self, directory: Path, store_id: str) -> None:
+        self._path = directory / FILE_NAME
+        self._store_id = store_id
+        self._kept = 0
+        try:
+            self.held_bytes = self._path.stat().st_size
+        except OSError:  # there is none yet, or its directory can't be used, which is for opening it to say
+            self.held_bytes = 0
+
+    def keep(self, events: Sequence[RejectedEvent]) -> None:
+        """Append lines and sync the file; see `Rejections.keep`."""
+        rejected_at = datetime.now(UTC).isoformat()
+        lines = b"".join(self._line(event, rejected_at) for event in events)
+        try:
+            self.held_bytes = _append(self._path, lines)
+        except OSError as exc:
+            raise AuditError(
+                f"{len(events)} rejected audit events can't be kept in {self._path} and stay pending: {exc.strerror}"
+            ) from exc
+        self._kept += len(events)
+
+    def events(self) -> tuple[RejectedEvent, ...]:
+        """Read this store's own lines."""
+        if not self._kept:
+            return ()
+        return tuple(_distinct(event for store_id, event in _lines(self._path) if store_id == self._store_id))
+
+    def _line(self, event: RejectedEvent, rejected_at: str) -> bytes:
+        about = {
+            "event_id": event.event_id,
+            "reason": event.reason,
+            "rejected_at": rejected_at,
+            "store_id": self._store_id,
+        }
+        return orjson.dumps(about)[:-1] + b',"event":' + event.payload + b"}\n"
+
+
+def read_rejected(path: Path) -> tuple[RejectedEvent, ...]:
+    """Read a `rejected.jsonl`, each event once; empty if there is no such file.
+
+    Raises:
+        AuditError: The file can't be read.
+    """
+    try:
+        return tuple(_distinct(event for _, event in _lines(path)))
+    except OSError as exc:
+        raise AuditError(f"can't read {path}: {exc.strerror}") from exc
+
+
+def _append(path: Path, lines: bytes) -> int:
+    """Append whole lines behind whole lines, or nothing, and return the file's length."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        before = os.fstat(fd).st_size
+        if before and os.pread(fd, 1, before - 1) != b"\n":  # somebody died in the midst of a line
+            lines = b"\n" + lines
+        try:
+            _write_all(fd, lines)
+            os.fsync(fd)
+            if not before:
+                sync_directory(path.parent)
+        except OSError:
+            os.ftruncate(fd, before)
+            raise
+        return before + len(lines)
+    finally:
+        fcntl.flock(fd, fcntl.LOCK_UN)  # closing alone would leave it to a child that was forked meanwhile
+        os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def _lines(path: Path) -> Iterator[tuple[str, RejectedEvent]]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
+            try:
+                about = orjson.loads(line)
+                payload = line.rstrip(b"\n").partition(b',"event":')[2][:-1]
+                yield about["store_id"], RejectedEvent(about["event_id"], payload, about["reason"])
+            except (orjson.JSONDecodeError, KeyError, TypeError):
+                continue  # the line that was being written when a process died; its event is still in its spool
+
+
+def _distinct(events: Iterable[RejectedEvent]) -> Iterator[RejectedEvent]:
+    seen: set[str] = set()
+    for event in events:
+        if event.event_id not in seen:
+            seen.add(event.event_id)
+            yield event

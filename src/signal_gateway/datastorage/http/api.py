@@ -1,0 +1,229 @@
+"""AuditApi: the HTTP endpoints of DataStorage."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import cached_property
+
+import orjson
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES
+from signal_gateway.clock import Clock
+from signal_gateway.datastorage.backend import (
+    Backend,
+    BackendNotOpen,
+    BackendUnavailable,
+    Duplicate,
+    EventRow,
+    Page,
+    QueryTooSlow,
+)
+from signal_gateway.datastorage.http.export import NDJSON, export_query, export_response
+from signal_gateway.datastorage.http.openapi import openapi_document
+from signal_gateway.datastorage.http.parsing import read_batch, read_event
+from signal_gateway.datastorage.http.response_models import (
+    BatchStored,
+    DuplicateItem,
+    EventStored,
+    Limits,
+    Pagination,
+    Status,
+)
+from signal_gateway.datastorage.metrics import DataStorageMetrics
+from signal_gateway.datastorage.query import EventQuery, Position, event_query
+from signal_gateway.datastorage.record import microseconds, row_of, to_json
+from signal_gateway.web.json_body import JSON, json_body
+from signal_gateway.web.problem import Problem
+
+__all__ = ["AuditApi"]
+
+_log = logging.getLogger(__name__)
+
+
+class AuditApi:
+    """The endpoints, over whatever database they are given.
+
+    Args:
+        backend: Keeps the events; somebody else opens and closes it.
+        clock: Says when an event came in, and what `24h` means in a query.
+        registry: What `/metrics` shows.
+        metrics: Where events are counted.
+        max_batch_events: The largest batch that is taken, in events.
+        max_body_bytes: The largest body, to be told to clients; a middleware enforces it.
+        has_tokens: Whether tokens are asked for, to be told to clients; a middleware does.
+    """
+
+    def __init__(
+        self,
+        *,
+        backend: Backend,
+        clock: Clock,
+        registry: CollectorRegistry,
+        metrics: DataStorageMetrics,
+        max_batch_events: int,
+        max_body_bytes: int,
+        has_tokens: bool,
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._registry = registry
+        self._metrics = metrics
+        self._max_batch_events = max_batch_events
+        self._max_body_bytes = max_body_bytes
+        self._has_tokens = has_tokens
+
+    def routes(self) -> list[Route]:
+        """Return the routes; no path has parameters."""
+        return [
+            Route("/api/v1/audit/events", self._events, methods=["GET", "POST"]),
+            Route("/api/v1/audit/events/batch", self._store_batch, methods=["POST"]),
+            Route("/api/v1/audit/export", self._export, methods=["GET"]),
+            Route("/api/v1/audit/limits", self._limits, methods=["GET"]),
+            Route("/healthz", self._health, methods=["GET"]),
+            Route("/readyz", self._readiness, methods=["GET"]),
+            Route("/metrics", self._metrics_page, methods=["GET"]),
+            Route("/openapi.json", self._description, methods=["GET"]),
+        ]
+
+    async def _events(self, request: Request) -> Response:
+        # one route, so that the Allow header of a 405 names both methods
+        return await (self._store_event(request) if request.method == "POST" else self._find_events(request))
+
+    async def _store_event(self, request: Request) -> Response:
+        with self._refusals_counted():
+            event = read_event(await json_body(request))
+        duplicates = await self._store([row_of(event, received_at=microseconds(self._clock.now()))])
+        message = "The event is stored."
+        if duplicates:
+            message = "An event with this event_id was stored before"
+            message += "." if duplicates[0].has_same_content else ", with different content; that one stays."
+        return _json(
+            EventStored(event_id=event.event_id, event_timestamp=event.event_timestamp, message=message), status=201
+        )
+
+    async def _store_batch(self, request: Request) -> Response:
+        with self._refusals_counted():
+            rows = await read_batch(
+                await json_body(request),
+                max_events=self._max_batch_events,
+                received_at=microseconds(self._clock.now()),
+            )
+        duplicates = await self._store(rows)
+        accepted = len(rows) - len(duplicates)
+        return _json(
+            BatchStored(
+                event_ids=[row.event_id for row in rows],
+                message=f"{accepted} events are stored, {len(duplicates)} were stored before.",
+                accepted=accepted,
+                duplicates=[
+                    DuplicateItem(
+                        index=duplicate.index,
+                        event_id=duplicate.event_id,
+                        different_content=not duplicate.has_same_content,
+                    )
+                    for duplicate in duplicates
+                ],
+            ),
+            status=201,
+        )
+
+    async def _store(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
+        with _database_trouble("Nothing was stored; send it again."):
+            duplicates = await self._backend.insert(rows)
+        self._metrics.events.labels("accepted").inc(len(rows) - len(duplicates))
+        self._metrics.events.labels("duplicate").inc(len(duplicates))
+        return duplicates
+
+    @contextmanager
+    def _refusals_counted(self) -> Iterator[None]:
+        """Count the bad events of a refused body; a body that isn't read as events counts as none."""
+        try:
+            yield
+        except Problem as problem:
+            self._metrics.events.labels("refused").inc(
+                len({error.index for error in problem.members.get("errors", ())})
+            )
+            raise
+
+    async def _find_events(self, request: Request) -> Response:
+        query = event_query(request.query_params.multi_items(), now=self._clock.now())
+        with _database_trouble("Ask again later."):
+            page = await self._backend.query(query)
+        return Response(_page_json(query, page), media_type=JSON)
+
+    async def _export(self, request: Request) -> Response:
+        query = export_query(request.query_params.multi_items(), now=self._clock.now())
+        if request.method == "HEAD":
+            return Response(media_type=NDJSON)  # nobody would see what is read
+        with _database_trouble("Ask again later."):
+            return await export_response(self._backend, query)
+
+    async def _limits(self, _request: Request) -> Response:
+        return _json(
+            Limits(
+                max_batch=self._max_batch_events,
+                max_body_bytes=self._max_body_bytes,
+                max_event_bytes=MAX_EVENT_DATA_BYTES,
+            )
+        )
+
+    async def _health(self, _request: Request) -> Response:
+        return _json(Status(status="ok"))
+
+    async def _readiness(self, _request: Request) -> Response:
+        with _database_trouble("Not ready."):
+            await self._backend.ping()
+        return _json(Status(status="ready"))
+
+    async def _metrics_page(self, _request: Request) -> Response:
+        return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _description(self, _request: Request) -> Response:
+        return Response(self._openapi, media_type=JSON)
+
+    @cached_property
+    def _openapi(self) -> bytes:
+        # made when it is asked for: that takes longer than starting does, and most tests never ask
+        return orjson.dumps(openapi_document(max_batch_events=self._max_batch_events, has_tokens=self._has_tokens))
+
+
+@contextmanager
+def _database_trouble(advice: str) -> Iterator[None]:
+    """Turn a database that can't do it into a 503; its own words go to the log only."""
+    try:
+        yield
+    except BackendNotOpen as exc:
+        detail = "This DataStorage is not running: serve its app with lifespan, or enter it with `async with`."
+        raise Problem(503, detail) from exc
+    except QueryTooSlow as exc:
+        detail = "The query took too long and was given up; narrow it, best by correlation_id or event_type."
+        raise Problem(503, detail) from exc
+    except BackendUnavailable as exc:
+        _log.exception("the database can't be used")
+        raise Problem(503, f"The database can't be used now. {advice}", headers={"Retry-After": "1"}) from exc
+
+
+def _json(document: object, *, status: int = 200) -> Response:
+    return Response(orjson.dumps(document), status_code=status, media_type=JSON)
+
+
+def _page_json(query: EventQuery, page: Page) -> bytes:
+    next_cursor = None
+    if page.has_more:
+        last = page.events[-1]
+        next_cursor = query.cursor(Position(last.event_timestamp, last.sequence))
+    pagination = asdict(
+        Pagination(
+            limit=query.limit, offset=query.offset, total=page.total, has_more=page.has_more, next_cursor=next_cursor
+        )
+    )
+    if next_cursor is None:
+        del pagination["next_cursor"]
+    data = b",".join(to_json(event) for event in page.events)
+    return b'{"data":[%b],"pagination":%b}' % (data, orjson.dumps(pagination))

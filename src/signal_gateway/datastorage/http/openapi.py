@@ -1,0 +1,289 @@
+"""The OpenAPI 3.1 description of DataStorage, made from the models that it reads and answers with."""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, MAX_EVENT_DATA_DEPTH, REQUIRED_ON_THE_WIRE, AuditEvent
+from signal_gateway.datastorage.http.export import NDJSON, PAGING
+from signal_gateway.datastorage.http.response_models import (
+    BatchStored,
+    EventStored,
+    ItemError,
+    Limits,
+    Pagination,
+    Status,
+)
+from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
+from signal_gateway.web.json_body import JSON
+from signal_gateway.web.openapi import REFERENCE, Schema, answer_schemas, first_lines, operation, ref
+from signal_gateway.web.problem import PROBLEM_SCHEMA
+
+__all__ = ["openapi_document"]
+
+Access = Literal["open", "read", "write"]
+
+_ANSWERS = (BatchStored, EventStored, ItemError, Limits, Pagination, Status)
+
+# what the model checks with functions, which its own JSON Schema can't show
+_FORMATS = {"event_id": ("uuid",), "parent_event_id": ("uuid",), "actor_ip": ("ipv4", "ipv6")}
+
+_BAD_REQUEST = {400: "Something in it is wrong; `errors` says what, where it can."}
+_UNREADY = {503: "The database can't do it now; nothing was taken."}
+_BODY_REFUSALS = {
+    408: "The body took too long.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+}
+_ACCESS_REFUSALS = {401: "It needs a token that is known.", 403: "The token is good for something else."}
+
+
+def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
+    """Describe the API.
+
+    Args:
+        max_batch_events: The largest batch that is taken.
+        has_tokens: Whether tokens are asked for.
+    """
+    api = _Operations(has_tokens)
+    document: Schema = {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "signal-gateway DataStorage",
+            "version": AuditEvent.model_fields["version"].default,
+            "description": "Keeps audit events, and finds them again.",
+        },
+        "paths": {
+            "/api/v1/audit/events": {
+                "get": api.operation(
+                    "findEvents",
+                    "Read a page of events, newest first unless asked otherwise.",
+                    "read",
+                    answers={200: (JSON, ref("Page"), "A page.")},
+                    refusals=_BAD_REQUEST | _UNREADY,
+                    parameters=[_parameter(name) for name in PARAMETERS],
+                ),
+                "post": api.operation(
+                    "storeEvent",
+                    "Store one event.",
+                    "write",
+                    answers={201: (JSON, ref("EventStored"), "It is stored.")},
+                    refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
+                    body=ref("AuditEvent"),
+                ),
+            },
+            "/api/v1/audit/events/batch": {
+                "post": api.operation(
+                    "storeEvents",
+                    "Store all of these events or, if one of them is wrong, none.",
+                    "write",
+                    answers={201: (JSON, ref("BatchStored"), "They are stored.")},
+                    refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
+                    body={
+                        "type": "array",
+                        "items": ref("AuditEvent"),
+                        "minItems": 1,
+                        "maxItems": max_batch_events,
+                    },
+                )
+            },
+            "/api/v1/audit/export": {
+                "get": api.operation(
+                    "exportEvents",
+                    "Read every event that matches, oldest first unless asked otherwise, one JSON object a line. "
+                    "An answer that is cut off is not complete.",
+                    "read",
+                    # a validator would take the lines for one document
+                    answers={200: (NDJSON, {}, "Lines that are StoredEvent objects.")},
+                    refusals=_BAD_REQUEST | _UNREADY,
+                    parameters=[_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING],
+                )
+            },
+            "/api/v1/audit/limits": {
+                "get": api.operation(
+                    "getLimits",
+                    "Read what may be sent at once.",
+                    "read",
+                    answers={200: (JSON, ref("Limits"), "The limits.")},
+                )
+            },
+            "/healthz": {
+                "get": api.operation(
+                    "isAlive",
+                    "Say that it runs.",
+                    "open",
+                    answers={200: (JSON, ref("Status"), "It does.")},
+                )
+            },
+            "/readyz": {
+                "get": api.operation(
+                    "isReady",
+                    "Say whether events can be stored now.",
+                    "open",
+                    answers={200: (JSON, ref("Status"), "They can.")},
+                    refusals=_UNREADY,
+                )
+            },
+            "/metrics": {
+                "get": api.operation(
+                    "getMetrics",
+                    "Read the metrics of this service for Prometheus.",
+                    "open",
+                    answers={200: (CONTENT_TYPE_LATEST, {"type": "string"}, "The metrics.")},
+                )
+            },
+            "/openapi.json": {
+                "get": api.operation(
+                    "getDescription",
+                    "Read this description.",
+                    "read",
+                    answers={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
+                )
+            },
+        },
+        "components": {"schemas": _schemas()},
+    }
+    if has_tokens:
+        document["components"]["securitySchemes"] = {
+            "bearer": {"type": "http", "scheme": "bearer", "description": "A token with the scope of the operation."},
+            "basic": {"type": "http", "scheme": "basic", "description": "Any user name, and a token as password."},
+        }
+    return document
+
+
+class _Operations:
+    """Describes operations, and who may call them.
+
+    Args:
+        has_tokens: Whether those that aren't open need a token.
+    """
+
+    def __init__(self, has_tokens: bool) -> None:
+        self._has_tokens = has_tokens
+
+    def operation(
+        self,
+        name: str,
+        summary: str,
+        access: Access,
+        *,
+        answers: Mapping[int, tuple[str, Schema, str]],
+        refusals: Mapping[int, str] = {},
+        parameters: list[Schema] | None = None,
+        body: Schema | None = None,
+    ) -> Schema:
+        is_guarded = self._has_tokens and access != "open"
+        security: list[Schema] = [{"bearer": [access]}, *([{"basic": [access]}] if access == "read" else [])]
+        return operation(
+            name,
+            summary,
+            answers=answers,
+            refusals={**refusals, **(_ACCESS_REFUSALS if is_guarded else {})},
+            parameters=parameters,
+            body=body,
+            security=security if is_guarded else None,
+        )
+
+
+def _schemas() -> Schema:
+    schemas = answer_schemas(_ANSWERS)
+    sent, read = _sent_event(), _sent_event()
+    # what is read has no nulls, the server's defaults and what the server knows
+    read["properties"] = {name: _without_null(schema) for name, schema in read["properties"].items()} | {
+        "event_date": {"type": "string", "format": "date"},
+        "sequence": {"type": "integer", "minimum": 1},
+        "received_at": {"type": "string", "format": "date-time"},
+        "clock_skew": {"const": True, "description": "It claims to be more than an hour ahead of its arrival."},
+    }
+    read["required"] = [
+        *read["required"],
+        *("event_id", "actor_type", "actor_id", "resource_type", "resource_id", "event_date", "sequence"),
+        "received_at",
+    ]
+    page = {
+        "type": "object",
+        "properties": {
+            "data": {"type": "array", "items": ref("StoredEvent"), "maxItems": MAX_LIMIT},
+            "pagination": ref("Pagination"),
+        },
+        "required": ["data", "pagination"],
+    }
+    error = schemas["ItemError"]
+    # what is wrong with a parameter of the URL has no index
+    errors = {"type": "array", "items": error | {"required": ["field", "reason"]}}
+    problem = {**PROBLEM_SCHEMA, "properties": PROBLEM_SCHEMA["properties"] | {"errors": errors}}
+    del schemas["ItemError"]
+    return schemas | {"AuditEvent": sent, "StoredEvent": read, "Page": page, "Problem": problem}
+
+
+def _sent_event() -> Schema:
+    """Describe an event on the wire: what `AuditEvent.from_wire` takes."""
+    schema = AuditEvent.model_json_schema(ref_template=REFERENCE)
+    properties = {
+        name: {key: value for key, value in member.items() if key not in ("default", "title")}
+        for name, member in schema["properties"].items()
+    }
+    for name, formats in _FORMATS.items():
+        choices = [{"type": "string", "format": format} for format in formats]
+        is_nullable = "anyOf" in properties[name]
+        properties[name] = {"anyOf": [*choices, *([{"type": "null"}] if is_nullable else [])]}
+    properties["event_data"] |= {
+        "description": f"Its event_type repeats the outer one; at most {MAX_EVENT_DATA_BYTES} bytes of JSON, "
+        f"{MAX_EVENT_DATA_DEPTH} levels deep.",
+        "properties": {"event_type": properties["event_type"]},
+        "required": ["event_type"],
+    }
+    return {
+        "type": "object",
+        "description": first_lines(schema["description"]),
+        "properties": properties,
+        "required": list(REQUIRED_ON_THE_WIRE),
+    }
+
+
+def _without_null(schema: Schema) -> Schema:
+    if "anyOf" not in schema:
+        return schema
+    choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
+    return {"anyOf": choices}
+
+
+def _parameter(name: str, *, order: str = "desc") -> Schema:
+    """Describe a parameter of a query; one that isn't described here is an error, so that none is forgotten."""
+    text: Schema = {"type": "string", "minLength": 1}
+    time: Schema = {
+        "anyOf": [
+            {"type": "string", "format": "date-time"},
+            {"type": "string", "format": "date"},
+            {"type": "string", "pattern": f"^{RELATIVE.pattern}$"},
+        ]
+    }
+    outcomes = AuditEvent.model_json_schema()["properties"]["event_outcome"]["enum"]
+    exact = "Exactly this; an event without one is not matched."
+    described: dict[str, tuple[Schema, str]] = {
+        "correlation_id": (text, exact),
+        "event_type": (text, exact),
+        "event_category": (text, exact),
+        "event_outcome": ({"type": "string", "enum": outcomes}, exact),
+        "severity": (text, exact),
+        "since": (time, "The earliest event_timestamp, itself included; 30m, 24h and 7d are before now."),
+        "until": (time, "The latest event_timestamp, itself included; as since."),
+        "detail_key": (text, "A top-level member of event_data; only with detail_value."),
+        "detail_value": (text, "Its text, or its number, boolean or null as JSON; only with detail_key."),
+        "limit": (
+            {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
+            "The most events of the page.",
+        ),
+        "offset": (
+            {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
+            "How many to pass over; not with cursor.",
+        ),
+        "order": ({"type": "string", "enum": ["asc", "desc"], "default": order}, "By event_timestamp, then sequence."),
+        "cursor": (
+            {"type": "string", "pattern": f"^{CURSOR.pattern}$"},
+            "Go on behind an earlier page: its next_cursor.",
+        ),
+    }
+    schema, description = described[name]
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": description}

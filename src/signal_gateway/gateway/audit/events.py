@@ -1,0 +1,341 @@
+"""The audit events of a gateway: what each one says, as pure functions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Literal
+
+import orjson
+
+from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH, MAX_SEVERITY_LENGTH, AuditEvent
+from signal_gateway.gateway.audit.truncate import cut_mapping, cut_text, cut_utf8
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.kubernetes import RemediationRecord
+
+__all__ = [
+    "CRD_CONFLICT",
+    "CRD_CREATED",
+    "CRD_FAILED",
+    "SIGNAL_DEDUPLICATED",
+    "SIGNAL_RECEIVED",
+    "SIGNAL_REJECTED",
+    "SIGNAL_RESOLVED",
+    "active_conflict",
+    "created_events",
+    "creation_failed",
+    "out_of_scope",
+    "signal_deduplicated",
+    "signal_rejected",
+    "signal_resolved",
+    "with_uid",
+]
+
+SIGNAL_RECEIVED = "gateway.signal.received"
+SIGNAL_DEDUPLICATED = "gateway.signal.deduplicated"
+SIGNAL_REJECTED = "gateway.signal.rejected"
+SIGNAL_RESOLVED = "gateway.signal.resolved"
+CRD_CREATED = "gateway.crd.created"
+CRD_FAILED = "gateway.crd.failed"
+CRD_CONFLICT = "gateway.crd.conflict"
+
+_MAX_PAYLOAD_BYTES = 64 * 1024
+# Beside a cut payload, which written as JSON within JSON may take twice its bytes, both fit into an event's 256 KiB.
+_MAX_MAPPING_BYTES = 56 * 1024
+_MAX_MESSAGE_BYTES = 1024
+_MAX_ACTOR_LENGTH = 255
+_UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
+
+
+def created_events(
+    signal: Signal, *, signal_type: str, name: str, namespace: str, at: datetime
+) -> tuple[AuditEvent, AuditEvent]:
+    """Return the events of a creation, built before it so that nothing is created that could not be recorded.
+
+    The object's uid is not known yet; its room is reserved, and `with_uid` fills it in.
+
+    Returns:
+        `gateway.signal.received` and `gateway.crd.created`, correlated by the RemediationRequest's name.
+    """
+    data = _signal_data(signal, signal_type) | {
+        "remediation_request": f"{namespace}/{name}",
+        "remediation_request_uid": _UNKNOWN_UID,
+        "deduplication_status": "new",
+        "occurrence_count": 1,
+    }
+    received = _signal_event(SIGNAL_RECEIVED, signal, data, correlation_id=name, at=at)
+    created = _event(
+        CRD_CREATED,
+        signal,
+        data,
+        correlation_id=name,
+        resource_type="RemediationRequest",
+        resource_id=f"{namespace}/{name}",
+        at=at,
+    )
+    return received, created
+
+
+def with_uid(event: AuditEvent, uid: str, *, event_id: str, at: datetime) -> AuditEvent:
+    """Return a creation's event with the uid of what was created.
+
+    Args:
+        event: One of `created_events`.
+        uid: uid of the RemediationRequest.
+        event_id: The event's own id.
+        at: When the API answered.
+    """
+    changes: dict[str, Any] = {
+        "event_id": event_id,
+        "event_data": event.event_data | {"remediation_request_uid": uid},
+    }
+    if event.event_type == CRD_CREATED:
+        changes["event_timestamp"] = at
+    return event.model_copy(update=changes)
+
+
+def signal_deduplicated(
+    signal: Signal, *, signal_type: str, name: str, namespace: str, uid: str, count: int, at: datetime
+) -> AuditEvent:
+    """Return the event of a duplicate that was counted as the `count`-th occurrence."""
+    data = _signal_data(signal, signal_type) | {
+        "remediation_request": f"{namespace}/{name}",
+        "remediation_request_uid": uid,
+        "deduplication_status": "duplicate",
+        "occurrence_count": count,
+    }
+    return _signal_event(SIGNAL_DEDUPLICATED, signal, data, correlation_id=name, at=at)
+
+
+def creation_failed(
+    signal: Signal, *, signal_type: str, message: str, code: str, can_be_retried: bool, at: datetime
+) -> AuditEvent:
+    """Return the event of one failed attempt to create a RemediationRequest.
+
+    Args:
+        signal: What it was for.
+        signal_type: What the signal's adapter calls its signals.
+        message: What the API said.
+        code: Short code of the failure.
+        can_be_retried: Whether a later attempt may succeed.
+        at: When it failed.
+    """
+    assert signal.target is not None, "a firing signal has a target"
+    details = {
+        "message": cut_text(message.replace("\0", ""), _MAX_MESSAGE_BYTES),
+        "code": code,
+        "component": "gateway",
+        "retry_possible": can_be_retried,
+    }
+    origin = f"{signal.name}:{signal.target.namespace or ''}:{signal.target.kind}:{signal.target.name}"
+    return _event(
+        CRD_FAILED,
+        signal,
+        _signal_data(signal, signal_type) | {"error_details": details},
+        correlation_id=origin[:MAX_CORRELATION_ID_LENGTH],
+        resource_type="RemediationRequest",
+        resource_id=signal.fingerprint or "",
+        outcome="failure",
+        at=at,
+        error_code=code,
+        error_message=details["message"],
+    )
+
+
+def active_conflict(
+    signal: Signal, *, signal_type: str, kept: RemediationRecord, rivals: Sequence[RemediationRecord], at: datetime
+) -> AuditEvent:
+    """Return the event that says that several RemediationRequests of one problem are active, which must not be.
+
+    Args:
+        signal: What was decided when it was found.
+        signal_type: What the signal's adapter calls its signals.
+        kept: The one that signals are counted on.
+        rivals: The others; the first 20 are named.
+        at: When it was found.
+    """
+    names = ", ".join(rival.name for rival in rivals[:20])
+    details = {
+        "message": f"{kept.name} handles the problem, and so do {names}: all but one should be cancelled",
+        "code": "several_active",
+        "component": "gateway",
+        "retry_possible": False,
+    }
+    data = _signal_data(signal, signal_type) | {
+        "remediation_request": f"{kept.namespace}/{kept.name}",
+        "remediation_request_uid": kept.uid,
+        "error_details": details,
+    }
+    return _event(
+        CRD_CONFLICT,
+        signal,
+        data,
+        correlation_id=kept.name,
+        resource_type="RemediationRequest",
+        resource_id=f"{kept.namespace}/{kept.name}",
+        outcome="failure",
+        at=at,
+        error_code="several_active",
+        error_message=details["message"],
+    )
+
+
+def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str, at: datetime) -> AuditEvent:
+    """Return the event of a signal about a target that the gateway may not act on.
+
+    Args:
+        signal: The signal.
+        rejection: Why nothing is done.
+        signal_type: What the signal's adapter calls its signals.
+        at: When it was decided.
+    """
+    assert signal.fingerprint is not None, "a firing signal has a fingerprint"
+    details = {
+        "message": cut_text(rejection.message, _MAX_MESSAGE_BYTES),
+        "code": rejection.reason,
+        "component": "gateway",
+        "retry_possible": False,
+    }
+    data = _signal_data(signal, signal_type) | {"error_details": details}
+    return _signal_event(SIGNAL_REJECTED, signal, data, correlation_id=signal.fingerprint, at=at)
+
+
+def signal_resolved(
+    signal: Signal, *, signal_type: str, active_name: str | None, mark: str, at: datetime
+) -> AuditEvent:
+    """Return the event of a resolved signal.
+
+    Args:
+        signal: The signal.
+        signal_type: What the signal's adapter calls its signals.
+        active_name: The RemediationRequest that handles the problem now, if any.
+        mark: Request id and index of the signal: correlates one that has no fingerprint either.
+        at: When it was handled.
+    """
+    return _signal_event(
+        SIGNAL_RESOLVED,
+        signal,
+        _signal_data(signal, signal_type),
+        correlation_id=active_name or signal.fingerprint or mark,
+        resource_id=signal.fingerprint or mark,
+        at=at,
+    )
+
+
+def signal_rejected(
+    invalid: InvalidSignal | RejectedSignal, *, signal_type: str, mark: str, at: datetime
+) -> AuditEvent:
+    """Return the event of a signal that is turned away.
+
+    It has no fingerprint, so `mark` (request id and index) correlates it.
+    """
+    data: dict[str, Any] = {
+        "event_type": SIGNAL_REJECTED,
+        "signal_type": signal_type,
+        "severity": invalid.severity,
+        "error_details": {
+            "message": cut_text(invalid.message, _MAX_MESSAGE_BYTES),
+            "code": invalid.reason,
+            "component": "gateway",
+            "retry_possible": False,
+        },
+    }
+    if invalid.name is not None:
+        data["signal_name"] = invalid.name
+    return AuditEvent(
+        event_type=SIGNAL_REJECTED,
+        event_timestamp=at,
+        event_category="gateway",
+        event_action="rejected",
+        event_outcome="success",
+        correlation_id=mark,
+        event_data=data,
+        **_actor(invalid),
+        resource_type="Signal",
+        resource_id=mark,
+        severity=invalid.severity[:MAX_SEVERITY_LENGTH],
+    )
+
+
+def _signal_event(
+    event_type: str,
+    signal: Signal,
+    data: Mapping[str, Any],
+    *,
+    correlation_id: str,
+    at: datetime,
+    resource_id: str | None = None,
+) -> AuditEvent:
+    return _event(
+        event_type,
+        signal,
+        data,
+        correlation_id=correlation_id,
+        resource_type="Signal",
+        resource_id=resource_id or signal.fingerprint or correlation_id,
+        at=at,
+    )
+
+
+def _event(
+    event_type: str,
+    signal: Signal,
+    data: Mapping[str, Any],
+    *,
+    correlation_id: str,
+    resource_type: str,
+    resource_id: str,
+    at: datetime,
+    outcome: Literal["success", "failure"] = "success",
+    **fields: Any,
+) -> AuditEvent:
+    return AuditEvent(
+        event_type=event_type,
+        event_timestamp=at,
+        event_category="gateway",
+        event_action=event_type.rpartition(".")[2],
+        event_outcome=outcome,
+        correlation_id=correlation_id,
+        event_data={"event_type": event_type, **data},
+        **_actor(signal),
+        resource_type=resource_type,
+        resource_id=resource_id,
+        namespace=signal.namespace,
+        severity=signal.severity[:MAX_SEVERITY_LENGTH],
+        **fields,
+    )
+
+
+def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> dict[str, str]:
+    if signal.sender is not None:
+        return {"actor_type": "user", "actor_id": signal.sender[:_MAX_ACTOR_LENGTH]}
+    return {"actor_type": "external", "actor_id": signal.source}
+
+
+def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
+    data: dict[str, Any] = {
+        "signal_type": signal_type,
+        "signal_name": signal.name,
+        "severity": signal.severity,
+        "signal_labels": cut_mapping(signal.labels, _MAX_MAPPING_BYTES),
+        "signal_annotations": cut_mapping(signal.annotations, _MAX_MAPPING_BYTES),
+        **_payload_data(signal.payload),
+    }
+    if signal.namespace is not None:
+        data["namespace"] = signal.namespace
+    if signal.fingerprint is not None:
+        data["fingerprint"] = signal.fingerprint
+    if signal.target is not None:
+        data |= {"resource_kind": signal.target.kind, "resource_name": signal.target.name}
+    return data
+
+
+def _payload_data(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the payload's type, an object, for readers that check it: a cut one is text, so it stands under `json`."""
+    encoded = orjson.dumps(payload)
+    if len(encoded) <= _MAX_PAYLOAD_BYTES:
+        return {"original_payload": payload}
+    return {
+        "original_payload": {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)},
+        "original_payload_sha256": sha256(encoded).hexdigest(),
+        "truncated": True,
+    }

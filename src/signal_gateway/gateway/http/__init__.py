@@ -1,0 +1,1 @@
+"""Requests in, responses out: middleware, authentication, admission, signal endpoints, health, OpenAPI."""

@@ -1,0 +1,109 @@
+"""Liveness, readiness and metrics."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+import orjson
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from signal_gateway.audit.store import AuditStore, BufferedAuditStore
+from signal_gateway.gateway.http.responses import RETRY_AFTER_SECONDS
+from signal_gateway.kubernetes import KubernetesClient, KubernetesError, Observer
+from signal_gateway.web.problem import Problem
+
+__all__ = ["health_routes"]
+
+_log = logging.getLogger(__name__)
+
+_PING_TIMEOUT = 2.0
+_LEAST_ROOM_BYTES = 1024 * 1024
+
+
+def health_routes(
+    *,
+    registry: CollectorRegistry,
+    kubernetes: KubernetesClient,
+    audit_store: AuditStore,
+    why_not_ready: Callable[[], str | None],
+    index_is_alive: Callable[[], bool],
+    observer: Observer,
+) -> list[Route]:
+    """Return the routes `/healthz`, `/readyz` and `/metrics`.
+
+    Args:
+        registry: What `/metrics` shows.
+        kubernetes: Asked for a sign of life by `/readyz`.
+        audit_store: Must be taking events, and have room for more than a few, to be ready. How many wait is shown.
+        why_not_ready: Says why the gateway itself is not; None if it is. If it is not, nothing else is looked at.
+        index_is_alive: Whether the index of RemediationRequests is up to date.
+        observer: Told verb, resource and code of the calls to the Kubernetes API.
+    """
+
+    async def healthz(_: Request) -> Response:
+        return _json({"status": "ok"})
+
+    async def readyz(_: Request) -> Response:
+        obstacle = why_not_ready()
+        if obstacle is not None:
+            raise _not_ready(obstacle, checks={"gateway": obstacle})
+        checks = {
+            "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
+            "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
+            "audit_store": _audit_obstacle(audit_store),
+        }
+        shown = {name: obstacle or "ok" for name, obstacle in checks.items()} | _delivery(audit_store)
+        obstacles = [obstacle for obstacle in checks.values() if obstacle is not None]
+        if obstacles:
+            raise _not_ready(f"Not ready: {'; '.join(obstacles)}.", checks=shown)
+        return _json({"status": "ready", "checks": shown})
+
+    async def metrics(request: Request) -> Response:
+        encode, content_type = choose_encoder(request.headers.get("accept", ""))
+        return Response(encode(registry), headers={"Content-Type": content_type})
+
+    return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
+
+
+def _audit_obstacle(store: AuditStore) -> str | None:
+    if not store.accepting:
+        return "the audit store takes no events"
+    if isinstance(store, BufferedAuditStore) and store.room_bytes < _LEAST_ROOM_BYTES:
+        return "the audit store has less than 1 MiB of room"
+    return None
+
+
+def _delivery(store: AuditStore) -> dict[str, str]:
+    """Say whether events wait for DataStorage; that it is down is no reason to turn signals away."""
+    if not isinstance(store, BufferedAuditStore):
+        return {}
+    stats = store.stats
+    waiting = stats.pending + stats.adopted.pending
+    if not waiting:
+        return {"datastorage": "ok"}
+    events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
+    return {
+        "datastorage": f"{events} for its delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"
+    }
+
+
+async def _answers(kubernetes: KubernetesClient, observer: Observer) -> bool:
+    try:
+        async with asyncio.timeout(_PING_TIMEOUT):
+            await kubernetes.ping(observer=observer)
+    except (KubernetesError, TimeoutError) as exc:
+        _log.warning("not ready, the Kubernetes API does not answer: %s", exc)
+        return False
+    return True
+
+
+def _not_ready(detail: str, *, checks: dict[str, str]) -> Problem:
+    return Problem(503, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)}, members={"checks": checks})
+
+
+def _json(body: dict[str, object]) -> Response:
+    return Response(orjson.dumps(body), media_type="application/json")

@@ -1,0 +1,1 @@
+"""Calls to the Kubernetes API that fail: bounded concurrency, retries, circuit breaker."""

@@ -1,0 +1,1 @@
+"""Kubernetes for tests: embedded, or a namespace on a running cluster."""

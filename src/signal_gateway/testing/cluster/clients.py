@@ -1,0 +1,106 @@
+"""The Kubernetes clients that a cluster hands out, and their end."""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from functools import partial
+from typing import Any, Final
+
+import httpx2
+from lightkube import AsyncClient, Client
+from lightkube.config.client_adapter import verify_cluster
+from lightkube.config.kubeconfig import KubeConfig
+
+from signal_gateway.kubernetes import KubernetesClient
+from signal_gateway.testing.runtime.cleanup import run_all
+from signal_gateway.testing.runtime.loops import SERVERS
+
+__all__ = ["ClusterClients"]
+
+CALL_TIMEOUT: Final = 10.0
+
+
+class ClusterClients:
+    """The clients that a cluster handed out, and their end. Keeps the servers' loop alive, where gateways use them.
+
+    Args:
+        config: How to reach the cluster.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | KubeConfig) -> None:
+        self._config = config if isinstance(config, KubeConfig) else KubeConfig.from_dict(dict(config))
+        self._clients: list[KubernetesClient] = []
+        self._lightkubes: list[Client] = []
+        self._async_lightkubes: list[AsyncClient] = []
+
+    def open(self) -> None:
+        """Keep the loop alive on which gateways use the clients."""
+        SERVERS.acquire()
+
+    def client(self) -> KubernetesClient:
+        """Return a client as a gateway takes it."""
+        client = KubernetesClient(self._config)
+        self._clients.append(client)
+        return client
+
+    def release(self, client: KubernetesClient) -> None:
+        """Close a client before the end; does no harm twice."""
+        if client in self._clients:  # else the cluster has ended, and has closed it
+            self._clients.remove(client)
+            _close_where_it_lives(client)
+
+    def lightkube(self) -> Client:
+        """Return a plain lightkube client."""
+        client = Client(self._config, trust_env=False)
+        self._lightkubes.append(client)
+        return client
+
+    def async_lightkube(self) -> AsyncClient:
+        """Return a plain asynchronous lightkube client, for any loop."""
+        client = AsyncClient(self._config, trust_env=False, transport=_transport_without_idle(self._config))
+        self._async_lightkubes.append(client)
+        return client
+
+    def close(self) -> None:
+        """Close every client that was handed out."""
+        clients, self._clients = self._clients, []
+        run_all(
+            "the cluster's clients",
+            *(client.close for client in self._lightkubes),
+            *(partial(_close_on_servers_loop, client.close()) for client in self._async_lightkubes),
+            *(partial(_close_where_it_lives, client) for client in clients),
+            SERVERS.release,
+        )
+
+
+def _close_on_servers_loop(closing: Coroutine[Any, Any, None]) -> None:
+    SERVERS.call(closing, timeout=CALL_TIMEOUT, doing="closing a client")
+
+
+def _close_where_it_lives(client: KubernetesClient) -> None:
+    """Close a client on its own loop: the servers', or that of a test that ran its gateway by itself."""
+    loop = client.loop
+    if loop is None or SERVERS.runs(loop):
+        _close_on_servers_loop(client.aclose())
+    elif loop.is_running():
+        closing = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
+        if loop is not _running_loop():  # else it is closed as soon as the test lets its loop run
+            closing.result(CALL_TIMEOUT)
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _transport_without_idle(config: KubeConfig) -> httpx2.AsyncHTTPTransport:
+    """Keep no idle connections: one kept from a test's loop that has ended would fail the next test."""
+    single = config.get()
+    assert single is not None  # checked, or written, by the cluster
+    assert single.user is not None
+    return httpx2.AsyncHTTPTransport(
+        verify=verify_cluster(single.cluster, single.user, single.abs_file, trust_env=False),
+        trust_env=False,
+        limits=httpx2.Limits(max_keepalive_connections=0),
+    )

@@ -1,0 +1,1 @@
+"""DataStorage for tests, and the last delivery to it."""

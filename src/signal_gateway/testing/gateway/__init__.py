@@ -1,0 +1,1 @@
+"""Live gateways and the payloads that tests send."""

@@ -1,0 +1,1 @@
+"""The bodies of the pytest plugin: session, suite, settings, guards, reports."""

@@ -1,0 +1,73 @@
+"""Served: the live gateways and services of one test, guarded, and told of when it fails."""
+
+import logging
+from contextlib import ExitStack
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from signal_gateway.testing.gateway.factory import GatewayFactory, LiveService, ServiceFactory
+from signal_gateway.testing.gateway.live import LiveGateway
+from signal_gateway.testing.plugin.guards import guarded
+from signal_gateway.testing.plugin.suite import Suite
+
+if TYPE_CHECKING:
+    from signal_gateway.testing.plugin.failure_report import LogTail
+
+__all__ = ["Served"]
+
+
+class Served:
+    """What one test serves, from its first factory's making to its last one's end.
+
+    Attributes:
+        suite: What all tests of the process share.
+
+    Args:
+        suite: What all tests of the process share.
+        is_registry_restored: Whether the test has the global metrics registry restored.
+    """
+
+    def __init__(self, suite: Suite, *, is_registry_restored: bool) -> None:
+        self.suite = suite
+        self._is_registry_restored = is_registry_restored
+        self._factories: list[GatewayFactory | ServiceFactory] = []
+        self._stack = ExitStack()
+        self._log: LogTail | None = None
+
+    def add(self, factory: GatewayFactory | ServiceFactory) -> None:
+        """Take what a factory makes into account."""
+        self._factories.append(factory)
+
+    def explain(self, exception: BaseException) -> None:
+        """Add a note about the last request to the exception that a test failed with."""
+        from signal_gateway.testing.plugin.failure_report import failure_note
+
+        note = failure_note(self._all) if self.suite.settings.report.value != "none" else None
+        if note is not None:
+            exception.add_note(note)
+
+    def sections(self) -> list[tuple[str, str]]:
+        """Return titles and texts for the report of a test that failed."""
+        from signal_gateway.testing.plugin.failure_report import failure_sections
+
+        return failure_sections(self._all, settings=self.suite.settings, log=self._log)
+
+    def __enter__(self) -> Self:
+        self._stack.enter_context(guarded(self.suite, is_registry_restored=self._is_registry_restored))
+        if self.suite.settings.report.value == "full":
+            from signal_gateway.testing.plugin.failure_report import LogTail
+
+            self._log = LogTail()
+            logger = logging.getLogger("signal_gateway")
+            logger.addHandler(self._log)
+            self._stack.callback(logger.removeHandler, self._log)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @property
+    def _all(self) -> list[LiveGateway | LiveService]:
+        return [one for factory in self._factories for one in factory.made]

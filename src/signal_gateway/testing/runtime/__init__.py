@@ -1,0 +1,1 @@
+"""Loop threads and live servers."""

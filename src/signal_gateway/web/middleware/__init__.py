@@ -1,0 +1,1 @@
+"""ASGI middleware that every service uses."""

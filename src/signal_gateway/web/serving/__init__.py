@@ -1,0 +1,1 @@
+"""Serve an ASGI app on a listening socket, and stop it without polling."""
