@@ -21,21 +21,21 @@ from signal_gateway.apiserver.apimachinery.status import (
 )
 from signal_gateway.apiserver.auth.access import Access, Rule, User
 from signal_gateway.apiserver.controllers.lifecycle import Lifecycle
-from signal_gateway.apiserver.discovery.discovery import discover, is_discovery_path, paths_of
+from signal_gateway.apiserver.discovery.discovery import discovery_document, is_discovery_path, root_paths
 from signal_gateway.apiserver.handlers import reads
-from signal_gateway.apiserver.handlers.eviction import evict
+from signal_gateway.apiserver.handlers.eviction import evict_pod
 from signal_gateway.apiserver.handlers.field_validation import warning_header
-from signal_gateway.apiserver.handlers.representation import representation_of, represented
-from signal_gateway.apiserver.handlers.request import ApiRequest, read_body, read_request
-from signal_gateway.apiserver.handlers.reviews import answer_review
-from signal_gateway.apiserver.handlers.scale import answer_scale
-from signal_gateway.apiserver.handlers.watch import Watches
-from signal_gateway.apiserver.handlers.writes import Writes
+from signal_gateway.apiserver.handlers.negotiation import negotiate_representation, to_representation
+from signal_gateway.apiserver.handlers.request_info import RequestInfo, parse_request_info, read_body
+from signal_gateway.apiserver.handlers.reviews import handle_review
+from signal_gateway.apiserver.handlers.scale import handle_scale
+from signal_gateway.apiserver.handlers.watch import WatchHandler
+from signal_gateway.apiserver.handlers.writes import WriteHandler
 from signal_gateway.apiserver.kinds import BUILTIN, INITIAL_NAMESPACES, NAMESPACES, REVIEWS
 from signal_gateway.apiserver.storage.store import ObjectStore
-from signal_gateway.apiserver.testing.disturbance import Disturbance, abort_of
+from signal_gateway.apiserver.testing.fault_injection import FaultInjection, abort_of
 from signal_gateway.apiserver.testing.faults import Faults
-from signal_gateway.apiserver.testing.request_log import NO_ANSWER, LogEntry, RequestLog
+from signal_gateway.apiserver.testing.request_log import NO_RESPONSE, LogEntry, RequestLog
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import ApiServerError
 
@@ -93,8 +93,8 @@ class ApiServer:
         self._registry = Registry(BUILTIN)
         for resource in BUILTIN:
             self._store.open(resource.key)
-        self._writes = Writes(self._store, Lifecycle(self._store, self._registry, clock), clock)
-        self._watches = Watches(self._store)
+        self._writes = WriteHandler(self._store, Lifecycle(self._store, self._registry, clock), clock)
+        self._watches = WatchHandler(self._store)
         self._loop: asyncio.AbstractEventLoop | None = None
         self.faults.on_partition(self._cut_watches)
         for name in INITIAL_NAMESPACES:
@@ -139,7 +139,7 @@ class ApiServer:
         if resource is None:
             raise ApiServerError(f'can\'t install {kind} "{name}": {api_version} has no such kind here')
         namespace = (object["metadata"].get("namespace") or "default") if resource.namespaced else ""
-        request = ApiRequest(
+        request = RequestInfo(
             method="POST",
             verb="create",
             group=resource.group,
@@ -163,7 +163,7 @@ class ApiServer:
         return self._store.get(NAMESPACES.key, "", name) is not None
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request = read_request(scope)
+        request = parse_request_info(scope)
         resource = self._registry.find(request.group, request.version, request.plural) if request else None
         try:
             user = self._access.authenticate(_header(scope, b"authorization"))
@@ -183,30 +183,30 @@ class ApiServer:
             await self._carry_out(resource, request, user, scope, receive, self._logged(request, send))
             return
         try:
-            disturbance = Disturbance(effects, scope, send)
+            disturbance = FaultInjection(effects, scope, send)
             logged = self._logged(request, disturbance.send)
             await disturbance.before()
         except StatusError as exc:
             await _send_error(self._logged(request, send), exc)
             return
         if disturbance.has_dropped:
-            self._log(request, NO_ANSWER)
+            self._log(request, NO_RESPONSE)
         else:
             await self._carry_out(resource, request, user, scope, receive, logged)
         await disturbance.end(receive)
 
     async def _carry_out(
-        self, resource: Resource, request: ApiRequest, user: User, scope: Scope, receive: Receive, send: Send
+        self, resource: Resource, request: RequestInfo, user: User, scope: Scope, receive: Receive, send: Send
     ) -> None:
         try:
             _check_served(resource, request)
-            representation = representation_of(request)
+            representation = negotiate_representation(request)
             if request.verb == "watch":
                 await self._watches.serve(resource, request, receive, send, abort=abort_of(scope))
                 return
             body = await read_body(receive) if request.method not in ("GET", "HEAD") else b""
             code, answer = (201 if request.verb == "create" else 200), self._answer(resource, request, body, user)
-            answer = represented(answer, representation)
+            answer = to_representation(answer, representation)
         except StatusError as exc:
             await _send_error(send, exc, request.warnings)
             return
@@ -219,13 +219,13 @@ class ApiServer:
             return
         await _send(send, code, _JSON, answer, _warnings(request.warnings))
 
-    def _answer(self, resource: Resource, request: ApiRequest, body: bytes, user: User) -> bytes:
+    def _answer(self, resource: Resource, request: RequestInfo, body: bytes, user: User) -> bytes:
         if resource in REVIEWS:
-            return answer_review(self._access, user, resource, request, body)
+            return handle_review(self._access, user, resource, request, body)
         if request.subresource == "scale":
-            return answer_scale(self._store, self._writes, resource, request, body)
+            return handle_scale(self._store, self._writes, resource, request, body)
         if request.subresource == "eviction":
-            return evict(self._writes, resource, request, body)
+            return evict_pod(self._writes, resource, request, body)
         if request.subresource not in ("", "status"):
             raise not_implemented(f"{resource.plural}/{request.subresource}")
         match request.verb:
@@ -246,7 +246,7 @@ class ApiServer:
             case _:
                 raise method_not_allowed()
 
-    def _logged(self, request: ApiRequest, send: Send) -> Send:
+    def _logged(self, request: RequestInfo, send: Send) -> Send:
         async def send_and_log(message: Any) -> None:
             if message["type"] == "http.response.start":
                 self._log(request, message["status"])
@@ -254,7 +254,7 @@ class ApiServer:
 
         return send_and_log
 
-    def _log(self, request: ApiRequest, code: int) -> None:
+    def _log(self, request: RequestInfo, code: int) -> None:
         name = request.name or (request.created[-1] if request.created else "")
         entry = LogEntry(request.verb, request.resource, request.namespace, name, code, self._clock.now())
         self.log.append(entry)
@@ -262,7 +262,7 @@ class ApiServer:
     async def _respond_without_resource(self, scope: Scope, send: Send) -> None:
         path, query = scope["path"], dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
         try:
-            found = discover(self._registry, path, query, _header(scope, b"host"), _header(scope, b"accept"))
+            found = discovery_document(self._registry, path, query, _header(scope, b"host"), _header(scope, b"accept"))
             if found is not None and scope["method"] not in ("GET", "HEAD"):
                 raise method_not_allowed()
             if found is None and self._registry.has_builtin_group(path):
@@ -275,7 +275,7 @@ class ApiServer:
         elif path.startswith("/apis/"):  # so answers a real server for a group that it doesn't have
             await _send(send, 404, _TEXT, b"404 page not found\n")
         else:
-            await _send(send, 404, _JSON, encode({"paths": paths_of(self._registry)}))
+            await _send(send, 404, _JSON, encode({"paths": root_paths(self._registry)}))
 
 
 def _header(scope: Scope, name: bytes) -> str:
@@ -283,7 +283,7 @@ def _header(scope: Scope, name: bytes) -> str:
     return value.decode("latin-1")
 
 
-def _check_served(resource: Resource, request: ApiRequest) -> None:
+def _check_served(resource: Resource, request: RequestInfo) -> None:
     """Refuse verbs, subresources and representations that a resource doesn't have."""
     verbs = resource.verbs_of(request.subresource) if request.subresource else resource.verbs
     if not verbs and resource.is_custom:

@@ -4,14 +4,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 from signal_gateway.errors import ApiServerError
 
-__all__ = ["ANONYMOUS", "API_AUDIENCE", "EVERYBODY", "Access", "Attempt", "Rule", "User"]
+__all__ = ["ALL_AUTHENTICATED", "ANONYMOUS", "API_AUDIENCE", "Access", "RequestAttributes", "Rule", "User"]
 
 API_AUDIENCE = "https://kubernetes.default.svc.cluster.local"
 
-EVERYBODY = "system:authenticated"
+ALL_AUTHENTICATED = "system:authenticated"
 _MASTERS = "system:masters"
 _REVIEWS_OF_ONESELF = ("selfsubjectaccessreviews", "selfsubjectreviews", "selfsubjectrulesreviews")
 
@@ -62,13 +62,13 @@ class Rule:
 
     def __post_init__(self) -> None:
         if not self.users and not self.groups:
-            raise ApiServerError(f"{self!r} is for nobody: name users or groups, {EVERYBODY!r} for everybody")
+            raise ApiServerError(f"{self!r} is for nobody: name users or groups, {ALL_AUTHENTICATED!r} for everybody")
 
     def is_for(self, name: str, groups: Iterable[str]) -> bool:
         """Return whether the rule is for a user."""
         return name in self.users or any(group in self.groups for group in groups)
 
-    def covers(self, attempt: "Attempt") -> bool:
+    def covers(self, attempt: "RequestAttributes") -> bool:
         """Return whether the rule allows something to those that it is for."""
         resources = ["*", attempt.resource]
         if attempt.subresource:
@@ -87,7 +87,7 @@ def _matches(allowed: tuple[str, ...], value: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class RequestAttributes:
     """Something that a user wants to do to a resource."""
 
     verb: str
@@ -113,9 +113,9 @@ class Access:
     def find(self, token: str) -> User | None:
         """Return the user that a token stands for, with the groups that every such user is in."""
         user = (self._tokens or {}).get(token)
-        if user is None or EVERYBODY in user.groups:
+        if user is None or ALL_AUTHENTICATED in user.groups:
             return user
-        return User(user.name, user.uid, (*user.groups, EVERYBODY), user.extra, user.audiences)
+        return User(user.name, user.uid, (*user.groups, ALL_AUTHENTICATED), user.extra, user.audiences)
 
     def authenticate(self, authorization: str) -> User:
         """Return who sends a request, from its Authorization header.
@@ -131,7 +131,7 @@ class Access:
             raise StatusError(401, "Unauthorized", reason="Unauthorized")
         return ANONYMOUS
 
-    def authorize(self, user: User, request: ApiRequest) -> None:
+    def authorize(self, user: User, request: RequestInfo) -> None:
         """Let a request pass, or not.
 
         Raises:
@@ -139,7 +139,9 @@ class Access:
         """
         is_of_namespace = not request.group and request.plural == "namespaces"
         namespace = request.name if is_of_namespace else request.namespace
-        attempt = Attempt(request.verb, request.group, request.plural, request.subresource, namespace, request.name)
+        attempt = RequestAttributes(
+            request.verb, request.group, request.plural, request.subresource, namespace, request.name
+        )
         if request.plural not in _REVIEWS_OF_ONESELF and not self.allows(user.name, user.groups, attempt):
             raise _forbidden(user, attempt)
 
@@ -158,7 +160,7 @@ class Access:
         """Return whether users in these groups may read paths other than resources and discovery."""
         return self._rules is None or _MASTERS in groups
 
-    def allows(self, name: str, groups: Iterable[str], attempt: Attempt) -> bool:
+    def allows(self, name: str, groups: Iterable[str], attempt: RequestAttributes) -> bool:
         """Return whether a user may do something."""
         groups = tuple(groups)
         if self._rules is None or _MASTERS in groups:
@@ -166,7 +168,7 @@ class Access:
         return any(rule.is_for(name, groups) and rule.covers(attempt) for rule in self._rules)
 
 
-def _forbidden(user: User, attempt: Attempt) -> StatusError:
+def _forbidden(user: User, attempt: RequestAttributes) -> StatusError:
     resource = f"{attempt.resource}/{attempt.subresource}" if attempt.subresource else attempt.resource
     where = f'in the namespace "{attempt.namespace}"' if attempt.namespace else "at the cluster scope"
     why = f'User "{user.name}" cannot {attempt.verb} resource "{resource}" in API group "{attempt.api_group}" {where}'

@@ -1,7 +1,7 @@
 """What a cluster does by itself: establish definitions, delete, and empty what is being terminated.
 
 A real cluster's controllers do this a moment later; here it is done before the request that caused it is answered,
-so that no test has to wait for it. Watches see the same steps.
+so that no test has to wait for it. WatchHandler see the same steps.
 """
 
 from datetime import timedelta

@@ -5,12 +5,12 @@ from collections.abc import Iterable
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource, Subresource
 
-__all__ = ["AGGREGATED_VERSIONS", "aggregated"]
+__all__ = ["AGGREGATED_VERSIONS", "aggregated_discovery"]
 
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
 
-def aggregated(registry: Registry, groups: Iterable[str], version: str) -> JsonObject:
+def aggregated_discovery(registry: Registry, groups: Iterable[str], version: str) -> JsonObject:
     """Return an `APIGroupDiscoveryList`.
 
     Args:

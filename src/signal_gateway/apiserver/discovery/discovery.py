@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource, Subresource
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.apiserver.discovery.aggregated import AGGREGATED_VERSIONS, aggregated
-from signal_gateway.apiserver.discovery.openapi import openapi_document, openapi_index
+from signal_gateway.apiserver.discovery.aggregated import AGGREGATED_VERSIONS, aggregated_discovery
+from signal_gateway.apiserver.discovery.openapi import group_version_openapi, openapi_index
 
-__all__ = ["Document", "discover", "is_discovery_path", "paths_of"]
+__all__ = ["DiscoveryDocument", "discovery_document", "is_discovery_path", "root_paths"]
 
 _HEALTH_PATHS = ("healthz", "livez", "readyz")
 _HEALTH_CHECKS = ("ping", "log", "etcd")
@@ -17,7 +17,7 @@ _PLAIN_TYPES = ("application/json", "application/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class DiscoveryDocument:
     """An answer to discovery.
 
     Attributes:
@@ -35,7 +35,9 @@ def is_discovery_path(path: str) -> bool:
     return first in ("api", "apis", "openapi", "version", *_HEALTH_PATHS)
 
 
-def discover(registry: Registry, path: str, query: Mapping[str, str], host: str, accept: str) -> Document | None:
+def discovery_document(
+    registry: Registry, path: str, query: Mapping[str, str], host: str, accept: str
+) -> DiscoveryDocument | None:
     """Return what a discovery or health path answers.
 
     Args:
@@ -58,22 +60,22 @@ def discover(registry: Registry, path: str, query: Mapping[str, str], host: str,
         case ["api" | "apis"] if version := _aggregated_version(accept):
             content_type = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
             groups = [""] if parts == ["api"] else registry.groups()
-            return Document(content_type, encode(aggregated(registry, groups, version)))
+            return DiscoveryDocument(content_type, encode(aggregated_discovery(registry, groups, version)))
     found = _describe(registry, parts, host)
     if found is None:
         return None
     if not _takes_json(accept):
         raise StatusError(406, "only the following media types are accepted: application/json", reason="NotAcceptable")
-    return Document("application/json", encode(found))
+    return DiscoveryDocument("application/json", encode(found))
 
 
-def _health(name: str, checks: list[str], *, is_verbose: bool) -> Document | None:
+def _health(name: str, checks: list[str], *, is_verbose: bool) -> DiscoveryDocument | None:
     if len(checks) > 1 or (checks and checks[0] not in _HEALTH_CHECKS):
         return None
     text = "ok"
     if is_verbose and not checks:
         text = "".join(f"[+]{check} ok\n" for check in _HEALTH_CHECKS) + f"{name} check passed\n"
-    return Document("text/plain; charset=utf-8", text.encode())
+    return DiscoveryDocument("text/plain; charset=utf-8", text.encode())
 
 
 def _aggregated_version(accept: str) -> str | None:
@@ -97,7 +99,7 @@ def _takes_json(accept: str) -> bool:
 def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | None:
     match parts:
         case [""]:
-            return {"paths": paths_of(registry)}
+            return {"paths": root_paths(registry)}
         case ["version"]:
             return _version()
         case ["api"]:
@@ -111,9 +113,9 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
         case ["openapi", "v3"]:
             return openapi_index(registry)
         case ["openapi", "v3", "api", version]:
-            return openapi_document(registry, "", version)
+            return group_version_openapi(registry, "", version)
         case ["openapi", "v3", "apis", group, version]:
-            return openapi_document(registry, group, version)
+            return group_version_openapi(registry, group, version)
         case ["api", version]:
             return _resources(registry, "", version)
         case ["apis", group, version]:
@@ -122,7 +124,7 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
             return None
 
 
-def paths_of(registry: Registry) -> list[str]:
+def root_paths(registry: Registry) -> list[str]:
     """Return the paths under which there is something."""
     paths = ["/api", "/api/v1", "/apis", "/openapi/v3", "/version", *(f"/{name}" for name in _HEALTH_PATHS)]
     paths += [f"/{name}/{check}" for name in _HEALTH_PATHS for check in _HEALTH_CHECKS]

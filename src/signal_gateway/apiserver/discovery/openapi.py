@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from signal_gateway.apiserver.apiextensions.schema import SchemaStrategy
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource
-from signal_gateway.apiserver.discovery.openapi_schemas import schema_name, schemas_of
+from signal_gateway.apiserver.discovery.openapi_schemas import model_schemas, schema_name
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 
-__all__ = ["openapi_document", "openapi_index"]
+__all__ = ["group_version_openapi", "openapi_index"]
 
 _MODELS_OF_OTHERS = {
     "Namespace": "core_v1.Namespace",
@@ -60,7 +60,7 @@ def openapi_index(registry: Registry) -> JsonObject:
     return {"paths": paths}
 
 
-def openapi_document(registry: Registry, group: str, version: str) -> JsonObject | None:
+def group_version_openapi(registry: Registry, group: str, version: str) -> JsonObject | None:
     """Return the description of one group and version, or `None` if it is not served."""
     resources = registry.of_group(group).get(version)
     if resources is None:
@@ -69,7 +69,7 @@ def openapi_document(registry: Registry, group: str, version: str) -> JsonObject
     for resource in resources:
         paths |= _paths(resource)
     models = [model for resource in resources if (model := _model_of(resource))]
-    schemas = schemas_of([*models, _METADATA])
+    schemas = model_schemas([*models, _METADATA])
     for resource in resources:
         schemas.setdefault(_name_of(resource), _schema_of(resource))
         schemas[_name_of(resource)] |= {"x-kubernetes-group-version-kind": [_kind(resource)]}

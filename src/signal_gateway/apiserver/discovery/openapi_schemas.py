@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.kinds.schema.models import Type, fields_of
 
-__all__ = ["schema_name", "schemas_of"]
+__all__ = ["model_schemas", "schema_name"]
 
 _PARAMETER = re.compile(r"\* \*\*(\w+)\*\* ``.*?`` - (.*?)(?=\n\s*\* \*\*|\Z)", re.DOTALL)
 _PACKAGES: Mapping[str, str] = {
@@ -35,7 +35,7 @@ def schema_name(model: str) -> str:
     return f"{_PACKAGES.get(module_name, f'io.k8s.api.{group}.{version}')}.{class_name}"
 
 
-def schemas_of(models: Iterable[str]) -> dict[str, JsonObject]:
+def model_schemas(models: Iterable[str]) -> dict[str, JsonObject]:
     """Return the schemas of models, and of all that they refer to, by name."""
     schemas: dict[str, JsonObject] = {}
     waiting = list(models)

@@ -7,13 +7,13 @@ import orjson
 from signal_gateway.apiserver.apimachinery.objects import encode
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.status import bad_request
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.handlers.writes import Writes
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.handlers.writes import WriteHandler
 
-__all__ = ["evict"]
+__all__ = ["evict_pod"]
 
 
-def evict(writes: Writes, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+def evict_pod(writes: WriteHandler, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
     """Delete a pod, with the options that the eviction carries.
 
     Raises:

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.status import Cause, bad_request, invalid
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 
 __all__ = ["report_fields", "warning_header"]
 
 _LEVELS = ("Ignore", "Strict", "Warn")
 
 
-def report_fields(resource: Resource, request: ApiRequest, complaints: Sequence[str]) -> None:
+def report_fields(resource: Resource, request: RequestInfo, complaints: Sequence[str]) -> None:
     """Refuse a request, warn its client, or say nothing, as it asks for; the server's own choice is to warn.
 
     Args:

@@ -18,10 +18,19 @@ from signal_gateway.apiserver.apimachinery.status import (
     invalid,
     not_found,
 )
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 from signal_gateway.apiserver.storage.store import ObjectStore, StoredObject
 
-__all__ = ["bad_options", "find", "get", "list_objects", "render", "render_list", "requested_revision", "selector_of"]
+__all__ = [
+    "find",
+    "get",
+    "invalid_list_options",
+    "list_objects",
+    "list_selector",
+    "render_list",
+    "render_object",
+    "requested_revision",
+]
 
 _EXPIRED_TOKEN = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
@@ -29,7 +38,7 @@ _EXPIRED_TOKEN = (
 )
 
 
-def render(resource: Resource, stored: StoredObject) -> bytes:
+def render_object(resource: Resource, stored: StoredObject) -> bytes:
     """Return an object as JSON in the version of the resource that it was asked for by."""
     if stored.object["apiVersion"] == resource.api_version:
         return stored.raw
@@ -39,7 +48,7 @@ def render(resource: Resource, stored: StoredObject) -> bytes:
 def render_list(resource: Resource, items: Sequence[StoredObject], metadata: JsonObject) -> bytes:
     """Return a list as JSON; as on a real server, items of a built-in kind don't repeat the kind."""
     if resource.is_custom:
-        rendered = [render(resource, stored) for stored in items]
+        rendered = [render_object(resource, stored) for stored in items]
     else:
         rendered = [
             encode({key: value for key, value in object.items() if key not in ("apiVersion", "kind")})
@@ -53,7 +62,7 @@ def render_list(resource: Resource, items: Sequence[StoredObject], metadata: Jso
     )
 
 
-def find(store: ObjectStore, resource: Resource, request: ApiRequest) -> StoredObject:
+def find_object(store: ObjectStore, resource: Resource, request: RequestInfo) -> StoredObject:
     """Return the object that a request names.
 
     Raises:
@@ -65,17 +74,17 @@ def find(store: ObjectStore, resource: Resource, request: ApiRequest) -> StoredO
     return stored
 
 
-def get(store: ObjectStore, resource: Resource, request: ApiRequest) -> bytes:
+def get(store: ObjectStore, resource: Resource, request: RequestInfo) -> bytes:
     """Answer a get.
 
     Raises:
         StatusError: 404; 504 if a resourceVersion is asked for that is still to come.
     """
     _not_from_the_future(store, requested_revision(request))
-    return render(resource, find(store, resource, request))
+    return render_object(resource, find_object(store, resource, request))
 
 
-def selector_of(resource: Resource, request: ApiRequest) -> Selector:
+def list_selector(resource: Resource, request: RequestInfo) -> Selector:
     """Return what a list, watch or deletecollection is narrowed to.
 
     Raises:
@@ -84,7 +93,7 @@ def selector_of(resource: Resource, request: ApiRequest) -> Selector:
     return parse_selector(resource, request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
 
 
-def requested_revision(request: ApiRequest) -> int:
+def requested_revision(request: RequestInfo) -> int:
     """Return the resourceVersion that was asked for, 0 where none was.
 
     Raises:
@@ -97,14 +106,14 @@ def requested_revision(request: ApiRequest) -> int:
     return int(text or 0)
 
 
-def list_objects(store: ObjectStore, resource: Resource, request: ApiRequest) -> bytes:
+def list_objects(store: ObjectStore, resource: Resource, request: RequestInfo) -> bytes:
     """Answer a list; with `limit`, a page of it, and every page as of the revision of the first.
 
     Raises:
         StatusError: 400 for parameters that can't be read, 410 for a page whose revision is forgotten, 422 for
             parameters that contradict each other, 504 for a resourceVersion that is still to come.
     """
-    selector = selector_of(resource, request)
+    selector = list_selector(resource, request)
     limit = max(request.number("limit"), 0)
     revision, start = _starting_point(store, request)
     objects = store.list(resource.key) if revision == store.revision else store.list_at(resource.key, revision)
@@ -128,10 +137,10 @@ def list_objects(store: ObjectStore, resource: Resource, request: ApiRequest) ->
     return render_list(resource, chosen, metadata)
 
 
-def _starting_point(store: ObjectStore, request: ApiRequest) -> tuple[int, tuple[str, str]]:
+def _starting_point(store: ObjectStore, request: RequestInfo) -> tuple[int, tuple[str, str]]:
     """Return the revision to list at, and the key after which to begin."""
     if request.query.get("sendInitialEvents"):
-        raise bad_options(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+        raise invalid_list_options(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     match = request.query.get("resourceVersionMatch", "")
     asked = requested_revision(request)
     if token := request.query.get("continue"):
@@ -140,14 +149,14 @@ def _starting_point(store: ObjectStore, request: ApiRequest) -> tuple[int, tuple
         return _read_token(token)
     if match and not request.query.get("resourceVersion"):
         why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise bad_options(Cause.forbidden("resourceVersionMatch", why))
+        raise invalid_list_options(Cause.forbidden("resourceVersionMatch", why))
     if match not in ("", "Exact", "NotOlderThan"):
-        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+        raise invalid_list_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
     _not_from_the_future(store, asked)
     return asked if match == "Exact" and asked else store.revision, ("", "")
 
 
-def bad_options(cause: Cause) -> StatusError:
+def invalid_list_options(cause: Cause) -> StatusError:
     """Say what is wrong with the parameters of a list or a watch."""
     return invalid("meta.k8s.io", "ListOptions", "", [cause])
 

@@ -3,17 +3,17 @@
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.status import Cause, StatusError, bad_request, invalid, not_implemented
-from signal_gateway.apiserver.auth.access import API_AUDIENCE, EVERYBODY, Access, Attempt, User
+from signal_gateway.apiserver.auth.access import ALL_AUTHENTICATED, API_AUDIENCE, Access, RequestAttributes, User
 from signal_gateway.apiserver.discovery.discovery import is_discovery_path
-from signal_gateway.apiserver.handlers.bodies import decode_object, shape_object
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.decoding import decode_object, shape_object
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 
-__all__ = ["answer_review"]
+__all__ = ["handle_review"]
 
 _ACCESS_REVIEWS = ("SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectAccessReview")
 
 
-def answer_review(access: Access, user: User, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+def handle_review(access: Access, user: User, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
     """Return a review with its status.
 
     Args:
@@ -79,9 +79,9 @@ def _review_access(access: Access, asker: User | None, spec: JsonObject) -> bool
         raise _invalid(Cause.invalid("spec.user", "", "at least one of user or group must be specified"))
     if path is not None:
         is_open = path.get("verb") in ("get", "head") and is_discovery_path(path.get("path", ""))
-        return (is_open and EVERYBODY in groups) or access.allows_path(groups)
+        return (is_open and ALL_AUTHENTICATED in groups) or access.allows_path(groups)
     wanted = wanted or {}
-    attempt = Attempt(
+    attempt = RequestAttributes(
         verb=wanted.get("verb", ""),
         api_group=wanted.get("group", ""),
         resource=wanted.get("resource", ""),

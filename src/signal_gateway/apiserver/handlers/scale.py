@@ -9,19 +9,19 @@ from signal_gateway.apiserver.apimachinery.label_selectors import selector_text
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, copy_json, encode, field_at
 from signal_gateway.apiserver.apimachinery.resources import Resource, Scale
 from signal_gateway.apiserver.apimachinery.status import Cause, bad_request, invalid, not_found
-from signal_gateway.apiserver.handlers.bodies import (
+from signal_gateway.apiserver.handlers.decoding import (
     check_identity,
     check_patch_type,
     decode_object,
     decode_patched,
     shape_object,
 )
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.handlers.writes import Writes
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.handlers.writes import WriteHandler
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 from signal_gateway.apiserver.storage.store import ObjectStore
 
-__all__ = ["answer_scale"]
+__all__ = ["handle_scale"]
 
 _SCALES = Resource(
     group="autoscaling",
@@ -36,7 +36,9 @@ _SCALES = Resource(
 _SHOWN_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def answer_scale(store: ObjectStore, writes: Writes, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+def handle_scale(
+    store: ObjectStore, writes: WriteHandler, resource: Resource, request: RequestInfo, body: bytes
+) -> bytes:
     """Show the scale of an object, or change the number of replicas that it wants.
 
     Args:

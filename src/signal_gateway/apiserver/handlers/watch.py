@@ -11,19 +11,24 @@ from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.selectors import Selector
 from signal_gateway.apiserver.apimachinery.status import Cause, expired
-from signal_gateway.apiserver.handlers.reads import bad_options, render, requested_revision, selector_of
-from signal_gateway.apiserver.handlers.representation import representation_of, represented
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.negotiation import negotiate_representation, to_representation
+from signal_gateway.apiserver.handlers.reads import (
+    invalid_list_options,
+    list_selector,
+    render_object,
+    requested_revision,
+)
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 from signal_gateway.apiserver.storage.store import Change, ChangeLog, ObjectStore, StoredObject
 
-__all__ = ["Watches"]
+__all__ = ["WatchHandler"]
 
 _BATCH = 100
 _BOOKMARK_INTERVAL = 60.0
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
-class Watches:
+class WatchHandler:
     """The open watches of a cluster. Runs on the server's loop.
 
     A watch ends when its `timeoutSeconds` are over, its client leaves, its resource is served no longer, or the
@@ -56,7 +61,7 @@ class Watches:
     async def serve(
         self,
         resource: Resource,
-        request: ApiRequest,
+        request: RequestInfo,
         receive: Receive,
         send: Send,
         *,
@@ -74,7 +79,7 @@ class Watches:
         Raises:
             StatusError: 400 or 500 for parameters that can't be read; nothing has been sent then.
         """
-        selector = selector_of(resource, request)
+        selector = list_selector(resource, request)
         begin = _beginning(request)
         timeout_seconds = request.number("timeoutSeconds")
         log = self._store.log(resource.key)
@@ -118,7 +123,7 @@ class _Watch:
         store: ObjectStore,
         log: ChangeLog,
         resource: Resource,
-        request: ApiRequest,
+        request: RequestInfo,
         selector: Selector,
         news: asyncio.Event,
         abort: Callable[[], None] | None,
@@ -129,7 +134,7 @@ class _Watch:
         self._resource = resource
         self._namespace = request.namespace
         self._has_bookmarks = request.flag("allowWatchBookmarks")
-        self._representation = representation_of(request)
+        self._representation = negotiate_representation(request)
         self._selector = selector
         self._news = news
         self._position = 0
@@ -183,7 +188,7 @@ class _Watch:
         present = self._store.list(self._resource.key, self._namespace)
         self._position = self._store.revision
         lines = [
-            self._line("ADDED", render(self._resource, stored))
+            self._line("ADDED", render_object(self._resource, stored))
             for stored in present
             if self._selector.matches(stored.object)
         ]
@@ -212,11 +217,11 @@ class _Watch:
         was_selected = self._is_selected(change.previous)
         is_selected = change.type != "DELETED" and self._is_selected(change.current)
         if is_selected:
-            return self._line("MODIFIED" if was_selected else "ADDED", render(self._resource, change.current))
+            return self._line("MODIFIED" if was_selected else "ADDED", render_object(self._resource, change.current))
         if not was_selected or change.previous is None:
             return None
         if change.type == "DELETED":
-            return self._line("DELETED", render(self._resource, change.current))
+            return self._line("DELETED", render_object(self._resource, change.current))
         metadata = change.previous.object["metadata"] | {"resourceVersion": str(change.revision)}
         last = self._resource.from_stored(change.previous.object) | {"metadata": metadata}
         return self._line("DELETED", encode(last))
@@ -233,7 +238,7 @@ class _Watch:
         return self._line("BOOKMARK", encode(bookmark))
 
     def _line(self, type: str, object: bytes) -> bytes:
-        return _line(type, represented(object, self._representation))
+        return _line(type, to_representation(object, self._representation))
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,7 +256,7 @@ class _Beginning:
     has_end_of_present: bool
 
 
-def _beginning(request: ApiRequest) -> _Beginning:
+def _beginning(request: RequestInfo) -> _Beginning:
     """Read where a watch is to begin.
 
     Raises:
@@ -262,13 +267,13 @@ def _beginning(request: ApiRequest) -> _Beginning:
     if not initial:
         if match:
             why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            raise bad_options(Cause.forbidden("resourceVersionMatch", why))
+            raise invalid_list_options(Cause.forbidden("resourceVersionMatch", why))
         return _Beginning(revision, has_present=revision == 0, has_end_of_present=False)
     if match != "NotOlderThan":
         if not match:
             why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise bad_options(Cause.forbidden("resourceVersionMatch", why))
-        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
+            raise invalid_list_options(Cause.forbidden("resourceVersionMatch", why))
+        raise invalid_list_options(Cause.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
     if not request.flag("sendInitialEvents"):
         return _Beginning(revision, has_present=False, has_end_of_present=False)
     return _Beginning(0, has_present=True, has_end_of_present=request.flag("allowWatchBookmarks"))

@@ -29,30 +29,30 @@ from signal_gateway.apiserver.apimachinery.status import (
     not_found,
 )
 from signal_gateway.apiserver.controllers.lifecycle import Lifecycle, has_grace, is_terminating
-from signal_gateway.apiserver.handlers.bodies import (
+from signal_gateway.apiserver.handlers.decoding import (
     check_identity,
     check_patch_type,
     decode_object,
     decode_patched,
     delete_options,
     is_dry_run,
-    propagation_of,
+    propagation_policy,
     shape_object,
 )
 from signal_gateway.apiserver.handlers.field_validation import report_fields
-from signal_gateway.apiserver.handlers.reads import find, render, render_list, selector_of
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.reads import find_object, list_selector, render_list, render_object
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 from signal_gateway.apiserver.kinds import NAMESPACES
 from signal_gateway.apiserver.storage.store import ObjectStore, StoredObject
 from signal_gateway.clock import Clock
 
-__all__ = ["Writes"]
+__all__ = ["WriteHandler"]
 
 _IMMORTAL_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
 _SERVER_SET = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
-class Writes:
+class WriteHandler:
     """Answers the requests that change objects. Runs on the server's loop; no method waits.
 
     Args:
@@ -67,7 +67,7 @@ class Writes:
         self._clock = clock
         self._random = random.Random()
 
-    def create(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def create(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Create an object and return it.
 
         Raises:
@@ -99,9 +99,9 @@ class Writes:
         stored = self._store.put(resource.key, resource.to_stored(new))
         request.created.append(stored.name)
         self._lifecycle.after_write(resource, stored)
-        return render(resource, stored)
+        return render_object(resource, stored)
 
-    def update(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def update(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Replace an object, or its status, and return it.
 
         Raises:
@@ -112,14 +112,14 @@ class Writes:
             raise bad_request("name must be provided")
         new = decode_object(resource, request, body)
         check_identity(request, new["metadata"])
-        stored = find(self._store, resource, request)
+        stored = find_object(self._store, resource, request)
         uid, actual = new["metadata"].get("uid"), stored.object["metadata"]["uid"]
         if uid not in (None, actual):
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}"
             raise conflict(resource.group, resource.plural, request.name, why)
         return self._replace(resource, request, stored, new)
 
-    def patch(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def patch(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Change an object, or its status, by a merge patch or a JSON Patch, and return it.
 
         Raises:
@@ -129,11 +129,11 @@ class Writes:
         if not request.name:
             raise bad_request("name must be provided")
         check_patch_type(resource, request.content_type)
-        stored = find(self._store, resource, request)
+        stored = find_object(self._store, resource, request)
         new = decode_patched(resource, request, resource.from_stored(stored.object), body)
         return self._replace(resource, request, stored, new)
 
-    def delete(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def delete(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Delete an object.
 
         Returns:
@@ -143,17 +143,17 @@ class Writes:
             StatusError: 404, 403 for a namespace that must stay, 409 if a precondition fails.
         """
         options = delete_options(request, body)
-        stored = find(self._store, resource, request)
+        stored = find_object(self._store, resource, request)
         self._check_preconditions(resource, stored, options.get("preconditions") or {})
         if resource is NAMESPACES and stored.name in _IMMORTAL_NAMESPACES:
             raise forbidden("", resource.plural, stored.name, "this namespace may not be deleted")
         grace_seconds = _grace_seconds(resource, request, stored, options)
         remaining = None
         if not options.get("dryRun"):
-            propagation = propagation_of(resource, options)
+            propagation = propagation_policy(resource, options)
             remaining = self._lifecycle.delete(resource, stored, propagation, grace_seconds=grace_seconds)
         if remaining is not None:
-            return render(resource, remaining)
+            return render_object(resource, remaining)
         if resource.returns_deleted:
             return encode(self._last_state(resource, stored))
         details = {
@@ -180,19 +180,19 @@ class Writes:
         none_given = {"deletionTimestamp": timestamp(self._clock.now()), "deletionGracePeriodSeconds": 0}
         return object | {"metadata": object["metadata"] | none_given}
 
-    def delete_collection(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def delete_collection(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Delete every selected object of a namespace, and return them as a list."""
         options = delete_options(request, body)
-        selector = selector_of(resource, request)
+        selector = list_selector(resource, request)
         listed = self._store.list(resource.key, request.namespace)
         chosen = [stored for stored in listed if selector.matches(stored.object)]
         if not options.get("dryRun"):
             for stored in chosen:
                 seconds = _grace_seconds(resource, request, stored, options)
-                self._lifecycle.delete(resource, stored, propagation_of(resource, options), grace_seconds=seconds)
+                self._lifecycle.delete(resource, stored, propagation_policy(resource, options), grace_seconds=seconds)
         return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
 
-    def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
+    def _replace(self, resource: Resource, request: RequestInfo, stored: StoredObject, new: JsonObject) -> bytes:
         old = resource.from_stored(stored.object)
         metadata = new["metadata"]
         self._check_revision(resource, request, stored, metadata.get("resourceVersion", ""))
@@ -226,9 +226,9 @@ class Writes:
         if encode(new) != encode(old):
             stored = self._store.put(resource.key, resource.to_stored(new))
             self._lifecycle.after_write(resource, stored)
-        return render(resource, stored)
+        return render_object(resource, stored)
 
-    def _stamp(self, resource: Resource, request: ApiRequest, metadata: JsonObject) -> None:
+    def _stamp(self, resource: Resource, request: RequestInfo, metadata: JsonObject) -> None:
         for field in _SERVER_SET:
             metadata.pop(field, None)
         if not metadata.get("name") and metadata.get("generateName"):
@@ -263,7 +263,7 @@ class Writes:
                 message = "create not allowed while custom resource definition is terminating"
                 raise StatusError(405, message, reason="MethodNotAllowed", details={})
 
-    def _shape(self, resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> None:
+    def _shape(self, resource: Resource, request: RequestInfo, new: JsonObject, old: JsonObject | None) -> None:
         dropped = shape_object(resource, request, new, old)
         report_fields(resource, request, [f'unknown field "{path}"' for path in dropped])
 
@@ -275,7 +275,7 @@ class Writes:
         if causes:
             raise invalid(resource.group, resource.kind, new["metadata"].get("name", ""), causes)
 
-    def _check_revision(self, resource: Resource, request: ApiRequest, stored: StoredObject, sent: str) -> None:
+    def _check_revision(self, resource: Resource, request: RequestInfo, stored: StoredObject, sent: str) -> None:
         if sent in ("", "0"):
             if resource.needs_resource_version:
                 detail = "Invalid value: 0x0: must be specified for an update"
@@ -303,7 +303,7 @@ class Writes:
             raise conflict(resource.group, resource.kind, stored.name, why)
 
 
-def _grace_seconds(resource: Resource, request: ApiRequest, stored: StoredObject, options: JsonObject) -> int:
+def _grace_seconds(resource: Resource, request: RequestInfo, stored: StoredObject, options: JsonObject) -> int:
     """Return for how long an object is to stay, from the options and the query of its deletion."""
     asked = options.get("gracePeriodSeconds")
     if asked is None and "gracePeriodSeconds" in request.query:

@@ -8,17 +8,17 @@ from types import TracebackType
 from typing import Literal, Self, TypedDict, Unpack, get_args
 
 from signal_gateway.apiserver.apimachinery.status import StatusError, reason_of
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 from signal_gateway.errors import ApiServerError
 
-__all__ = ["DropMoment", "Effects", "Fault", "Faults", "Which"]
+__all__ = ["DropMoment", "Fault", "FaultEffects", "Faults", "RequestMatch"]
 
 DropMoment = Literal["before", "during", "after"]
 
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 
 
-class Which(TypedDict, total=False):
+class RequestMatch(TypedDict, total=False):
     """Which requests a fault strikes.
 
     Attributes:
@@ -41,7 +41,7 @@ class Which(TypedDict, total=False):
 
 
 @dataclass(slots=True)
-class Effects:
+class FaultEffects:
     """What the faults of a cluster do to one request.
 
     Attributes:
@@ -72,8 +72,8 @@ class Fault:
     def __init__(
         self,
         faults: "Faults",
-        apply: Callable[[Effects], None],
-        **which: Unpack[Which],
+        apply: Callable[[FaultEffects], None],
+        **which: Unpack[RequestMatch],
     ) -> None:
         verb, times, probability = which.get("verb"), which.get("times"), which.get("probability", 1.0)
         if verb not in (None, *_VERBS):
@@ -102,7 +102,7 @@ class Fault:
         """Let requests be again; does no harm twice."""
         self._faults.discard(self)
 
-    def strike(self, request: ApiRequest, effects: Effects) -> None:
+    def strike(self, request: RequestInfo, effects: FaultEffects) -> None:
         """Add to what happens to a request, and count it, if it is meant. Call with the lock."""
         is_meant = all(wanted in (None, getattr(request, field)) for field, wanted in self._wanted.items())
         if not is_meant or (self._times is not None and self.hits >= self._times):
@@ -116,7 +116,7 @@ class Fault:
 class Faults:
     """The faults of one cluster. Safe to use from any thread; a change holds for every request that arrives after.
 
-    Each is told which requests it strikes by the keywords of `Which`. Delays add up; of faults that fail a request and
+    Each is told which requests it strikes by the keywords of `RequestMatch`. Delays add up; of faults that fail a request and
     faults that drop its connection, the one made first decides.
     """
 
@@ -126,7 +126,7 @@ class Faults:
         self._on_partition: list[Callable[[], None]] = []
 
     def fail(
-        self, *, status: int, retry_after: int | None = None, reason: str | None = None, **which: Unpack[Which]
+        self, *, status: int, retry_after: int | None = None, reason: str | None = None, **which: Unpack[RequestMatch]
     ) -> Fault:
         """Make requests fail before they change or read anything.
 
@@ -134,7 +134,7 @@ class Faults:
             status: HTTP status to answer, 400 to 599.
             retry_after: Seconds for the `Retry-After` header.
             reason: Reason of the `Status`; by default the API server's own for the code.
-            **which: Which requests; see `Which`.
+            **which: Which requests; see `RequestMatch`.
 
         Returns:
             The fault, which counts its `hits` and can be ended, also as a context manager.
@@ -147,18 +147,18 @@ class Faults:
         reason = reason or reason_of(status)
         error = StatusError(status, "this request was made to fail", reason=reason, retry_after=retry_after)
 
-        def apply(effects: Effects) -> None:
+        def apply(effects: FaultEffects) -> None:
             effects.error = error
 
         return self._add(Fault(self, apply, **which))
 
-    def delay(self, seconds: float, *, after: bool = False, **which: Unpack[Which]) -> Fault:
+    def delay(self, seconds: float, *, after: bool = False, **which: Unpack[RequestMatch]) -> Fault:
         """Make requests wait.
 
         Args:
             seconds: How long, by the machine's clock.
             after: Whether they are carried out first, and the answer waits.
-            **which: Which requests; see `Which`.
+            **which: Which requests; see `RequestMatch`.
 
         Raises:
             ApiServerError: An argument is out of range.
@@ -166,7 +166,7 @@ class Faults:
         if seconds <= 0:
             raise ApiServerError(f"a delay of {seconds} seconds is none: pass more than 0")
 
-        def apply(effects: Effects) -> None:
+        def apply(effects: FaultEffects) -> None:
             if after:
                 effects.delay_of_answer += seconds
             else:
@@ -174,13 +174,13 @@ class Faults:
 
         return self._add(Fault(self, apply, **which))
 
-    def drop_connection(self, *, when: DropMoment = "before", **which: Unpack[Which]) -> Fault:
+    def drop_connection(self, *, when: DropMoment = "before", **which: Unpack[RequestMatch]) -> Fault:
         """Close the connections of requests.
 
         Args:
             when: `before` the request is carried out; `after`: it is carried out and gets no answer; `during`: it is
                 carried out, and the answer stops half-way. A watch has begun at the latter two.
-            **which: Which requests; see `Which`.
+            **which: Which requests; see `RequestMatch`.
 
         Raises:
             ApiServerError: An argument is out of range.
@@ -188,7 +188,7 @@ class Faults:
         if when not in get_args(DropMoment):
             raise ApiServerError(f"{when!r} is no moment: pass one of {', '.join(get_args(DropMoment))}")
 
-        def apply(effects: Effects) -> None:
+        def apply(effects: FaultEffects) -> None:
             effects.drop = when
 
         return self._add(Fault(self, apply, **which))
@@ -196,7 +196,7 @@ class Faults:
     def partition(self) -> Fault:
         """Cut every open watch and the connection of every request, until the fault that is returned ends."""
 
-        def apply(effects: Effects) -> None:
+        def apply(effects: FaultEffects) -> None:
             effects.drop = "before"
 
         fault = self._add(Fault(self, apply), is_first=True)
@@ -219,11 +219,11 @@ class Faults:
         """Have a function called, on whatever thread, when a partition begins."""
         self._on_partition.append(cut)
 
-    def strike(self, request: ApiRequest) -> Effects | None:
+    def strike(self, request: RequestInfo) -> FaultEffects | None:
         """Return what happens to a request; None if nothing does."""
         if not self._faults:
             return None
-        effects = Effects()
+        effects = FaultEffects()
         with self._lock:
             for fault in self._faults:
                 fault.strike(request, effects)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-__all__ = ["NO_ANSWER", "LogEntry", "RequestLog"]
+__all__ = ["NO_RESPONSE", "LogEntry", "RequestLog"]
 
-NO_ANSWER: Final = 0
+NO_RESPONSE: Final = 0
 """The code of a request whose connection a fault dropped before it was carried out."""
 
 

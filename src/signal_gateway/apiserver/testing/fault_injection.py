@@ -1,4 +1,4 @@
-"""Disturbance: how a request comes to be late, or to get half an answer or none."""
+"""FaultInjection: how a request comes to be late, or to get half an answer or none."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,10 +7,10 @@ from typing import Any
 from starlette.types import Message, Receive, Scope, Send
 
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.apiserver.testing.faults import Effects
+from signal_gateway.apiserver.testing.faults import FaultEffects
 from signal_gateway.web.serving.extensions import ABORT
 
-__all__ = ["Disturbance", "abort_of"]
+__all__ = ["FaultInjection", "abort_of"]
 
 
 def abort_of(scope: Scope) -> Callable[[], None] | None:
@@ -19,7 +19,7 @@ def abort_of(scope: Scope) -> Callable[[], None] | None:
     return abort
 
 
-class Disturbance:
+class FaultInjection:
     """What faults do to one request and its answer.
 
     Attributes:
@@ -34,7 +34,7 @@ class Disturbance:
         StatusError: 500 if a connection is to be closed, and the server in charge of it does not offer that.
     """
 
-    def __init__(self, effects: Effects, scope: Scope, send: Send) -> None:
+    def __init__(self, effects: FaultEffects, scope: Scope, send: Send) -> None:
         self.has_dropped = False
         self._effects = effects
         self._send = send

@@ -6,9 +6,9 @@ import orjson
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 
-__all__ = ["Representation", "metadata_alone", "representation_of", "represented"]
+__all__ = ["Representation", "negotiate_representation", "partial_object_metadata", "to_representation"]
 
 Representation = Literal["object", "metadata"]
 
@@ -17,7 +17,7 @@ _PARTIAL: Final = "PartialObjectMetadata"
 _JSON_TYPES: Final = ("application/json", "application/*", "*/*")
 
 
-def representation_of(request: ApiRequest) -> Representation:
+def negotiate_representation(request: RequestInfo) -> Representation:
     """Return the first representation that a client accepts and this server has.
 
     Raises:
@@ -39,12 +39,12 @@ def representation_of(request: ApiRequest) -> Representation:
     raise StatusError(406, message, reason="NotAcceptable")
 
 
-def metadata_alone(object: JsonObject) -> JsonObject:
+def partial_object_metadata(object: JsonObject) -> JsonObject:
     """Return an object's metadata as an object of its own."""
     return {"kind": _PARTIAL, "apiVersion": _META, "metadata": object["metadata"]}
 
 
-def represented(answer: bytes, representation: Representation) -> bytes:
+def to_representation(answer: bytes, representation: Representation) -> bytes:
     """Return an answer, a list or an object, in a representation; a `Status` stays as it is."""
     if representation == "object":
         return answer
@@ -52,8 +52,8 @@ def represented(answer: bytes, representation: Representation) -> bytes:
     if document["kind"] == "Status":
         return answer
     if "items" in document and document["kind"].endswith("List"):
-        items = [metadata_alone(item) for item in document["items"]]
+        items = [partial_object_metadata(item) for item in document["items"]]
         return encode(
             {"kind": f"{_PARTIAL}List", "apiVersion": _META, "metadata": document["metadata"], "items": items}
         )
-    return encode(metadata_alone(document))
+    return encode(partial_object_metadata(document))

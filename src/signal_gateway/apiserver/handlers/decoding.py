@@ -19,8 +19,8 @@ from signal_gateway.apiserver.apimachinery.status import (
 from signal_gateway.apiserver.controllers.garbage_collector import Propagation
 from signal_gateway.apiserver.handlers.field_validation import report_fields
 from signal_gateway.apiserver.handlers.patches import json_patch, merge_patch
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.handlers.strategic import strategic_merge_patch
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.handlers.strategic_merge_patch import strategic_merge_patch
 
 __all__ = [
     "check_identity",
@@ -29,7 +29,7 @@ __all__ = [
     "decode_patched",
     "delete_options",
     "is_dry_run",
-    "propagation_of",
+    "propagation_policy",
     "shape_object",
 ]
 
@@ -41,7 +41,7 @@ _YAML = "application/yaml"
 _OBJECT_TYPES = ("application/json", _YAML, "application/vnd.kubernetes.protobuf")
 
 
-def decode_object(resource: Resource, request: ApiRequest, body: bytes) -> JsonObject:
+def decode_object(resource: Resource, request: RequestInfo, body: bytes) -> JsonObject:
     """Return the object in a body, with the metadata that a server keeps.
 
     Raises:
@@ -88,7 +88,7 @@ def _check_type(resource: Resource, new: JsonObject, *, is_patch: bool) -> None:
     )
 
 
-def decode_patched(resource: Resource, request: ApiRequest, old: JsonObject, body: bytes) -> JsonObject:
+def decode_patched(resource: Resource, request: RequestInfo, old: JsonObject, body: bytes) -> JsonObject:
     """Return an object with the patch in a body applied.
 
     Raises:
@@ -118,7 +118,7 @@ def _clean(resource: Resource, new: JsonObject) -> JsonObject:
         raise bad_request(f"{prefix}: {exc}") from exc
 
 
-def shape_object(resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> list[str]:
+def shape_object(resource: Resource, request: RequestInfo, new: JsonObject, old: JsonObject | None) -> list[str]:
     """Bring an object into its kind's form, in place, and return the paths of the fields that were dropped.
 
     Raises:
@@ -138,7 +138,7 @@ def _name_of(new: JsonObject) -> str:
     return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
 
-def check_identity(request: ApiRequest, metadata: JsonObject) -> None:
+def check_identity(request: RequestInfo, metadata: JsonObject) -> None:
     """Refuse an object that is another than the one in the URL.
 
     Raises:
@@ -169,7 +169,7 @@ def check_patch_type(resource: Resource, content_type: str) -> None:
         raise unsupported_media_type(*taken, _APPLY)
 
 
-def is_dry_run(request: ApiRequest) -> bool:
+def is_dry_run(request: RequestInfo) -> bool:
     """Return whether a request is only to be tried.
 
     Raises:
@@ -182,7 +182,7 @@ def is_dry_run(request: ApiRequest) -> bool:
     return value == "All"
 
 
-def delete_options(request: ApiRequest, body: bytes) -> JsonObject:
+def delete_options(request: RequestInfo, body: bytes) -> JsonObject:
     """Return the DeleteOptions of a request, those of its query included.
 
     Raises:
@@ -208,7 +208,7 @@ def delete_options(request: ApiRequest, body: bytes) -> JsonObject:
     return options | ({"dryRun": ["All"]} if is_dry_run(request) else {})
 
 
-def propagation_of(resource: Resource, options: JsonObject) -> Propagation:
+def propagation_policy(resource: Resource, options: JsonObject) -> Propagation:
     """Return what DeleteOptions, or else the resource's own habit, say should become of what an object owns."""
     orphans = options.get("orphanDependents")
     policy: Propagation | None = options.get("propagationPolicy")

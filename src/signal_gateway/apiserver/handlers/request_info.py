@@ -8,7 +8,7 @@ from starlette.types import Receive, Scope
 
 from signal_gateway.apiserver.apimachinery.status import StatusError, bad_request
 
-__all__ = ["ApiRequest", "read_body", "read_request"]
+__all__ = ["RequestInfo", "parse_request_info", "read_body"]
 
 _BODY_LIMIT_BYTES = 3 * 1024 * 1024
 
@@ -16,7 +16,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 @dataclass(frozen=True, slots=True)
-class ApiRequest:
+class RequestInfo:
     """A request for a resource.
 
     Attributes:
@@ -71,7 +71,7 @@ class ApiRequest:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from exc
 
 
-def read_request(scope: Scope) -> ApiRequest | None:
+def parse_request_info(scope: Scope) -> RequestInfo | None:
     """Return what a request asks for, or `None` if its path is no resource's."""
     match scope["path"].strip("/").split("/"):
         case ["api", version, *rest] if rest:
@@ -89,7 +89,7 @@ def read_request(scope: Scope) -> ApiRequest | None:
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     headers = {key: value.decode("latin-1") for key, value in scope["headers"] if key in (b"content-type", b"accept")}
     method: str = scope["method"]
-    return ApiRequest(
+    return RequestInfo(
         method=method,
         verb=_verb(method, name, query),
         group=group,
