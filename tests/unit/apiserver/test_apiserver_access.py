@@ -189,5 +189,5 @@ def test_without_a_table_everything_is_allowed_and_no_token_is_known():
 
 
 def test_rule_for_nobody_is_refused():
-    with pytest.raises(ApiServerError, match="is for nobody"):
+    with pytest.raises(ApiServerError, match="needs users or groups"):
         Rule(verbs=("get",))

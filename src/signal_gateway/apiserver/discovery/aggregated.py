@@ -1,4 +1,4 @@
-"""Aggregated discovery: every group, version and resource in one document (apidiscovery.k8s.io)."""
+"""Aggregated discovery (apidiscovery.k8s.io): all groups, versions and resources in one document."""
 
 from collections.abc import Iterable
 
@@ -14,9 +14,9 @@ def aggregated_discovery(registry: Registry, groups: Iterable[str], version: str
     """Return an `APIGroupDiscoveryList`.
 
     Args:
-        registry: The resources that are served.
-        groups: The groups to tell of; the empty text for core.
-        version: The version of the document itself.
+        registry: The served resources.
+        groups: The groups to list; the empty text for core.
+        version: API version of the document itself.
     """
     return {
         "kind": "APIGroupDiscoveryList",
@@ -61,6 +61,6 @@ def _subresource(resource: Resource, subresource: Subresource) -> JsonObject:
 
 
 def _kind(resource: Resource, kind: str) -> JsonObject:
-    """Return a kind; as on a real server, those that are built in leave out the group and version they stand in."""
+    """Return a kind. As on a real server, a built-in kind leaves out its group and version."""
     group, version = (resource.group, resource.version) if resource.is_custom else ("", "")
     return {"group": group, "version": version, "kind": kind}

@@ -1,4 +1,4 @@
-"""Discovery: which versions, groups and resources there are; and the server's version and health."""
+"""Discovery documents: versions, groups and resources; version and health of the server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ _PLAIN_TYPES = ("application/json", "application/*", "*/*")
 
 @dataclass(frozen=True, slots=True)
 class DiscoveryDocument:
-    """An answer to discovery.
+    """The body of a discovery or health response.
 
     Attributes:
-        content_type: Its media type.
-        body: Its bytes.
+        content_type: Media type of the body.
+        body: The encoded document.
     """
 
     content_type: str
@@ -30,7 +30,7 @@ class DiscoveryDocument:
 
 
 def is_discovery_path(path: str) -> bool:
-    """Return whether every user may read a path: discovery, version, health."""
+    """Return whether a path is of discovery, version or health, which every user may read."""
     first, _, _ = path.strip("/").partition("/")
     return first in ("api", "apis", "openapi", "version", *_HEALTH_PATHS)
 
@@ -38,20 +38,20 @@ def is_discovery_path(path: str) -> bool:
 def discovery_document(
     registry: Registry, path: str, query: Mapping[str, str], host: str, accept: str
 ) -> DiscoveryDocument | None:
-    """Return what a discovery or health path answers.
+    """Return the document of a discovery or health path.
 
     Args:
-        registry: The resources that are served.
-        path: The request's path.
-        query: Its query parameters.
-        host: The address under which the client found the server.
-        accept: The Accept header.
+        registry: The served resources.
+        path: Path of the request.
+        query: Query parameters of the request.
+        host: Host header: the address of the server as the client knows it.
+        accept: Accept header.
 
     Returns:
-        The answer, or `None` if the path is neither.
+        The document, or `None` for any other path.
 
     Raises:
-        StatusError: 406 if the client takes no JSON.
+        StatusError: 406 if the client does not accept JSON.
     """
     parts = path.strip("/").split("/")
     match parts:
@@ -64,7 +64,7 @@ def discovery_document(
     found = _describe(registry, parts, host)
     if found is None:
         return None
-    if not _takes_json(accept):
+    if not _accepts_json(accept):
         raise StatusError(406, "only the following media types are accepted: application/json", reason="NotAcceptable")
     return DiscoveryDocument("application/json", encode(found))
 
@@ -79,7 +79,7 @@ def _health(name: str, checks: list[str], *, is_verbose: bool) -> DiscoveryDocum
 
 
 def _aggregated_version(accept: str) -> str | None:
-    """Return the version of aggregated discovery that a client prefers to the plain one, if it does."""
+    """Return the version of aggregated discovery that a client prefers; `None` if it prefers plain discovery."""
     for media_type in accept.split(","):
         name, *parameters = [part.strip() for part in media_type.split(";")]
         if name == "application/json" and {"g=apidiscovery.k8s.io", "as=APIGroupDiscoveryList"} <= {*parameters}:
@@ -91,9 +91,9 @@ def _aggregated_version(accept: str) -> str | None:
     return None
 
 
-def _takes_json(accept: str) -> bool:
-    taken = [media_type.partition(";") for media_type in accept.split(",")]
-    return not accept or any(name.strip() in _PLAIN_TYPES and "as=" not in rest for name, _, rest in taken)
+def _accepts_json(accept: str) -> bool:
+    accepted = [media_type.partition(";") for media_type in accept.split(",")]
+    return not accept or any(name.strip() in _PLAIN_TYPES and "as=" not in rest for name, _, rest in accepted)
 
 
 def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | None:
@@ -125,7 +125,7 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
 
 
 def root_paths(registry: Registry) -> list[str]:
-    """Return the paths under which there is something."""
+    """Return the paths that the root document lists."""
     paths = ["/api", "/api/v1", "/apis", "/openapi/v3", "/version", *(f"/{name}" for name in _HEALTH_PATHS)]
     paths += [f"/{name}/{check}" for name in _HEALTH_PATHS for check in _HEALTH_CHECKS]
     for group in registry.groups():

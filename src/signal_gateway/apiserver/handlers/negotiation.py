@@ -1,4 +1,4 @@
-"""Representations: an object as it is, or its metadata alone, as the Accept header asks for."""
+"""Content negotiation: the Accept header selects whole objects or their metadata alone."""
 
 from typing import Final, Literal
 
@@ -18,10 +18,10 @@ _JSON_TYPES: Final = ("application/json", "application/*", "*/*")
 
 
 def negotiate_representation(request: RequestInfo) -> Representation:
-    """Return the first representation that a client accepts and this server has.
+    """Return the first representation in the Accept header that the server supports.
 
     Raises:
-        StatusError: 406 if there is none.
+        StatusError: 406 if the server supports none of them.
     """
     if not request.accept:
         return "object"
@@ -40,17 +40,17 @@ def negotiate_representation(request: RequestInfo) -> Representation:
 
 
 def partial_object_metadata(object: JsonObject) -> JsonObject:
-    """Return an object's metadata as an object of its own."""
+    """Return the metadata of an object as a PartialObjectMetadata."""
     return {"kind": _PARTIAL, "apiVersion": _META, "metadata": object["metadata"]}
 
 
-def to_representation(answer: bytes, representation: Representation) -> bytes:
-    """Return an answer, a list or an object, in a representation; a `Status` stays as it is."""
+def to_representation(body: bytes, representation: Representation) -> bytes:
+    """Return an encoded object or list in a representation. A `Status` stays unchanged."""
     if representation == "object":
-        return answer
-    document: JsonObject = orjson.loads(answer)
+        return body
+    document: JsonObject = orjson.loads(body)
     if document["kind"] == "Status":
-        return answer
+        return body
     if "items" in document and document["kind"].endswith("List"):
         items = [partial_object_metadata(item) for item in document["items"]]
         return encode(

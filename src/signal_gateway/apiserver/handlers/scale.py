@@ -1,4 +1,4 @@
-"""The scale subresource: how many replicas are wanted, and how many there are, in the same words for every kind."""
+"""The scale subresource: wanted and actual replicas of an object, in one form for all kinds."""
 
 from dataclasses import replace
 from typing import Any
@@ -39,18 +39,18 @@ _SHOWN_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimes
 def handle_scale(
     store: ObjectStore, writes: WriteHandler, resource: Resource, request: RequestInfo, body: bytes
 ) -> bytes:
-    """Show the scale of an object, or change the number of replicas that it wants.
+    """Return the Scale of an object, or change its wanted replicas.
 
     Args:
-        store: The cluster's objects.
-        writes: Changes the object.
-        resource: The object's resource, which has a scale.
+        store: The objects of the cluster.
+        writes: Updates the object.
+        resource: The resource of the object, with a scale subresource.
         request: A get, an update or a patch.
         body: The Scale or the patch.
 
     Raises:
-        StatusError: 400 if the body can't be read, 404, 409 if it is based on another version, 422 for a number that
-            is none.
+        StatusError: 400 if the body is malformed, 404 if the object does not exist, 409 if the request is based on
+            another resourceVersion, 422 for an invalid number.
     """
     stored = store.get(resource.key, request.namespace, request.name)
     if stored is None:
@@ -62,8 +62,8 @@ def handle_scale(
     if request.verb == "update":
         wanted = decode_object(_SCALES, request, body)
         if not wanted["metadata"].get("name"):
-            what = f"the name of the object ({request.name} based on URL) was undeterminable"
-            raise bad_request(f"{what}: name must be provided")
+            prefix = f"the name of the object ({request.name} based on URL) was undeterminable"
+            raise bad_request(f"{prefix}: name must be provided")
         check_identity(request, wanted["metadata"])
     else:
         check_patch_type(_SCALES, request.content_type)
@@ -76,7 +76,7 @@ def handle_scale(
 
 def _paths(resource: Resource) -> Scale:
     if resource.scale is None:
-        raise AssertionError(f"{resource.key} has no scale: its requests are refused before")
+        raise AssertionError(f"resource {resource.key} has no scale subresource")
     return resource.scale
 
 
@@ -97,7 +97,7 @@ def _scale_of(resource: Resource, object: JsonObject) -> JsonObject:
 
 
 def _selector(found: object) -> str:
-    """Return a selector as text, from a text, a LabelSelector or the plain labels of a replication controller."""
+    """Return a selector as text, from a text, a LabelSelector or the labels of a ReplicationController."""
     if isinstance(found, dict):
         is_selector = "matchLabels" in found or "matchExpressions" in found
         return selector_text(found if is_selector else {"matchLabels": found})
@@ -105,7 +105,7 @@ def _selector(found: object) -> str:
 
 
 def _with_scale(resource: Resource, object: JsonObject, scale: JsonObject) -> JsonObject:
-    """Return the object with the wanted number of replicas, based on the version that the scale is based on."""
+    """Return a copy of the object with the replicas and the resourceVersion of a Scale."""
     replicas = scale.get("spec", {}).get("replicas", 0)
     if replicas < 0:
         cause = Cause.invalid("spec.replicas", replicas, "must be greater than or equal to 0")

@@ -1,53 +1,45 @@
-"""FaultInjection: how a request comes to be late, or to get half an answer or none."""
+"""FaultInjection: applies faults to one request and its response."""
 
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Send
 
 from signal_gateway.apiserver.apimachinery.status import StatusError
+from signal_gateway.apiserver.handlers.responses import ClientConnection
 from signal_gateway.apiserver.testing.faults import FaultEffects
-from signal_gateway.web.serving.extensions import ABORT
 
-__all__ = ["FaultInjection", "abort_of"]
-
-
-def abort_of(scope: Scope) -> Callable[[], None] | None:
-    """Return what closes a request's connection; None under a server that offers no such thing."""
-    abort: Callable[[], None] | None = scope.get("extensions", {}).get(ABORT)
-    return abort
+__all__ = ["FaultInjection"]
 
 
 class FaultInjection:
-    """What faults do to one request and its answer.
+    """Applies faults to one request and its response.
 
     Attributes:
-        has_dropped: Whether the connection was closed.
+        has_dropped: Whether the connection is closed.
 
     Args:
-        effects: What is to happen.
-        scope: The request's.
-        send: Where the answer goes.
+        effects: The effects of the faults.
+        connection: The connection of the client.
+        send: Sends the response.
 
     Raises:
-        StatusError: 500 if a connection is to be closed, and the server in charge of it does not offer that.
+        StatusError: 500 for a drop if the HTTP server under the application cannot close connections.
     """
 
-    def __init__(self, effects: FaultEffects, scope: Scope, send: Send) -> None:
+    def __init__(self, effects: FaultEffects, connection: ClientConnection, send: Send) -> None:
         self.has_dropped = False
         self._effects = effects
+        self._connection = connection
         self._send = send
-        self._abort = abort_of(scope)
-        if effects.drop is not None and self._abort is None:
-            message = "the server under this application can't drop connections: serve it with a LiveServer"
+        if effects.drop is not None and not connection.can_drop:
+            message = "this HTTP server cannot drop connections: serve the application with a LiveServer"
             raise StatusError(500, message, reason="InternalError")
 
-    async def before(self) -> None:
-        """Let the request wait, drop its connection, or make it fail.
+    async def before_request(self) -> None:
+        """Delay the request, drop its connection, or fail it.
 
         Raises:
-            StatusError: The fault's.
+            StatusError: The error of the fault.
         """
         if self._effects.delay:
             await asyncio.sleep(self._effects.delay)
@@ -57,12 +49,12 @@ class FaultInjection:
             raise self._effects.error
 
     async def send(self, message: Message) -> None:
-        """Pass a part of the answer on, late, by half or not at all."""
+        """Send a part of the response: delayed, only its first half, or not at all."""
         if self.has_dropped:
             return
         if message["type"] == "http.response.start":
-            if self._effects.delay_of_answer:
-                await asyncio.sleep(self._effects.delay_of_answer)
+            if self._effects.response_delay:
+                await asyncio.sleep(self._effects.response_delay)
             if self._effects.drop == "after":
                 self._drop()
                 return
@@ -73,13 +65,11 @@ class FaultInjection:
             return
         await self._send(message)
 
-    async def end(self, receive: Receive) -> None:
-        """Wait until a connection that was dropped is gone: before that, the server would answer in our place."""
-        message: dict[str, Any] = {}
-        while self.has_dropped and message.get("type") != "http.disconnect":
-            message = dict(await receive())
+    async def after_request(self, receive: Receive) -> None:
+        """Wait for the end of a dropped connection. An earlier return makes the HTTP server send a response itself."""
+        while self.has_dropped and (await receive())["type"] != "http.disconnect":
+            pass
 
     def _drop(self) -> None:
-        assert self._abort is not None
         self.has_dropped = True
-        self._abort()
+        self._connection.drop()
