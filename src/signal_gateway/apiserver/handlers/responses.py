@@ -1,6 +1,6 @@
 """HTTP responses: documents, errors as `Status`, warnings, and the client connection."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from starlette.types import Scope, Send
 
@@ -27,7 +27,7 @@ class ClientConnection:
     """
 
     def __init__(self, scope: Scope) -> None:
-        self._abort = scope.get("extensions", {}).get(ABORT)
+        self._abort: Callable[[], None] | None = scope.get("extensions", {}).get(ABORT)
         self.can_drop = self._abort is not None
 
     def drop(self) -> None:

@@ -142,7 +142,8 @@ def _ordered(merged: list[Any], before: Sequence[Any], order: Sequence[Any] | No
 
 def _merge_key(path: tuple[str, ...]) -> str:
     """Return the field that identifies the items of a list; empty for a list that a patch replaces."""
-    parent, name = (path[-2] if len(path) > 1 else ""), path[-1]
+    *parents, name = path
+    parent = parents[-1] if parents else ""
     if parent in _CONTAINERS:
         return _OF_CONTAINERS.get(name, "")
     if parent == "metadata" and name == "ownerReferences":

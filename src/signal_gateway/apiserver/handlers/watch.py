@@ -11,7 +11,7 @@ from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.selectors import Selector
 from signal_gateway.apiserver.apimachinery.status import Cause, expired
-from signal_gateway.apiserver.handlers.negotiation import negotiate_representation, to_representation
+from signal_gateway.apiserver.handlers.negotiation import Representation, negotiate_representation, to_representation
 from signal_gateway.apiserver.handlers.reads import (
     invalid_list_options,
     list_selector,
@@ -136,7 +136,7 @@ class _Watch:
         self._resource = resource
         self._namespace = request.namespace
         self._has_bookmarks = request.flag("allowWatchBookmarks")
-        self._representation = negotiate_representation(request)
+        self._representation: Representation = negotiate_representation(request)
         self._selector = selector
         self._changed = changed
         self._position = 0

@@ -20,7 +20,7 @@ ObjectKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StoredObject:
-    """One version of one object. A write replaces it and never changes it, so readers may keep it.
+    """One version of one object. A write stores a new version and never changes an old one.
 
     Attributes:
         namespace: Empty for cluster-scoped objects.

@@ -214,7 +214,8 @@ class Faults:
 
         The server calls it on its loop for each request.
         """
-        self._loop = asyncio.get_running_loop()  # before the list: a partition sees the loop, or this request the fault
+        # `partition` adds its fault, then reads the loop: either it finds the loop, or this request finds the fault
+        self._loop = asyncio.get_running_loop()
         if not self._faults:
             return None
         effects = FaultEffects()
