@@ -76,8 +76,8 @@ class Call:
         async with asyncio.timeout(DEADLINE):
             await self.task
 
-    async def answer(self):
-        """Return status, headers and body of an answer that is no stream."""
+    async def response(self):
+        """Return status, headers and body of a response that is not a stream."""
         start, body = await self.message(), await self.message()
         await self.ended()
         headers = {name.decode(): value.decode() for name, value in start["headers"]}
@@ -92,13 +92,13 @@ class Widgets:
     def __init__(self, server):
         self._server = server
 
-    async def ask(self, method, name="", body=None, query=""):
+    async def request(self, method, name="", body=None, query=""):
         path = f"{self.path}/{name}".rstrip("/")
-        return await Call(self._server.app, method, path, body, query).answer()
+        return await Call(self._server.app, method, path, body, query).response()
 
     async def create(self, name, **spec):
         body = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec}
-        status, _, created = await self.ask("POST", body=body)
+        status, _, created = await self.request("POST", body=body)
         assert status == 201, created
         return created
 

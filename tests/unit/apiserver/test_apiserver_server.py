@@ -9,26 +9,26 @@ async def test_two_clusters_share_nothing(crd, widgets_of):
     first, second = (widgets_of(create_apiserver(crds=[crd])) for _ in range(2))
     await first.create("a")
 
-    assert (await second.ask("GET"))[2]["items"] == []
+    assert (await second.request("GET"))[2]["items"] == []
 
 
 @pytest.mark.asyncio
 async def test_fresh_cluster_has_its_namespaces(widgets):
     widgets.path = "/api/v1/namespaces"
 
-    listed = (await widgets.ask("GET"))[2]
+    listed = (await widgets.request("GET"))[2]
 
     assert [item["metadata"]["name"] for item in listed["items"]] == ["default", "kube-system", "kubernaut-system"]
 
 
-def test_definition_that_is_refused_is_an_error_at_once(crd):
+def test_rejected_definition_is_an_error_at_once(crd):
     crd["spec"]["scope"] = "Nowhere"
 
     with pytest.raises(ApiServerError, match=r"spec\.scope"):
         create_apiserver(crds=[crd])
 
 
-def test_rule_that_can_not_be_enforced_is_refused_rather_than_ignored(crd):
+def test_rule_that_cannot_be_enforced_is_rejected_rather_than_ignored(crd):
     schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     schema["properties"]["spec"]["x-kubernetes-validations"] = [{"rule": "isURL(self.link)"}]
 
@@ -49,7 +49,7 @@ def test_rule_that_can_not_be_enforced_is_refused_rather_than_ignored(crd):
         },
     ],
 )
-def test_malformed_definition_is_refused_not_a_bug(crd, change):
+def test_malformed_definition_is_rejected_without_a_server_error(crd, change):
     crd["spec"] |= change
 
     with pytest.raises(ApiServerError) as caught:
@@ -76,7 +76,7 @@ async def test_time_comes_from_the_clock(widgets, clock):
 
 
 @pytest.mark.asyncio
-async def test_patch_that_is_not_built_yet_says_so(server):
+async def test_unsupported_patch_format_is_not_implemented(server):
     headers = [(b"content-type", b"application/apply-patch+yaml")]
     sent = []
 
@@ -93,8 +93,8 @@ async def test_patch_that_is_not_built_yet_says_so(server):
 
 
 @pytest.mark.asyncio
-async def test_body_that_is_too_large_is_refused(widgets):
-    status, _, body = await widgets.ask("POST", body={"spec": "x" * (3 * 1024 * 1024)})
+async def test_body_that_is_too_large_is_rejected(widgets):
+    status, _, body = await widgets.request("POST", body={"spec": "x" * (3 * 1024 * 1024)})
 
     assert (status, body["reason"]) == (413, "RequestEntityTooLarge")
 
@@ -116,36 +116,36 @@ async def test_half_a_body_deletes_nothing(server, widgets):
     scope = {"type": "http", "method": "DELETE", "path": f"{widgets.path}/a", "query_string": b"", "headers": []}
     await server.app(scope, receive, send)
 
-    assert (await widgets.ask("GET", "a"))[0] == 200
+    assert (await widgets.request("GET", "a"))[0] == 200
 
 
 @pytest.mark.asyncio
 async def test_namespace_is_gone_with_its_content(server, widgets):
     namespaces = type(widgets)(server)
     namespaces.path = "/api/v1/namespaces"
-    await namespaces.ask("POST", body={"metadata": {"name": "n"}})
+    await namespaces.request("POST", body={"metadata": {"name": "n"}})
     widgets.path = widgets.path.replace("default", "n")
     await widgets.create("a")
 
-    status, _, marked = await namespaces.ask("DELETE", "n")
+    status, _, marked = await namespaces.request("DELETE", "n")
 
     assert (status, marked["status"]["phase"]) == (200, "Terminating")
-    assert (await namespaces.ask("GET", "n"))[0] == 404
-    assert (await widgets.ask("GET", "a"))[0] == 404
+    assert (await namespaces.request("GET", "n"))[0] == 404
+    assert (await widgets.request("GET", "a"))[0] == 404
 
 
 @pytest.mark.asyncio
 async def test_namespace_waits_for_finalizers_in_it(server, widgets):
     namespaces = type(widgets)(server)
     namespaces.path = "/api/v1/namespaces"
-    await namespaces.ask("POST", body={"metadata": {"name": "n"}})
+    await namespaces.request("POST", body={"metadata": {"name": "n"}})
     widgets.path = widgets.path.replace("default", "n")
     await widgets.create("a")
-    await widgets.ask("PATCH", "a", {"metadata": {"finalizers": ["example.com/hold"]}})
+    await widgets.request("PATCH", "a", {"metadata": {"finalizers": ["example.com/hold"]}})
 
-    await namespaces.ask("DELETE", "n")
-    before = (await namespaces.ask("GET", "n"))[0]
-    await widgets.ask("PATCH", "a", {"metadata": {"finalizers": None}})
-    after = (await namespaces.ask("GET", "n"))[0]
+    await namespaces.request("DELETE", "n")
+    before = (await namespaces.request("GET", "n"))[0]
+    await widgets.request("PATCH", "a", {"metadata": {"finalizers": None}})
+    after = (await namespaces.request("GET", "n"))[0]
 
     assert (before, after) == (200, 404)

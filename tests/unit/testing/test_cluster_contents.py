@@ -115,7 +115,7 @@ def test_manifests_are_installed_in_an_order_that_works(cluster, tmp_path):
     [
         (CONFIG_MAP, 'can\'t install ConfigMap "a": namespaces "shop" not found'),
         (CONFIG_MAP | {"date": {}, "metadata": {"name": "a"}}, 'unknown field "date"'),
-        (WIDGET, "example.com/v1 has no such kind here"),
+        (WIDGET, "the server has no kind Widget in example.com/v1"),
         ({"kind": "Pod"}, "an argument is no Kubernetes object"),
         ({"apiVersion": "v1", "kind": "Pod"}, "an argument, a Pod, has no metadata.name"),
     ],

@@ -142,9 +142,9 @@ def test_clear_ends_every_fault(cluster, http):
     ("make", "complaint"),
     [
         (lambda faults: faults.delay(0), "more than 0"),
-        (lambda faults: faults.drop_connection(when="later"), "'later' is no moment"),
+        (lambda faults: faults.drop_connection(when="later"), "when='later' is not a moment"),
         (lambda faults: faults.fail(status=503, probability=0), "more than 0 and at most 1"),
-        (lambda faults: faults.drop_connection(verb="read"), "'read' is no Kubernetes verb"),
+        (lambda faults: faults.drop_connection(verb="read"), "Unknown Kubernetes verb 'read'"),
     ],
     ids=["delay", "moment", "probability", "verb"],
 )

@@ -1,1 +1,5 @@
-"""Authentication and authorization by two tables: tokens and rules."""
+"""Authentication and authorization from two tables, in place of a real cluster's authenticators and RBAC.
+
+- `authentication`: users by bearer token.
+- `authorization`: rules that allow users to send requests.
+"""

@@ -1,51 +1,38 @@
-"""Garbage collection: what becomes of an object whose owners go.
+"""GarbageCollector: deletes or orphans the dependents of a deleted owner.
 
-A real cluster's controller manager does this a moment later, and by the rules of
-`k8s.io/kubernetes/pkg/controller/garbagecollector`; here it is done before the request that caused it is answered.
+Its rules are those of `k8s.io/kubernetes/pkg/controller/garbagecollector`. A real cluster applies them a moment later;
+here they apply before the request that triggers them gets its response.
 """
 
-from typing import Final, Literal, Protocol
+from typing import Literal
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource
-from signal_gateway.apiserver.storage.store import ObjectStore, StoredObject
+from signal_gateway.apiserver.controllers.deletion import FOREGROUND_FINALIZER, ORPHAN_FINALIZER, ObjectDeleter
+from signal_gateway.apiserver.storage.change_log import StoredObject
+from signal_gateway.apiserver.storage.store import ObjectStore
 
-__all__ = ["FOREGROUND_FINALIZER", "ORPHAN_FINALIZER", "GarbageCollector", "Propagation"]
+__all__ = ["GarbageCollector"]
 
-FOREGROUND_FINALIZER: Final = "foregroundDeletion"
-ORPHAN_FINALIZER: Final = "orphan"
-
-Propagation = Literal["Background", "Foreground", "Orphan"]
-
-
-class Deletions(Protocol):
-    """What the collector has done for it."""
-
-    def delete(self, resource: Resource, stored: StoredObject, propagation: Propagation = "Background") -> object:
-        """Delete an object."""
-        ...
-
-    def release(self, resource: Resource, stored: StoredObject, finalizer: str) -> None:
-        """Take a finalizer off an object that is being deleted."""
-        ...
+_OwnerState = Literal["alive", "waiting", "gone"]
 
 
 class GarbageCollector:
     """Follows owner references. Runs on the server's loop; no method waits.
 
     Args:
-        store: The cluster's objects.
-        registry: The resources that are served: an owner of another kind is taken to be alive.
-        deletions: Carries out what is decided here.
+        store: The objects of the cluster.
+        registry: The served resources. An owner of any other kind counts as alive.
+        deleter: Deletes objects and removes their finalizers.
     """
 
-    def __init__(self, store: ObjectStore, registry: Registry, deletions: Deletions) -> None:
+    def __init__(self, store: ObjectStore, registry: Registry, deleter: ObjectDeleter) -> None:
         self._store = store
         self._registry = registry
-        self._deletions = deletions
+        self._deleter = deleter
 
-    def attend(self, resource: Resource, stored: StoredObject) -> None:
-        """Delete an object all of whose owners are gone or wait for it; let it forget those if others are left."""
+    def reconcile(self, resource: Resource, stored: StoredObject) -> None:
+        """Delete an object without a living owner; drop its references to the other owners if one is alive."""
         metadata = stored.object["metadata"]
         references = metadata.get("ownerReferences")
         if not references or "deletionTimestamp" in metadata:
@@ -53,54 +40,54 @@ class GarbageCollector:
         states = [self._state_of(reference, stored.namespace) for reference in references]
         if "alive" not in states:
             has_dependents = bool(self._store.dependents(metadata["uid"]))
-            is_waited_for = "waiting" in states and has_dependents
-            self._deletions.delete(resource, stored, "Foreground" if is_waited_for else "Background")
+            is_foreground = "waiting" in states and has_dependents
+            self._deleter.delete(resource, stored, "Foreground" if is_foreground else "Background")
         elif states.count("alive") < len(states):
             alive = [reference for reference, state in zip(references, states, strict=True) if state == "alive"]
             self._put_references(resource, stored, alive)
 
-    def owner_is_gone(self, uid: str) -> None:
-        """Attend to what an object owned that has been removed."""
+    def reconcile_dependents(self, uid: str) -> None:
+        """Reconcile the dependents of a removed or terminating owner."""
         for resource, dependent in self._dependents(uid):
-            self.attend(resource, dependent)
+            self.reconcile(resource, dependent)
 
-    def dependent_is_gone(self, stored: StoredObject) -> None:
-        """Let owners go that waited for an object which has been removed."""
+    def release_owners(self, stored: StoredObject) -> None:
+        """Finish the foreground deletion of owners that waited for a removed dependent."""
         for reference in stored.object["metadata"].get("ownerReferences", []):
             owner = self._owner(reference, stored.namespace)
             if owner is not None and _waits_for_dependents(owner[1].object["metadata"]):
                 self._finish_foreground(*owner)
 
     def delete_dependents(self, resource: Resource, owner: StoredObject) -> None:
-        """Delete what an object owns, which waits for it with the foreground finalizer."""
-        self.owner_is_gone(owner.object["metadata"]["uid"])
+        """Delete the dependents of an owner that waits for them with the foreground finalizer."""
+        self.reconcile_dependents(owner.object["metadata"]["uid"])
         self._finish_foreground(resource, owner)
 
     def orphan_dependents(self, resource: Resource, owner: StoredObject) -> None:
-        """Make what an object owns forget it, then let the object go."""
+        """Drop the references of all dependents to an owner, then remove the orphan finalizer of the owner."""
         uid = owner.object["metadata"]["uid"]
         for resource_of_dependent, dependent in self._dependents(uid):
             references = dependent.object["metadata"]["ownerReferences"]
             others = [reference for reference in references if reference["uid"] != uid]
             self._put_references(resource_of_dependent, dependent, others)
-        self._deletions.release(resource, owner, ORPHAN_FINALIZER)
+        self._deleter.remove_finalizer(resource, owner, ORPHAN_FINALIZER)
 
     def _finish_foreground(self, resource: Resource, owner: StoredObject) -> None:
         uid = owner.object["metadata"]["uid"]
         current = self._store.get(resource.key, owner.namespace, owner.name)
         if current is None or current.object["metadata"]["uid"] != uid:
-            return  # it went with the last of its dependents
+            return  # deleted together with its last dependent
         is_blocked = any(
             reference["uid"] == uid and reference.get("blockOwnerDeletion")
             for _, dependent in self._dependents(uid)
             for reference in dependent.object["metadata"]["ownerReferences"]
         )
         if not is_blocked:
-            self._deletions.release(resource, current, FOREGROUND_FINALIZER)
+            self._deleter.remove_finalizer(resource, current, FOREGROUND_FINALIZER)
 
-    def _state_of(self, reference: JsonObject, namespace: str) -> Literal["alive", "waiting", "gone"]:
+    def _state_of(self, reference: JsonObject, namespace: str) -> _OwnerState:
         if self._registry.find_kind(reference["apiVersion"], reference["kind"]) is None:
-            return "alive"  # of a kind that nobody knows here: nothing can be said
+            return "alive"  # the kind is not served, so the owner cannot be looked up
         owner = self._owner(reference, namespace)
         if owner is None:
             return "gone"

@@ -1,22 +1,22 @@
-"""Aggregated discovery: every group, version and resource in one document (apidiscovery.k8s.io)."""
+"""Aggregated discovery (apidiscovery.k8s.io): all groups, versions and resources in one document."""
 
 from collections.abc import Iterable
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource, Subresource
 
-__all__ = ["AGGREGATED_VERSIONS", "aggregated"]
+__all__ = ["AGGREGATED_VERSIONS", "aggregated_discovery"]
 
 AGGREGATED_VERSIONS = ("v2", "v2beta1")
 
 
-def aggregated(registry: Registry, groups: Iterable[str], version: str) -> JsonObject:
+def aggregated_discovery(registry: Registry, groups: Iterable[str], version: str) -> JsonObject:
     """Return an `APIGroupDiscoveryList`.
 
     Args:
-        registry: The resources that are served.
-        groups: The groups to tell of; the empty text for core.
-        version: The version of the document itself.
+        registry: The served resources.
+        groups: The groups to list; the empty text for core.
+        version: API version of the document itself.
     """
     return {
         "kind": "APIGroupDiscoveryList",
@@ -61,6 +61,6 @@ def _subresource(resource: Resource, subresource: Subresource) -> JsonObject:
 
 
 def _kind(resource: Resource, kind: str) -> JsonObject:
-    """Return a kind; as on a real server, those that are built in leave out the group and version they stand in."""
+    """Return a kind. As on a real server, a built-in kind leaves out its group and version."""
     group, version = (resource.group, resource.version) if resource.is_custom else ("", "")
     return {"group": group, "version": version, "kind": kind}

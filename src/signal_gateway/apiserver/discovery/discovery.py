@@ -1,4 +1,4 @@
-"""Discovery: which versions, groups and resources there are; and the server's version and health."""
+"""Discovery documents: versions, groups and resources; version and health of the server."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource, Subresource
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.apiserver.discovery.aggregated import AGGREGATED_VERSIONS, aggregated
-from signal_gateway.apiserver.discovery.openapi import openapi_document, openapi_index
+from signal_gateway.apiserver.discovery.aggregated import AGGREGATED_VERSIONS, aggregated_discovery
+from signal_gateway.apiserver.discovery.openapi import group_version_openapi, openapi_index
 
-__all__ = ["Document", "discover", "is_discovery_path", "paths_of"]
+__all__ = ["DiscoveryDocument", "discovery_document", "is_discovery_path", "root_paths"]
 
 _HEALTH_PATHS = ("healthz", "livez", "readyz")
 _HEALTH_CHECKS = ("ping", "log", "etcd")
@@ -17,12 +17,12 @@ _PLAIN_TYPES = ("application/json", "application/*", "*/*")
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
-    """An answer to discovery.
+class DiscoveryDocument:
+    """The body of a discovery or health response.
 
     Attributes:
-        content_type: Its media type.
-        body: Its bytes.
+        content_type: Media type of the body.
+        body: The encoded document.
     """
 
     content_type: str
@@ -30,26 +30,28 @@ class Document:
 
 
 def is_discovery_path(path: str) -> bool:
-    """Return whether every user may read a path: discovery, version, health."""
+    """Return whether a path is of discovery, version or health, which every user may read."""
     first, _, _ = path.strip("/").partition("/")
     return first in ("api", "apis", "openapi", "version", *_HEALTH_PATHS)
 
 
-def discover(registry: Registry, path: str, query: Mapping[str, str], host: str, accept: str) -> Document | None:
-    """Return what a discovery or health path answers.
+def discovery_document(
+    registry: Registry, path: str, query: Mapping[str, str], host: str, accept: str
+) -> DiscoveryDocument | None:
+    """Return the document of a discovery or health path.
 
     Args:
-        registry: The resources that are served.
-        path: The request's path.
-        query: Its query parameters.
-        host: The address under which the client found the server.
-        accept: The Accept header.
+        registry: The served resources.
+        path: Path of the request.
+        query: Query parameters of the request.
+        host: Host header: the address of the server as the client knows it.
+        accept: Accept header.
 
     Returns:
-        The answer, or `None` if the path is neither.
+        The document, or `None` for any other path.
 
     Raises:
-        StatusError: 406 if the client takes no JSON.
+        StatusError: 406 if the client does not accept JSON.
     """
     parts = path.strip("/").split("/")
     match parts:
@@ -58,26 +60,26 @@ def discover(registry: Registry, path: str, query: Mapping[str, str], host: str,
         case ["api" | "apis"] if version := _aggregated_version(accept):
             content_type = f"application/json;g=apidiscovery.k8s.io;v={version};as=APIGroupDiscoveryList"
             groups = [""] if parts == ["api"] else registry.groups()
-            return Document(content_type, encode(aggregated(registry, groups, version)))
+            return DiscoveryDocument(content_type, encode(aggregated_discovery(registry, groups, version)))
     found = _describe(registry, parts, host)
     if found is None:
         return None
-    if not _takes_json(accept):
+    if not _accepts_json(accept):
         raise StatusError(406, "only the following media types are accepted: application/json", reason="NotAcceptable")
-    return Document("application/json", encode(found))
+    return DiscoveryDocument("application/json", encode(found))
 
 
-def _health(name: str, checks: list[str], *, is_verbose: bool) -> Document | None:
+def _health(name: str, checks: list[str], *, is_verbose: bool) -> DiscoveryDocument | None:
     if len(checks) > 1 or (checks and checks[0] not in _HEALTH_CHECKS):
         return None
     text = "ok"
     if is_verbose and not checks:
         text = "".join(f"[+]{check} ok\n" for check in _HEALTH_CHECKS) + f"{name} check passed\n"
-    return Document("text/plain; charset=utf-8", text.encode())
+    return DiscoveryDocument("text/plain; charset=utf-8", text.encode())
 
 
 def _aggregated_version(accept: str) -> str | None:
-    """Return the version of aggregated discovery that a client prefers to the plain one, if it does."""
+    """Return the version of aggregated discovery that a client prefers; `None` if it prefers plain discovery."""
     for media_type in accept.split(","):
         name, *parameters = [part.strip() for part in media_type.split(";")]
         if name == "application/json" and {"g=apidiscovery.k8s.io", "as=APIGroupDiscoveryList"} <= {*parameters}:
@@ -89,15 +91,15 @@ def _aggregated_version(accept: str) -> str | None:
     return None
 
 
-def _takes_json(accept: str) -> bool:
-    taken = [media_type.partition(";") for media_type in accept.split(",")]
-    return not accept or any(name.strip() in _PLAIN_TYPES and "as=" not in rest for name, _, rest in taken)
+def _accepts_json(accept: str) -> bool:
+    accepted = [media_type.partition(";") for media_type in accept.split(",")]
+    return not accept or any(name.strip() in _PLAIN_TYPES and "as=" not in rest for name, _, rest in accepted)
 
 
 def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | None:
     match parts:
         case [""]:
-            return {"paths": paths_of(registry)}
+            return {"paths": root_paths(registry)}
         case ["version"]:
             return _version()
         case ["api"]:
@@ -111,9 +113,9 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
         case ["openapi", "v3"]:
             return openapi_index(registry)
         case ["openapi", "v3", "api", version]:
-            return openapi_document(registry, "", version)
+            return group_version_openapi(registry, "", version)
         case ["openapi", "v3", "apis", group, version]:
-            return openapi_document(registry, group, version)
+            return group_version_openapi(registry, group, version)
         case ["api", version]:
             return _resources(registry, "", version)
         case ["apis", group, version]:
@@ -122,8 +124,8 @@ def _describe(registry: Registry, parts: list[str], host: str) -> JsonObject | N
             return None
 
 
-def paths_of(registry: Registry) -> list[str]:
-    """Return the paths under which there is something."""
+def root_paths(registry: Registry) -> list[str]:
+    """Return the paths that the root document lists."""
     paths = ["/api", "/api/v1", "/apis", "/openapi/v3", "/version", *(f"/{name}" for name in _HEALTH_PATHS)]
     paths += [f"/{name}/{check}" for name in _HEALTH_PATHS for check in _HEALTH_CHECKS]
     for group in registry.groups():

@@ -1,4 +1,4 @@
-"""OpenAPI v3: what is served, in documents by group and version, enough for kubectl to validate, explain and apply."""
+"""OpenAPI v3 documents, one for each group and version, for `kubectl apply`, `explain` and validation."""
 
 import hashlib
 from collections.abc import Mapping
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from signal_gateway.apiserver.apiextensions.schema import SchemaStrategy
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Registry, Resource
-from signal_gateway.apiserver.discovery.openapi_schemas import schema_name, schemas_of
+from signal_gateway.apiserver.discovery.openapi_schemas import model_schemas, schema_name
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 
-__all__ = ["openapi_document", "openapi_index"]
+__all__ = ["group_version_openapi", "openapi_index"]
 
-_MODELS_OF_OTHERS = {
+_MODELS_BY_KIND = {
     "Namespace": "core_v1.Namespace",
     "CustomResourceDefinition": "apiextensions_v1.CustomResourceDefinition",
 }
 _METADATA = "meta_v1.ObjectMeta"
 _PATCH_TYPES = ("application/json-patch+json", "application/merge-patch+json")
-_STRATEGIC = "application/strategic-merge-patch+json"
+_STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 
 _WRITE_PARAMETERS = ("dryRun", "fieldManager", "fieldValidation")
 _LIST_PARAMETERS = (
@@ -34,7 +34,7 @@ _LIST_PARAMETERS = (
 )
 _NUMBERS, _FLAGS = ("limit", "timeoutSeconds"), ("allowWatchBookmarks", "sendInitialEvents", "watch")
 
-# verb: HTTP method, the server's word for it, its query parameters
+# by verb: HTTP method, `x-kubernetes-action`, query parameters
 _ON_COLLECTION: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "list": ("get", "list", _LIST_PARAMETERS),
     "create": ("post", "post", _WRITE_PARAMETERS),
@@ -49,7 +49,7 @@ _ON_OBJECT: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
 
 
 def openapi_index(registry: Registry) -> JsonObject:
-    """Return where the documents are; each address changes with what it describes, so that clients may keep it."""
+    """Return the URLs of the documents. Each URL changes with the served resources, so clients may cache by URL."""
     paths = {}
     for group in ("", *registry.groups()):
         for version, resources in registry.of_group(group).items():
@@ -60,8 +60,8 @@ def openapi_index(registry: Registry) -> JsonObject:
     return {"paths": paths}
 
 
-def openapi_document(registry: Registry, group: str, version: str) -> JsonObject | None:
-    """Return the description of one group and version, or `None` if it is not served."""
+def group_version_openapi(registry: Registry, group: str, version: str) -> JsonObject | None:
+    """Return the OpenAPI document of one group and version, or `None` if it is not served."""
     resources = registry.of_group(group).get(version)
     if resources is None:
         return None
@@ -69,7 +69,7 @@ def openapi_document(registry: Registry, group: str, version: str) -> JsonObject
     for resource in resources:
         paths |= _paths(resource)
     models = [model for resource in resources if (model := _model_of(resource))]
-    schemas = schemas_of([*models, _METADATA])
+    schemas = model_schemas([*models, _METADATA])
     for resource in resources:
         schemas.setdefault(_name_of(resource), _schema_of(resource))
         schemas[_name_of(resource)] |= {"x-kubernetes-group-version-kind": [_kind(resource)]}
@@ -84,7 +84,7 @@ def openapi_document(registry: Registry, group: str, version: str) -> JsonObject
 def _model_of(resource: Resource) -> str:
     if isinstance(resource.strategy, ModelStrategy):
         return resource.strategy.model
-    return "" if resource.is_custom else _MODELS_OF_OTHERS[resource.kind]
+    return "" if resource.is_custom else _MODELS_BY_KIND[resource.kind]
 
 
 def _name_of(resource: Resource) -> str:
@@ -94,7 +94,7 @@ def _name_of(resource: Resource) -> str:
 
 
 def _schema_of(resource: Resource) -> JsonObject:
-    """Return the schema of a custom resource, with the fields that every object has."""
+    """Return the schema of a custom resource, with the fields that all objects have."""
     schema = resource.strategy.schema if isinstance(resource.strategy, SchemaStrategy) else {}
     text, metadata = {"type": "string"}, {"$ref": f"#/components/schemas/{schema_name(_METADATA)}"}
     own = {"apiVersion": text, "kind": text, "metadata": metadata}
@@ -137,8 +137,8 @@ def _operations(
 
 
 def _operation(resource: Resource, method: str, action: str, parameters: tuple[str, ...]) -> JsonObject:
-    of_kind: JsonObject = {"$ref": f"#/components/schemas/{_name_of(resource)}"}
-    content = {"application/json": {"schema": of_kind if action in ("get", "post", "put", "patch") else {}}}
+    reference: JsonObject = {"$ref": f"#/components/schemas/{_name_of(resource)}"}
+    content = {"application/json": {"schema": reference if action in ("get", "post", "put", "patch") else {}}}
     operation: JsonObject = {
         "x-kubernetes-action": action,
         "x-kubernetes-group-version-kind": _kind(resource),
@@ -146,10 +146,10 @@ def _operation(resource: Resource, method: str, action: str, parameters: tuple[s
         "responses": {"201" if method == "post" else "200": {"description": "OK", "content": content}},
     }
     if method in ("post", "put"):
-        operation["requestBody"] = {"content": {"application/json": {"schema": of_kind}}, "required": True}
+        operation["requestBody"] = {"content": {"application/json": {"schema": reference}}, "required": True}
     if method == "patch":
-        taken = _PATCH_TYPES if resource.is_custom else (*_PATCH_TYPES, _STRATEGIC)
-        operation["requestBody"] = {"content": {type: {"schema": {"type": "object"}} for type in taken}}
+        accepted = _PATCH_TYPES if resource.is_custom else (*_PATCH_TYPES, _STRATEGIC_MERGE_PATCH)
+        operation["requestBody"] = {"content": {type: {"schema": {"type": "object"}} for type in accepted}}
     return operation
 
 

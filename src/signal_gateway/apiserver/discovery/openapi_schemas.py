@@ -1,4 +1,4 @@
-"""The schemas of built-in kinds as OpenAPI has them, with the descriptions that lightkube's models carry."""
+"""OpenAPI schemas of the built-in kinds, with the descriptions of lightkube's models."""
 
 import importlib
 import inspect
@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.kinds.schema.models import Type, fields_of
 
-__all__ = ["schema_name", "schemas_of"]
+__all__ = ["model_schemas", "schema_name"]
 
 _PARAMETER = re.compile(r"\* \*\*(\w+)\*\* ``.*?`` - (.*?)(?=\n\s*\* \*\*|\Z)", re.DOTALL)
 _PACKAGES: Mapping[str, str] = {
@@ -29,21 +29,21 @@ _SCALARS: Mapping[str, JsonObject] = {
 
 
 def schema_name(model: str) -> str:
-    """Return the name of a model's schema, such as `io.k8s.api.apps.v1.Deployment`."""
+    """Return the schema name of a model, such as `io.k8s.api.apps.v1.Deployment`."""
     module_name, _, class_name = model.partition(".")
     group, _, version = module_name.rpartition("_")
     return f"{_PACKAGES.get(module_name, f'io.k8s.api.{group}.{version}')}.{class_name}"
 
 
-def schemas_of(models: Iterable[str]) -> dict[str, JsonObject]:
-    """Return the schemas of models, and of all that they refer to, by name."""
+def model_schemas(models: Iterable[str]) -> dict[str, JsonObject]:
+    """Return the schemas of models, and of all models that they refer to, by schema name."""
     schemas: dict[str, JsonObject] = {}
-    waiting = list(models)
-    while waiting:
-        model = waiting.pop()
+    pending = list(models)
+    while pending:
+        model = pending.pop()
         if schema_name(model) not in schemas:
             schemas[schema_name(model)] = _schema(model)
-            waiting += _models_in(model)
+            pending += _models_in(model)
     return schemas
 
 

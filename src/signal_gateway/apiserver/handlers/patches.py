@@ -9,7 +9,7 @@ __all__ = ["json_patch", "merge_patch"]
 
 
 def merge_patch(target: object, patch: object) -> Any:
-    """Return `target` with a merge patch applied; neither is changed."""
+    """Return a copy of `target` with a merge patch applied."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}
@@ -22,10 +22,10 @@ def merge_patch(target: object, patch: object) -> Any:
 
 
 def json_patch(target: JsonObject, operations: object) -> Any:
-    """Return `target` with the operations of a JSON Patch applied; it is not changed.
+    """Return a copy of `target` with the operations of a JSON Patch applied.
 
     Raises:
-        StatusError: 400 if `operations` is no list of objects, 422 if one can't be applied or a test fails.
+        StatusError: 400 if `operations` is not a list of objects; 422 if an operation or a test fails.
     """
     if not isinstance(operations, list) or not all(isinstance(operation, dict) for operation in operations):
         raise bad_request("a JSON patch must be an array of operations")
@@ -63,9 +63,9 @@ def _apply(document: JsonObject, operation: JsonObject) -> None:
 
 
 def _pointer(text: object) -> list[str]:
-    """Split a JSON pointer; the first part is the document's root."""
+    """Split a JSON pointer. The first part is the root of the document."""
     if not isinstance(text, str) or (text and not text.startswith("/")):
-        raise ValueError(f"{text!r} is no JSON pointer")
+        raise ValueError(f"{text!r} is not a JSON pointer")
     return [part.replace("~1", "/").replace("~0", "~") for part in text.split("/")]
 
 
@@ -84,7 +84,7 @@ def _add(document: object, path: list[str], value: object) -> None:
     elif isinstance(parent, dict):
         parent[last] = value
     else:
-        raise TypeError(f"can't add {last!r} to a scalar")
+        raise TypeError(f"cannot add {last!r} to a scalar")
 
 
 def _remove(document: object, path: list[str]) -> Any:
@@ -94,7 +94,7 @@ def _remove(document: object, path: list[str]) -> Any:
 
 def _index(items: list[object], part: str, *, is_end_allowed: bool = False) -> int:
     if not part.isdecimal() or (len(part) > 1 and part[0] == "0"):
-        raise ValueError(f"{part!r} is no array index")
+        raise ValueError(f"{part!r} is not an array index")
     index = int(part)
     if index >= len(items) + is_end_allowed:
         raise IndexError(f"index {index} is past the end")

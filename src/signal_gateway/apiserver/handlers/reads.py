@@ -1,4 +1,4 @@
-"""get and list: one object, or a consistent page of many."""
+"""get and list: one object, or a consistent page of a collection."""
 
 import base64
 import binascii
@@ -18,10 +18,20 @@ from signal_gateway.apiserver.apimachinery.status import (
     invalid,
     not_found,
 )
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.storage.store import ObjectStore, StoredObject
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.storage.change_log import StoredObject
+from signal_gateway.apiserver.storage.store import ObjectStore
 
-__all__ = ["bad_options", "find", "get", "list_objects", "render", "render_list", "requested_revision", "selector_of"]
+__all__ = [
+    "find_object",
+    "get_object",
+    "invalid_list_options",
+    "list_objects",
+    "list_selector",
+    "render_list",
+    "render_object",
+    "requested_revision",
+]
 
 _EXPIRED_TOKEN = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list "
@@ -29,17 +39,17 @@ _EXPIRED_TOKEN = (
 )
 
 
-def render(resource: Resource, stored: StoredObject) -> bytes:
-    """Return an object as JSON in the version of the resource that it was asked for by."""
+def render_object(resource: Resource, stored: StoredObject) -> bytes:
+    """Return an object as JSON, in the API version of the resource."""
     if stored.object["apiVersion"] == resource.api_version:
         return stored.raw
     return encode(resource.from_stored(stored.object))
 
 
 def render_list(resource: Resource, items: Sequence[StoredObject], metadata: JsonObject) -> bytes:
-    """Return a list as JSON; as on a real server, items of a built-in kind don't repeat the kind."""
+    """Return a list as JSON. As on a real server, items of built-in kinds do not repeat the kind."""
     if resource.is_custom:
-        rendered = [render(resource, stored) for stored in items]
+        rendered = [render_object(resource, stored) for stored in items]
     else:
         rendered = [
             encode({key: value for key, value in object.items() if key not in ("apiVersion", "kind")})
@@ -53,11 +63,11 @@ def render_list(resource: Resource, items: Sequence[StoredObject], metadata: Jso
     )
 
 
-def find(store: ObjectStore, resource: Resource, request: ApiRequest) -> StoredObject:
-    """Return the object that a request names.
+def find_object(store: ObjectStore, resource: Resource, request: RequestInfo) -> StoredObject:
+    """Return the object in the URL of a request.
 
     Raises:
-        StatusError: 404 if there is none.
+        StatusError: 404 if it does not exist.
     """
     stored = store.get(resource.key, request.namespace, request.name)
     if stored is None:
@@ -65,30 +75,30 @@ def find(store: ObjectStore, resource: Resource, request: ApiRequest) -> StoredO
     return stored
 
 
-def get(store: ObjectStore, resource: Resource, request: ApiRequest) -> bytes:
-    """Answer a get.
+def get_object(store: ObjectStore, resource: Resource, request: RequestInfo) -> bytes:
+    """Handle a get.
 
     Raises:
-        StatusError: 404; 504 if a resourceVersion is asked for that is still to come.
+        StatusError: 404 if the object does not exist; 504 if the requested resourceVersion is in the future.
     """
-    _not_from_the_future(store, requested_revision(request))
-    return render(resource, find(store, resource, request))
+    _check_revision_exists(store, requested_revision(request))
+    return render_object(resource, find_object(store, resource, request))
 
 
-def selector_of(resource: Resource, request: ApiRequest) -> Selector:
-    """Return what a list, watch or deletecollection is narrowed to.
+def list_selector(resource: Resource, request: RequestInfo) -> Selector:
+    """Return the label and field selector of a list, watch or deletecollection.
 
     Raises:
-        StatusError: 400 for a selector that can't be read.
+        StatusError: 400 for a malformed selector.
     """
     return parse_selector(resource, request.query.get("labelSelector", ""), request.query.get("fieldSelector", ""))
 
 
-def requested_revision(request: ApiRequest) -> int:
-    """Return the resourceVersion that was asked for, 0 where none was.
+def requested_revision(request: RequestInfo) -> int:
+    """Return the requested resourceVersion; 0 without one.
 
     Raises:
-        StatusError: 500, as on a real server, if it is no number.
+        StatusError: 500, as on a real server, if it is not a number.
     """
     text = request.query.get("resourceVersion", "")
     if text and not (text.isascii() and text.isdecimal()):
@@ -97,14 +107,14 @@ def requested_revision(request: ApiRequest) -> int:
     return int(text or 0)
 
 
-def list_objects(store: ObjectStore, resource: Resource, request: ApiRequest) -> bytes:
-    """Answer a list; with `limit`, a page of it, and every page as of the revision of the first.
+def list_objects(store: ObjectStore, resource: Resource, request: RequestInfo) -> bytes:
+    """Handle a list. With `limit` it returns a page, and all pages show the revision of the first.
 
     Raises:
-        StatusError: 400 for parameters that can't be read, 410 for a page whose revision is forgotten, 422 for
-            parameters that contradict each other, 504 for a resourceVersion that is still to come.
+        StatusError: 400 for malformed parameters, 410 for a page of an expired revision, 422 for contradictory
+            parameters, 504 for a resourceVersion in the future.
     """
-    selector = selector_of(resource, request)
+    selector = list_selector(resource, request)
     limit = max(request.number("limit"), 0)
     revision, start = _starting_point(store, request)
     objects = store.list(resource.key) if revision == store.revision else store.list_at(resource.key, revision)
@@ -121,50 +131,50 @@ def list_objects(store: ObjectStore, resource: Resource, request: ApiRequest) ->
     if resource.is_custom:
         metadata["continue"] = ""
     if limit and len(chosen) > limit:
-        metadata["continue"] = _token(revision, chosen[limit - 1].key)
+        metadata["continue"] = _continue_token(revision, chosen[limit - 1].key)
         if not selector:
             metadata["remainingItemCount"] = len(chosen) - limit
         chosen = chosen[:limit]
     return render_list(resource, chosen, metadata)
 
 
-def _starting_point(store: ObjectStore, request: ApiRequest) -> tuple[int, tuple[str, str]]:
-    """Return the revision to list at, and the key after which to begin."""
+def _starting_point(store: ObjectStore, request: RequestInfo) -> tuple[int, tuple[str, str]]:
+    """Return the revision of a list, and the key after which the page starts."""
     if request.query.get("sendInitialEvents"):
-        raise bad_options(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+        raise invalid_list_options(Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
     match = request.query.get("resourceVersionMatch", "")
-    asked = requested_revision(request)
+    requested = requested_revision(request)
     if token := request.query.get("continue"):
-        if asked:
+        if requested:
             raise bad_request("specifying resource version is not allowed when using continue")
-        return _read_token(token)
+        return _read_continue_token(token)
     if match and not request.query.get("resourceVersion"):
-        why = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise bad_options(Cause.forbidden("resourceVersionMatch", why))
+        detail = "resourceVersionMatch is forbidden unless resourceVersion is provided"
+        raise invalid_list_options(Cause.forbidden("resourceVersionMatch", detail))
     if match not in ("", "Exact", "NotOlderThan"):
-        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
-    _not_from_the_future(store, asked)
-    return asked if match == "Exact" and asked else store.revision, ("", "")
+        raise invalid_list_options(Cause.not_supported("resourceVersionMatch", match, ["Exact", "NotOlderThan", ""]))
+    _check_revision_exists(store, requested)
+    return requested if match == "Exact" and requested else store.revision, ("", "")
 
 
-def bad_options(cause: Cause) -> StatusError:
-    """Say what is wrong with the parameters of a list or a watch."""
+def invalid_list_options(cause: Cause) -> StatusError:
+    """Return the error for invalid parameters of a list or a watch."""
     return invalid("meta.k8s.io", "ListOptions", "", [cause])
 
 
-def _not_from_the_future(store: ObjectStore, revision: int) -> None:
+def _check_revision_exists(store: ObjectStore, revision: int) -> None:
     if revision > store.revision:
         message = f"Timeout: Too large resource version: {revision}, current: {store.revision}"
         causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
         raise StatusError(504, message, reason="Timeout", details={"causes": causes}, retry_after=1)
 
 
-def _token(revision: int, last: tuple[str, str]) -> str:
+def _continue_token(revision: int, last: tuple[str, str]) -> str:
     token = {"v": "meta.k8s.io/v1", "rv": revision, "start": last}
     return base64.urlsafe_b64encode(orjson.dumps(token)).decode().rstrip("=")
 
 
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
+def _read_continue_token(token: str) -> tuple[int, tuple[str, str]]:
     try:
         read = orjson.loads(base64.b64decode(token + "=" * (-len(token) % 4), altchars=b"-_", validate=True))
         namespace, name = read["start"]

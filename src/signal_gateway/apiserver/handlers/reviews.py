@@ -1,52 +1,57 @@
-"""Answer reviews: questions about tokens and rights."""
+"""Token and access reviews, from the tables of tokens and rules."""
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.status import Cause, StatusError, bad_request, invalid, not_implemented
-from signal_gateway.apiserver.auth.access import API_AUDIENCE, EVERYBODY, Access, Attempt, User
+from signal_gateway.apiserver.auth.authentication import ALL_AUTHENTICATED, API_AUDIENCE, TokenTable, User
+from signal_gateway.apiserver.auth.authorization import RequestAttributes, RuleTable
 from signal_gateway.apiserver.discovery.discovery import is_discovery_path
-from signal_gateway.apiserver.handlers.bodies import decode_object, shape_object
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.decoding import decode_object, shape_object
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 
-__all__ = ["answer_review"]
+__all__ = ["handle_review"]
 
 _ACCESS_REVIEWS = ("SubjectAccessReview", "LocalSubjectAccessReview", "SelfSubjectAccessReview")
 
 
-def answer_review(access: Access, user: User, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+def handle_review(
+    tokens: TokenTable, rules: RuleTable, user: User, resource: Resource, request: RequestInfo, body: bytes
+) -> bytes:
     """Return a review with its status.
 
     Args:
-        access: The tokens and rules.
-        user: Who asks.
-        resource: One of the kinds of reviews.
+        tokens: The table of tokens.
+        rules: The table of rules.
+        user: The user of the request.
+        resource: One of the review kinds.
         request: The request.
-        body: The review as sent.
+        body: The review without its status.
 
     Raises:
-        StatusError: 400 or 422 if the review asks nothing that can be answered, 501 for a review of rules.
+        StatusError: 400 or 422 if the review is incomplete or contradictory, 501 for a SelfSubjectRulesReview.
     """
     review = decode_object(resource, request, body)
     shape_object(resource, request, review, None)
     spec: JsonObject = review.get("spec", {})
     if resource.kind == "TokenReview":
-        status = _review_token(access, spec)
+        status = _review_token(tokens, spec)
     elif resource.kind == "SelfSubjectReview":
         status = {"userInfo": _shown(user)}
     elif resource.kind in _ACCESS_REVIEWS:
         if resource.kind == "LocalSubjectAccessReview":
             _check_namespace(review, request.namespace)
-        status = {"allowed": _review_access(access, user if resource.kind.startswith("Self") else None, spec)}
+        reviewed = user if resource.kind.startswith("Self") else None
+        status = {"allowed": _review_access(rules, reviewed, spec)}
     else:
-        raise not_implemented(f"{resource.plural}; ask with a SelfSubjectAccessReview for each right")
+        raise not_implemented(f"{resource.plural}; send a SelfSubjectAccessReview for each permission")
     metadata = review["metadata"] | {"creationTimestamp": None}
     return encode(review | {"metadata": metadata, "spec": spec, "status": status})
 
 
-def _review_token(access: Access, spec: JsonObject) -> JsonObject:
+def _review_token(tokens: TokenTable, spec: JsonObject) -> JsonObject:
     if not spec.get("token"):
         raise bad_request("token is required for TokenReview in authentication")
-    user = access.find(spec["token"])
+    user = tokens.user_of(spec["token"])
     wanted = spec.get("audiences") or [API_AUDIENCE]
     audiences = [audience for audience in wanted if user is not None and audience in user.audiences]
     if user is None or not audiences:
@@ -64,40 +69,40 @@ def _shown(user: User) -> JsonObject:
     return {key: value for key, value in shown.items() if value}
 
 
-def _review_access(access: Access, asker: User | None, spec: JsonObject) -> bool:
-    """Return whether the asker, or else the user that the review names, may do what it says."""
-    wanted: JsonObject | None = spec.get("resourceAttributes")
+def _review_access(rules: RuleTable, user: User | None, spec: JsonObject) -> bool:
+    """Return whether the user, or else the user in the spec, may send the request in the spec."""
+    resource: JsonObject | None = spec.get("resourceAttributes")
     path: JsonObject | None = spec.get("nonResourceAttributes")
-    if wanted is not None and path is not None:
+    if resource is not None and path is not None:
         detail = "cannot be specified in combination with resourceAttributes"
         raise _invalid(Cause.invalid("spec.nonResourceAttributes", path, detail))
-    if wanted is None and path is None:
+    if resource is None and path is None:
         detail = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         raise _invalid(Cause.invalid("spec.resourceAttributes", "null", detail))
-    name, groups = (asker.name, asker.groups) if asker is not None else (spec.get("user", ""), spec.get("groups", ()))
+    name, groups = (user.name, user.groups) if user is not None else (spec.get("user", ""), spec.get("groups", ()))
     if not name and not groups:
         raise _invalid(Cause.invalid("spec.user", "", "at least one of user or group must be specified"))
     if path is not None:
         is_open = path.get("verb") in ("get", "head") and is_discovery_path(path.get("path", ""))
-        return (is_open and EVERYBODY in groups) or access.allows_path(groups)
-    wanted = wanted or {}
-    attempt = Attempt(
-        verb=wanted.get("verb", ""),
-        api_group=wanted.get("group", ""),
-        resource=wanted.get("resource", ""),
-        subresource=wanted.get("subresource", ""),
-        namespace=wanted.get("namespace", ""),
-        name=wanted.get("name", ""),
+        return (is_open and ALL_AUTHENTICATED in groups) or rules.allows_path(groups)
+    resource = resource or {}
+    attributes = RequestAttributes(
+        verb=resource.get("verb", ""),
+        api_group=resource.get("group", ""),
+        resource=resource.get("resource", ""),
+        subresource=resource.get("subresource", ""),
+        namespace=resource.get("namespace", ""),
+        name=resource.get("name", ""),
     )
-    return access.allows(name, groups, attempt)
+    return rules.allows(name, groups, attributes)
 
 
 def _check_namespace(review: JsonObject, namespace: str) -> None:
-    asked = review.get("spec", {}).get("resourceAttributes", {}).get("namespace", "")
-    if not asked:
+    requested = review.get("spec", {}).get("resourceAttributes", {}).get("namespace", "")
+    if not requested:
         raise bad_request(f"spec.resourceAttributes.namespace must match namespace: {namespace}")
-    if asked != namespace:
-        raise _invalid(Cause.invalid("spec.resourceAttributes.namespace", asked, "must match metadata.namespace"))
+    if requested != namespace:
+        raise _invalid(Cause.invalid("spec.resourceAttributes.namespace", requested, "must match metadata.namespace"))
 
 
 def _invalid(cause: Cause) -> StatusError:

@@ -1,4 +1,4 @@
-"""The scale subresource: how many replicas are wanted, and how many there are, in the same words for every kind."""
+"""The scale subresource: wanted and actual replicas of an object, in one form for all kinds."""
 
 from dataclasses import replace
 from typing import Any
@@ -9,19 +9,19 @@ from signal_gateway.apiserver.apimachinery.label_selectors import selector_text
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, copy_json, encode, field_at
 from signal_gateway.apiserver.apimachinery.resources import Resource, Scale
 from signal_gateway.apiserver.apimachinery.status import Cause, bad_request, invalid, not_found
-from signal_gateway.apiserver.handlers.bodies import (
+from signal_gateway.apiserver.handlers.decoding import (
     check_identity,
     check_patch_type,
     decode_object,
     decode_patched,
     shape_object,
 )
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.handlers.writes import Writes
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.handlers.writes import WriteHandler
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 from signal_gateway.apiserver.storage.store import ObjectStore
 
-__all__ = ["answer_scale"]
+__all__ = ["handle_scale"]
 
 _SCALES = Resource(
     group="autoscaling",
@@ -36,19 +36,21 @@ _SCALES = Resource(
 _SHOWN_METADATA = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
-def answer_scale(store: ObjectStore, writes: Writes, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
-    """Show the scale of an object, or change the number of replicas that it wants.
+def handle_scale(
+    store: ObjectStore, writes: WriteHandler, resource: Resource, request: RequestInfo, body: bytes
+) -> bytes:
+    """Return the Scale of an object, or change its wanted replicas.
 
     Args:
-        store: The cluster's objects.
-        writes: Changes the object.
-        resource: The object's resource, which has a scale.
+        store: The objects of the cluster.
+        writes: Updates the object.
+        resource: The resource of the object, with a scale subresource.
         request: A get, an update or a patch.
         body: The Scale or the patch.
 
     Raises:
-        StatusError: 400 if the body can't be read, 404, 409 if it is based on another version, 422 for a number that
-            is none.
+        StatusError: 400 if the body is malformed, 404 if the object does not exist, 409 if the request is based on
+            another resourceVersion, 422 for an invalid number.
     """
     stored = store.get(resource.key, request.namespace, request.name)
     if stored is None:
@@ -60,8 +62,8 @@ def answer_scale(store: ObjectStore, writes: Writes, resource: Resource, request
     if request.verb == "update":
         wanted = decode_object(_SCALES, request, body)
         if not wanted["metadata"].get("name"):
-            what = f"the name of the object ({request.name} based on URL) was undeterminable"
-            raise bad_request(f"{what}: name must be provided")
+            prefix = f"the name of the object ({request.name} based on URL) was undeterminable"
+            raise bad_request(f"{prefix}: name must be provided")
         check_identity(request, wanted["metadata"])
     else:
         check_patch_type(_SCALES, request.content_type)
@@ -74,7 +76,7 @@ def answer_scale(store: ObjectStore, writes: Writes, resource: Resource, request
 
 def _paths(resource: Resource) -> Scale:
     if resource.scale is None:
-        raise AssertionError(f"{resource.key} has no scale: its requests are refused before")
+        raise AssertionError(f"resource {resource.key} has no scale subresource")
     return resource.scale
 
 
@@ -95,7 +97,7 @@ def _scale_of(resource: Resource, object: JsonObject) -> JsonObject:
 
 
 def _selector(found: object) -> str:
-    """Return a selector as text, from a text, a LabelSelector or the plain labels of a replication controller."""
+    """Return a selector as text, from a text, a LabelSelector or the labels of a ReplicationController."""
     if isinstance(found, dict):
         is_selector = "matchLabels" in found or "matchExpressions" in found
         return selector_text(found if is_selector else {"matchLabels": found})
@@ -103,7 +105,7 @@ def _selector(found: object) -> str:
 
 
 def _with_scale(resource: Resource, object: JsonObject, scale: JsonObject) -> JsonObject:
-    """Return the object with the wanted number of replicas, based on the version that the scale is based on."""
+    """Return a copy of the object with the replicas and the resourceVersion of a Scale."""
     replicas = scale.get("spec", {}).get("replicas", 0)
     if replicas < 0:
         cause = Cause.invalid("spec.replicas", replicas, "must be greater than or equal to 0")

@@ -1,7 +1,7 @@
-"""watch: a stream of changes, from the past or from now, until someone ends it."""
+"""watch: a stream of changes, from a past revision or from now."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
@@ -11,27 +11,34 @@ from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.selectors import Selector
 from signal_gateway.apiserver.apimachinery.status import Cause, expired
-from signal_gateway.apiserver.handlers.reads import bad_options, render, requested_revision, selector_of
-from signal_gateway.apiserver.handlers.representation import representation_of, represented
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.storage.store import Change, ChangeLog, ObjectStore, StoredObject
+from signal_gateway.apiserver.handlers.negotiation import Representation, negotiate_representation, to_representation
+from signal_gateway.apiserver.handlers.reads import (
+    invalid_list_options,
+    list_selector,
+    render_object,
+    requested_revision,
+)
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.handlers.responses import ClientConnection
+from signal_gateway.apiserver.storage.change_log import Change, ChangeLog, StoredObject
+from signal_gateway.apiserver.storage.store import ObjectStore
 
-__all__ = ["Watches"]
+__all__ = ["WatchHandler"]
 
 _BATCH = 100
 _BOOKMARK_INTERVAL = 60.0
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
-class Watches:
-    """The open watches of a cluster. Runs on the server's loop.
+class WatchHandler:
+    """Handles watches and keeps track of the open ones. Runs on the server's loop.
 
-    A watch ends when its `timeoutSeconds` are over, its client leaves, its resource is served no longer, or the
-    server stops. It reads the log at the speed at which its client takes the stream; one that is too slow is told
-    so by an ERROR event with code 410.
+    A watch ends after its `timeoutSeconds`, when its client disconnects, when its resource is no longer served, or when
+    the server stops. It reads the change log as fast as its client reads the stream. A client that falls behind the
+    log receives an ERROR event with code 410.
 
     Args:
-        store: The cluster's objects.
+        store: The objects of the cluster.
     """
 
     def __init__(self, store: ObjectStore) -> None:
@@ -43,55 +50,55 @@ class Watches:
         return len(self._open)
 
     def stop(self) -> None:
-        """End every open watch, and each later one as soon as it has sent what is there already."""
+        """End all open watches, and every later one after its initial events."""
         self._is_stopped = True
         for watch in self._open:
             watch.end()
 
-    def cut(self) -> None:
-        """Close the connections of all open watches, as a network does that fails."""
+    def drop_connections(self) -> None:
+        """Close the connections of all open watches, as a network failure does."""
         for watch in self._open:
-            watch.cut()
+            watch.drop_connection()
 
     async def serve(
         self,
         resource: Resource,
-        request: ApiRequest,
+        request: RequestInfo,
         receive: Receive,
         send: Send,
         *,
-        abort: Callable[[], None] | None = None,
+        connection: ClientConnection,
     ) -> None:
-        """Answer a watch, and return when it has ended.
+        """Serve a watch until it ends.
 
         Args:
-            resource: Whose changes.
+            resource: The watched resource.
             request: The watch.
-            receive: Tells when its client has left.
-            send: Where its stream goes.
-            abort: Closes its connection, if that can be done.
+            receive: Receives the disconnect of the client.
+            send: Sends the stream.
+            connection: The connection of the client.
 
         Raises:
-            StatusError: 400 or 500 for parameters that can't be read; nothing has been sent then.
+            StatusError: 400, 422 or 500 for invalid parameters, before the response starts.
         """
-        selector = selector_of(resource, request)
-        begin = _beginning(request)
+        selector = list_selector(resource, request)
+        start = _watch_start(request)
         timeout_seconds = request.number("timeoutSeconds")
         log = self._store.log(resource.key)
-        with log.listening() as news:
-            watch = _Watch(self._store, log, resource, request, selector, news, abort)
+        with log.listening() as changed:
+            watch = _Watch(self._store, log, resource, request, selector, changed, connection)
             if self._is_stopped:
                 watch.end()
             headers = [(b"content-type", b"application/json")]
             with self._tracked(watch):
-                departure = asyncio.create_task(_departure(receive, watch))
+                disconnect = asyncio.create_task(_end_on_disconnect(receive, watch))
                 try:
                     await send({"type": "http.response.start", "status": 200, "headers": headers})
-                    await watch.run(begin, timeout_seconds, send)
+                    await watch.run(start, timeout_seconds, send)
                 finally:
-                    departure.cancel()
+                    disconnect.cancel()
                     with suppress(asyncio.CancelledError):
-                        await departure
+                        await disconnect
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     @contextmanager
@@ -103,68 +110,67 @@ class Watches:
             self._open.discard(watch)
 
 
-async def _departure(receive: Receive, watch: "_Watch") -> None:
-    """End the watch when its client has left."""
+async def _end_on_disconnect(receive: Receive, watch: "_Watch") -> None:
+    """End the watch when its client disconnects."""
     while (await receive())["type"] != "http.disconnect":
         pass
     watch.end()
 
 
 class _Watch:
-    """One stream and how far it has come."""
+    """One open watch and its position in the change log."""
 
     def __init__(
         self,
         store: ObjectStore,
         log: ChangeLog,
         resource: Resource,
-        request: ApiRequest,
+        request: RequestInfo,
         selector: Selector,
-        news: asyncio.Event,
-        abort: Callable[[], None] | None,
+        changed: asyncio.Event,
+        connection: ClientConnection,
     ) -> None:
-        self._abort = abort
+        self._connection = connection
         self._store = store
         self._log = log
         self._resource = resource
         self._namespace = request.namespace
         self._has_bookmarks = request.flag("allowWatchBookmarks")
-        self._representation = representation_of(request)
+        self._representation: Representation = negotiate_representation(request)
         self._selector = selector
-        self._news = news
+        self._changed = changed
         self._position = 0
         self._is_over = False
 
-    def cut(self) -> None:
-        """Close its connection, if that can be done, and end."""
-        if self._abort is not None:
-            self._abort()
+    def drop_connection(self) -> None:
+        """End the stream and close the connection of its client, if the HTTP server can do so."""
+        self._connection.drop()
         self.end()
 
     def end(self) -> None:
-        """Make the stream end after what it has still to send."""
+        """End the stream after the changes that are already in the log."""
         self._is_over = True
-        self._news.set()
+        self._changed.set()
 
-    async def run(self, begin: "_Beginning", timeout_seconds: int, send: Send) -> None:
-        """Send what there is from a revision on, then what comes.
+    async def run(self, start: "_WatchStart", timeout_seconds: int, send: Send) -> None:
+        """Send the initial events, then each change.
 
         Args:
-            begin: Where to begin.
-            timeout_seconds: Seconds after which the stream ends; 0 for none.
-            send: Where to send it; waits while the client does not read.
+            start: Start of the watch.
+            timeout_seconds: Seconds after which the stream ends; 0 for no timeout.
+            send: Sends the stream; waits while the client does not read.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout_seconds if timeout_seconds else float("inf")
         next_bookmark = loop.time() + _BOOKMARK_INTERVAL
-        self._position = begin.revision or self._store.revision
-        if begin.has_present:
-            await self._send_present(send)
-        if begin.has_end_of_present:
+        self._position = start.revision or self._store.revision
+        if start.has_initial_events:
+            await self._send_initial_events(send)
+        if start.has_initial_events_end:
             await _send(send, [self._bookmark(annotations={_INITIAL_EVENTS_END: "true"})])
 
         while True:
-            self._news.clear()
+            self._changed.clear()
             if not await self._send_changes(send):
                 return
             now = loop.time()
@@ -177,21 +183,21 @@ class _Watch:
             wake_at = min(deadline, next_bookmark if self._has_bookmarks else deadline)
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(None if wake_at == float("inf") else wake_at):
-                    await self._news.wait()
+                    await self._changed.wait()
 
-    async def _send_present(self, send: Send) -> None:
-        present = self._store.list(self._resource.key, self._namespace)
+    async def _send_initial_events(self, send: Send) -> None:
+        objects = self._store.list(self._resource.key, self._namespace)
         self._position = self._store.revision
         lines = [
-            self._line("ADDED", render(self._resource, stored))
-            for stored in present
+            self._line("ADDED", render_object(self._resource, stored))
+            for stored in objects
             if self._selector.matches(stored.object)
         ]
         for first in range(0, len(lines), _BATCH):
             await _send(send, lines[first : first + _BATCH])
 
     async def _send_changes(self, send: Send) -> bool:
-        """Send what the log has; return whether the stream may go on."""
+        """Send the changes in the log, and return whether the watch may continue."""
         while True:
             if self._position < self._log.start:
                 error = expired(f"too old resource version: {self._position} ({self._log.start})")
@@ -206,17 +212,17 @@ class _Watch:
                 await _send(send, lines)
 
     def _event(self, change: Change) -> bytes | None:
-        """Return a change as this watch sees it: what leaves the selection is deleted, what enters it is added."""
+        """Return the event for a change. An object that enters the selection is added; one that leaves is deleted."""
         if self._namespace and change.current.namespace != self._namespace:
             return None
         was_selected = self._is_selected(change.previous)
         is_selected = change.type != "DELETED" and self._is_selected(change.current)
         if is_selected:
-            return self._line("MODIFIED" if was_selected else "ADDED", render(self._resource, change.current))
+            return self._line("MODIFIED" if was_selected else "ADDED", render_object(self._resource, change.current))
         if not was_selected or change.previous is None:
             return None
         if change.type == "DELETED":
-            return self._line("DELETED", render(self._resource, change.current))
+            return self._line("DELETED", render_object(self._resource, change.current))
         metadata = change.previous.object["metadata"] | {"resourceVersion": str(change.revision)}
         last = self._resource.from_stored(change.previous.object) | {"metadata": metadata}
         return self._line("DELETED", encode(last))
@@ -233,45 +239,45 @@ class _Watch:
         return self._line("BOOKMARK", encode(bookmark))
 
     def _line(self, type: str, object: bytes) -> bytes:
-        return _line(type, represented(object, self._representation))
+        return _line(type, to_representation(object, self._representation))
 
 
 @dataclass(frozen=True, slots=True)
-class _Beginning:
-    """Where a watch begins.
+class _WatchStart:
+    """The start of a watch.
 
     Attributes:
-        revision: The last that the client knows; 0 for now.
-        has_present: Whether it begins with everything there is, as if just created.
-        has_end_of_present: Whether a bookmark says where that ends.
+        revision: Last revision that the client has seen; 0 for the current one.
+        has_initial_events: Whether the watch starts with an ADDED event for each existing object.
+        has_initial_events_end: Whether a bookmark follows the initial events.
     """
 
     revision: int
-    has_present: bool
-    has_end_of_present: bool
+    has_initial_events: bool
+    has_initial_events_end: bool
 
 
-def _beginning(request: ApiRequest) -> _Beginning:
-    """Read where a watch is to begin.
+def _watch_start(request: RequestInfo) -> _WatchStart:
+    """Return the start of a watch from its parameters.
 
     Raises:
-        StatusError: 422 for parameters that contradict each other, 500 for a resourceVersion that is no number.
+        StatusError: 422 for contradictory parameters, 500 for a resourceVersion that is not a number.
     """
     revision = requested_revision(request)
     match, initial = request.query.get("resourceVersionMatch", ""), request.query.get("sendInitialEvents", "")
     if not initial:
         if match:
-            why = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
-            raise bad_options(Cause.forbidden("resourceVersionMatch", why))
-        return _Beginning(revision, has_present=revision == 0, has_end_of_present=False)
+            detail = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+            raise invalid_list_options(Cause.forbidden("resourceVersionMatch", detail))
+        return _WatchStart(revision, has_initial_events=revision == 0, has_initial_events_end=False)
     if match != "NotOlderThan":
         if not match:
-            why = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
-            raise bad_options(Cause.forbidden("resourceVersionMatch", why))
-        raise bad_options(Cause.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
+            detail = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
+            raise invalid_list_options(Cause.forbidden("resourceVersionMatch", detail))
+        raise invalid_list_options(Cause.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
     if not request.flag("sendInitialEvents"):
-        return _Beginning(revision, has_present=False, has_end_of_present=False)
-    return _Beginning(0, has_present=True, has_end_of_present=request.flag("allowWatchBookmarks"))
+        return _WatchStart(revision, has_initial_events=False, has_initial_events_end=False)
+    return _WatchStart(0, has_initial_events=True, has_initial_events_end=request.flag("allowWatchBookmarks"))
 
 
 def _line(type: str, object: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""create, update, patch and delete: from a body to a stored object, by the rules of the generic registry.
+"""create, update and patch: from a request body to a stored object, by the rules of the generic registry.
 
 The order of the checks follows `k8s.io/apiserver/pkg/registry/generic/registry/store.go`.
 """
@@ -28,51 +28,50 @@ from signal_gateway.apiserver.apimachinery.status import (
     method_not_allowed,
     not_found,
 )
-from signal_gateway.apiserver.controllers.lifecycle import Lifecycle, has_grace, is_terminating
-from signal_gateway.apiserver.handlers.bodies import (
+from signal_gateway.apiserver.controllers.cluster_controllers import ClusterControllers
+from signal_gateway.apiserver.controllers.deletion import has_grace_period, is_terminating
+from signal_gateway.apiserver.handlers.decoding import (
     check_identity,
     check_patch_type,
     decode_object,
     decode_patched,
-    delete_options,
     is_dry_run,
-    propagation_of,
+    report_fields,
     shape_object,
 )
-from signal_gateway.apiserver.handlers.field_validation import report_fields
-from signal_gateway.apiserver.handlers.reads import find, render, render_list, selector_of
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.reads import find_object, render_object
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 from signal_gateway.apiserver.kinds import NAMESPACES
-from signal_gateway.apiserver.storage.store import ObjectStore, StoredObject
+from signal_gateway.apiserver.storage.change_log import StoredObject
+from signal_gateway.apiserver.storage.store import ObjectStore
 from signal_gateway.clock import Clock
 
-__all__ = ["Writes"]
+__all__ = ["WriteHandler"]
 
-_IMMORTAL_NAMESPACES = frozenset(("default", "kube-system", "kube-public"))
-_SERVER_SET = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
+_SERVER_FIELDS = ("uid", "creationTimestamp", "generation", "deletionTimestamp", "deletionGracePeriodSeconds")
 
 
-class Writes:
-    """Answers the requests that change objects. Runs on the server's loop; no method waits.
+class WriteHandler:
+    """Handles the requests that create or change objects. Runs on the server's loop; no method waits.
 
     Args:
-        store: The cluster's objects.
-        lifecycle: What follows from a write.
-        clock: For `creationTimestamp`.
+        store: The objects of the cluster.
+        controllers: Run after each write.
+        clock: Source of `creationTimestamp`.
     """
 
-    def __init__(self, store: ObjectStore, lifecycle: Lifecycle, clock: Clock) -> None:
+    def __init__(self, store: ObjectStore, controllers: ClusterControllers, clock: Clock) -> None:
         self._store = store
-        self._lifecycle = lifecycle
+        self._controllers = controllers
         self._clock = clock
         self._random = random.Random()
 
-    def create(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def create(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Create an object and return it.
 
         Raises:
-            StatusError: 400 if the body can't be read, 403 or 404 for its namespace, 409 if the name is taken, 422
-                if the object is invalid.
+            StatusError: 400 if the body is malformed, 403 for a terminating namespace, 404 for a missing one, 409 if
+                the object exists, 422 if it is invalid.
         """
         if request.name:
             raise method_not_allowed()
@@ -84,10 +83,10 @@ class Writes:
         if "resourceVersion" in metadata:
             raise internal_error("resourceVersion should not be set on objects to be created")
         self._stamp(resource, request, metadata)
-        self._admit(resource, request.namespace, metadata.get("name", ""))
+        self._check_parents(resource, request.namespace, metadata.get("name", ""))
 
         if resource.is_custom and resource.has_status:
-            new.pop("status", None)  # of the other kinds, each gives a new object the status that it starts with
+            new.pop("status", None)  # built-in kinds set the initial status themselves
         self._shape(resource, request, new, None)
         self._check(resource, new, None)
         existing = self._store.get(resource.key, request.namespace, metadata["name"])
@@ -97,102 +96,44 @@ class Writes:
         if is_dry_run(request):
             return encode(new)
         stored = self._store.put(resource.key, resource.to_stored(new))
-        request.created.append(stored.name)
-        self._lifecycle.after_write(resource, stored)
-        return render(resource, stored)
+        request.set_created_name(stored.name)
+        self._controllers.reconcile(resource, stored)
+        return render_object(resource, stored)
 
-    def update(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
+    def update(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
         """Replace an object, or its status, and return it.
 
         Raises:
-            StatusError: 400 if the body can't be read, 404, 409 if it is based on another version, 422 if it is
-                invalid.
+            StatusError: 400 if the body is malformed, 404 if the object does not exist, 409 if the request is based on
+                another resourceVersion, 422 if the new object is invalid.
         """
         if not request.name:
             raise bad_request("name must be provided")
         new = decode_object(resource, request, body)
         check_identity(request, new["metadata"])
-        stored = find(self._store, resource, request)
+        stored = find_object(self._store, resource, request)
         uid, actual = new["metadata"].get("uid"), stored.object["metadata"]["uid"]
         if uid not in (None, actual):
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}"
-            raise conflict(resource.group, resource.plural, request.name, why)
+            reason = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {actual}"
+            raise conflict(resource.group, resource.plural, request.name, reason)
         return self._replace(resource, request, stored, new)
 
-    def patch(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
-        """Change an object, or its status, by a merge patch or a JSON Patch, and return it.
+    def patch(self, resource: Resource, request: RequestInfo, body: bytes) -> bytes:
+        """Apply a patch to an object, or to its status, and return it.
 
         Raises:
-            StatusError: 400 if the patch can't be read, 404, 409 if it names another resourceVersion, 415 for
-                another kind of patch, 422 if it can't be applied or its outcome is invalid.
+            StatusError: 400 if the patch is malformed, 404 if the object does not exist, 409 if the patch contains
+                another resourceVersion, 415 for an unsupported patch format, 422 if the patch does not apply or the
+                new object is invalid.
         """
         if not request.name:
             raise bad_request("name must be provided")
         check_patch_type(resource, request.content_type)
-        stored = find(self._store, resource, request)
+        stored = find_object(self._store, resource, request)
         new = decode_patched(resource, request, resource.from_stored(stored.object), body)
         return self._replace(resource, request, stored, new)
 
-    def delete(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
-        """Delete an object.
-
-        Returns:
-            A `Status` if it is gone; the object if it waits for finalizers.
-
-        Raises:
-            StatusError: 404, 403 for a namespace that must stay, 409 if a precondition fails.
-        """
-        options = delete_options(request, body)
-        stored = find(self._store, resource, request)
-        self._check_preconditions(resource, stored, options.get("preconditions") or {})
-        if resource is NAMESPACES and stored.name in _IMMORTAL_NAMESPACES:
-            raise forbidden("", resource.plural, stored.name, "this namespace may not be deleted")
-        grace_seconds = _grace_seconds(resource, request, stored, options)
-        remaining = None
-        if not options.get("dryRun"):
-            propagation = propagation_of(resource, options)
-            remaining = self._lifecycle.delete(resource, stored, propagation, grace_seconds=grace_seconds)
-        if remaining is not None:
-            return render(resource, remaining)
-        if resource.returns_deleted:
-            return encode(self._last_state(resource, stored))
-        details = {
-            "name": stored.name,
-            "group": resource.group,
-            "kind": resource.plural,
-            "uid": stored.object["metadata"]["uid"],
-        }
-        return encode(
-            {
-                "kind": "Status",
-                "apiVersion": "v1",
-                "metadata": {},
-                "status": "Success",
-                "details": {key: value for key, value in details.items() if value},
-            }
-        )
-
-    def _last_state(self, resource: Resource, stored: StoredObject) -> JsonObject:
-        """Return an object that is gone; one that could have been given time says that it was given none."""
-        object = resource.from_stored(stored.object)
-        if resource.grace_period is None:
-            return object
-        none_given = {"deletionTimestamp": timestamp(self._clock.now()), "deletionGracePeriodSeconds": 0}
-        return object | {"metadata": object["metadata"] | none_given}
-
-    def delete_collection(self, resource: Resource, request: ApiRequest, body: bytes) -> bytes:
-        """Delete every selected object of a namespace, and return them as a list."""
-        options = delete_options(request, body)
-        selector = selector_of(resource, request)
-        listed = self._store.list(resource.key, request.namespace)
-        chosen = [stored for stored in listed if selector.matches(stored.object)]
-        if not options.get("dryRun"):
-            for stored in chosen:
-                seconds = _grace_seconds(resource, request, stored, options)
-                self._lifecycle.delete(resource, stored, propagation_of(resource, options), grace_seconds=seconds)
-        return render_list(resource, chosen, {"resourceVersion": str(self._store.revision)})
-
-    def _replace(self, resource: Resource, request: ApiRequest, stored: StoredObject, new: JsonObject) -> bytes:
+    def _replace(self, resource: Resource, request: RequestInfo, stored: StoredObject, new: JsonObject) -> bytes:
         old = resource.from_stored(stored.object)
         metadata = new["metadata"]
         self._check_revision(resource, request, stored, metadata.get("resourceVersion", ""))
@@ -203,11 +144,11 @@ class Writes:
             new["metadata"] = dict(old["metadata"])
         else:
             new["metadata"] = metadata
-            _keep_server_set(metadata, old["metadata"])
+            _keep_server_fields(metadata, old["metadata"])
             if resource.has_status:
                 new.pop("status", None)
                 new |= {"status": old["status"]} if "status" in old else {}
-        new = orjson.loads(encode(new))  # nothing below may reach into what is stored
+        new = orjson.loads(encode(new))  # a copy: the rest changes it in place
         new["metadata"]["resourceVersion"] = str(stored.revision)
 
         self._shape(resource, request, new, old)
@@ -216,20 +157,20 @@ class Writes:
             new["metadata"]["generation"] += 1
         if is_dry_run(request):
             return encode(new)
-        is_held = has_finalizers(new["metadata"]) or has_grace(new["metadata"])
+        is_held = has_finalizers(new["metadata"]) or has_grace_period(new["metadata"])
         if is_terminating(stored) and not is_held and resource is not NAMESPACES:
             if resource is CRDS:
-                self._lifecycle.after_write(resource, self._store.put(resource.key, new))
+                self._controllers.reconcile(resource, self._store.put(resource.key, new))
             else:
-                self._lifecycle.remove(resource, stored)
+                self._controllers.remove(resource, stored)
             return encode(new | {"apiVersion": resource.api_version})
         if encode(new) != encode(old):
             stored = self._store.put(resource.key, resource.to_stored(new))
-            self._lifecycle.after_write(resource, stored)
-        return render(resource, stored)
+            self._controllers.reconcile(resource, stored)
+        return render_object(resource, stored)
 
-    def _stamp(self, resource: Resource, request: ApiRequest, metadata: JsonObject) -> None:
-        for field in _SERVER_SET:
+    def _stamp(self, resource: Resource, request: RequestInfo, metadata: JsonObject) -> None:
+        for field in _SERVER_FIELDS:
             metadata.pop(field, None)
         if not metadata.get("name") and metadata.get("generateName"):
             suffix = "".join(self._random.choices("bcdfghjklmnpqrstvwxz2456789", k=5))
@@ -243,27 +184,27 @@ class Writes:
         if resource.has_generation:
             metadata["generation"] = 1
 
-    def _admit(self, resource: Resource, namespace: str, name: str) -> None:
-        """Refuse what would be created in something that isn't there or is about to go."""
+    def _check_parents(self, resource: Resource, namespace: str, name: str) -> None:
+        """Check that the namespace and the definition of a new object exist and are not terminating."""
         if resource.namespaced:
-            home = self._store.get(NAMESPACES.key, "", namespace)
-            if home is None:
+            parent = self._store.get(NAMESPACES.key, "", namespace)
+            if parent is None:
                 raise not_found("", NAMESPACES.plural, namespace)
-            if is_terminating(home):
-                why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            if is_terminating(parent):
+                reason = f"unable to create new content in namespace {namespace} because it is being terminated"
                 cause = {
                     "reason": "NamespaceTerminating",
                     "message": f"namespace {namespace} is being terminated",
                     "field": "metadata.namespace",
                 }
-                raise forbidden(resource.group, resource.plural, name, why, [cause])
+                raise forbidden(resource.group, resource.plural, name, reason, [cause])
         if resource.is_custom:
             definition = self._store.get(CRDS.key, "", resource.key)
             if definition is not None and is_terminating(definition):
                 message = "create not allowed while custom resource definition is terminating"
                 raise StatusError(405, message, reason="MethodNotAllowed", details={})
 
-    def _shape(self, resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> None:
+    def _shape(self, resource: Resource, request: RequestInfo, new: JsonObject, old: JsonObject | None) -> None:
         dropped = shape_object(resource, request, new, old)
         report_fields(resource, request, [f'unknown field "{path}"' for path in dropped])
 
@@ -275,7 +216,7 @@ class Writes:
         if causes:
             raise invalid(resource.group, resource.kind, new["metadata"].get("name", ""), causes)
 
-    def _check_revision(self, resource: Resource, request: ApiRequest, stored: StoredObject, sent: str) -> None:
+    def _check_revision(self, resource: Resource, request: RequestInfo, stored: StoredObject, sent: str) -> None:
         if sent in ("", "0"):
             if resource.needs_resource_version:
                 detail = "Invalid value: 0x0: must be specified for an update"
@@ -286,34 +227,10 @@ class Writes:
         elif int(sent) != stored.revision:
             raise conflict(resource.group, resource.plural, request.name)
 
-    def _check_preconditions(self, resource: Resource, stored: StoredObject, wanted: JsonObject) -> None:
-        actual = stored.object["metadata"]
-        if (uid := wanted.get("uid")) is not None and uid != actual["uid"]:
-            why = (
-                f"the UID in the precondition ({uid}) does not match the UID in record ({actual['uid']}). "
-                "The object might have been deleted and then recreated"
-            )
-            raise conflict(resource.group, resource.kind, stored.name, why)
-        version = wanted.get("resourceVersion")
-        if version is not None and version != actual["resourceVersion"]:
-            why = (
-                f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
-                f"({actual['resourceVersion']}). The object might have been modified"
-            )
-            raise conflict(resource.group, resource.kind, stored.name, why)
 
-
-def _grace_seconds(resource: Resource, request: ApiRequest, stored: StoredObject, options: JsonObject) -> int:
-    """Return for how long an object is to stay, from the options and the query of its deletion."""
-    asked = options.get("gracePeriodSeconds")
-    if asked is None and "gracePeriodSeconds" in request.query:
-        asked = request.number("gracePeriodSeconds")
-    return 0 if resource.grace_period is None else resource.grace_period(stored.object, asked)
-
-
-def _keep_server_set(metadata: JsonObject, old: JsonObject) -> None:
-    """Take over what only the server writes, but for what is refused when it differs."""
-    for field in _SERVER_SET:
+def _keep_server_fields(metadata: JsonObject, old: JsonObject) -> None:
+    """Keep the fields that only the server sets. A changed uid or deletionTimestamp stays, for validation to reject."""
+    for field in _SERVER_FIELDS:
         sent = metadata.pop(field, None)
         if sent and field in ("uid", "deletionTimestamp"):
             metadata[field] = sent
@@ -322,6 +239,6 @@ def _keep_server_set(metadata: JsonObject, old: JsonObject) -> None:
 
 
 def _content(resource: Resource, object: JsonObject) -> bytes:
-    """Return what `metadata.generation` counts the changes of."""
-    left_out = ("metadata", "status") if resource.has_status else ("metadata",)
-    return encode({key: value for key, value in object.items() if key not in left_out})
+    """Return the part of an object whose changes `metadata.generation` counts."""
+    excluded = ("metadata", "status") if resource.has_status else ("metadata",)
+    return encode({key: value for key, value in object.items() if key not in excluded})

@@ -1,4 +1,4 @@
-"""What was asked of the server, for tests to read."""
+"""RequestLog: the newest requests of a server, for the assertions of tests."""
 
 import threading
 from collections import deque
@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-__all__ = ["NO_ANSWER", "LogEntry", "RequestLog"]
+__all__ = ["NO_RESPONSE", "LogEntry", "RequestLog"]
 
-NO_ANSWER: Final = 0
-"""The code of a request whose connection a fault dropped before it was carried out."""
+NO_RESPONSE: Final = 0
+"""Code of a request whose connection a fault dropped before the server handled it."""
 
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One answered request for a resource; a watch is logged when it opens.
+    """One request for a resource. A watch is logged when it opens.
 
     Attributes:
         verb: get list watch create update patch delete deletecollection.
         resource: Plural, with the subresource after a slash.
         namespace: Empty for cluster-scoped objects and all namespaces.
-        name: Of the object, for a create of the new one; empty for collections, and for creates that failed.
-        code: HTTP status of the answer, also of one that a fault kept from its client; 0 for a request that a fault
-            dropped before it was carried out.
-        time: When it was answered, in UTC.
+        name: Name of the object, also of a created one; empty for collections and failed creates.
+        code: HTTP status of the response, even if a fault dropped the connection before the client received it; 0 for
+            a request whose connection a fault dropped before the server handled it.
+        time: Time of the response, in UTC.
     """
 
     verb: str
@@ -39,7 +39,7 @@ class RequestLog:
     """The newest requests, oldest first. Safe to use from any thread.
 
     Args:
-        capacity: How many are kept.
+        capacity: Number of requests that the log keeps.
     """
 
     def __init__(self, *, capacity: int = 10_000) -> None:
@@ -52,14 +52,14 @@ class RequestLog:
             self._entries.append(entry)
 
     def clear(self) -> None:
-        """Forget every entry."""
+        """Delete all entries."""
         with self._lock:
             self._entries.clear()
 
     def select(
         self, *, verb: str | None = None, resource: str | None = None, name: str | None = None, code: int | None = None
     ) -> list[LogEntry]:
-        """Return the entries that have all of this, oldest first."""
+        """Return the entries that match all arguments, oldest first."""
         return [
             entry
             for entry in self

@@ -64,14 +64,14 @@ async def test_watch_ends_when_its_definition_is_deleted(server, widgets):
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
     definitions = type(widgets)(server)
     definitions.path = path
-    await definitions.ask("DELETE")
+    await definitions.request("DELETE")
 
     assert [event["type"] for event in await watch.events()] == ["DELETED"]
     await watch.ended()
 
 
 @pytest.mark.asyncio
-async def test_watch_that_fell_behind_is_told_that_it_expired(crd, widgets_of):
+async def test_watch_that_fell_behind_receives_an_expired_error(crd, widgets_of):
     widgets = widgets_of(create_apiserver(crds=[crd], history=2))
     watch = widgets.watch()
     await watch.message()
@@ -110,7 +110,7 @@ async def test_bookmark_at_the_end_carries_the_newest_revision(widgets):
     created = await widgets.create("a")
     selected_by_none = f"resourceVersion={created['metadata']['resourceVersion']}&labelSelector=k"
     await widgets.create("b")
-    newest = (await widgets.ask("GET"))[2]["metadata"]["resourceVersion"]
+    newest = (await widgets.request("GET"))[2]["metadata"]["resourceVersion"]
 
     watch = widgets.watch(f"{selected_by_none}&allowWatchBookmarks=true&timeoutSeconds=1")
     await watch.message()
@@ -127,10 +127,10 @@ async def test_page_of_a_forgotten_revision_is_gone(crd, widgets_of):
     widgets = widgets_of(create_apiserver(crds=[crd], history=2))
     for number in range(3):
         await widgets.create(f"a{number}")
-    token = (await widgets.ask("GET", query="limit=1"))[2]["metadata"]["continue"]
+    token = (await widgets.request("GET", query="limit=1"))[2]["metadata"]["continue"]
     for number in range(10):
         await widgets.create(f"b{number}")
 
-    status, _, body = await widgets.ask("GET", query=f"limit=1&continue={token}")
+    status, _, body = await widgets.request("GET", query=f"limit=1&continue={token}")
 
     assert (status, body["reason"]) == (410, "Expired")

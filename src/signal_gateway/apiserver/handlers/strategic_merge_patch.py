@@ -1,7 +1,7 @@
-"""Strategic merge patch: lists of the built-in kinds are merged by a key, and directives say what else to do.
+"""Strategic merge patch: merges the lists of built-in kinds by key, and follows the directives of the patch.
 
-The rules are those of `k8s.io/apimachinery/pkg/util/strategicpatch`; the keys those of the `patchMergeKey` tags of
-Kubernetes' types.
+The rules are those of `k8s.io/apimachinery/pkg/util/strategicpatch`. The keys are the `patchMergeKey` tags of the
+Kubernetes types.
 """
 
 from collections.abc import Sequence
@@ -42,14 +42,14 @@ _PRIMITIVES: Final = frozenset((("metadata", "finalizers"), ("spec", "podCIDRs")
 
 
 def strategic_merge_patch(target: JsonObject, patch: object) -> JsonObject:
-    """Return an object with a strategic merge patch applied; neither is changed.
+    """Return a copy of an object with a strategic merge patch applied.
 
     Args:
         target: An object of a built-in kind.
         patch: The patch.
 
     Raises:
-        StatusError: 400 if the patch is no object, or a directive in it makes no sense.
+        StatusError: 400 if the patch is not an object, or a directive in it is invalid.
     """
     if not isinstance(patch, dict):
         raise bad_request("error decoding patch: a strategic merge patch must be an object")
@@ -120,7 +120,7 @@ def _merge_lists(
 
 
 def _ordered(merged: list[Any], before: Sequence[Any], order: Sequence[Any] | None, key: str | None) -> list[Any]:
-    """Put what the patch names into its order, and what only the server has where it stood."""
+    """Order the items: those in the patch as the patch orders them, the others at their old places."""
     if order is None:
         return merged
 
@@ -141,8 +141,9 @@ def _ordered(merged: list[Any], before: Sequence[Any], order: Sequence[Any] | No
 
 
 def _merge_key(path: tuple[str, ...]) -> str:
-    """Return by which field the items of a list are told apart; empty for a list that is replaced as a whole."""
-    parent, name = (path[-2] if len(path) > 1 else ""), path[-1]
+    """Return the field that identifies the items of a list; empty for a list that a patch replaces."""
+    *parents, name = path
+    parent = parents[-1] if parents else ""
     if parent in _CONTAINERS:
         return _OF_CONTAINERS.get(name, "")
     if parent == "metadata" and name == "ownerReferences":
@@ -165,7 +166,7 @@ def _list_or_none(order: object) -> list[Any] | None:
 
 
 def _plain(value: Any) -> Any:
-    """Return a value without directives, and without the nulls that would have deleted something."""
+    """Return a value without directives and without nulls, which stand for deletions."""
     if isinstance(value, dict):
         return {name: _plain(item) for name, item in value.items() if item is not None and not name.startswith("$")}
     return [_plain(item) for item in value] if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""Representations: an object as it is, or its metadata alone, as the Accept header asks for."""
+"""Content negotiation: the Accept header selects whole objects or their metadata alone."""
 
 from typing import Final, Literal
 
@@ -6,9 +6,9 @@ import orjson
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.apiserver.handlers.request import ApiRequest
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
 
-__all__ = ["Representation", "metadata_alone", "representation_of", "represented"]
+__all__ = ["Representation", "negotiate_representation", "partial_object_metadata", "to_representation"]
 
 Representation = Literal["object", "metadata"]
 
@@ -17,11 +17,11 @@ _PARTIAL: Final = "PartialObjectMetadata"
 _JSON_TYPES: Final = ("application/json", "application/*", "*/*")
 
 
-def representation_of(request: ApiRequest) -> Representation:
-    """Return the first representation that a client accepts and this server has.
+def negotiate_representation(request: RequestInfo) -> Representation:
+    """Return the first representation in the Accept header that the server supports.
 
     Raises:
-        StatusError: 406 if there is none.
+        StatusError: 406 if the server supports none of them.
     """
     if not request.accept:
         return "object"
@@ -39,21 +39,21 @@ def representation_of(request: ApiRequest) -> Representation:
     raise StatusError(406, message, reason="NotAcceptable")
 
 
-def metadata_alone(object: JsonObject) -> JsonObject:
-    """Return an object's metadata as an object of its own."""
+def partial_object_metadata(object: JsonObject) -> JsonObject:
+    """Return the metadata of an object as a PartialObjectMetadata."""
     return {"kind": _PARTIAL, "apiVersion": _META, "metadata": object["metadata"]}
 
 
-def represented(answer: bytes, representation: Representation) -> bytes:
-    """Return an answer, a list or an object, in a representation; a `Status` stays as it is."""
+def to_representation(body: bytes, representation: Representation) -> bytes:
+    """Return an encoded object or list in a representation. A `Status` stays unchanged."""
     if representation == "object":
-        return answer
-    document: JsonObject = orjson.loads(answer)
+        return body
+    document: JsonObject = orjson.loads(body)
     if document["kind"] == "Status":
-        return answer
+        return body
     if "items" in document and document["kind"].endswith("List"):
-        items = [metadata_alone(item) for item in document["items"]]
+        items = [partial_object_metadata(item) for item in document["items"]]
         return encode(
             {"kind": f"{_PARTIAL}List", "apiVersion": _META, "metadata": document["metadata"], "items": items}
         )
-    return encode(metadata_alone(document))
+    return encode(partial_object_metadata(document))

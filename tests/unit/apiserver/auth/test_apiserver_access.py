@@ -35,8 +35,8 @@ def as_user(cluster):
         yield send
 
 
-def rights(as_user, attributes, **who):
-    spec = {"user": "prom", "resourceAttributes": attributes} | who
+def is_allowed(as_user, attributes, **spec):
+    spec = {"user": "prom", "resourceAttributes": attributes} | spec
     response = as_user("prom-token", "POST", f"{AUTHORIZATION}/selfsubjectaccessreviews", json={"spec": spec})
     return response.json()["status"]["allowed"]
 
@@ -111,16 +111,16 @@ def test_rule_for_names_allows_these_objects_only(as_user):
 
 
 def test_rule_for_a_subresource_does_not_allow_the_resource(as_user):
-    assert rights(as_user, {"verb": "create", "resource": "services", "subresource": "gateway-service"})
-    assert not rights(as_user, {"verb": "create", "resource": "services"})
-    assert rights(as_user, {"verb": "get", "group": "apps", "resource": "deployments", "subresource": "scale"})
+    assert is_allowed(as_user, {"verb": "create", "resource": "services", "subresource": "gateway-service"})
+    assert not is_allowed(as_user, {"verb": "create", "resource": "services"})
+    assert is_allowed(as_user, {"verb": "get", "group": "apps", "resource": "deployments", "subresource": "scale"})
 
 
 def test_discovery_is_open_to_every_user(as_user):
     assert as_user("other-token", "GET", "/apis").status_code == 200
 
 
-def test_other_paths_are_open_to_nobody_but_masters(as_user):
+def test_other_paths_are_open_to_masters_only(as_user):
     response = as_user("other-token", "GET", "/metrics")
 
     assert response.status_code == 403
@@ -135,7 +135,7 @@ def test_access_to_a_path_can_be_reviewed(as_user, path, allowed):
     assert response.json()["status"]["allowed"] is allowed
 
 
-def test_user_can_ask_who_it_is(as_user):
+def test_user_can_review_itself(as_user):
     review = as_user("prom-token", "POST", f"{AUTHENTICATION}/selfsubjectreviews", json={}).json()
 
     assert review["status"]["userInfo"]["username"] == "prom"
@@ -188,6 +188,6 @@ def test_without_a_table_everything_is_allowed_and_no_token_is_known():
     assert review["status"] == {"user": {}, "error": "invalid bearer token"}
 
 
-def test_rule_for_nobody_is_refused():
-    with pytest.raises(ApiServerError, match="is for nobody"):
+def test_rule_without_users_and_groups_is_rejected():
+    with pytest.raises(ApiServerError, match="needs users or groups"):
         Rule(verbs=("get",))

@@ -6,11 +6,11 @@ from signal_gateway.apiserver import LogEntry, RequestLog
 
 
 @pytest.mark.asyncio
-async def test_every_request_for_a_resource_is_logged_with_its_answer(server, widgets, clock):
+async def test_every_request_for_a_resource_is_logged_with_its_response(server, widgets, clock):
     clock.advance(60)
     await widgets.create("a")
-    await widgets.ask("GET", "b")
-    await widgets.ask("PATCH", "a/status", {"status": {"n": 1}})
+    await widgets.request("GET", "b")
+    await widgets.request("PATCH", "a/status", {"status": {"n": 1}})
 
     time = datetime(2026, 1, 1, 0, 1, tzinfo=UTC)
     assert list(server.log) == [
@@ -33,7 +33,7 @@ async def test_watch_is_logged_when_it_opens(server, widgets):
 @pytest.mark.asyncio
 async def test_failure_on_demand_is_logged(server, widgets):
     server.faults.fail(status=503, times=1)
-    await widgets.ask("GET")
+    await widgets.request("GET")
 
     assert server.log[-1].code == 503
 
@@ -41,8 +41,8 @@ async def test_failure_on_demand_is_logged(server, widgets):
 @pytest.mark.asyncio
 async def test_entries_are_selected_by_verb_and_resource(server, widgets):
     await widgets.create("a")
-    await widgets.ask("GET", "a")
-    await widgets.ask("GET")
+    await widgets.request("GET", "a")
+    await widgets.request("GET")
 
     assert len(server.log.select(resource="widgets")) == 3
     assert [entry.name for entry in server.log.select(verb="get", resource="widgets")] == ["a"]

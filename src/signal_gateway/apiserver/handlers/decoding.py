@@ -1,8 +1,6 @@
-"""Bodies: the object, patch or options in a request, read as strictly as the API server reads them."""
+"""Decoding of request bodies: objects and patches, with the strictness of the real API server."""
 
-from typing import get_args
-
-import orjson
+from collections.abc import Sequence
 
 from signal_gateway.apiserver.apimachinery.documents import duplicate_fields, load_json, load_yaml
 from signal_gateway.apiserver.apimachinery.metadata import MetadataTypeError, clean_metadata
@@ -11,25 +9,21 @@ from signal_gateway.apiserver.apimachinery.resources import FieldTypeError, Reso
 from signal_gateway.apiserver.apimachinery.status import (
     Cause,
     bad_request,
-    internal_error,
     invalid,
     not_implemented,
     unsupported_media_type,
 )
-from signal_gateway.apiserver.controllers.garbage_collector import Propagation
-from signal_gateway.apiserver.handlers.field_validation import report_fields
 from signal_gateway.apiserver.handlers.patches import json_patch, merge_patch
-from signal_gateway.apiserver.handlers.request import ApiRequest
-from signal_gateway.apiserver.handlers.strategic import strategic_merge_patch
+from signal_gateway.apiserver.handlers.request_info import RequestInfo
+from signal_gateway.apiserver.handlers.strategic_merge_patch import strategic_merge_patch
 
 __all__ = [
     "check_identity",
     "check_patch_type",
     "decode_object",
     "decode_patched",
-    "delete_options",
     "is_dry_run",
-    "propagation_of",
+    "report_fields",
     "shape_object",
 ]
 
@@ -39,14 +33,39 @@ _STRATEGIC = "application/strategic-merge-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _YAML = "application/yaml"
 _OBJECT_TYPES = ("application/json", _YAML, "application/vnd.kubernetes.protobuf")
+_FIELD_VALIDATION = ("Ignore", "Strict", "Warn")
 
 
-def decode_object(resource: Resource, request: ApiRequest, body: bytes) -> JsonObject:
-    """Return the object in a body, with the metadata that a server keeps.
+def report_fields(resource: Resource, request: RequestInfo, problems: Sequence[str]) -> None:
+    """Report unknown and duplicate fields as the `fieldValidation` parameter says; the default is `Warn`.
+
+    Args:
+        resource: The resource of the object.
+        request: The request; `Warn` adds warnings to its response.
+        problems: Such as `unknown field "spec.foo"`.
 
     Raises:
-        StatusError: 400 if it can't be read or is of another version, 415 for another content type, 422 if it is of
-            another kind.
+        StatusError: 400 for problems with `Strict`; 422 for an unknown value of `fieldValidation`.
+    """
+    level = request.query.get("fieldValidation") or "Warn"
+    if level not in _FIELD_VALIDATION:
+        cause = Cause.not_supported("fieldValidation", level, _FIELD_VALIDATION)
+        raise invalid("meta.k8s.io", f"{request.verb.capitalize()}Options", "", [cause])
+    if not problems or level == "Ignore":
+        return
+    if level == "Warn":
+        request.warn(problems)
+        return
+    prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
+    raise bad_request(f"{prefix}: strict decoding error: {', '.join(problems)}")
+
+
+def decode_object(resource: Resource, request: RequestInfo, body: bytes) -> JsonObject:
+    """Return the object in a body, without unknown metadata.
+
+    Raises:
+        StatusError: 400 if the body is malformed or the object has another API version, 415 for an unsupported
+            content type, 422 if the object has another kind.
     """
     if request.content_type not in ("", "application/json", _YAML):
         raise unsupported_media_type(*_OBJECT_TYPES)
@@ -60,7 +79,7 @@ def decode_object(resource: Resource, request: ApiRequest, body: bytes) -> JsonO
     if request.content_type != _YAML:
         report_fields(resource, request, duplicate_fields(body))
     _check_type(resource, new, is_patch=False)
-    new["metadata"] = _clean(resource, new)
+    new["metadata"] = _decode_metadata(resource, new)
     return new
 
 
@@ -69,8 +88,8 @@ def _check_type(resource: Resource, new: JsonObject, *, is_patch: bool) -> None:
     if not resource.is_custom:
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         if api_version not in (None, "", resource.api_version) or kind not in (None, "", resource.kind):
-            what = f'{kind} in version "{api_version}" cannot be handled as a {resource.kind}'
-            raise bad_request(f"{what}: no such kind or version here")
+            prefix = f'{kind} in version "{api_version}" cannot be handled as a {resource.kind}'
+            raise bad_request(f"{prefix}: no such kind or version here")
         return
     prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
     if not kind:
@@ -88,12 +107,12 @@ def _check_type(resource: Resource, new: JsonObject, *, is_patch: bool) -> None:
     )
 
 
-def decode_patched(resource: Resource, request: ApiRequest, old: JsonObject, body: bytes) -> JsonObject:
+def decode_patched(resource: Resource, request: RequestInfo, old: JsonObject, body: bytes) -> JsonObject:
     """Return an object with the patch in a body applied.
 
     Raises:
-        StatusError: 400 if the patch can't be read or renames the object, 422 if it can't be applied or leaves no
-            object of this kind.
+        StatusError: 400 if the patch is malformed or renames the object; 422 if the patch does not apply or changes
+            the kind.
     """
     try:
         patch = load_json(body)
@@ -105,12 +124,12 @@ def decode_patched(resource: Resource, request: ApiRequest, old: JsonObject, bod
     if not isinstance(new, dict):
         raise invalid("", "", "", [Cause.invalid("patch", body.decode(), "the patch must leave an object")])
     _check_type(resource, new, is_patch=True)
-    new["metadata"] = _clean(resource, new)
+    new["metadata"] = _decode_metadata(resource, new)
     check_identity(request, new["metadata"])
     return new
 
 
-def _clean(resource: Resource, new: JsonObject) -> JsonObject:
+def _decode_metadata(resource: Resource, new: JsonObject) -> JsonObject:
     try:
         return clean_metadata(new.get("metadata"))
     except MetadataTypeError as exc:
@@ -118,11 +137,11 @@ def _clean(resource: Resource, new: JsonObject) -> JsonObject:
         raise bad_request(f"{prefix}: {exc}") from exc
 
 
-def shape_object(resource: Resource, request: ApiRequest, new: JsonObject, old: JsonObject | None) -> list[str]:
-    """Bring an object into its kind's form, in place, and return the paths of the fields that were dropped.
+def shape_object(resource: Resource, request: RequestInfo, new: JsonObject, old: JsonObject | None) -> list[str]:
+    """Prune and default an object in place, and return the paths of the dropped fields.
 
     Raises:
-        StatusError: A value has the wrong type: 400, or 422 if a patch made it so.
+        StatusError: A value has the wrong type: 400, or 422 after a patch.
     """
     try:
         return resource.strategy.shape(new, old)
@@ -138,8 +157,8 @@ def _name_of(new: JsonObject) -> str:
     return str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
 
 
-def check_identity(request: ApiRequest, metadata: JsonObject) -> None:
-    """Refuse an object that is another than the one in the URL.
+def check_identity(request: RequestInfo, metadata: JsonObject) -> None:
+    """Check that an object has the name and the namespace of the URL.
 
     Raises:
         StatusError: 400 if name or namespace differ.
@@ -157,61 +176,26 @@ def check_identity(request: ApiRequest, metadata: JsonObject) -> None:
 
 
 def check_patch_type(resource: Resource, content_type: str) -> None:
-    """Refuse the kinds of patch that a resource doesn't take, or this server doesn't know yet.
+    """Check that a resource supports a patch format.
 
     Raises:
-        StatusError: 415 or 501.
+        StatusError: 415 for an unsupported format; 501 for server-side apply.
     """
     if content_type == _APPLY:
         raise not_implemented("server-side apply")
-    taken = (_JSON, _MERGE) if resource.is_custom else (_JSON, _MERGE, _STRATEGIC)
-    if content_type not in taken:
-        raise unsupported_media_type(*taken, _APPLY)
+    supported = (_JSON, _MERGE) if resource.is_custom else (_JSON, _MERGE, _STRATEGIC)
+    if content_type not in supported:
+        raise unsupported_media_type(*supported, _APPLY)
 
 
-def is_dry_run(request: ApiRequest) -> bool:
-    """Return whether a request is only to be tried.
+def is_dry_run(request: RequestInfo) -> bool:
+    """Return whether a request is a dry run.
 
     Raises:
-        StatusError: 422 for a value other than `All`.
+        StatusError: 422 if `dryRun` has a value other than `All`.
     """
     value = request.query.get("dryRun", "")
     if value not in ("", "All"):
         options = f"{request.verb.capitalize()}Options"
         raise invalid("meta.k8s.io", options, "", [Cause.not_supported("dryRun", [value], ["All"])])
     return value == "All"
-
-
-def delete_options(request: ApiRequest, body: bytes) -> JsonObject:
-    """Return the DeleteOptions of a request, those of its query included.
-
-    Raises:
-        StatusError: 400, 422 or 500 if they can't be read.
-    """
-    try:
-        options = load_json(body) if body else {}
-    except ValueError as exc:
-        raise internal_error(f"couldn't get version/kind; json parse error: {exc}") from exc
-    if not isinstance(options, dict):
-        raise bad_request("the body of a delete must be DeleteOptions")
-    policy = options.get("propagationPolicy") or request.query.get("propagationPolicy")
-    allowed = [*get_args(Propagation), "nil"]
-    if policy not in (None, *get_args(Propagation)):
-        cause = Cause.not_supported("propagationPolicy", policy, allowed)
-        raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
-    if policy is not None and options.get("orphanDependents") is not None:
-        detail = "Invalid value: {}: orphanDependents and deletionPropagation cannot be both set"
-        cause = Cause("FieldValueInvalid", "propagationPolicy", detail.format(orjson.dumps(policy).decode()))
-        raise invalid("meta.k8s.io", "DeleteOptions", "", [cause])
-    if policy is not None:
-        options["propagationPolicy"] = policy
-    return options | ({"dryRun": ["All"]} if is_dry_run(request) else {})
-
-
-def propagation_of(resource: Resource, options: JsonObject) -> Propagation:
-    """Return what DeleteOptions, or else the resource's own habit, say should become of what an object owns."""
-    orphans = options.get("orphanDependents")
-    policy: Propagation | None = options.get("propagationPolicy")
-    if orphans is None and policy is None:
-        orphans = resource.orphans_dependents
-    return "Orphan" if orphans else policy or "Background"

@@ -1,14 +1,18 @@
-"""What a request asks for: the verb and the resource, read from method, path and query as the API server does."""
+"""RequestInfo: verb and resource of a request, from method, path and query parameters.
 
-from collections.abc import Mapping
+The rules are those of `k8s.io/apiserver/pkg/endpoints/request`.
+"""
+
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope
 
 from signal_gateway.apiserver.apimachinery.status import StatusError, bad_request
+from signal_gateway.apiserver.auth.authorization import RequestAttributes
 
-__all__ = ["ApiRequest", "read_body", "read_request"]
+__all__ = ["RequestInfo", "parse_request_info", "read_body"]
 
 _BODY_LIMIT_BYTES = 3 * 1024 * 1024
 
@@ -16,7 +20,7 @@ _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
 
 @dataclass(frozen=True, slots=True)
-class ApiRequest:
+class RequestInfo:
     """A request for a resource.
 
     Attributes:
@@ -25,14 +29,14 @@ class ApiRequest:
         group: API group, empty for core.
         version: API version.
         namespace: Empty for cluster-scoped objects and for all namespaces.
-        plural: The resource.
-        name: The object, empty for collections.
-        subresource: Such as `status`, or empty.
-        query: Query parameters, the last of each name.
+        plural: Plural of the resource.
+        name: Name of the object; empty for collections.
+        subresource: Such as `status`; empty for the main resource.
+        query: Query parameters; the last value of a repeated name.
         content_type: Media type of the body, without parameters.
-        accept: The Accept header.
-        warnings: What the client is to be told beside the answer; may be appended to.
-        created: Name of the object that it created, if its URL did not say; may be appended to.
+        accept: Accept header.
+        warnings: Texts for `Warning` headers of the response; see `warn`.
+        created_names: Name of the object that the request created; see `set_created_name`.
     """
 
     method: str
@@ -47,22 +51,41 @@ class ApiRequest:
     content_type: str
     accept: str
     warnings: list[str] = field(default_factory=list)
-    created: list[str] = field(default_factory=list)
+    created_names: list[str] = field(default_factory=list)
 
     @property
     def resource(self) -> str:
         """Return the plural, with the subresource after a slash."""
         return f"{self.plural}/{self.subresource}" if self.subresource else self.plural
 
+    @property
+    def object_name(self) -> str:
+        """Return the name of the object, also of the created one; empty for collections."""
+        return self.name or (self.created_names[-1] if self.created_names else "")
+
+    def attributes(self) -> RequestAttributes:
+        """Return the attributes that authorization depends on."""
+        is_of_namespace = not self.group and self.plural == "namespaces"
+        namespace = self.name if is_of_namespace else self.namespace
+        return RequestAttributes(self.verb, self.group, self.plural, self.subresource, namespace, self.name)
+
+    def warn(self, texts: Iterable[str]) -> None:
+        """Add warnings to the response."""
+        self.warnings.extend(texts)
+
+    def set_created_name(self, name: str) -> None:
+        """Keep the name of the created object, which is not in the URL."""
+        self.created_names.append(name)
+
     def flag(self, name: str) -> bool:
-        """Return whether a boolean parameter is set."""
+        """Return whether a boolean query parameter is true."""
         return self.query.get(name, "").lower() in ("1", "true", "t")
 
     def number(self, name: str) -> int:
-        """Return an integer parameter, 0 where it is absent.
+        """Return an integer query parameter; 0 if it is absent.
 
         Raises:
-            StatusError: 400 if it is no integer.
+            StatusError: 400 if the value is not an integer.
         """
         text = self.query.get(name, "")
         try:
@@ -71,8 +94,8 @@ class ApiRequest:
             raise bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax') from exc
 
 
-def read_request(scope: Scope) -> ApiRequest | None:
-    """Return what a request asks for, or `None` if its path is no resource's."""
+def parse_request_info(scope: Scope) -> RequestInfo | None:
+    """Return verb and resource of a request, or `None` if its path is not of a resource."""
     match scope["path"].strip("/").split("/"):
         case ["api", version, *rest] if rest:
             group = ""
@@ -89,7 +112,7 @@ def read_request(scope: Scope) -> ApiRequest | None:
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
     headers = {key: value.decode("latin-1") for key, value in scope["headers"] if key in (b"content-type", b"accept")}
     method: str = scope["method"]
-    return ApiRequest(
+    return RequestInfo(
         method=method,
         verb=_verb(method, name, query),
         group=group,
@@ -115,16 +138,17 @@ def _verb(method: str, name: str, query: Mapping[str, str]) -> str:
 
 
 async def read_body(receive: Receive) -> bytes:
-    """Read a request's body.
+    """Read the body of a request.
 
     Raises:
-        StatusError: 413 if it is larger than 3 MiB, the API server's own limit; 400 if the client left half-way.
+        StatusError: 413 if the body is larger than 3 MiB, the limit of the real API server; 400 if the client
+            disconnects early.
     """
     chunks, size = [], 0
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise bad_request("the client left before its body was complete")
+            raise bad_request("the client disconnected before the request body was complete")
         chunks.append(message.get("body", b""))
         size += len(chunks[-1])
         if size > _BODY_LIMIT_BYTES:
