@@ -4,13 +4,13 @@ from signal_gateway.kubernetes.client import KubernetesClient, Observer
 from signal_gateway.kubernetes.crd import crd_manifest, crd_path
 from signal_gateway.kubernetes.errors import (
     AlreadyExists,
+    ApiUnavailable,
     Conflict,
     Forbidden,
     KubernetesError,
     KubernetesSetupError,
     NotFound,
-    Refused,
-    Unavailable,
+    RequestRejected,
     classify,
 )
 from signal_gateway.kubernetes.index import RemediationRequestIndex
@@ -31,6 +31,7 @@ __all__ = [
     "TERMINAL_PHASES",
     "VERSION",
     "AlreadyExists",
+    "ApiUnavailable",
     "Conflict",
     "Forbidden",
     "Kind",
@@ -40,10 +41,9 @@ __all__ = [
     "KubernetesSetupError",
     "NotFound",
     "Observer",
-    "Refused",
     "RemediationRecord",
     "RemediationRequestIndex",
-    "Unavailable",
+    "RequestRejected",
     "classify",
     "crd_manifest",
     "crd_path",

@@ -45,7 +45,7 @@ class KubernetesClient:
 
     Gateways share it; whoever made it closes it. Making one does no I/O but reading what it was given. Objects go
     in and come out as plain dicts in the API's JSON shape. Every call raises nothing but a KubernetesError of this
-    room: NotFound, AlreadyExists, Conflict, Forbidden, Refused, Unavailable or KubernetesSetupError. Nothing is
+    room: NotFound, AlreadyExists, Conflict, Forbidden, RequestRejected, ApiUnavailable or KubernetesSetupError. Nothing is
     retried here.
 
     Args:
@@ -127,7 +127,7 @@ class KubernetesClient:
         Raises:
             KubernetesSetupError: The namespace or the CRD is missing; the message has the `kubectl` line.
             Forbidden: The client may not get the namespace, or list or watch in it.
-            Unavailable: There was no complete list in time; the message names the URL, the namespace and the cause.
+            ApiUnavailable: There was no complete list in time; the message names the URL, the namespace and the cause.
         """
         return self._index(namespace, sync_timeout)
 

@@ -5,18 +5,18 @@ from typing import Any, ClassVar, Final
 import httpx2
 from lightkube import ApiError, ConfigError, NotReadyError
 
-from signal_gateway import errors
+from signal_gateway.errors import SignalGatewayError
 
 __all__ = [
     "LIGHTKUBE_FAILURES",
     "AlreadyExists",
+    "ApiUnavailable",
     "Conflict",
     "Forbidden",
     "KubernetesError",
     "KubernetesSetupError",
     "NotFound",
-    "Refused",
-    "Unavailable",
+    "RequestRejected",
     "classify",
 ]
 
@@ -33,7 +33,7 @@ LIGHTKUBE_FAILURES: Final[tuple[type[Exception], ...]] = (
 """Everything that a lightkube call raises when the call, not the caller, went wrong: what to catch around one."""
 
 
-class KubernetesError(errors.KubernetesError):
+class KubernetesError(SignalGatewayError):
     """A call to the Kubernetes API failed; the subclass says what that means for the caller.
 
     Attributes:
@@ -81,11 +81,11 @@ class Forbidden(KubernetesError):  # noqa: N818 - the API's own word
     """401 or 403: not worth trying again by itself, but somebody can mend the permissions."""
 
 
-class Refused(KubernetesError):  # noqa: N818 - the API's own word
+class RequestRejected(KubernetesError):  # noqa: N818 - the API's own word
     """400, 422 or another 4xx: the same call is refused for good."""
 
 
-class Unavailable(KubernetesError):  # noqa: N818 - the API's own word
+class ApiUnavailable(KubernetesError):  # noqa: N818 - the API's own word
     """No usable answer: 408, 429, 5xx, a transport error, a timeout, or an answer that can't be understood."""
 
     is_transient: ClassVar[bool] = True
@@ -126,7 +126,7 @@ def classify(exc: Exception, verb: str, resource: str) -> KubernetesError:
         cause = f"{type(exc).__name__}: {exc}"
     else:
         cause = f"its answer can't be understood ({type(exc).__name__}: {exc})"
-    return Unavailable(f"can't {verb} {resource}: the Kubernetes API failed: {cause}", verb=verb, resource=resource)
+    return ApiUnavailable(f"can't {verb} {resource}: the Kubernetes API failed: {cause}", verb=verb, resource=resource)
 
 
 def _answer_of(exc: BaseException) -> httpx2.HTTPStatusError | None:
@@ -164,9 +164,9 @@ def _kind(status: int | None, reason: str | None) -> type[KubernetesError]:
         case 409:
             return AlreadyExists if reason == "AlreadyExists" else Conflict
         case 408 | 429 | None:
-            return Unavailable
+            return ApiUnavailable
         case _:
-            return Refused if 400 <= status < 500 else Unavailable
+            return RequestRejected if 400 <= status < 500 else ApiUnavailable
 
 
 def _retry_after(response: httpx2.Response | None, api_status: Any) -> float | None:

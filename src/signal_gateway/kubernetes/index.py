@@ -99,7 +99,7 @@ class RemediationRequestIndex:
             obj: A RemediationRequest in the API's JSON shape.
 
         Raises:
-            Unavailable: It can't be read.
+            ApiUnavailable: It can't be read.
         """
         record = RemediationRecord.from_object(obj)
         if self._noted_while_listing is not None:
@@ -156,7 +156,7 @@ class RemediationRequestIndex:
             obj: The object that it is about, in the API's JSON shape.
 
         Raises:
-            Unavailable: The object can't be read.
+            ApiUnavailable: The object can't be read.
         """
         if event_type == "BOOKMARK":
             resource_version = int(obj["metadata"]["resourceVersion"])

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-from signal_gateway.kubernetes.errors import Unavailable
+from signal_gateway.kubernetes.errors import ApiUnavailable
 
 __all__ = ["GROUP", "KIND", "PLURAL", "TERMINAL_PHASES", "VERSION", "RemediationRecord"]
 
@@ -56,7 +56,7 @@ class RemediationRecord:
         """Read a RemediationRequest in the API's JSON shape.
 
         Raises:
-            Unavailable: It lacks a field that the API always sends, or a time can't be read.
+            ApiUnavailable: It lacks a field that the API always sends, or a time can't be read.
         """
         try:
             metadata = obj["metadata"]
@@ -78,7 +78,7 @@ class RemediationRecord:
                 being_deleted=bool(metadata.get("deletionTimestamp")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
-            raise Unavailable(
+            raise ApiUnavailable(
                 f"the Kubernetes API sent a RemediationRequest that can't be read ({type(exc).__name__}: {exc}): "
                 f"look at it with kubectl get {PLURAL}.{GROUP} -o yaml; its metadata: {_metadata_of(obj)!r}",
                 resource=PLURAL,

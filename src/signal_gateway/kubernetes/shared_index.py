@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Never
 
-from signal_gateway.kubernetes.errors import KubernetesError, Unavailable
+from signal_gateway.kubernetes.errors import ApiUnavailable, KubernetesError
 from signal_gateway.kubernetes.index import RemediationRequestIndex
 
 __all__ = ["SharedIndex"]
@@ -43,14 +43,14 @@ class SharedIndex:
 
         Raises:
             KubernetesError: The feed gave up, or was stopped.
-            Unavailable: The time is over; the message has the last failure.
+            ApiUnavailable: The time is over; the message has the last failure.
         """
         try:
             async with asyncio.timeout(sync_timeout):
                 await asyncio.shield(self._first_sync)  # one waiter's cancellation is not everybody's
         except TimeoutError as exc:
             cause = self.index.last_error or "the API accepted the call and has not answered"
-            raise Unavailable(
+            raise ApiUnavailable(
                 f"no complete list of the RemediationRequests in namespace {self.index.namespace} "
                 f"from {url} within {sync_timeout:g} seconds: {cause}"
             ) from exc

@@ -15,10 +15,10 @@ from signal_gateway.kubernetes.connection import lightkube_client
 from signal_gateway.kubernetes.crd import crd_path
 from signal_gateway.kubernetes.errors import (
     LIGHTKUBE_FAILURES,
+    ApiUnavailable,
     KubernetesError,
     KubernetesSetupError,
     NotFound,
-    Unavailable,
     classify,
 )
 from signal_gateway.kubernetes.index import RemediationRequestIndex
@@ -160,7 +160,7 @@ async def _watch(index: RemediationRequestIndex, client: AsyncClient) -> None:
     except _WatchEnded:
         return
     except TimeoutError as exc:
-        raise Unavailable(
+        raise ApiUnavailable(
             f"the watch of {PLURAL} did not end after {_WATCH_SECONDS} seconds as it was asked to: starting another",
             verb="watch",
             resource=PLURAL,

@@ -1,6 +1,6 @@
 import pytest
 
-from signal_gateway.kubernetes import Kind, Unavailable
+from signal_gateway.kubernetes import ApiUnavailable, Kind
 from signal_gateway.kubernetes.discovery import discover
 
 pytestmark = pytest.mark.asyncio
@@ -41,7 +41,7 @@ PLAIN = {
 def answering(documents):
     async def get(path):
         if path not in documents:
-            raise Unavailable(f"the server behind /{path} is down")
+            raise ApiUnavailable(f"the server behind /{path} is down")
         return documents[path]
 
     return get
@@ -63,7 +63,7 @@ async def test_server_that_does_not_aggregate_is_asked_version_by_version(caplog
 async def test_core_kinds_that_cannot_be_told_are_an_error():
     without_core = {path: document for path, document in PLAIN.items() if path != "api/v1"}
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(ApiUnavailable):
         await discover(answering(without_core))
 
 

@@ -5,7 +5,7 @@ import httpx2
 import pytest
 
 from signal_gateway.clock import ManualClock
-from signal_gateway.kubernetes import Forbidden, KubernetesError, KubernetesSetupError, Unavailable, crd_path
+from signal_gateway.kubernetes import ApiUnavailable, Forbidden, KubernetesError, KubernetesSetupError, crd_path
 
 NAMESPACE = "kubernaut-system"
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
@@ -109,7 +109,7 @@ async def test_watches_that_are_refused_again_and_again_are_no_sign_of_life(scri
         scripted_api.failures = [status(503) for _ in range(100)]
         scripted_api.watches[0].put(httpx2.ReadError("reset"))
         await connection.until(lambda: len(scripted_api.failures) < 98)
-        assert isinstance(index.last_error, Unavailable)
+        assert isinstance(index.last_error, ApiUnavailable)
 
         clock.advance(11)
         assert not index.is_alive
@@ -219,7 +219,7 @@ async def test_no_list_in_time_is_an_error_with_url_namespace_and_cause(scripted
     scripted_api.failures = [status(503, "ServiceUnavailable") for _ in range(100)]
 
     async with client:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(ApiUnavailable) as caught:
             async with client.index(NAMESPACE, sync_timeout=0.05):
                 pytest.fail("there is no list")
 
