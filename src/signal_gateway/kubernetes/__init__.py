@@ -1,7 +1,19 @@
-"""Typed access to a cluster: a client, an index of RemediationRequests, and errors by what they mean."""
+"""Typed access to a Kubernetes cluster: a client, an index of RemediationRequests, and errors by their meaning.
+
+Modules in the order of the data:
+
+- `client`: KubernetesClient, the calls of the gateway to a cluster.
+- `connection`: kubeconfig, TLS, the pool of connections and its timeouts.
+- `discovery`: the kinds of a cluster.
+- `resources`: the lightkube classes of RemediationRequest, and its CustomResourceDefinition.
+- `reflector`: list and watch, which keep the index current.
+- `index`: RemediationRequestIndex, the RemediationRequests of a namespace in memory.
+- `remediation_request`: RemediationRecord, one entry of the index.
+- `errors`: the errors of all calls, and their classification.
+"""
 
 from signal_gateway.kubernetes.client import KubernetesClient, Observer
-from signal_gateway.kubernetes.crd import crd_manifest, crd_path
+from signal_gateway.kubernetes.discovery import Kind, Kinds
 from signal_gateway.kubernetes.errors import (
     AlreadyExists,
     ApiUnavailable,
@@ -14,7 +26,6 @@ from signal_gateway.kubernetes.errors import (
     classify,
 )
 from signal_gateway.kubernetes.index import RemediationRequestIndex
-from signal_gateway.kubernetes.kinds import Kind, Kinds
 from signal_gateway.kubernetes.remediation_request import (
     GROUP,
     KIND,
@@ -23,6 +34,7 @@ from signal_gateway.kubernetes.remediation_request import (
     VERSION,
     RemediationRecord,
 )
+from signal_gateway.kubernetes.resources import crd_manifest, crd_path
 
 __all__ = [
     "GROUP",

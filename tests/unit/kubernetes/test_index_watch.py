@@ -197,8 +197,8 @@ async def test_index_stays_watched_over_the_clean_end_of_a_watch(scripted_api, c
 
 
 async def test_watch_that_does_not_end_in_time_is_given_up(scripted_api, connection, client, monkeypatch):
-    monkeypatch.setattr("signal_gateway.kubernetes.watch._WATCH_SECONDS", 0)
-    monkeypatch.setattr("signal_gateway.kubernetes.watch._WATCH_GRACE", 0.02)
+    monkeypatch.setattr("signal_gateway.kubernetes.reflector._WATCH_SECONDS", 0)
+    monkeypatch.setattr("signal_gateway.kubernetes.reflector._WATCH_GRACE", 0.02)
 
     async with client, client.index(NAMESPACE):
         await connection.until(lambda: len(scripted_api.watches) == 2)

@@ -210,8 +210,8 @@ def test_kubeconfig_is_read_from_a_file(api_server, tmp_path):
         (yaml.safe_dump(kubeconfig("http://x")), "there", "'there' not found"),
         (yaml.safe_dump(kubeconfig("http://x") | {"clusters": []}), None, "'here' is missing"),
         (yaml.safe_dump(kubeconfig("kubernetes.example:6443")), None, "must be a URL"),
-        ("[]", None, "another form"),
-        ("", None, "another form"),
+        ("[]", None, "form of a kubeconfig"),
+        ("", None, "form of a kubeconfig"),
     ],
 )
 def test_kubeconfig_that_cannot_be_used_is_named(tmp_path, content, context, said):
