@@ -27,7 +27,7 @@ class FieldTypeError(ValueError):
 class Strategy(Protocol):
     """The rules of one kind: what its objects look like beyond their metadata."""
 
-    def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
+    def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:
         """Bring an object into the kind's form, in place: prune, default, fill in.
 
         Args:
@@ -42,7 +42,7 @@ class Strategy(Protocol):
         """
         ...
 
-    def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def validate(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
         """Return everything that is wrong with an object already in form."""
         ...
 

@@ -177,16 +177,18 @@ def already_exists(group: str, plural: str, name: str, *, is_being_deleted: bool
     return StatusError(409, message, reason="AlreadyExists", details=_details(group, plural, name))
 
 
-def conflict(group: str, plural: str, name: str, why: str | None = None) -> StatusError:
+def conflict(group: str, plural: str, name: str, detail: str | None = None) -> StatusError:
     """Say that the caller's idea of the object is out of date."""
-    why = why or "the object has been modified; please apply your changes to the latest version and try again"
-    message = f'Operation cannot be fulfilled on {_qualified(plural, group)} "{name}": {why}'
+    detail = detail or "the object has been modified; please apply your changes to the latest version and try again"
+    message = f'Operation cannot be fulfilled on {_qualified(plural, group)} "{name}": {detail}'
     return StatusError(409, message, reason="Conflict", details=_details(group, plural, name))
 
 
-def forbidden(group: str, plural: str, name: str, why: str, causes: Sequence[JsonObject] | None = None) -> StatusError:
+def forbidden(
+    group: str, plural: str, name: str, detail: str, causes: Sequence[JsonObject] | None = None
+) -> StatusError:
     """Say that a rule of the cluster forbids the request."""
-    message = f'{_qualified(plural, group)} "{name}" is forbidden: {why}'
+    message = f'{_qualified(plural, group)} "{name}" is forbidden: {detail}'
     return StatusError(403, message, reason="Forbidden", details=_details(group, plural, name, causes=causes))
 
 

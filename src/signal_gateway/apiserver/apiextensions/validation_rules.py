@@ -11,7 +11,7 @@ from signal_gateway.apiserver.apiextensions.cel import CompileError, EvaluationE
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.status import Cause, not_implemented
 
-__all__ = ["check_definition", "check_rules", "has_rules"]
+__all__ = ["has_rules", "validate_rule_definitions", "validate_rules"]
 
 _IMMUTABLE: Final = frozenset(("self == oldSelf", "oldSelf == self"))
 _OLD: Final = re.compile(r"\boldSelf\b")
@@ -30,7 +30,7 @@ def has_rules(schema: JsonObject) -> bool:
     return next(_rules(schema, ""), None) is not None
 
 
-def check_definition(schema: JsonObject, path: str) -> list[Cause]:
+def validate_rule_definitions(schema: JsonObject, path: str) -> list[Cause]:
     """Return what is wrong with the rules of a schema.
 
     Args:
@@ -60,7 +60,7 @@ def check_definition(schema: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
-def check_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_old: bool) -> list[Cause]:
+def validate_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_old: bool) -> list[Cause]:
     """Return the rules that a value breaks; those about its change only where it had one before.
 
     Args:
@@ -73,7 +73,7 @@ def check_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_o
     causes = [
         cause
         for rule in schema.get("x-kubernetes-validations", [])
-        if (cause := _broken(rule, new, old, path, schema.get("type", ""), has_old=has_old)) is not None
+        if (cause := _broken_rule(rule, new, old, path, schema.get("type", ""), has_old=has_old)) is not None
     ]
     if isinstance(new, dict):
         additional = schema.get("additionalProperties")
@@ -82,17 +82,17 @@ def check_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_o
             if isinstance(child, dict):
                 had = has_old and isinstance(old, dict) and name in old
                 place = f"{path}.{name}".lstrip(".")
-                causes += check_rules(item, old[name] if had else None, child, place, has_old=had)
+                causes += validate_rules(item, old[name] if had else None, child, place, has_old=had)
     elif isinstance(new, list) and isinstance(items := schema.get("items"), dict):
         before = _items_by_key(old, schema) if has_old else {}
         for index, item in enumerate(new):
             key = _key_of(item, schema) or b""
             had = key in before
-            causes += check_rules(item, before.get(key), items, f"{path}[{index}]", has_old=had)
+            causes += validate_rules(item, before.get(key), items, f"{path}[{index}]", has_old=had)
     return causes
 
 
-def _broken(rule: JsonObject, new: Any, old: Any, path: str, type: str, *, has_old: bool) -> Cause | None:
+def _broken_rule(rule: JsonObject, new: Any, old: Any, path: str, type: str, *, has_old: bool) -> Cause | None:
     expression = rule["rule"].strip()
     if _OLD.search(expression) and not has_old:
         return None
