@@ -1,4 +1,4 @@
-"""CustomResourceDefinitions (apiextensions.k8s.io/v1): their own rules, and the resources that they define."""
+"""CustomResourceDefinitions (apiextensions.k8s.io/v1): their strategy, and the resources that they define."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -55,12 +55,12 @@ _TYPES = SchemaStrategy({"properties": {"spec": {"type": "object", "properties":
 
 
 class _CrdStrategy:
-    """What a definition must say before its resources can be served."""
+    """The strategy of CustomResourceDefinitions."""
 
     def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:
         if causes := _TYPES.validate(new, None):
-            what = 'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition'
-            raise bad_request(f"{what}: {causes[0].field}: {causes[0].message}")
+            message = 'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition'
+            raise bad_request(f"{message}: {causes[0].field}: {causes[0].message}")
         spec = new.setdefault("spec", {})
         spec.setdefault("conversion", {"strategy": "None"})
         names = spec.setdefault("names", {})
@@ -93,7 +93,7 @@ class _CrdStrategy:
         if old is not None:
             causes += _validate_immutable(spec, old["spec"])
         if not causes:
-            _refuse_unsupported(new)
+            _require_supported(new)
         return causes
 
 
@@ -190,8 +190,8 @@ def _validate_immutable(new: JsonObject, old: JsonObject) -> list[Cause]:
     return [Cause.invalid(field, value, "field is immutable") for field, value, before in pairs if value != before]
 
 
-def _refuse_unsupported(crd: JsonObject) -> None:
-    """Refuse what a real server would enforce and this one can't yet, rather than let wrong objects pass."""
+def _require_supported(crd: JsonObject) -> None:
+    """Raise an error for a feature that a real server enforces and this one lacks, instead of a wrong success."""
     if crd["spec"]["conversion"].get("strategy") != "None":
         raise not_implemented("conversion webhooks")
 
@@ -213,12 +213,12 @@ CRDS = Resource(
 
 
 def status_of(crd: JsonObject, others: Iterable[JsonObject], clock: Clock) -> JsonObject:
-    """Return the status of a definition: its names are accepted, and it is established, unless another has them.
+    """Return the status of a definition: established with accepted names, unless another definition has a name.
 
     Args:
         crd: The definition.
         others: All definitions.
-        clock: For the time of transitions.
+        clock: Gives the time of transitions.
     """
     now = timestamp(clock.now())
     conflict = _conflict(crd, others)
@@ -244,7 +244,7 @@ def status_of(crd: JsonObject, others: Iterable[JsonObject], clock: Clock) -> Js
 
 
 def is_established(crd: JsonObject) -> bool:
-    """Return whether a definition's resources are to be served."""
+    """Return whether a definition is established, so that its resources are served."""
     return any(
         condition["type"] == "Established" and condition["status"] == "True"
         for condition in crd["status"].get("conditions") or []
@@ -252,7 +252,7 @@ def is_established(crd: JsonObject) -> bool:
 
 
 def _conflict(crd: JsonObject, others: Iterable[JsonObject]) -> tuple[str, str] | None:
-    """Return a reason and a name that another established definition of the group has."""
+    """Return the reason and the name of a conflict with another established definition of the group."""
     group, names = crd["spec"]["group"], crd["spec"]["names"]
     rivals = [
         other["spec"]["names"]

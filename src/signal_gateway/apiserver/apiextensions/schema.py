@@ -1,6 +1,7 @@
-"""Structural schemas: prune, default and validate custom resources, with the API server's words for what is wrong.
+"""SchemaStrategy: pruning, defaults and validation of custom resources by their structural schema.
 
-The rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema` and of go-openapi's validation.
+The rules and messages are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema` and of go-openapi's
+validation.
 """
 
 import base64
@@ -23,7 +24,7 @@ _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 
 
 class SchemaStrategy:
-    """The rules of a custom resource: its version's `openAPIV3Schema`, read as it is, with nothing to compile.
+    """The strategy of a custom resource, by the `openAPIV3Schema` of its version.
 
     Args:
         schema: The structural schema.
@@ -35,18 +36,18 @@ class SchemaStrategy:
 
     @property
     def schema(self) -> JsonObject:
-        """Return the schema as it was given. Not to be changed."""
+        """The schema of the constructor. Do not change it."""
         return self._schema
 
     def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:  # noqa: ARG002 - the protocol's
-        """Drop unknown fields and nulls that mean nothing, and fill in defaults."""
+        """Remove unknown fields and nulls without a meaning, and set defaults."""
         dropped: list[str] = []
         _prune(new, self._schema, "", dropped, is_object=True)
         _default(new, self._schema)
         return dropped
 
     def validate(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
-        """Validate the values; then, if they are right, the rules about their change."""
+        """Validate the values, then the validation rules if the values are valid."""
         causes: list[Cause] = []
         for name, child in self._schema.get("properties", {}).items():
             if name in new and name not in _OBJECT_FIELDS:
@@ -80,12 +81,12 @@ def _prune(value: Any, schema: JsonObject, path: str, dropped: list[str], *, is_
 
 
 def prune_value(value: Any, schema: JsonObject) -> None:
-    """Drop, in place, what a part of an object may not have."""
+    """Remove the unknown fields of a part of an object, in place."""
     _prune(value, schema, "", [])
 
 
 def validate_value(value: Any, schema: JsonObject, path: str) -> list[Cause]:
-    """Return everything that is wrong with a part of an object."""
+    """Return the causes why a part of an object is invalid."""
     return _validate(value, schema, path)
 
 
@@ -171,7 +172,7 @@ def _validate_string(value: str, schema: JsonObject, path: str) -> list[Cause]:
 
 
 def _pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a Go regular expression, whose `$` matches at the very end only."""
+    """Compile a Go regular expression, in which `$` matches only at the very end."""
     translated, is_in_class = [], False
     for token in re.findall(r"\\.|.", pattern, re.DOTALL):
         if token in "[]":
@@ -205,7 +206,7 @@ def _has_format(value: str, wanted: str) -> bool:
                 return "@" in value and not value.startswith("@") and not value.endswith("@")
             case "hostname":
                 return re.match(r"(?i)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.?)+\Z", value) is not None
-            case _:  # an unknown format says nothing, as with the API server
+            case _:  # an unknown format is ignored, as by the API server
                 return True
     except ValueError:
         return False
@@ -243,7 +244,7 @@ def _validate_array(value: list[Any], schema: JsonObject, path: str) -> list[Cau
 
 
 def _validate_list_type(value: list[Any], schema: JsonObject, path: str) -> list[Cause]:
-    """Refuse items that a set, or a map that is written as a list, has already."""
+    """Return a cause for each duplicate item of a set, or of a map in list form."""
     keys = schema.get("x-kubernetes-list-map-keys") or []
     list_type = schema.get("x-kubernetes-list-type")
     if list_type not in ("set", "map"):

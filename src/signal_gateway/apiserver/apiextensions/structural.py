@@ -1,4 +1,4 @@
-"""Structural schemas: what a definition's schema must and must not say.
+"""Structural schemas: the requirements for the schema of a CustomResourceDefinition.
 
 The rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema`, and of its validation of definitions.
 """
@@ -31,7 +31,7 @@ _SCALAR_TYPES: Final = ("boolean", "integer", "string")
 
 
 def schema_at(schema: JsonObject, path: str) -> JsonObject | None:
-    """Return the schema of a field at a simple path such as `.spec.color`; None if it has none."""
+    """Return the schema of the field at a simple path such as `.spec.color`; None without one."""
     found: Any = schema
     for name in path.removeprefix(".").split("."):
         found = found.get("properties", {}).get(name) if isinstance(found, dict) else None
@@ -39,12 +39,12 @@ def schema_at(schema: JsonObject, path: str) -> JsonObject | None:
 
 
 def validate_structural(schema: Any, path: str, *, is_root: bool = True) -> list[Cause]:
-    """Return what is wrong with a schema.
+    """Return the causes why a schema is not structural.
 
     Args:
         schema: The schema.
-        path: Where it stands in the definition.
-        is_root: Whether it is that of whole objects.
+        path: Its path in the definition.
+        is_root: Whether it is the schema of whole objects.
     """
     if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
         return [Cause.invalid(path, schema, "must be a schema")]

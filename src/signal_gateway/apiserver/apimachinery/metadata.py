@@ -1,4 +1,4 @@
-"""Object metadata: what is kept of what was sent, and what is wrong with it.
+"""Object metadata: decoding and validation.
 
 The rules are those of `ObjectMeta` and of `k8s.io/apimachinery/pkg/api/validation`.
 """
@@ -66,11 +66,11 @@ _NAME_RULES = {
 
 
 class MetadataTypeError(ValueError):
-    """A metadata field has the wrong JSON type; the message names it."""
+    """A metadata field has the wrong JSON type; the message has its name."""
 
 
 def decode_metadata(sent: object) -> JsonObject:
-    """Return the fields of sent metadata that a server keeps, unknown and empty ones left out.
+    """Decode the metadata of a request, without unknown and empty fields.
 
     Raises:
         MetadataTypeError: A field has the wrong type.
@@ -123,12 +123,12 @@ def _clean_owner(owner: object) -> JsonObject:
 
 
 def has_finalizers(metadata: JsonObject) -> bool:
-    """Return whether something still holds the object back from being deleted."""
+    """Return whether a finalizer still prevents the deletion of the object."""
     return bool(metadata.get("finalizers"))
 
 
 def validate_metadata(resource: Resource, metadata: JsonObject) -> list[Cause]:
-    """Return everything that is wrong with an object's metadata."""
+    """Return the causes why an object's metadata is invalid."""
     causes = _validate_name(resource, metadata)
     for key, value in metadata.get("labels", {}).items():
         causes += _validate_qualified("metadata.labels", key)
@@ -205,7 +205,7 @@ def _validate_owners(owners: list[JsonObject]) -> list[Cause]:
 
 
 def validate_metadata_update(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """Return everything that is wrong with a change of metadata."""
+    """Return the causes why a change of metadata is invalid."""
     causes = [
         Cause.invalid(f"metadata.{field}", new.get(field), "field is immutable")
         for field in ("uid", "deletionTimestamp")

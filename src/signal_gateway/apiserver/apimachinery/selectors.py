@@ -31,11 +31,11 @@ _SYMBOLS = frozenset(("==", "!=", "=", "!", ",", "(", ")", "<", ">"))
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """What a list or a watch is narrowed to.
+    """The label and field selectors of a list or a watch.
 
     Attributes:
-        labels: Requirements on the labels, all of which hold.
-        fields: Requirements on fields: source, wanted value, whether it must be equal.
+        labels: Requirements on the labels; an object must meet all.
+        fields: Requirements on fields: source, value, and whether the field must equal it.
     """
 
     labels: tuple[Callable[[Labels], bool], ...] = ()
@@ -45,7 +45,7 @@ class Selector:
         return bool(self.labels or self.fields)
 
     def matches(self, object: JsonObject) -> bool:
-        """Return whether an object is selected."""
+        """Return whether an object meets all requirements."""
         if self.labels:
             labels = object["metadata"].get("labels", {})
             if not all(requirement(labels) for requirement in self.labels):
@@ -54,10 +54,10 @@ class Selector:
 
 
 def parse_selector(resource: Resource, label_selector: str, field_selector: str) -> Selector:
-    """Read both selectors of a request.
+    """Parse both selectors of a request.
 
     Raises:
-        StatusError: 400 if one is malformed, or a field can't be selected by.
+        StatusError: 400 for a malformed selector, or a field that selectors do not support.
     """
     return Selector(_parse_labels(label_selector), _parse_fields(resource, field_selector))
 
@@ -107,7 +107,7 @@ def _parse_labels(text: str) -> tuple[Callable[[Labels], bool], ...]:
 
 
 class _Tokens:
-    """The words of a selector, read from left to right; the end is the empty string."""
+    """The tokens of a selector, from left to right; the end is the empty string."""
 
     def __init__(self, text: str) -> None:
         self._rest: list[str] = [*_TOKEN.findall(text), ""]
@@ -191,7 +191,7 @@ def _values(tokens: _Tokens) -> frozenset[str]:
 
 
 def label_selector_matches(selector: JsonObject, labels: Mapping[str, str]) -> bool:
-    """Return whether a selector matches labels; an empty one matches everything."""
+    """Return whether an object's label selector matches labels; an empty selector matches all labels."""
     wanted = selector.get("matchLabels", {}).items()
     return wanted <= labels.items() and all(_holds(term, labels) for term in selector.get("matchExpressions", []))
 
@@ -210,7 +210,7 @@ def _holds(term: JsonObject, labels: Mapping[str, str]) -> bool:
 
 
 def format_label_selector(selector: JsonObject) -> str:
-    """Return a selector as a query parameter takes it."""
+    """Return an object's label selector in the notation of a query parameter."""
     terms = [f"{key}={value}" for key, value in sorted(selector.get("matchLabels", {}).items())]
     for term in sorted(selector.get("matchExpressions", []), key=lambda term: str(term["key"])):
         key, values = term["key"], ",".join(sorted(term.get("values", [])))
@@ -220,12 +220,12 @@ def format_label_selector(selector: JsonObject) -> str:
 
 
 def validate_workload_selector(new: JsonObject, old: JsonObject | None, workload: str) -> list[Cause]:
-    """Return what is wrong with the selector of a workload.
+    """Return the causes why the selector of a workload is invalid.
 
     Args:
         new: The workload's spec.
-        old: Its spec before an update.
-        workload: What to call it.
+        old: Its spec before an update; None on a create.
+        workload: The workload's name in messages, such as `deployment`.
     """
     selector = new.get("selector")
     labels = new.get("template", {}).get("metadata", {}).get("labels", {})
@@ -249,13 +249,13 @@ def validate_workload_selector(new: JsonObject, old: JsonObject | None, workload
 
 
 def template_labels_mismatch(labels: Mapping[str, str]) -> Cause:
-    """Say that a workload would not find its own pods."""
+    """Return the cause for a selector that does not match the template's labels."""
     detail = "`selector` does not match template `labels`"
     return Cause("FieldValueInvalid", "spec.template.metadata.labels", f"Invalid value: {_go_map(labels)}: {detail}")
 
 
 def invalid_label_selector(selector: JsonObject, detail: str) -> Cause:
-    """Say that a selector breaks a rule; it is shown in Go's notation, as the API server does."""
+    """Return the cause for a selector that breaks a rule, with the selector in Go's notation."""
     terms = selector.get("matchExpressions", [])
     shown = ", ".join(
         f'v1.LabelSelectorRequirement{{Key:"{term["key"]}", Operator:"{term["operator"]}", '
@@ -271,7 +271,7 @@ def invalid_label_selector(selector: JsonObject, detail: str) -> Cause:
 
 
 def _go_map(labels: Mapping[str, str] | None) -> str:
-    """Return labels in Go's notation, which is how the API server shows them."""
+    """Return labels in Go's notation, as in the API server's messages."""
     if not labels:
         return "map[string]string(nil)"
     pairs = ", ".join(f"{_quoted(key)}:{_quoted(value)}" for key, value in sorted(labels.items()))

@@ -1,6 +1,6 @@
 """The built-in kinds: their table, and defaults and validation for each.
 
-One module per API group, in alphabetical order; `core` is a package. In the order of the data:
+Each API group has one module; `core` is a package.
 
 - `builtin`: the table of all built-in kinds.
 - `apps`, `autoscaling`, `batch`, `coordination`, `networking`, `policy`, `rbac`: the kinds of one API group.

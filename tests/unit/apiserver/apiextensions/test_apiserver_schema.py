@@ -3,7 +3,7 @@ import pytest
 from signal_gateway.apiserver.apiextensions.schema import SchemaStrategy
 
 
-def validate(schema, value, old=None):
+def check(schema, value, old=None):
     strategy = SchemaStrategy({"type": "object", "properties": {"spec": schema}})
     causes = strategy.validate({"spec": value}, None if old is None else {"spec": old})
     return [f"{cause.field}: {cause.message}" for cause in causes]

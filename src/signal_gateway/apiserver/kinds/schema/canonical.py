@@ -60,7 +60,7 @@ _GO_MICRO_TIME = "2006-01-02T15:04:05.000000Z07:00"
 
 
 def canonicalize(object: JsonObject, model: str) -> list[str]:
-    """Convert an object to its canonical form, in path, except apiVersion, kind and metadata.
+    """Convert an object to its canonical form, in place, except apiVersion, kind and metadata.
 
     Args:
         object: The object from the request.
