@@ -102,6 +102,7 @@ class DiscoveryClient(Protocol):
         Raises:
             KubernetesError: The call failed.
         """
+        ...
 
 
 async def discover_kinds(client: DiscoveryClient) -> Kinds:
