@@ -239,6 +239,27 @@ async def test_forbidden_list_is_an_error_at_once(scripted_api, client):
     assert scripted_api.lists == []
 
 
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx2.Response(403),
+        httpx2.Response(403, content=b'{"kind": "Stat', headers={"Content-Type": "application/json"}),
+        httpx2.Response(403, content=b"\xff\xfe\xfd", headers={"Content-Type": "application/json"}),
+        httpx2.Response(403, json=["no", "status"]),
+    ],
+    ids=["no content type", "JSON cut short", "not UTF-8", "JSON that is no Status"],
+)
+async def test_list_error_that_is_no_proper_status_is_classified_by_its_status_line(scripted_api, client, response):
+    scripted_api.failures = [response]
+
+    async with client:
+        with pytest.raises(Forbidden) as caught:
+            async with client.index(NAMESPACE):
+                pytest.fail("there is no list")
+
+    assert caught.value.status == 403
+
+
 async def test_forbidden_watch_is_tried_again_once_there_was_a_list(scripted_api, connection, client):
     scripted_api.watch_failures = [status(403, "Forbidden")]
 
