@@ -7,7 +7,6 @@ __all__ = [
     "DataStorageError",
     "GatewayError",
     "HarnessError",
-    "KubernetesError",
     "SignalGatewayError",
 ]
 
@@ -30,10 +29,6 @@ class DataStorageError(SignalGatewayError):
 
 class GatewayError(SignalGatewayError):
     """The gateway could not do what was asked."""
-
-
-class KubernetesError(SignalGatewayError):
-    """A call to the Kubernetes API failed."""
 
 
 class ApiServerError(SignalGatewayError):

@@ -1,20 +1,31 @@
-"""Typed access to a cluster: a client, an index of RemediationRequests, and errors by what they mean."""
+"""Typed access to a Kubernetes cluster: a client, an index of RemediationRequests, and errors by their meaning.
+
+Modules in the order of the data:
+
+- `client`: KubernetesClient, the calls of the gateway to a cluster.
+- `connection`: kubeconfig, TLS, the pool of connections and its timeouts.
+- `discovery`: the kinds of a cluster.
+- `resources`: the lightkube classes of RemediationRequest, and its CustomResourceDefinition.
+- `reflector`: list and watch, which keep the index current.
+- `index`: RemediationRequestIndex, the RemediationRequests of a namespace in memory.
+- `remediation_request`: RemediationRecord, one entry of the index.
+- `errors`: the errors of all calls, and their classification.
+"""
 
 from signal_gateway.kubernetes.client import KubernetesClient, Observer
-from signal_gateway.kubernetes.crd import crd_manifest, crd_path
+from signal_gateway.kubernetes.discovery import Kind, Kinds
 from signal_gateway.kubernetes.errors import (
     AlreadyExists,
+    ApiUnavailable,
     Conflict,
     Forbidden,
     KubernetesError,
     KubernetesSetupError,
     NotFound,
-    Refused,
-    Unavailable,
+    RequestRejected,
     classify,
 )
 from signal_gateway.kubernetes.index import RemediationRequestIndex
-from signal_gateway.kubernetes.kinds import Kind, Kinds
 from signal_gateway.kubernetes.remediation_request import (
     GROUP,
     KIND,
@@ -23,6 +34,7 @@ from signal_gateway.kubernetes.remediation_request import (
     VERSION,
     RemediationRecord,
 )
+from signal_gateway.kubernetes.resources import crd_manifest, crd_path
 
 __all__ = [
     "GROUP",
@@ -31,6 +43,7 @@ __all__ = [
     "TERMINAL_PHASES",
     "VERSION",
     "AlreadyExists",
+    "ApiUnavailable",
     "Conflict",
     "Forbidden",
     "Kind",
@@ -40,10 +53,9 @@ __all__ = [
     "KubernetesSetupError",
     "NotFound",
     "Observer",
-    "Refused",
     "RemediationRecord",
     "RemediationRequestIndex",
-    "Unavailable",
+    "RequestRejected",
     "classify",
     "crd_manifest",
     "crd_path",

@@ -1,60 +1,52 @@
-"""KubernetesClient: what the gateway needs of a cluster, and nothing else."""
+"""KubernetesClient: the calls of the gateway to a cluster."""
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from functools import partial
 from types import TracebackType
 from typing import Any, Final, Self
 
 import httpx2
-from lightkube import AsyncClient, KubeConfig, SingleConfig
-from lightkube.types import PatchType
+from lightkube import KubeConfig, SingleConfig
 
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.kubernetes import discovery
-from signal_gateway.kubernetes.connection import (
-    lightkube_client,
-    make_pool,
-    plain_client,
-    read_config,
-    read_kubeconfig,
-    read_pod,
-)
-from signal_gateway.kubernetes.errors import LIGHTKUBE_FAILURES, KubernetesError, classify
+from signal_gateway.kubernetes.connection import Connection, read_config, read_kubeconfig, read_pod
+from signal_gateway.kubernetes.discovery import Kind, Kinds
+from signal_gateway.kubernetes.errors import CALL_FAILURES, KubernetesError, classify
 from signal_gateway.kubernetes.index import RemediationRequestIndex
-from signal_gateway.kubernetes.kinds import Kind, Kinds
-from signal_gateway.kubernetes.remediation_request import PLURAL
-from signal_gateway.kubernetes.resources import Namespace, RemediationRequest, RemediationRequestStatus
-from signal_gateway.kubernetes.shared_index import SharedIndex
-from signal_gateway.kubernetes.watch import follow
+from signal_gateway.kubernetes.reflector import Reflector
+from signal_gateway.kubernetes.remediation_request import GROUP, KIND, PLURAL, VERSION
 
 __all__ = ["KubernetesClient", "Observer"]
 
 Observer = Callable[[str, str, str], None]
-"""Told of each call's verb, resource and code: `"200"`, `"409"`, or `"error"` when no answer was understood."""
+"""Receives each call's verb, resource and code: `"200"`, `"409"`, or `"error"` without a readable response."""
 
-_METADATA_ALONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
-_CREATED: Final = "201"
-_OK: Final = "200"
+_JSON: Final = "application/json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
+_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
+
+_REMEDIATION_REQUEST: Final = Kind(KIND, GROUP, VERSION, PLURAL, KIND.lower(), is_namespaced=True)
+_NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_namespaced=False)
 
 
 class KubernetesClient:
-    """A client of one cluster, for one event loop at a time: that of its first call, until its last index is left.
+    """A client of one cluster, for one event loop at a time: the loop of its first call, until its last index is left.
 
-    Gateways share it; whoever made it closes it. Making one does no I/O but reading what it was given. Objects go
-    in and come out as plain dicts in the API's JSON shape. Every call raises nothing but a KubernetesError of this
-    room: NotFound, AlreadyExists, Conflict, Forbidden, Refused, Unavailable or KubernetesSetupError. Nothing is
-    retried here.
+    Gateways share a client; its creator closes it. The constructor does no I/O. Objects go in and come out as plain
+    dicts in the API's JSON shape. Every call raises only the KubernetesErrors of this package: NotFound,
+    AlreadyExists, Conflict, Forbidden, RequestRejected, ApiUnavailable or KubernetesSetupError. The client retries
+    nothing.
 
     Args:
-        config: How to reach the cluster, as lightkube has it; of a KubeConfig the current context.
-        clock: Tells how long the index heard nothing.
-        transport: Carries the requests, and is closed with the client; a pool of connections by default.
+        config: The server and the credentials, as lightkube has them; of a KubeConfig the current context.
+        clock: Measures the time since the last sign of life of an index.
+        transport: Carries the requests, and is closed with the client; by default a pool of connections.
 
     Raises:
-        KubernetesSetupError: The configuration can't be used.
+        KubernetesSetupError: The configuration is not usable.
     """
 
     def __init__(
@@ -67,67 +59,64 @@ class KubernetesClient:
         self._config = read_config(config)
         self._clock = clock or SystemClock()
         self._given_transport = transport
-        self._pool = transport
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._connection: Connection | None = None
         self._is_closed = False
-        self._lightkube: AsyncClient | None = None
-        self._plain: httpx2.AsyncClient | None = None
-        self._indexes: dict[str, SharedIndex] = {}
+        self._reflectors: dict[str, Reflector] = {}
 
     @classmethod
     def from_kubeconfig(
         cls, path: str | os.PathLike[str], *, context: str | None = None, clock: Clock | None = None
     ) -> Self:
-        """Make a client from a kubeconfig file.
+        """Return a client for a kubeconfig file.
 
         Args:
             path: The file; `~` is expanded.
-            context: Which of its contexts; the current one by default.
-            clock: Tells how long the index heard nothing.
+            context: The name of a context in it; by default the current one.
+            clock: Measures the time since the last sign of life of an index.
 
         Raises:
-            KubernetesSetupError: The file or the context is missing or can't be used.
+            KubernetesSetupError: The file or the context is missing or not valid.
         """
         return cls(read_kubeconfig(path, context), clock=clock)
 
     @classmethod
     def in_cluster(cls, *, clock: Clock | None = None) -> Self:
-        """Make a client from the service account of the pod that this process runs in.
+        """Return a client with the service account of the pod in which this process runs.
 
         Args:
-            clock: Tells how long the index heard nothing.
+            clock: Measures the time since the last sign of life of an index.
 
         Raises:
-            KubernetesSetupError: This is not a pod, or it has no service account.
+            KubernetesSetupError: The process does not run in a pod, or the pod has no service account.
         """
         return cls(read_pod(), clock=clock)
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop that it belongs to; None before its first call."""
-        return self._loop
+        """The event loop that the client belongs to; None before its first call."""
+        return self._connection.loop if self._connection is not None else None
 
     @property
     def url(self) -> str:
-        """Where the API answers."""
+        """The URL of the API server."""
         return self._config.cluster.server
 
     def index(
         self, namespace: str, *, sync_timeout: float = 10.0
     ) -> AbstractAsyncContextManager[RemediationRequestIndex]:
-        """Use the index of a namespace's RemediationRequests, shared with everybody who uses it at the time.
+        """Use the index of a namespace's RemediationRequests, shared by all its users.
 
-        The first one in starts the list and the watch; everybody waits for the first complete list; the last one
-        out stops it, and its connection is closed then.
+        The first user starts list and watch, every user waits for the first complete list, and the last user stops
+        the watch and closes its connection.
 
         Args:
-            namespace: Whose RemediationRequests.
-            sync_timeout: How long to wait for the first complete list, in seconds.
+            namespace: The namespace of the RemediationRequests.
+            sync_timeout: The longest wait for the first complete list, in seconds.
 
         Raises:
-            KubernetesSetupError: The namespace or the CRD is missing; the message has the `kubectl` line.
+            KubernetesSetupError: The namespace or the CRD is missing; the message has the `kubectl` command.
             Forbidden: The client may not get the namespace, or list or watch in it.
-            Unavailable: There was no complete list in time; the message names the URL, the namespace and the cause.
+            ApiUnavailable: The list was not complete in time; the message has the URL, the namespace and the cause.
         """
         return self._index(namespace, sync_timeout)
 
@@ -137,19 +126,20 @@ class KubernetesClient:
         """Create a RemediationRequest.
 
         Args:
-            manifest: The whole object; its metadata says name and namespace.
-            observer: Told of the answer.
+            manifest: The whole object, with name and namespace in its metadata.
+            observer: Notified of the response.
 
         Returns:
-            The object as it was stored.
+            The stored object.
 
         Raises:
             ValueError: The manifest has no namespace.
         """
-        if not manifest["metadata"].get("namespace"):
-            raise ValueError("the manifest has no metadata.namespace: say where the RemediationRequest shall live")
-        obj: RemediationRequest = RemediationRequest.from_dict(dict(manifest))
-        return await self._call("create", PLURAL, lambda api: api.create(obj), observer)
+        namespace = manifest["metadata"].get("namespace")
+        if not namespace:
+            raise ValueError("the manifest has no metadata.namespace. Set the namespace of the RemediationRequest")
+        obj = {"apiVersion": _REMEDIATION_REQUEST.api_version, "kind": KIND, **manifest}
+        return await self._request("create", PLURAL, _REMEDIATION_REQUEST.path(namespace), body=obj, observer=observer)
 
     async def get_remediation_request(
         self, namespace: str, name: str, *, observer: Observer | None = None
@@ -157,13 +147,11 @@ class KubernetesClient:
         """Read a RemediationRequest.
 
         Args:
-            namespace: Where it lives.
-            name: What it is called.
-            observer: Told of the answer.
+            namespace: Its namespace.
+            name: Its name.
+            observer: Notified of the response.
         """
-        return await self._call(
-            "get", PLURAL, lambda api: api.get(RemediationRequest, name, namespace=namespace), observer
-        )
+        return await self._request("get", PLURAL, _REMEDIATION_REQUEST.path(namespace, name), observer=observer)
 
     async def patch_remediation_request_status(
         self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: Observer | None = None
@@ -171,43 +159,37 @@ class KubernetesClient:
         """Change the status of a RemediationRequest by a merge patch (RFC 7386).
 
         Args:
-            namespace: Where it lives.
-            name: What it is called.
-            patch: What to change, such as `{"status": {...}}`; with `metadata.resourceVersion` it is a Conflict
-                if the object changed since.
-            observer: Told of the answer.
+            namespace: Its namespace.
+            name: Its name.
+            patch: The change, such as `{"status": {...}}`; with `metadata.resourceVersion` the call raises Conflict
+                if the object changed since that version.
+            observer: Notified of the response.
 
         Returns:
-            The object as it was stored.
+            The stored object.
         """
-        return await self._call(
-            "patch",
-            f"{PLURAL}/status",
-            lambda api: api.patch(
-                RemediationRequestStatus, name, dict(patch), namespace=namespace, patch_type=PatchType.MERGE
-            ),
-            observer,
-        )
+        path = f"{_REMEDIATION_REQUEST.path(namespace, name)}/status"
+        return await self._request("patch", f"{PLURAL}/status", path, body=patch, observer=observer)
 
     async def get_namespace(self, name: str, *, observer: Observer | None = None) -> dict[str, Any]:
         """Read a Namespace.
 
         Args:
-            name: What it is called.
-            observer: Told of the answer.
+            name: Its name.
+            observer: Notified of the response.
         """
-        return await self._call("get", "namespaces", lambda api: api.get(Namespace, name), observer)
+        return await self._request("get", "namespaces", _NAMESPACE.path(None, name), observer=observer)
 
     async def get_metadata(
         self, kind: Kind, name: str, *, namespace: str | None, observer: Observer | None = None
     ) -> dict[str, Any]:
-        """Read the metadata of an object of any kind: labels, owners and uid, and nothing of what is in it.
+        """Read the metadata of an object of any kind (labels, owners and uid), without the rest of the object.
 
         Args:
-            kind: One of `discover`.
-            name: What it is called.
-            namespace: Where it lives; passed over for a cluster-scoped kind.
-            observer: Told of the answer.
+            kind: One of the kinds from `discover`.
+            name: The object's name.
+            namespace: The object's namespace; ignored for a cluster-scoped kind.
+            observer: Notified of the response.
 
         Returns:
             The object's `metadata`.
@@ -216,77 +198,72 @@ class KubernetesClient:
             ValueError: The kind is namespaced, and there is no namespace.
         """
         if kind.is_namespaced and not namespace:
-            raise ValueError(f"a {kind.name} lives in a namespace: say in which")
-        answer = await self._plainly(
-            "get", kind.plural, kind.path(namespace, name), accept=_METADATA_ALONE, observer=observer
-        )
-        return dict(answer["metadata"])
+            raise ValueError(f"the kind {kind.name} is namespaced. Pass the namespace of {name}")
+        path = kind.path(namespace, name)
+        partial = await self._request("get", kind.plural, path, accept=_METADATA_ONLY, observer=observer)
+        return dict(partial["metadata"])
 
     async def discover(self, *, observer: Observer | None = None) -> Kinds:
-        """Ask which kinds the cluster has now.
+        """Return the kinds that the cluster has now.
 
         Args:
-            observer: Told of the answers.
+            observer: Notified of the responses.
         """
-
-        async def get(path: str) -> Mapping[str, Any]:
-            return await self._plainly("get", "discovery", path, accept=discovery.ACCEPT, observer=observer)
-
-        return await discovery.discover(get)
+        return await discovery.discover_kinds(_ObservedDiscovery(self, observer))
 
     async def review_token(self, token: str, *, observer: Observer | None = None) -> dict[str, Any]:
-        """Ask whose token it is, by a TokenReview (authentication.k8s.io/v1).
+        """Identify the user of a token, by a TokenReview (authentication.k8s.io/v1).
 
         Args:
             token: A bearer token.
-            observer: Told of the answer.
+            observer: Notified of the response.
 
         Returns:
             The review's `status`: `authenticated`, and `user` with `username`, `uid`, `groups` and `extra`.
         """
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
-        return await self._review("authentication.k8s.io/v1", "tokenreviews", review, observer)
+        return await self._review("tokenreviews", review, observer)
 
     async def review_access(self, spec: Mapping[str, Any], *, observer: Observer | None = None) -> dict[str, Any]:
-        """Ask whether somebody may do something, by a SubjectAccessReview (authorization.k8s.io/v1).
+        """Check a permission of a user, by a SubjectAccessReview (authorization.k8s.io/v1).
 
         Args:
-            spec: The review's `spec`: who (`user`, `groups`, `uid`, `extra`) and what (`resourceAttributes`).
-            observer: Told of the answer.
+            spec: The review's `spec`: the user (`user`, `groups`, `uid`, `extra`) and the `resourceAttributes`.
+            observer: Notified of the response.
 
         Returns:
-            The review's `status`: `allowed`, and why.
+            The review's `status`: `allowed`, and `reason`.
         """
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": dict(spec)}
-        return await self._review("authorization.k8s.io/v1", "subjectaccessreviews", review, observer)
+        return await self._review("subjectaccessreviews", review, observer)
 
     async def ping(self, *, observer: Observer | None = None) -> None:
-        """Ask for the API's version: cheap, and allowed to everybody.
+        """Read the API's version: a cheap call that every user may make.
 
         Args:
-            observer: Told of the answer.
+            observer: Notified of the response.
         """
-        await self._plainly("get", "version", "version", observer=observer)
+        await self._request("get", "version", "version", observer=observer)
 
     async def aclose(self) -> None:
-        """Stop the indexes and close every connection; on the client's own loop, and again is fine.
+        """Stop the indexes and close every connection, on the client's own loop. You may call it again.
 
         Raises:
-            KubernetesError: It was called on another loop than the calls.
+            KubernetesError: The caller runs on another loop than the calls before.
         """
         if self._is_closed:
             return
-        if self._loop is not None:
-            self._claim_loop()
+        if self._connection is not None:
+            self._connect()  # raises on another loop
         self._is_closed = True
-        indexes = list(self._indexes.values())
-        self._indexes.clear()
-        async with AsyncExitStack() as closing:  # last in, first out; each is closed whatever became of the others
+        reflectors = list(self._reflectors.values())
+        self._reflectors.clear()
+        async with AsyncExitStack() as closing:  # last in, first out; an error in one does not stop the others
             if self._given_transport is not None:
                 closing.push_async_callback(self._given_transport.aclose)
-            closing.push_async_callback(self._hang_up)
-            for shared in indexes:
-                closing.push_async_callback(shared.stop)
+            closing.push_async_callback(self._disconnect)
+            for reflector in reflectors:
+                closing.push_async_callback(reflector.stop)
 
     async def __aenter__(self) -> Self:
         return self
@@ -298,108 +275,88 @@ class KubernetesClient:
 
     @asynccontextmanager
     async def _index(self, namespace: str, sync_timeout: float) -> AsyncIterator[RemediationRequestIndex]:
-        self._claim_loop()
-        shared = self._indexes.get(namespace)
-        if shared is None:
-            shared = self._indexes[namespace] = self._start_index(namespace)
-        shared.users += 1
+        connection = self._connect()
+        reflector = self._reflectors.get(namespace)
+        if reflector is None:
+            index = RemediationRequestIndex(namespace, clock=self._clock)
+            reflector = Reflector(index, config=self._config, pool=connection.pool)
+            self._reflectors[namespace] = reflector
+        reflector.join()
         try:
-            await shared.wait_synced(sync_timeout, url=self.url)
-            yield shared.index
+            await reflector.wait_synced(sync_timeout)
+            yield reflector.index
         finally:
-            shared.users -= 1
-            if shared.users == 0:
-                if self._indexes.get(namespace) is shared:
-                    del self._indexes[namespace]  # before the wait: whoever comes now starts afresh
-                await shared.stop()
-                if not self._indexes:
-                    await self._hang_up()
+            if reflector.leave():
+                if self._reflectors.get(namespace) is reflector:
+                    del self._reflectors[namespace]  # before the wait: the next user starts a new one
+                await reflector.stop()
+                if not self._reflectors:
+                    await self._disconnect()
 
-    async def _hang_up(self) -> None:
-        """Close every connection and belong to no loop; the next call makes new ones, on its own loop."""
-        async with AsyncExitStack() as closing:  # each is closed whatever became of the others
-            if self._pool is not None and self._pool is not self._given_transport:
-                closing.push_async_callback(self._pool.aclose)
-            if self._lightkube is not None:
-                closing.push_async_callback(self._lightkube.close)
-            if self._plain is not None:
-                closing.push_async_callback(self._plain.aclose)
-            self._pool, self._lightkube, self._plain = self._given_transport, None, None
-            self._loop = None
+    def _connect(self) -> Connection:
+        """Return the connection, opened on the running loop by the first call.
 
-    def _start_index(self, namespace: str) -> SharedIndex:
-        index = RemediationRequestIndex(namespace, clock=self._clock)
-        pool = self._transport()
-        return SharedIndex(index, lambda on_synced: follow(index, config=self._config, pool=pool, on_synced=on_synced))
+        Raises:
+            KubernetesError: The client is closed, or belongs to another loop.
+        """
+        if self._is_closed:
+            raise KubernetesError(f"the client of {self.url} is closed. Create another")
+        if self._connection is None:
+            self._connection = Connection(self._config, self._given_transport)
+        elif self._connection.loop is not asyncio.get_running_loop():
+            raise KubernetesError(
+                f"the client of {self.url} belongs to the event loop of its first call, and this is another. "
+                "Create one client per loop"
+            )
+        return self._connection
 
-    async def _call(
-        self,
-        verb: str,
-        resource: str,
-        call: Callable[[AsyncClient], Awaitable[Mapping[str, Any]]],
-        observer: Observer | None,
-    ) -> dict[str, Any]:
-        self._claim_loop()
-        api = self._lightkube = self._lightkube or lightkube_client(self._config, self._transport())
-        return await self._observed(verb, resource, partial(call, api), observer)
+    async def _disconnect(self) -> None:
+        """Close every connection; the next call opens new ones, on its own loop."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.aclose()
 
-    async def _review(
-        self, api_version: str, plural: str, review: Mapping[str, Any], observer: Observer | None
-    ) -> dict[str, Any]:
-        answer = await self._plainly("create", plural, f"apis/{api_version}/{plural}", body=review, observer=observer)
-        return dict(answer.get("status") or {})
+    async def _review(self, plural: str, review: Mapping[str, Any], observer: Observer | None) -> dict[str, Any]:
+        path = f"apis/{review['apiVersion']}/{plural}"
+        reviewed = await self._request("create", plural, path, body=review, observer=observer)
+        return dict(reviewed.get("status") or {})
 
-    async def _plainly(
+    async def _request(
         self,
         verb: str,
         resource: str,
         path: str,
         *,
-        accept: str = "application/json",
+        accept: str = _JSON,
         body: Mapping[str, Any] | None = None,
         observer: Observer | None,
     ) -> dict[str, Any]:
-        """Ask at a path that lightkube has no resource for; with a body it is a create."""
-        self._claim_loop()
-        plain = self._plain = self._plain or plain_client(self._config, self._transport())
-
-        async def ask() -> dict[str, Any]:
-            method = "GET" if body is None else "POST"
-            response = await plain.request(method, path, headers={"Accept": accept}, json=body)
-            response.raise_for_status()
-            return dict(response.json())
-
-        return await self._observed(verb, resource, ask, observer)
-
-    async def _observed(
-        self, verb: str, resource: str, call: Callable[[], Awaitable[Mapping[str, Any]]], observer: Observer | None
-    ) -> dict[str, Any]:
+        """Send one request and return the JSON object of its response."""
+        http = self._connect().http
+        method = {"create": "POST", "get": "GET", "patch": "PATCH"}[verb]
+        headers = {"Accept": accept}
+        if body is not None:
+            headers["Content-Type"] = _MERGE_PATCH if verb == "patch" else _JSON
         try:
-            answer = dict(await call())
-        except LIGHTKUBE_FAILURES as exc:
+            response = await http.request(method, path, headers=headers, json=body)
+            response.raise_for_status()
+            obj = dict(response.json())
+        except CALL_FAILURES as exc:
             error = classify(exc, verb, resource)
             if observer is not None:
                 observer(verb, resource, str(error.status or "error"))
             raise error from exc
         if observer is not None:
-            # lightkube keeps the status of a success to itself, but the API's conventions leave no choice
-            observer(verb, resource, _CREATED if verb == "create" else _OK)
-        return answer
+            observer(verb, resource, str(response.status_code))
+        return obj
 
-    def _transport(self) -> httpx2.AsyncBaseTransport:
-        if self._pool is None:
-            self._pool = make_pool(self._config)
-        return self._pool
 
-    def _claim_loop(self) -> None:
-        """Bind this client to the running loop, or refuse if it is bound to another or closed."""
-        loop = asyncio.get_running_loop()
-        if self._is_closed:
-            raise KubernetesError(f"the client of {self.url} is closed: make another")
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise KubernetesError(
-                f"the client of {self.url} belongs to the event loop of its first call, and this is another: "
-                "make one client per loop"
-            )
+class _ObservedDiscovery:
+    """Reads discovery documents by the calls of a client."""
+
+    def __init__(self, client: KubernetesClient, observer: Observer | None) -> None:
+        self._client = client
+        self._observer = observer
+
+    async def get(self, path: str) -> Mapping[str, Any]:
+        return await self._client._request("get", "discovery", path, accept=discovery.ACCEPT, observer=self._observer)

@@ -1,17 +1,17 @@
-"""Discovery: ask a cluster which kinds it has.
+"""Kinds of a cluster, and their discovery.
 
 Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-api
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from signal_gateway.kubernetes.errors import KubernetesError
-from signal_gateway.kubernetes.kinds import Kind, Kinds
 
-__all__ = ["ACCEPT", "discover"]
+__all__ = ["ACCEPT", "DiscoveryClient", "Kind", "Kinds", "discover_kinds"]
 
 _log = logging.getLogger(__name__)
 
@@ -22,30 +22,108 @@ ACCEPT: Final = ", ".join(
         "application/json",
     ]
 )
-"""The representations of `/api` and `/apis` that are understood, the one that needs no further calls first."""
-
-Get = Callable[[str], Awaitable[Mapping[str, Any]]]
+"""The supported representations of `/api` and `/apis`; the preferred one, which needs no further calls, is first."""
 
 
-async def discover(get: Get) -> Kinds:
-    """Return the kinds of a cluster whose objects can be read one by one.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind in one version of its group.
 
-    Two calls where the API aggregates discovery (Kubernetes 1.27 and newer), else two and one for each version of
-    each group. A group that can't tell, because a server behind the API is down, is left out and logged.
+    Attributes:
+        name: Such as `Deployment`.
+        group: Its API group; empty for core.
+        version: The group's version, such as `v1`.
+        plural: Its name in paths, such as `deployments`.
+        singular: Its singular name in lower case, such as `deployment`.
+        is_namespaced: Whether its objects live in namespaces.
+    """
+
+    name: str
+    group: str
+    version: str
+    plural: str
+    singular: str
+    is_namespaced: bool
+
+    @property
+    def api_version(self) -> str:
+        """Group and version as objects have them, such as `apps/v1`, or `v1` for core."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str | None, name: str | None = None) -> str:
+        """Return the path of an object or of a collection, without the leading slash.
+
+        Args:
+            namespace: The object's namespace; ignored for a cluster-scoped kind.
+            name: The object's name; None for the collection.
+        """
+        root = f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
+        within = f"/namespaces/{namespace}" if self.is_namespaced else ""
+        collection = f"{root}{within}/{self.plural}"
+        return collection if name is None else f"{collection}/{name}"
+
+
+class Kinds:
+    """The kinds of a cluster, by name and by reference.
 
     Args:
-        get: Returns the JSON object at a path, asked for with `ACCEPT`.
+        kinds: The kinds in order of preference: the first of several with the same name wins.
+    """
+
+    def __init__(self, kinds: Iterable[Kind]) -> None:
+        self._by_name: dict[str, Kind] = {}
+        self._by_reference: dict[tuple[str, str], Kind] = {}
+        for kind in kinds:
+            self._by_reference.setdefault((kind.api_version, kind.name), kind)
+            self._by_name.setdefault(kind.name.lower(), kind)
+            self._by_name.setdefault(kind.singular, kind)
+
+    def __len__(self) -> int:
+        return len(self._by_reference)
+
+    def called(self, name: str) -> Kind | None:
+        """Return the kind with a lower-case name, such as `deployment`; None if the cluster has no such kind."""
+        return self._by_name.get(name)
+
+    def referred(self, api_version: str, name: str) -> Kind | None:
+        """Return the kind of a reference, such as `apps/v1` and `Deployment`; None if the cluster has no such kind."""
+        return self._by_reference.get((api_version, name))
+
+
+class DiscoveryClient(Protocol):
+    """Reads the documents of the discovery API."""
+
+    async def get(self, path: str) -> Mapping[str, Any]:
+        """Return the JSON object at a path, requested with the header `Accept: ACCEPT`.
+
+        Args:
+            path: Such as `api` or `apis/apps/v1`.
+
+        Raises:
+            KubernetesError: The call failed.
+        """
+        ...
+
+
+async def discover_kinds(client: DiscoveryClient) -> Kinds:
+    """Return the kinds of a cluster whose objects support `get`.
+
+    Discovery takes two calls if the API aggregates it (Kubernetes 1.27 and newer), else two and one for each version
+    of each group. A group without a response, because an aggregated API server is down, is logged and left out.
+
+    Args:
+        client: Reads the documents.
 
     Raises:
-        KubernetesError: The API does not answer.
+        KubernetesError: The API does not respond.
     """
-    core, groups = await asyncio.gather(get("api"), get("apis"))
+    core, groups = await asyncio.gather(client.get("api"), client.get("apis"))
     found: list[Kind] = []
     for document, root in ((core, "api"), (groups, "apis")):
         if document.get("kind") == "APIGroupDiscoveryList":
             found += _aggregated(document)
         else:
-            found += await _plain(document, root, get)
+            found += await _unaggregated(document, root, client)
     return Kinds(found)
 
 
@@ -65,13 +143,13 @@ def _aggregated(document: Mapping[str, Any]) -> Iterator[Kind]:
                     )
 
 
-async def _plain(document: Mapping[str, Any], root: str, get: Get) -> Sequence[Kind]:
+async def _unaggregated(document: Mapping[str, Any], root: str, client: DiscoveryClient) -> Sequence[Kind]:
     if root == "api":
         versions = [("", version) for version in document.get("versions") or ()]
     else:
         versions = [(group["name"], version) for group in document.get("groups") or () for version in _preferred(group)]
     paths = [f"{root}/{group}/{version}" if group else f"{root}/{version}" for group, version in versions]
-    lists = await asyncio.gather(*(_resources(path, get) for path in paths))
+    lists = await asyncio.gather(*(_resources(path, client) for path in paths))
     return [
         _kind(
             resource["kind"],
@@ -93,13 +171,13 @@ def _preferred(group: Mapping[str, Any]) -> list[str]:
     return sorted(versions, key=lambda version: version != first)
 
 
-async def _resources(path: str, get: Get) -> Sequence[Mapping[str, Any]]:
+async def _resources(path: str, client: DiscoveryClient) -> Sequence[Mapping[str, Any]]:
     try:
-        return (await get(path)).get("resources") or ()
+        return (await client.get(path)).get("resources") or ()
     except KubernetesError as exc:
         if path == "api/v1":
             raise
-        _log.warning("the kinds of /%s are not known: %s", path, exc)
+        _log.warning("discovery of /%s failed, its kinds are unknown: %s", path, exc)
         return ()
 
 

@@ -1,4 +1,4 @@
-"""The RemediationRequests of one namespace, by fingerprint, as far as this process has heard of them."""
+"""RemediationRequestIndex: the RemediationRequests of one namespace in memory, by fingerprint."""
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
@@ -8,20 +8,20 @@ from signal_gateway.clock import Clock
 from signal_gateway.kubernetes.errors import KubernetesError
 from signal_gateway.kubernetes.remediation_request import RemediationRecord
 
-__all__ = ["SECONDS_WITHOUT_A_SIGN_OF_LIFE", "RemediationRequestIndex"]
+__all__ = ["RemediationRequestIndex"]
 
-SECONDS_WITHOUT_A_SIGN_OF_LIFE: Final = 90.0
+_LIVENESS_SECONDS: Final = 90.0
 
 
 class RemediationRequestIndex:
-    """What a list and a watch said, with the answers to one's own writes folded in.
+    """The result of list and watch, combined with the responses to the process's own writes.
 
-    `follow` feeds it; everybody else looks things up and tells it of their writes. All of it runs on one loop
-    and nothing awaits, so a look-up and a note are never interrupted.
+    A `Reflector` keeps it current. Other code reads it and reports its own writes by `note` and `forget`. All methods
+    run on one loop and none but `until_watched` awaits, so no call is ever interrupted by another.
 
     Args:
-        namespace: Whose RemediationRequests these are.
-        clock: Tells how long ago the last sign of life was.
+        namespace: The namespace of the RemediationRequests.
+        clock: Measures the time since the last sign of life.
     """
 
     def __init__(self, namespace: str, *, clock: Clock) -> None:
@@ -34,21 +34,27 @@ class RemediationRequestIndex:
         self._last_sign_of_life = clock.monotonic()
         self._by_uid: dict[str, RemediationRecord] = {}
         self._by_fingerprint: dict[str, dict[str, RemediationRecord]] = {}
-        # everything up to here is in the tables, so what is not in them and not newer is gone
-        self._heard_up_to = 0
+        # the tables are complete up to this version: an object that they lack and that is not newer is deleted
+        self._resource_version = 0
         self._noted_while_listing: dict[str, RemediationRecord] | None = None
 
     @property
     def namespace_uid(self) -> str:
-        """The namespace's own uid: different in every cluster, so what is derived from it is too."""
+        """The uid of the namespace: different in every cluster, and so are values derived from it.
+
+        Raises:
+            KubernetesError: The index is not synced yet.
+        """
         if self._namespace_uid is None:
-            raise KubernetesError(f"the uid of namespace {self.namespace} is not known yet: wait until it is synced")
+            raise KubernetesError(
+                f"the uid of namespace {self.namespace} is not known yet. Wait until the index is synced"
+            )
         return self._namespace_uid
 
     @property
     def resource_version(self) -> str:
-        """Up to where everything is known: where a watch goes on."""
-        return str(self._heard_up_to)
+        """The resourceVersion from which a watch continues: the index is complete up to it."""
+        return str(self._resource_version)
 
     @property
     def is_synced(self) -> bool:
@@ -59,24 +65,24 @@ class RemediationRequestIndex:
     def is_alive(self) -> bool:
         """Whether it is synced and had a sign of life within the last 90 seconds."""
         silence = self._clock.monotonic() - self._last_sign_of_life
-        return self.is_synced and silence <= SECONDS_WITHOUT_A_SIGN_OF_LIFE
+        return self._is_synced and silence <= _LIVENESS_SECONDS
 
     @property
     def is_watched(self) -> bool:
-        """Whether changes are heard of as they happen; not from the failure of a watch until the next complete list."""
+        """Whether changes arrive as they happen: not from the failure of a watch until the next complete list."""
         return self._is_watched.is_set()
 
     async def until_watched(self) -> None:
-        """Return as soon as changes are heard of."""
+        """Wait until changes arrive as they happen."""
         await self._is_watched.wait()
 
     @property
     def last_error(self) -> KubernetesError | None:
-        """Why nothing was heard since the last sign of life; None while all is well."""
+        """The last failure of list or watch; None after the next sign of life."""
         return self._last_error
 
     def by_fingerprint(self, fingerprint: str) -> tuple[RemediationRecord, ...]:
-        """Return what is known about a problem, the oldest first.
+        """Return the records of a problem, the oldest first.
 
         Args:
             fingerprint: 64 hex digits.
@@ -87,32 +93,33 @@ class RemediationRequestIndex:
         return tuple(sorted(records.values(), key=lambda record: (record.created_at, record.name)))
 
     def active_uids(self) -> Iterator[str]:
-        """Yield the uids of all that are active."""
+        """Yield the uids of all active RemediationRequests."""
         return (record.uid for record in self._by_uid.values() if record.is_active)
 
     def note(self, obj: Mapping[str, Any]) -> None:
-        """Fold in the answer to one's own write or read, ahead of the watch.
+        """Add the response to one of the process's own writes or reads, ahead of the watch.
 
-        What is known already stays when it is newer, and what the watch has seen deleted does not come back.
+        A newer state in the index stays, and an object that the watch reported as deleted does not come back.
 
         Args:
             obj: A RemediationRequest in the API's JSON shape.
 
         Raises:
-            Unavailable: It can't be read.
+            ApiUnavailable: The object is unreadable.
         """
         record = RemediationRecord.from_object(obj)
         if self._noted_while_listing is not None:
             earlier = self._noted_while_listing.get(record.uid)
-            self._noted_while_listing[record.uid] = record if earlier is None else _newer(earlier, record)
-        if record.uid in self._by_uid or int(record.resource_version) > self._heard_up_to:
+            if earlier is None or int(record.resource_version) >= int(earlier.resource_version):
+                self._noted_while_listing[record.uid] = record
+        if record.uid in self._by_uid or int(record.resource_version) > self._resource_version:
             self._put(record)
 
     def forget(self, uid: str) -> None:
-        """Drop what one's own call found gone; unknown uids are fine.
+        """Remove an object that one of the process's own calls found missing; an unknown uid is fine.
 
         Args:
-            uid: Of the object that the API answered 404 for.
+            uid: The uid of the object for which the API responded 404.
         """
         if self._noted_while_listing is not None:
             self._noted_while_listing.pop(uid, None)
@@ -125,23 +132,23 @@ class RemediationRequestIndex:
             del self._by_fingerprint[record.fingerprint]
 
     def begin_listing(self) -> None:
-        """Take note that a list is asked for: what is noted from now on may be missing in it."""
+        """Prepare for `replace`: the list that is requested now may lack the objects noted from now on."""
         self._noted_while_listing = {}
 
     def replace(self, records: Iterable[RemediationRecord], resource_version: str) -> None:
-        """Take over a complete list.
+        """Replace the content by a complete list.
 
         Args:
-            records: All there are.
-            resource_version: Of the list.
+            records: The records of all RemediationRequests in the list.
+            resource_version: The resourceVersion of the list.
         """
         self._by_uid.clear()
         self._by_fingerprint.clear()
-        self._heard_up_to = int(resource_version)
+        self._resource_version = int(resource_version)
         for record in records:
             self._put(record)
         for record in (self._noted_while_listing or {}).values():
-            if int(record.resource_version) > self._heard_up_to:
+            if int(record.resource_version) > self._resource_version:
                 self._put(record)
         self._noted_while_listing = None
         self._is_synced = True
@@ -149,14 +156,14 @@ class RemediationRequestIndex:
         self.mark_alive()
 
     def apply(self, event_type: str, obj: Mapping[str, Any]) -> None:
-        """Take over an event of the watch.
+        """Apply an event of the watch, which is a sign of life.
 
         Args:
             event_type: `ADDED`, `MODIFIED`, `DELETED` or `BOOKMARK`.
-            obj: The object that it is about, in the API's JSON shape.
+            obj: The object of the event, in the API's JSON shape.
 
         Raises:
-            Unavailable: The object can't be read.
+            ApiUnavailable: The object is unreadable.
         """
         if event_type == "BOOKMARK":
             resource_version = int(obj["metadata"]["resourceVersion"])
@@ -167,11 +174,11 @@ class RemediationRequestIndex:
                 self.forget(record.uid)
             else:
                 self._put(record)
-        self._heard_up_to = max(self._heard_up_to, resource_version)
+        self._resource_version = max(self._resource_version, resource_version)
         self.mark_alive()
 
     def identify(self, namespace: Mapping[str, Any]) -> None:
-        """Take over the namespace's uid.
+        """Set the uid of the namespace.
 
         Args:
             namespace: The Namespace in the API's JSON shape.
@@ -179,23 +186,18 @@ class RemediationRequestIndex:
         self._namespace_uid = namespace["metadata"]["uid"]
 
     def mark_alive(self) -> None:
-        """Take note of a sign of life."""
+        """Record a sign of life."""
         self._last_sign_of_life = self._clock.monotonic()
         self._last_error = None
 
     def mark_failed(self, error: KubernetesError) -> None:
-        """Keep why the last attempt to hear anything failed; what happens from now on is not heard of."""
+        """Record the failure of list or watch: from now on the index may lack changes."""
         self._last_error = error
         self._is_watched.clear()
 
     def _put(self, record: RemediationRecord) -> None:
         known = self._by_uid.get(record.uid)
-        if known is not None:
-            record = _newer(known, record)
+        if known is not None and int(known.resource_version) > int(record.resource_version):
+            return  # resourceVersions are etcd's, numbers that grow
         self._by_uid[record.uid] = record
         self._by_fingerprint.setdefault(record.fingerprint, {})[record.uid] = record
-
-
-def _newer(known: RemediationRecord, heard: RemediationRecord) -> RemediationRecord:
-    """Return the one of two states of an object that came later; resourceVersions are etcd's, numbers that grow."""
-    return known if int(known.resource_version) > int(heard.resource_version) else heard

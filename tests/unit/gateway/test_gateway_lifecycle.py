@@ -6,8 +6,8 @@ from lightkube import KubeConfig
 from prometheus_client import CollectorRegistry
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.errors import GatewayError, KubernetesError
-from signal_gateway.kubernetes import KubernetesClient
+from signal_gateway.errors import GatewayError
+from signal_gateway.kubernetes import KubernetesClient, KubernetesError
 from signal_gateway.testing.datastorage.recording import RecordingAuditStore
 
 pytestmark = pytest.mark.asyncio

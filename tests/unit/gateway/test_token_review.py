@@ -5,7 +5,7 @@ import pytest
 from signal_gateway.clock import ManualClock
 from signal_gateway.gateway.http import token_review
 from signal_gateway.gateway.http.token_review import KubernetesAuthenticator
-from signal_gateway.kubernetes import Unavailable
+from signal_gateway.kubernetes import ApiUnavailable
 from signal_gateway.web.credentials import BadCredentials
 
 pytestmark = pytest.mark.asyncio
@@ -136,7 +136,7 @@ async def test_one_who_leaves_does_not_take_the_others_answer_along(authenticato
 
 
 async def test_failure_is_everybodys_who_waits_and_is_not_kept(authenticator, reviews):
-    reviews.failure = Unavailable("down")
+    reviews.failure = ApiUnavailable("down")
     reviews.may_answer.clear()
     waiting = [asyncio.create_task(authenticator.authenticate("good")) for _ in range(3)]
     await reviews.begun.acquire()
@@ -145,7 +145,7 @@ async def test_failure_is_everybodys_who_waits_and_is_not_kept(authenticator, re
     failed = await asyncio.gather(*waiting, return_exceptions=True)
     reviews.failure = None
 
-    assert [type(failure) for failure in failed] == [Unavailable] * 3
+    assert [type(failure) for failure in failed] == [ApiUnavailable] * 3
     assert await authenticator.authenticate("good") == SENDER["username"]
     assert len(reviews.asked) == 2
 

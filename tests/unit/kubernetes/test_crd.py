@@ -2,7 +2,16 @@ import copy
 
 import pytest
 
-from signal_gateway.kubernetes import GROUP, KIND, PLURAL, TERMINAL_PHASES, VERSION, Refused, crd_manifest, crd_path
+from signal_gateway.kubernetes import (
+    GROUP,
+    KIND,
+    PLURAL,
+    TERMINAL_PHASES,
+    VERSION,
+    RequestRejected,
+    crd_manifest,
+    crd_path,
+)
 
 REQUIRED = (
     "signalFingerprint",
@@ -87,7 +96,7 @@ async def test_spec_that_breaks_a_rule_is_refused(api_server, client_of, manifes
     bad["spec"] = {field: value for field, value in (manifest["spec"] | change).items() if value is not None}
 
     async with client_of(api_server.url) as client:
-        with pytest.raises(Refused) as caught:
+        with pytest.raises(RequestRejected) as caught:
             await client.create_remediation_request(bad)
 
     assert caught.value.status == 422

@@ -5,7 +5,7 @@ import httpx2
 import pytest
 
 from signal_gateway.clock import ManualClock
-from signal_gateway.kubernetes import Forbidden, KubernetesError, KubernetesSetupError, Unavailable, crd_path
+from signal_gateway.kubernetes import ApiUnavailable, Forbidden, KubernetesError, KubernetesSetupError, crd_path
 
 NAMESPACE = "kubernaut-system"
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
@@ -109,7 +109,7 @@ async def test_watches_that_are_refused_again_and_again_are_no_sign_of_life(scri
         scripted_api.failures = [status(503) for _ in range(100)]
         scripted_api.watches[0].put(httpx2.ReadError("reset"))
         await connection.until(lambda: len(scripted_api.failures) < 98)
-        assert isinstance(index.last_error, Unavailable)
+        assert isinstance(index.last_error, ApiUnavailable)
 
         clock.advance(11)
         assert not index.is_alive
@@ -197,8 +197,8 @@ async def test_index_stays_watched_over_the_clean_end_of_a_watch(scripted_api, c
 
 
 async def test_watch_that_does_not_end_in_time_is_given_up(scripted_api, connection, client, monkeypatch):
-    monkeypatch.setattr("signal_gateway.kubernetes.watch._WATCH_SECONDS", 0)
-    monkeypatch.setattr("signal_gateway.kubernetes.watch._WATCH_GRACE", 0.02)
+    monkeypatch.setattr("signal_gateway.kubernetes.reflector._WATCH_SECONDS", 0)
+    monkeypatch.setattr("signal_gateway.kubernetes.reflector._WATCH_GRACE", 0.02)
 
     async with client, client.index(NAMESPACE):
         await connection.until(lambda: len(scripted_api.watches) == 2)
@@ -219,7 +219,7 @@ async def test_no_list_in_time_is_an_error_with_url_namespace_and_cause(scripted
     scripted_api.failures = [status(503, "ServiceUnavailable") for _ in range(100)]
 
     async with client:
-        with pytest.raises(Unavailable) as caught:
+        with pytest.raises(ApiUnavailable) as caught:
             async with client.index(NAMESPACE, sync_timeout=0.05):
                 pytest.fail("there is no list")
 
@@ -237,6 +237,27 @@ async def test_forbidden_list_is_an_error_at_once(scripted_api, client):
                 pytest.fail("there is no list")
 
     assert scripted_api.lists == []
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        httpx2.Response(403),
+        httpx2.Response(403, content=b'{"kind": "Stat', headers={"Content-Type": "application/json"}),
+        httpx2.Response(403, content=b"\xff\xfe\xfd", headers={"Content-Type": "application/json"}),
+        httpx2.Response(403, json=["no", "status"]),
+    ],
+    ids=["no content type", "JSON cut short", "not UTF-8", "JSON that is no Status"],
+)
+async def test_list_error_that_is_no_proper_status_is_classified_by_its_status_line(scripted_api, client, response):
+    scripted_api.failures = [response]
+
+    async with client:
+        with pytest.raises(Forbidden) as caught:
+            async with client.index(NAMESPACE):
+                pytest.fail("there is no list")
+
+    assert caught.value.status == 403
 
 
 async def test_forbidden_watch_is_tried_again_once_there_was_a_list(scripted_api, connection, client):

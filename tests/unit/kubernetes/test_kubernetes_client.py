@@ -13,13 +13,13 @@ from starlette.routing import Route
 
 from signal_gateway.kubernetes import (
     AlreadyExists,
+    ApiUnavailable,
     Conflict,
     KubernetesClient,
     KubernetesError,
     KubernetesSetupError,
     NotFound,
-    Refused,
-    Unavailable,
+    RequestRejected,
 )
 from signal_gateway.testing import LiveServer
 
@@ -89,7 +89,7 @@ async def test_each_refusal_has_its_own_error(api_server, client_of, manifest):
             await client.patch_remediation_request_status(
                 NAMESPACE, name, {"metadata": {"resourceVersion": version}, "status": {"overallPhase": "Failed"}}
             )
-        with pytest.raises(Refused, match="overallPhase"):
+        with pytest.raises(RequestRejected, match="overallPhase"):
             await client.patch_remediation_request_status(NAMESPACE, name, {"status": {"overallPhase": "Nope"}})
         with pytest.raises(NotFound):
             await client.get_remediation_request(NAMESPACE, "nobody")
@@ -129,7 +129,7 @@ async def test_failing_version_makes_ping_fail(client_of):
     transport = httpx2.MockTransport(lambda _: httpx2.Response(503, text="not yet"))
 
     async with client_of(transport=transport) as client:
-        with pytest.raises(Unavailable, match="503"):
+        with pytest.raises(ApiUnavailable, match="503"):
             await client.ping()
 
 
@@ -210,8 +210,8 @@ def test_kubeconfig_is_read_from_a_file(api_server, tmp_path):
         (yaml.safe_dump(kubeconfig("http://x")), "there", "'there' not found"),
         (yaml.safe_dump(kubeconfig("http://x") | {"clusters": []}), None, "'here' is missing"),
         (yaml.safe_dump(kubeconfig("kubernetes.example:6443")), None, "must be a URL"),
-        ("[]", None, "another form"),
-        ("", None, "another form"),
+        ("[]", None, "form of a kubeconfig"),
+        ("", None, "form of a kubeconfig"),
     ],
 )
 def test_kubeconfig_that_cannot_be_used_is_named(tmp_path, content, context, said):

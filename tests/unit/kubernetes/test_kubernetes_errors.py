@@ -6,18 +6,17 @@ from lightkube import ApiError, AsyncClient, KubeConfig
 from lightkube.config.models import Cluster, User
 from lightkube.resources.core_v1 import Pod
 
-from signal_gateway.errors import KubernetesError as RoomRoot
 from signal_gateway.errors import SignalGatewayError
 from signal_gateway.kubernetes import (
     AlreadyExists,
+    ApiUnavailable,
     Conflict,
     Forbidden,
     KubernetesClient,
     KubernetesError,
     KubernetesSetupError,
     NotFound,
-    Refused,
-    Unavailable,
+    RequestRejected,
     classify,
 )
 from signal_gateway.web.serving.sockets import bind, url_of
@@ -47,22 +46,22 @@ async def failure_of(client_of, handler):
 @pytest.mark.parametrize(
     ("code", "reason", "kind", "is_transient"),
     [
-        (400, "BadRequest", Refused, False),
+        (400, "BadRequest", RequestRejected, False),
         (401, "Unauthorized", Forbidden, False),
         (403, "Forbidden", Forbidden, False),
         (404, "NotFound", NotFound, False),
-        (405, "MethodNotAllowed", Refused, False),
-        (408, "Timeout", Unavailable, True),
+        (405, "MethodNotAllowed", RequestRejected, False),
+        (408, "Timeout", ApiUnavailable, True),
         (409, "AlreadyExists", AlreadyExists, False),
         (409, "Conflict", Conflict, False),
-        (410, "Expired", Refused, False),
-        (413, "RequestEntityTooLarge", Refused, False),
-        (415, "UnsupportedMediaType", Refused, False),
-        (422, "Invalid", Refused, False),
-        (429, "TooManyRequests", Unavailable, True),
-        (500, "InternalError", Unavailable, True),
-        (503, "ServiceUnavailable", Unavailable, True),
-        (504, "Timeout", Unavailable, True),
+        (410, "Expired", RequestRejected, False),
+        (413, "RequestEntityTooLarge", RequestRejected, False),
+        (415, "UnsupportedMediaType", RequestRejected, False),
+        (422, "Invalid", RequestRejected, False),
+        (429, "TooManyRequests", ApiUnavailable, True),
+        (500, "InternalError", ApiUnavailable, True),
+        (503, "ServiceUnavailable", ApiUnavailable, True),
+        (504, "Timeout", ApiUnavailable, True),
     ],
 )
 async def test_status_object_is_classified_by_its_code_and_reason(client_of, code, reason, kind, is_transient):
@@ -78,10 +77,10 @@ async def test_status_object_is_classified_by_its_code_and_reason(client_of, cod
 @pytest.mark.parametrize(
     ("response", "kind", "status"),
     [
-        (httpx2.Response(502, text="<h1>Bad Gateway</h1>", headers={"Content-Type": "text/html"}), Unavailable, 502),
+        (httpx2.Response(502, text="<h1>Bad Gateway</h1>", headers={"Content-Type": "text/html"}), ApiUnavailable, 502),
         (httpx2.Response(404, text="404 page not found\n"), NotFound, 404),
-        (httpx2.Response(302, headers={"Location": "/login", "Content-Type": "text/html"}), Unavailable, 302),
-        (httpx2.Response(503), Unavailable, 503),
+        (httpx2.Response(302, headers={"Location": "/login", "Content-Type": "text/html"}), ApiUnavailable, 302),
+        (httpx2.Response(503), ApiUnavailable, 503),
         (httpx2.Response(404), NotFound, 404),
         (
             httpx2.Response(
@@ -99,11 +98,11 @@ async def test_status_object_is_classified_by_its_code_and_reason(client_of, cod
         ),
         (
             httpx2.Response(500, content=b"\xff\xfe\xfd", headers={"Content-Type": "application/json"}),
-            Unavailable,
+            ApiUnavailable,
             500,
         ),
-        (httpx2.Response(500, json=["no", "status"]), Unavailable, 500),
-        (httpx2.Response(422, json={"code": 200}), Refused, 422),
+        (httpx2.Response(500, json=["no", "status"]), ApiUnavailable, 500),
+        (httpx2.Response(422, json={"code": 200}), RequestRejected, 422),
     ],
     ids=[
         "text 502",
@@ -133,7 +132,7 @@ async def test_success_that_cannot_be_understood_is_transient(client_of, content
 
     error, observed = await failure_of(client_of, lambda _: response)
 
-    assert type(error) is Unavailable
+    assert type(error) is ApiUnavailable
     assert error.status is None
     assert observed == "error"
 
@@ -149,7 +148,7 @@ async def test_transport_error_is_transient(client_of, failure):
 
     error, observed = await failure_of(client_of, fail)
 
-    assert type(error) is Unavailable
+    assert type(error) is ApiUnavailable
     assert (error.status, error.reason, error.retry_after) == (None, None, None)
     assert observed == "error"
     assert failure.__name__ in str(error)
@@ -161,7 +160,7 @@ async def test_refused_connection_is_transient(client_of):
         url = url_of(listening)
 
     async with client_of(url) as client:
-        with pytest.raises(Unavailable, match="ConnectError"):
+        with pytest.raises(ApiUnavailable, match="ConnectError"):
             await client.ping()
 
 
@@ -181,7 +180,7 @@ async def test_wait_that_the_api_asks_for_is_kept(client_of):
 
 
 @pytest.mark.asyncio
-@pytest.mark.parametrize(("code", "kind"), [(410, Refused), (500, Unavailable), (None, Unavailable)])
+@pytest.mark.parametrize(("code", "kind"), [(410, RequestRejected), (500, ApiUnavailable), (None, ApiUnavailable)])
 async def test_error_event_of_a_watch_is_classified_without_a_response(code, kind):
     event = {"type": "ERROR", "object": status_object(code, "Expired", message="too old resource version")}
     transport = httpx2.MockTransport(lambda _: httpx2.Response(200, content=json.dumps(event) + "\n"))
@@ -214,7 +213,6 @@ async def test_token_file_that_is_gone_is_a_matter_of_set_up(tmp_path):
 
 
 def test_every_error_is_caught_by_the_packages_root():
-    for kind in (AlreadyExists, Conflict, Forbidden, KubernetesSetupError, NotFound, Refused, Unavailable):
+    for kind in (AlreadyExists, Conflict, Forbidden, KubernetesSetupError, NotFound, RequestRejected, ApiUnavailable):
         assert issubclass(kind, KubernetesError)
-    assert issubclass(KubernetesError, RoomRoot)
-    assert issubclass(RoomRoot, SignalGatewayError)
+    assert issubclass(KubernetesError, SignalGatewayError)

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.kubernetes import TERMINAL_PHASES, RemediationRecord, Unavailable
+from signal_gateway.kubernetes import TERMINAL_PHASES, ApiUnavailable, RemediationRecord
 
 
 def test_new_object_reads_as_active_and_seen_once(stored):
@@ -71,7 +71,7 @@ def test_object_being_deleted_is_not_active(stored):
     ],
 )
 def test_object_that_cannot_be_read_is_named_and_transient(stored, change):
-    with pytest.raises(Unavailable, match="can't be read") as caught:
+    with pytest.raises(ApiUnavailable, match="unreadable") as caught:
         RemediationRecord.from_object(stored("u1", 7) | change)
 
     assert caught.value.is_transient
@@ -79,5 +79,5 @@ def test_object_that_cannot_be_read_is_named_and_transient(stored, change):
 
 
 def test_resource_version_that_is_no_number_cannot_be_read(stored):
-    with pytest.raises(Unavailable, match="resourceVersion"):
+    with pytest.raises(ApiUnavailable, match="resourceVersion"):
         RemediationRecord.from_object(stored("u1", "7a"))

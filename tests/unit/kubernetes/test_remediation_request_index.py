@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signal_gateway.clock import ManualClock
-from signal_gateway.kubernetes import KubernetesError, RemediationRecord, RemediationRequestIndex, Unavailable
+from signal_gateway.kubernetes import ApiUnavailable, KubernetesError, RemediationRecord, RemediationRequestIndex
 
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
 OTHER = "54010c454af195aadec824d25dba6fa52adfcc717f0b3f0430e4111acddfe728"
@@ -172,7 +172,7 @@ def test_index_is_alive_for_ninety_seconds_after_a_sign_of_life(index, clock):
 
 
 def test_last_error_stays_until_the_next_sign_of_life(index):
-    error = Unavailable("gone for a moment")
+    error = ApiUnavailable("gone for a moment")
 
     index.mark_failed(error)
     assert index.last_error is error

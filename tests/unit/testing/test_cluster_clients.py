@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from signal_gateway import GatewayConfig
-from signal_gateway.errors import KubernetesError
+from signal_gateway.kubernetes import KubernetesError
 from signal_gateway.testing import EmbeddedCluster, GatewayFactory, RecordingAuditStore
 from signal_gateway.testing.plugin.settings import Setting, Settings
 from signal_gateway.testing.plugin.suite import Suite

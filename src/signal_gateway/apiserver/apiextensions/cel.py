@@ -1,4 +1,4 @@
-"""CEL: the expressions of validation rules, compiled and evaluated by the optional library `cel-expr-python`."""
+"""CEL expressions of validation rules, compiled and evaluated by the optional library `cel-expr-python`."""
 
 import functools
 import re
@@ -7,10 +7,10 @@ from typing import Any, Final, Protocol
 
 from signal_gateway.apiserver.apimachinery.status import StatusError, not_implemented
 
-__all__ = ["CompileError", "EvaluationError", "compiled", "evaluate"]
+__all__ = ["CompileError", "EvaluationError", "compile_rule", "evaluate"]
 
 _UNDECLARED: Final = re.compile(r"undeclared reference to '(\w+)'")
-_OF_KUBERNETES: Final = frozenset(
+_KUBERNETES_FUNCTIONS: Final = frozenset(
     (
         *("isSorted", "sum", "min", "max", "find", "findAll"),
         *("isURL", "url", "getScheme", "getHost", "getHostname", "getPort", "getEscapedPath", "getQuery"),
@@ -24,31 +24,31 @@ _INSTALL: Final = 'pip install "signal-gateway[cel]"'
 
 
 class CompileError(Exception):
-    """An expression is none; the message says where."""
+    """An expression is not valid CEL; the message has the position."""
 
 
 class EvaluationError(Exception):
-    """An expression has no value for these variables; the message says why."""
+    """An expression has no value for its variables; the message has the reason."""
 
 
 class Program(Protocol):
     """A compiled expression."""
 
     def eval(self, *, data: Mapping[str, Any]) -> Any:
-        """Evaluate it."""
+        """Return the value of the expression for variables."""
         ...
 
 
 @functools.cache
-def compiled(expression: str) -> Program:
+def compile_rule(expression: str) -> Program:
     """Compile an expression over `self` and `oldSelf`.
 
-    Their types are not known to it: where a real server refuses a rule that compares a number with a text, here each
-    object fails it.
+    The variables have no types: a real server rejects a rule that compares a number with a string, and here the rule
+    fails for each object.
 
     Raises:
-        CompileError: It is none.
-        StatusError: 501 if it uses what is not built here, or the library is not installed.
+        CompileError: The expression is not valid.
+        StatusError: 501 if it uses an unsupported feature, or the library is not installed.
     """
     if _TIMES.search(expression):
         raise not_implemented(f"times and durations in the validation rule {expression!r}")
@@ -56,7 +56,7 @@ def compiled(expression: str) -> Program:
         program: Program = _environment().compile(expression)
     except RuntimeError as exc:
         undeclared = _UNDECLARED.search(str(exc))
-        if undeclared and undeclared[1] in _OF_KUBERNETES:
+        if undeclared and undeclared[1] in _KUBERNETES_FUNCTIONS:
             raise not_implemented(f"the function {undeclared[1]} in the validation rule {expression!r}") from exc
         raise CompileError(str(exc).removeprefix("INVALID_ARGUMENT: ").partition("\n")[0]) from exc
     return program
@@ -66,9 +66,9 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
     """Return the value of an expression.
 
     Raises:
-        EvaluationError: It has none.
+        EvaluationError: The expression has no value.
     """
-    result = compiled(expression).eval(data=variables)
+    result = compile_rule(expression).eval(data=variables)
     if str(result.type()) == "ERROR":
         said = str(result.value())
         missing = _MISSING.search(said)

@@ -1,11 +1,11 @@
-"""CustomResourceDefinitions (apiextensions.k8s.io/v1): their own rules, and the resources that they define."""
+"""CustomResourceDefinitions (apiextensions.k8s.io/v1): their strategy, and the resources that they define."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from signal_gateway.apiserver.apiextensions.rules import check_definition
 from signal_gateway.apiserver.apiextensions.schema import SchemaStrategy
-from signal_gateway.apiserver.apiextensions.structural import check_structural, schema_at
+from signal_gateway.apiserver.apiextensions.structural import schema_at, validate_structural
+from signal_gateway.apiserver.apiextensions.validation_rules import validate_rule_definitions
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, timestamp
 from signal_gateway.apiserver.apimachinery.resources import Resource, Scale
 from signal_gateway.apiserver.apimachinery.status import Cause, bad_request, not_implemented
@@ -55,12 +55,12 @@ _TYPES = SchemaStrategy({"properties": {"spec": {"type": "object", "properties":
 
 
 class _CrdStrategy:
-    """What a definition must say before its resources can be served."""
+    """The strategy of CustomResourceDefinitions."""
 
-    def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
-        if causes := _TYPES.check(new, None):
-            what = 'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition'
-            raise bad_request(f"{what}: {causes[0].field}: {causes[0].message}")
+    def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:
+        if causes := _TYPES.validate(new, None):
+            message = 'CustomResourceDefinition in version "v1" cannot be handled as a CustomResourceDefinition'
+            raise bad_request(f"{message}: {causes[0].field}: {causes[0].message}")
         spec = new.setdefault("spec", {})
         spec.setdefault("conversion", {"strategy": "None"})
         names = spec.setdefault("names", {})
@@ -77,7 +77,7 @@ class _CrdStrategy:
             new["status"] = status | {"storedVersions": [*before, *(name for name in stored if name not in before)]}
         return []
 
-    def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    def validate(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
         spec = new["spec"]
         group, names = spec.get("group", ""), spec["names"]
         causes = [Cause.required(f"spec.{field}") for field in ("group", "scope") if not spec.get(field)]
@@ -89,11 +89,11 @@ class _CrdStrategy:
         name = new["metadata"]["name"]
         if not causes and name != f"{names['plural']}.{group}":
             causes.append(Cause.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group'))
-        causes += _check_versions(new)
+        causes += _validate_versions(new)
         if old is not None:
-            causes += _check_immutable(spec, old["spec"])
+            causes += _validate_immutable(spec, old["spec"])
         if not causes:
-            _refuse_unsupported(new)
+            _require_supported(new)
         return causes
 
 
@@ -107,7 +107,7 @@ def _schema_of(version: JsonObject) -> JsonObject | None:
     return schema
 
 
-def _check_versions(crd: JsonObject) -> list[Cause]:
+def _validate_versions(crd: JsonObject) -> list[Cause]:
     causes = []
     for index, version in enumerate(_versions(crd)):
         path = f"spec.versions[{index}].schema.openAPIV3Schema"
@@ -115,12 +115,12 @@ def _check_versions(crd: JsonObject) -> list[Cause]:
         if schema is None:
             causes.append(Cause.required(path, "schemas are required"))
         else:
-            causes += check_structural(schema, path) or check_definition(schema, path)
-            causes += _check_selectable(version, schema, f"spec.versions[{index}].selectableFields")
+            causes += validate_structural(schema, path) or validate_rule_definitions(schema, path)
+            causes += _validate_selectable(version, schema, f"spec.versions[{index}].selectableFields")
         columns = version.get("additionalPrinterColumns") or []
-        causes += _check_columns(columns, f"spec.versions[{index}].additionalPrinterColumns")
+        causes += _validate_columns(columns, f"spec.versions[{index}].additionalPrinterColumns")
         if scale := (version.get("subresources") or {}).get("scale"):
-            causes += _check_scale(scale, f"spec.versions[{index}].subresources.scale")
+            causes += _validate_scale(scale, f"spec.versions[{index}].subresources.scale")
     names = [version.get("name") for version in _versions(crd)]
     if len(set(names)) < len(names):
         causes.append(Cause.invalid("spec.versions", names, "must contain unique version names"))
@@ -132,7 +132,7 @@ def _check_versions(crd: JsonObject) -> list[Cause]:
     return causes
 
 
-def _check_columns(columns: list[JsonObject], path: str) -> list[Cause]:
+def _validate_columns(columns: list[JsonObject], path: str) -> list[Cause]:
     causes = []
     for index, column in enumerate(columns):
         place = f"{path}[{index}]"
@@ -142,12 +142,12 @@ def _check_columns(columns: list[JsonObject], path: str) -> list[Cause]:
         if (type := column.get("type")) and type not in _COLUMN_TYPES:
             causes.append(Cause.not_supported(f"{place}.type", type, list(_COLUMN_TYPES)))
         if (json_path := column.get("jsonPath")) and not json_path.startswith("."):
-            why = "does not start with a '.'; only simple json paths are supported"
-            causes.append(Cause.invalid(f"{place}.jsonPath", json_path, why))
+            detail = "does not start with a '.'; only simple json paths are supported"
+            causes.append(Cause.invalid(f"{place}.jsonPath", json_path, detail))
     return causes
 
 
-def _check_selectable(version: JsonObject, schema: JsonObject, path: str) -> list[Cause]:
+def _validate_selectable(version: JsonObject, schema: JsonObject, path: str) -> list[Cause]:
     fields = version.get("selectableFields") or []
     causes = []
     if len(fields) > _MOST_SELECTABLE:
@@ -156,16 +156,16 @@ def _check_selectable(version: JsonObject, schema: JsonObject, path: str) -> lis
         json_path, place = field["jsonPath"], f"{path}[{index}].jsonPath"
         found = schema_at(schema, json_path)
         if json_path.startswith(".metadata") or json_path in (item["jsonPath"] for item in fields[:index]):
-            why = "must not point to fields in metadata" if json_path.startswith(".metadata") else ""
+            detail = "must not point to fields in metadata" if json_path.startswith(".metadata") else ""
             duplicate = Cause("FieldValueDuplicate", place, f'Duplicate value: "{json_path}"')
-            causes.append(Cause.invalid(place, json_path, why) if why else duplicate)
+            causes.append(Cause.invalid(place, json_path, detail) if detail else duplicate)
         elif found is None or found.get("type") not in ("boolean", "integer", "string"):
-            why = "is an invalid path: must point to a field of type string, boolean or integer"
-            causes.append(Cause.invalid(place, json_path, why))
+            detail = "is an invalid path: must point to a field of type string, boolean or integer"
+            causes.append(Cause.invalid(place, json_path, detail))
     return causes
 
 
-def _check_scale(scale: JsonObject, path: str) -> list[Cause]:
+def _validate_scale(scale: JsonObject, path: str) -> list[Cause]:
     causes = []
     for field, prefix in (("specReplicasPath", ".spec."), ("statusReplicasPath", ".status.")):
         value = scale.get(field, "")
@@ -175,12 +175,12 @@ def _check_scale(scale: JsonObject, path: str) -> list[Cause]:
             causes.append(Cause.invalid(f"{path}.{field}", value, f"should be a json path under {prefix[:-1]}"))
     selector = scale.get("labelSelectorPath")
     if selector and not selector.startswith((".spec.", ".status.")):
-        why = "should be a json path under either .status or .spec"
-        causes.append(Cause.invalid(f"{path}.labelSelectorPath", selector, why))
+        detail = "should be a json path under either .status or .spec"
+        causes.append(Cause.invalid(f"{path}.labelSelectorPath", selector, detail))
     return causes
 
 
-def _check_immutable(new: JsonObject, old: JsonObject) -> list[Cause]:
+def _validate_immutable(new: JsonObject, old: JsonObject) -> list[Cause]:
     pairs: list[tuple[str, Any, Any]] = [
         ("spec.group", new.get("group"), old["group"]),
         ("spec.scope", new.get("scope"), old["scope"]),
@@ -190,8 +190,8 @@ def _check_immutable(new: JsonObject, old: JsonObject) -> list[Cause]:
     return [Cause.invalid(field, value, "field is immutable") for field, value, before in pairs if value != before]
 
 
-def _refuse_unsupported(crd: JsonObject) -> None:
-    """Refuse what a real server would enforce and this one can't yet, rather than let wrong objects pass."""
+def _require_supported(crd: JsonObject) -> None:
+    """Raise an error for a feature that a real server enforces and this one lacks, instead of a wrong success."""
     if crd["spec"]["conversion"].get("strategy") != "None":
         raise not_implemented("conversion webhooks")
 
@@ -213,12 +213,12 @@ CRDS = Resource(
 
 
 def status_of(crd: JsonObject, others: Iterable[JsonObject], clock: Clock) -> JsonObject:
-    """Return the status of a definition: its names are accepted, and it is established, unless another has them.
+    """Return the status of a definition: established with accepted names, unless another definition has a name.
 
     Args:
         crd: The definition.
         others: All definitions.
-        clock: For the time of transitions.
+        clock: Gives the time of transitions.
     """
     now = timestamp(clock.now())
     conflict = _conflict(crd, others)
@@ -244,7 +244,7 @@ def status_of(crd: JsonObject, others: Iterable[JsonObject], clock: Clock) -> Js
 
 
 def is_established(crd: JsonObject) -> bool:
-    """Return whether a definition's resources are to be served."""
+    """Return whether a definition is established, so that its resources are served."""
     return any(
         condition["type"] == "Established" and condition["status"] == "True"
         for condition in crd["status"].get("conditions") or []
@@ -252,7 +252,7 @@ def is_established(crd: JsonObject) -> bool:
 
 
 def _conflict(crd: JsonObject, others: Iterable[JsonObject]) -> tuple[str, str] | None:
-    """Return a reason and a name that another established definition of the group has."""
+    """Return the reason and the name of a conflict with another established definition of the group."""
     group, names = crd["spec"]["group"], crd["spec"]["names"]
     rivals = [
         other["spec"]["names"]

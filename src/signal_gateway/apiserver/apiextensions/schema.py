@@ -1,6 +1,7 @@
-"""Structural schemas: prune, default and validate custom resources, with the API server's words for what is wrong.
+"""SchemaStrategy: pruning, defaults and validation of custom resources by their structural schema.
 
-The rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema` and of go-openapi's validation.
+The rules and messages are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema` and of go-openapi's
+validation.
 """
 
 import base64
@@ -10,11 +11,11 @@ import re
 from datetime import date, datetime
 from typing import Any
 
-from signal_gateway.apiserver.apiextensions.rules import check_rules, has_rules
+from signal_gateway.apiserver.apiextensions.validation_rules import has_rules, validate_rules
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, copy_json, encode
 from signal_gateway.apiserver.apimachinery.status import Cause
 
-__all__ = ["SchemaStrategy", "check_value", "prune_value"]
+__all__ = ["SchemaStrategy", "prune_value", "validate_value"]
 
 _PRESERVE = "x-kubernetes-preserve-unknown-fields"
 _INT_OR_STRING = "x-kubernetes-int-or-string"
@@ -23,7 +24,7 @@ _OBJECT_FIELDS = ("apiVersion", "kind", "metadata")
 
 
 class SchemaStrategy:
-    """The rules of a custom resource: its version's `openAPIV3Schema`, read as it is, with nothing to compile.
+    """The strategy of a custom resource, by the `openAPIV3Schema` of its version.
 
     Args:
         schema: The structural schema.
@@ -35,25 +36,25 @@ class SchemaStrategy:
 
     @property
     def schema(self) -> JsonObject:
-        """Return the schema as it was given. Not to be changed."""
+        """The schema of the constructor. Do not change it."""
         return self._schema
 
-    def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:  # noqa: ARG002 - the protocol's
-        """Drop unknown fields and nulls that mean nothing, and fill in defaults."""
+    def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:  # noqa: ARG002 - the protocol's
+        """Remove unknown fields and nulls without a meaning, and set defaults."""
         dropped: list[str] = []
         _prune(new, self._schema, "", dropped, is_object=True)
         _default(new, self._schema)
         return dropped
 
-    def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
-        """Validate the values; then, if they are right, the rules about their change."""
+    def validate(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+        """Validate the values, then the validation rules if the values are valid."""
         causes: list[Cause] = []
         for name, child in self._schema.get("properties", {}).items():
             if name in new and name not in _OBJECT_FIELDS:
-                causes += _check(new[name], child, name)
+                causes += _validate(new[name], child, name)
         causes += [Cause.required(name) for name in self._schema.get("required", []) if name not in new]
         if not causes and self._has_rules:
-            causes += check_rules(new, old, self._schema, has_old=old is not None)
+            causes += validate_rules(new, old, self._schema, has_old=old is not None)
         return causes
 
 
@@ -80,13 +81,13 @@ def _prune(value: Any, schema: JsonObject, path: str, dropped: list[str], *, is_
 
 
 def prune_value(value: Any, schema: JsonObject) -> None:
-    """Drop, in place, what a part of an object may not have."""
+    """Remove the unknown fields of a part of an object, in place."""
     _prune(value, schema, "", [])
 
 
-def check_value(value: Any, schema: JsonObject, path: str) -> list[Cause]:
-    """Return everything that is wrong with a part of an object."""
-    return _check(value, schema, path)
+def validate_value(value: Any, schema: JsonObject, path: str) -> list[Cause]:
+    """Return the causes why a part of an object is invalid."""
+    return _validate(value, schema, path)
 
 
 def _default(value: Any, schema: JsonObject) -> None:
@@ -111,25 +112,25 @@ def _default(value: Any, schema: JsonObject) -> None:
                 _default(item, additional)
 
 
-def _check(value: Any, schema: JsonObject, path: str) -> list[Cause]:
+def _validate(value: Any, schema: JsonObject, path: str) -> list[Cause]:
     if value is None and schema.get("nullable"):
         return []
-    causes = _check_type(value, schema, path)
+    causes = _validate_type(value, schema, path)
     is_of_type = not causes
     if isinstance(value, str):
-        causes += _check_string(value, schema, path) if is_of_type else []
+        causes += _validate_string(value, schema, path) if is_of_type else []
     elif isinstance(value, int | float) and not isinstance(value, bool):
-        causes += _check_number(value, schema, path)
+        causes += _validate_number(value, schema, path)
     elif isinstance(value, list):
-        causes += _check_array(value, schema, path) if is_of_type else []
+        causes += _validate_array(value, schema, path) if is_of_type else []
     elif isinstance(value, dict):
-        causes += _check_object(value, schema, path) if is_of_type else []
+        causes += _validate_object(value, schema, path) if is_of_type else []
     if "enum" in schema and encode(value) not in [encode(item) for item in schema["enum"]]:
         causes.append(Cause.not_supported(path, value, schema["enum"]))
-    return causes + _check_junctors(value, schema, path)
+    return causes + _validate_junctors(value, schema, path)
 
 
-def _check_type(value: Any, schema: JsonObject, path: str) -> list[Cause]:
+def _validate_type(value: Any, schema: JsonObject, path: str) -> list[Cause]:
     wanted = schema.get("type")
     allowed = ("integer", "string") if schema.get(_INT_OR_STRING) else (wanted,) if wanted else ()
     actual = _type_of(value)
@@ -157,7 +158,7 @@ def _type_of(value: Any) -> str:
             return "object"
 
 
-def _check_string(value: str, schema: JsonObject, path: str) -> list[Cause]:
+def _validate_string(value: str, schema: JsonObject, path: str) -> list[Cause]:
     causes = []
     if (longest := schema.get("maxLength")) is not None and len(value) > longest:
         causes.append(Cause.invalid(path, value, f"{path} in body should be at most {longest} chars long"))
@@ -171,7 +172,7 @@ def _check_string(value: str, schema: JsonObject, path: str) -> list[Cause]:
 
 
 def _pattern(pattern: str) -> re.Pattern[str]:
-    """Compile a Go regular expression, whose `$` matches at the very end only."""
+    """Compile a Go regular expression, in which `$` matches only at the very end."""
     translated, is_in_class = [], False
     for token in re.findall(r"\\.|.", pattern, re.DOTALL):
         if token in "[]":
@@ -205,14 +206,14 @@ def _has_format(value: str, wanted: str) -> bool:
                 return "@" in value and not value.startswith("@") and not value.endswith("@")
             case "hostname":
                 return re.match(r"(?i)([a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?\.?)+\Z", value) is not None
-            case _:  # an unknown format says nothing, as with the API server
+            case _:  # an unknown format is ignored, as by the API server
                 return True
     except ValueError:
         return False
     return True
 
 
-def _check_number(value: float, schema: JsonObject, path: str) -> list[Cause]:
+def _validate_number(value: float, schema: JsonObject, path: str) -> list[Cause]:
     causes = []
     if (most := schema.get("maximum")) is not None:
         if schema.get("exclusiveMaximum") and value >= most:
@@ -230,7 +231,7 @@ def _check_number(value: float, schema: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
-def _check_array(value: list[Any], schema: JsonObject, path: str) -> list[Cause]:
+def _validate_array(value: list[Any], schema: JsonObject, path: str) -> list[Cause]:
     causes = []
     if (most := schema.get("maxItems")) is not None and len(value) > most:
         causes.append(Cause.invalid(path, len(value), f"{path} in body should have at most {most} items"))
@@ -238,12 +239,12 @@ def _check_array(value: list[Any], schema: JsonObject, path: str) -> list[Cause]
         causes.append(Cause.invalid(path, len(value), f"{path} in body should have at least {least} items"))
     if isinstance(items := schema.get("items"), dict):
         for index, item in enumerate(value):
-            causes += _check(item, items, f"{path}[{index}]")
-    return causes + _check_list_type(value, schema, path)
+            causes += _validate(item, items, f"{path}[{index}]")
+    return causes + _validate_list_type(value, schema, path)
 
 
-def _check_list_type(value: list[Any], schema: JsonObject, path: str) -> list[Cause]:
-    """Refuse items that a set, or a map that is written as a list, has already."""
+def _validate_list_type(value: list[Any], schema: JsonObject, path: str) -> list[Cause]:
+    """Return a cause for each duplicate item of a set, or of a map in list form."""
     keys = schema.get("x-kubernetes-list-map-keys") or []
     list_type = schema.get("x-kubernetes-list-type")
     if list_type not in ("set", "map"):
@@ -258,7 +259,7 @@ def _check_list_type(value: list[Any], schema: JsonObject, path: str) -> list[Ca
     return causes
 
 
-def _check_object(value: JsonObject, schema: JsonObject, path: str) -> list[Cause]:
+def _validate_object(value: JsonObject, schema: JsonObject, path: str) -> list[Cause]:
     causes = []
     if (most := schema.get("maxProperties")) is not None and len(value) > most:
         causes.append(Cause.invalid(path, len(value), f"{path} in body should have at most {most} properties"))
@@ -269,14 +270,14 @@ def _check_object(value: JsonObject, schema: JsonObject, path: str) -> list[Caus
     for name, item in value.items():
         child = properties.get(name, additional)
         if isinstance(child, dict):
-            causes += _check(item, child, f"{path}.{name}")
+            causes += _validate(item, child, f"{path}.{name}")
     return causes + [Cause.required(f"{path}.{name}") for name in schema.get("required", []) if name not in value]
 
 
-def _check_junctors(value: Any, schema: JsonObject, path: str) -> list[Cause]:
-    causes = [cause for part in schema.get("allOf", []) for cause in _check(value, part, path)]
+def _validate_junctors(value: Any, schema: JsonObject, path: str) -> list[Cause]:
+    causes = [cause for part in schema.get("allOf", []) for cause in _validate(value, part, path)]
     passes = {
-        keyword: sum(not _check(value, part, path) for part in schema[keyword])
+        keyword: sum(not _validate(value, part, path) for part in schema[keyword])
         for keyword in ("anyOf", "oneOf")
         if keyword in schema
     }
@@ -284,6 +285,6 @@ def _check_junctors(value: Any, schema: JsonObject, path: str) -> list[Cause]:
         causes.append(Cause.invalid(path, value, f"{path} in body must validate at least one schema (anyOf)"))
     if passes.get("oneOf", 1) != 1:
         causes.append(Cause.invalid(path, value, f"{path} in body must validate one and only one schema (oneOf)"))
-    if "not" in schema and not _check(value, schema["not"], path):
+    if "not" in schema and not _validate(value, schema["not"], path):
         causes.append(Cause.invalid(path, value, f"{path} in body must not validate the schema (not)"))
     return causes

@@ -1,14 +1,15 @@
-"""Structural schemas: what a definition's schema must and must not say.
+"""Structural schemas: the requirements for the schema of a CustomResourceDefinition.
 
 The rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema`, and of its validation of definitions.
 """
 
 from typing import Any, Final
 
+from signal_gateway.apiserver.apiextensions.schema import prune_value, validate_value
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, copy_json, encode
 from signal_gateway.apiserver.apimachinery.status import Cause
 
-__all__ = ["check_structural", "schema_at"]
+__all__ = ["schema_at", "validate_structural"]
 
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _PRESERVE: Final = "x-kubernetes-preserve-unknown-fields"
@@ -30,48 +31,48 @@ _SCALAR_TYPES: Final = ("boolean", "integer", "string")
 
 
 def schema_at(schema: JsonObject, path: str) -> JsonObject | None:
-    """Return the schema of a field at a simple path such as `.spec.color`; None if it has none."""
+    """Return the schema of the field at a simple path such as `.spec.color`; None without one."""
     found: Any = schema
     for name in path.removeprefix(".").split("."):
         found = found.get("properties", {}).get(name) if isinstance(found, dict) else None
     return found if isinstance(found, dict) else None
 
 
-def check_structural(schema: Any, path: str, *, is_root: bool = True) -> list[Cause]:
-    """Return what is wrong with a schema.
+def validate_structural(schema: Any, path: str, *, is_root: bool = True) -> list[Cause]:
+    """Return the causes why a schema is not structural.
 
     Args:
         schema: The schema.
-        path: Where it stands in the definition.
-        is_root: Whether it is that of whole objects.
+        path: Its path in the definition.
+        is_root: Whether it is the schema of whole objects.
     """
     if not isinstance(schema, dict) or not isinstance(schema.get("properties", {}), dict):
         return [Cause.invalid(path, schema, "must be a schema")]
-    causes = _check_type(schema, path, is_root=is_root) + _check_lists(schema, path)
-    causes += [Cause.forbidden(f"{path}.{name}", why) for name, why in _FORBIDDEN.items() if schema.get(name)]
+    causes = _validate_type(schema, path, is_root=is_root) + _validate_lists(schema, path)
+    causes += [Cause.forbidden(f"{path}.{name}", detail) for name, detail in _FORBIDDEN.items() if schema.get(name)]
     if schema.get("uniqueItems"):
         causes.append(Cause.forbidden(f"{path}.uniqueItems", "uniqueItems cannot be set to true since the runtime"))
     if isinstance(schema.get("additionalProperties"), dict) and schema.get("properties"):
-        why = "additionalProperties and properties are mutual exclusive"
-        causes.append(Cause.forbidden(f"{path}.additionalProperties", why))
+        detail = "additionalProperties and properties are mutual exclusive"
+        causes.append(Cause.forbidden(f"{path}.additionalProperties", detail))
     if "default" in schema:
-        causes += _check_default(schema, path)
+        causes += _validate_default(schema, path)
     for name, child in schema.get("properties", {}).items():
-        causes += check_structural(child, f"{path}.properties[{name}]", is_root=False)
+        causes += validate_structural(child, f"{path}.properties[{name}]", is_root=False)
     for keyword in ("items", "additionalProperties"):
         if isinstance(child := schema.get(keyword), dict):
-            causes += check_structural(child, f"{path}.{keyword}", is_root=False)
+            causes += validate_structural(child, f"{path}.{keyword}", is_root=False)
     return causes
 
 
-def _check_type(schema: JsonObject, path: str, *, is_root: bool) -> list[Cause]:
+def _validate_type(schema: JsonObject, path: str, *, is_root: bool) -> list[Cause]:
     wanted = schema.get("type")
     if is_root and wanted not in (None, "", "object"):
         return [Cause.invalid(f"{path}.type", wanted, "must be object at the root")]
     if not wanted:
         is_typeless = schema.get(_INT_OR_STRING) or schema.get(_PRESERVE)
-        why = "must not be empty at the root" if is_root else "must not be empty for specified object fields"
-        return [] if is_typeless and not is_root else [Cause.required(f"{path}.type", why)]
+        detail = "must not be empty at the root" if is_root else "must not be empty for specified object fields"
+        return [] if is_typeless and not is_root else [Cause.required(f"{path}.type", detail)]
     if wanted not in _TYPES:
         return [Cause.not_supported(f"{path}.type", wanted, list(_TYPES))]
     if wanted == "array" and not isinstance(schema.get("items"), dict):
@@ -81,7 +82,7 @@ def _check_type(schema: JsonObject, path: str, *, is_root: bool) -> list[Cause]:
     return []
 
 
-def _check_lists(schema: JsonObject, path: str) -> list[Cause]:
+def _validate_lists(schema: JsonObject, path: str) -> list[Cause]:
     list_type, keys = schema.get(_LIST_TYPE), schema.get(_LIST_KEYS) or []
     if list_type is None:
         return [Cause.invalid(f"{path}.{_LIST_KEYS}", keys, "must be empty")] if keys else []
@@ -98,14 +99,12 @@ def _check_lists(schema: JsonObject, path: str) -> list[Cause]:
     causes = []
     for index, key in enumerate(keys):
         if properties.get(key, {}).get("type") not in (*_SCALAR_TYPES, "number"):
-            why = "entries must all be names of item properties"
-            causes.append(Cause.invalid(f"{path}.{_LIST_KEYS}[{index}]", key, why))
+            detail = "entries must all be names of item properties"
+            causes.append(Cause.invalid(f"{path}.{_LIST_KEYS}[{index}]", key, detail))
     return causes
 
 
-def _check_default(schema: JsonObject, path: str) -> list[Cause]:
-    from signal_gateway.apiserver.apiextensions.schema import check_value, prune_value
-
+def _validate_default(schema: JsonObject, path: str) -> list[Cause]:
     default = copy_json({"": schema["default"]})[""]
     pruned = copy_json({"": default})[""]
     prune_value(pruned, schema)
@@ -113,5 +112,5 @@ def _check_default(schema: JsonObject, path: str) -> list[Cause]:
         return [Cause.invalid(f"{path}.default", default, "must not have unknown fields")]
     return [
         Cause(cause.reason, f"{path}.default", cause.message)
-        for cause in check_value(default, schema, f"{path}.default")
+        for cause in validate_value(default, schema, f"{path}.default")
     ]

@@ -1,4 +1,4 @@
-"""Object metadata: what is kept of what was sent, and what is wrong with it.
+"""Object metadata: decoding and validation.
 
 The rules are those of `ObjectMeta` and of `k8s.io/apimachinery/pkg/api/validation`.
 """
@@ -10,7 +10,7 @@ from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.apimachinery.resources import Resource
 from signal_gateway.apiserver.apimachinery.status import Cause
 
-__all__ = ["MetadataTypeError", "check_metadata", "check_metadata_update", "clean_metadata", "has_finalizers"]
+__all__ = ["MetadataTypeError", "decode_metadata", "has_finalizers", "validate_metadata", "validate_metadata_update"]
 
 _ANNOTATIONS_LIMIT_BYTES = 256 * 1024
 
@@ -66,11 +66,11 @@ _NAME_RULES = {
 
 
 class MetadataTypeError(ValueError):
-    """A metadata field has the wrong JSON type; the message names it."""
+    """A metadata field has the wrong JSON type; the message has its name."""
 
 
-def clean_metadata(sent: object) -> JsonObject:
-    """Return the fields of sent metadata that a server keeps, unknown and empty ones left out.
+def decode_metadata(sent: object) -> JsonObject:
+    """Decode the metadata of a request, without unknown and empty fields.
 
     Raises:
         MetadataTypeError: A field has the wrong type.
@@ -123,36 +123,36 @@ def _clean_owner(owner: object) -> JsonObject:
 
 
 def has_finalizers(metadata: JsonObject) -> bool:
-    """Return whether something still holds the object back from being deleted."""
+    """Return whether a finalizer still prevents the deletion of the object."""
     return bool(metadata.get("finalizers"))
 
 
-def check_metadata(resource: Resource, metadata: JsonObject) -> list[Cause]:
-    """Return everything that is wrong with an object's metadata."""
-    causes = _check_name(resource, metadata)
+def validate_metadata(resource: Resource, metadata: JsonObject) -> list[Cause]:
+    """Return the causes why an object's metadata is invalid."""
+    causes = _validate_name(resource, metadata)
     for key, value in metadata.get("labels", {}).items():
-        causes += _check_qualified("metadata.labels", key)
+        causes += _validate_qualified("metadata.labels", key)
         if len(value) > 63:
             causes.append(Cause.invalid("metadata.labels", value, "must be no more than 63 characters"))
         if not re.fullmatch(_LABEL_VALUE, value):
             causes.append(Cause.invalid("metadata.labels", value, _LABEL_VALUE_RULE))
     annotations = metadata.get("annotations", {})
     for key in annotations:
-        causes += _check_qualified("metadata.annotations", key.lower())
+        causes += _validate_qualified("metadata.annotations", key.lower())
     if sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > _ANNOTATIONS_LIMIT_BYTES:
         detail = f"must have at most {_ANNOTATIONS_LIMIT_BYTES} bytes"
         causes.append(Cause("FieldValueTooLong", "metadata.annotations", f"Too long: {detail}"))
     for finalizer in metadata.get("finalizers", []):
-        causes += _check_qualified("metadata.finalizers", finalizer)
-    return causes + _check_owners(metadata.get("ownerReferences", []))
+        causes += _validate_qualified("metadata.finalizers", finalizer)
+    return causes + _validate_owners(metadata.get("ownerReferences", []))
 
 
-def _check_name(resource: Resource, metadata: JsonObject) -> list[Cause]:
+def _validate_name(resource: Resource, metadata: JsonObject) -> list[Cause]:
     name = metadata.get("name", "")
     if not name:
         return [Cause.required("metadata.name", "name or generateName is required")]
     if resource.name_rule == "path segment":
-        return _check_path_segment(name)
+        return _validate_path_segment(name)
     longest, pattern, rule = _NAME_RULES[resource.name_rule]
     causes = []
     if len(name) > longest:
@@ -162,7 +162,7 @@ def _check_name(resource: Resource, metadata: JsonObject) -> list[Cause]:
     return causes
 
 
-def _check_path_segment(name: str) -> list[Cause]:
+def _validate_path_segment(name: str) -> list[Cause]:
     if name in (".", ".."):
         return [Cause.invalid("metadata.name", name, f"may not be '{name}'")]
     return [
@@ -172,7 +172,7 @@ def _check_path_segment(name: str) -> list[Cause]:
     ]
 
 
-def _check_qualified(field: str, key: str) -> list[Cause]:
+def _validate_qualified(field: str, key: str) -> list[Cause]:
     if key.count("/") > 1:
         return [Cause.invalid(field, key, _QUALIFIED_RULE)]
     prefix, slash, name = key.rpartition("/")
@@ -190,7 +190,7 @@ def _check_qualified(field: str, key: str) -> list[Cause]:
     return causes
 
 
-def _check_owners(owners: list[JsonObject]) -> list[Cause]:
+def _validate_owners(owners: list[JsonObject]) -> list[Cause]:
     causes = []
     for owner in owners:
         for field in ("apiVersion", "kind", "name", "uid"):
@@ -204,8 +204,8 @@ def _check_owners(owners: list[JsonObject]) -> list[Cause]:
     return causes
 
 
-def check_metadata_update(new: JsonObject, old: JsonObject) -> list[Cause]:
-    """Return everything that is wrong with a change of metadata."""
+def validate_metadata_update(new: JsonObject, old: JsonObject) -> list[Cause]:
+    """Return the causes why a change of metadata is invalid."""
     causes = [
         Cause.invalid(f"metadata.{field}", new.get(field), "field is immutable")
         for field in ("uid", "deletionTimestamp")

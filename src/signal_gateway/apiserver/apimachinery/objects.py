@@ -1,4 +1,4 @@
-"""Kubernetes objects as plain JSON: encoding, paths into them, timestamps."""
+"""Kubernetes objects as plain JSON: encoding, paths and timestamps."""
 
 from datetime import datetime
 from typing import Any
@@ -11,9 +11,9 @@ JsonObject = dict[str, Any]
 
 
 def encode(value: object) -> bytes:
-    """Return `value` as JSON with sorted keys, so that equal objects have equal bytes.
+    """Encode a value as JSON with sorted keys, so that equal objects have equal bytes.
 
-    Comparing bytes also tells `true` from `1`, which Python's `==` does not.
+    A comparison of bytes also distinguishes `true` from `1`, unlike Python's `==`.
     """
     return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
 
@@ -25,7 +25,7 @@ def copy_json(value: JsonObject) -> JsonObject:
 
 
 def field_at(value: JsonObject, path: str) -> object:
-    """Return what stands at a dotted path such as `status.phase`, or `None` where there is nothing."""
+    """Return the value at a dotted path such as `status.phase`; None without one."""
     found: object = value
     for part in path.split("."):
         if not isinstance(found, dict):
@@ -35,5 +35,5 @@ def field_at(value: JsonObject, path: str) -> object:
 
 
 def timestamp(moment: datetime) -> str:
-    """Write an aware UTC moment as Kubernetes does: RFC 3339 in whole seconds with a `Z`."""
+    """Format an aware UTC time as Kubernetes does: RFC 3339 in whole seconds with a `Z`."""
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")

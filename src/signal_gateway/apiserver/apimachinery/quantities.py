@@ -1,4 +1,4 @@
-"""Quantities such as `500m` or `1Gi`: read, compared, and written in their one canonical form.
+"""Quantities such as `500m` or `1Gi`: their values and their canonical form.
 
 The rules are those of `k8s.io/apimachinery/pkg/api/resource`.
 """
@@ -15,14 +15,14 @@ _SMALLEST = Decimal("1e-9")
 
 
 class QuantityError(ValueError):
-    """A text or number is no quantity."""
+    """A string or a number is not a quantity."""
 
 
 def quantity_value(text: str) -> Decimal:
-    """Return a quantity as a number.
+    """Return the number that a quantity means.
 
     Raises:
-        QuantityError: The text is no quantity.
+        QuantityError: The text is not a quantity.
     """
     number, suffix = _parts(text)
     if suffix in _BINARY[1:]:
@@ -33,10 +33,10 @@ def quantity_value(text: str) -> Decimal:
 
 
 def canonical_quantity(value: object) -> str:
-    """Return a quantity as the API server writes it: the largest suffix that leaves a whole number.
+    """Return a quantity in the API server's notation: the largest suffix that leaves an integer.
 
     Raises:
-        QuantityError: The value is no quantity.
+        QuantityError: The value is not a quantity.
     """
     text = str(value).strip() if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
     amount = quantity_value(text).quantize(_SMALLEST, rounding=ROUND_CEILING)

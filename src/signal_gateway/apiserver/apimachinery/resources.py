@@ -1,4 +1,4 @@
-"""What a cluster serves: resources, and the registry that finds them by group, version and plural."""
+"""Resources that a cluster serves, and their registry by group, version and plural."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -21,40 +21,40 @@ __all__ = [
 
 
 class FieldTypeError(ValueError):
-    """A field has the wrong JSON type; the message names it as the API server does."""
+    """A field has the wrong JSON type; the message is that of the API server."""
 
 
 class Strategy(Protocol):
-    """The rules of one kind: what its objects look like beyond their metadata."""
+    """The rules of one kind for its objects, metadata excluded."""
 
-    def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
-        """Bring an object into the kind's form, in place: prune, default, fill in.
+    def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:
+        """Prune an object and set its defaults, in place.
 
         Args:
-            new: The object as sent; changed in place.
-            old: The stored object on an update, `None` on a create.
+            new: The object from the request; changed in place.
+            old: The stored object on an update; None on a create.
 
         Returns:
-            Paths of the unknown fields that were dropped.
+            The paths of the unknown fields that were removed.
 
         Raises:
             FieldTypeError: A value has the wrong type.
         """
         ...
 
-    def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
-        """Return everything that is wrong with an object already in form."""
+    def validate(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:
+        """Return the causes why a prepared object is invalid."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Conversion:
-    """How objects of one API version are kept as another, under which others read them.
+    """The conversion between a served version of a resource and its storage version.
 
     Attributes:
-        key: What they are stored under.
-        to_stored: Returns an object as it is stored; leaves what it is given alone.
-        from_stored: Returns a stored object in this version; leaves what it is given alone.
+        key: The storage key, shared by all versions.
+        to_stored: Returns an object in the storage version, without a change of its argument.
+        from_stored: Returns a stored object in this version, without a change of its argument.
     """
 
     key: str
@@ -64,11 +64,11 @@ class Conversion:
 
 @dataclass(frozen=True, slots=True)
 class FieldSource:
-    """Where the value is that a field selector compares with.
+    """The source of a value for a field selector.
 
     Attributes:
         path: Dotted path in the stored object.
-        absent: The value where nothing stands there.
+        absent: The value of an absent field.
     """
 
     path: str
@@ -77,12 +77,12 @@ class FieldSource:
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """Where the `/scale` subresource finds what it shows.
+    """The fields behind the `/scale` subresource.
 
     Attributes:
-        spec_replicas: Dotted path to the wanted number.
-        status_replicas: Dotted path to the number there is.
-        selector: Dotted path to the selector of what is counted, as text or as an object; empty for none.
+        spec_replicas: Dotted path of the desired number of replicas.
+        status_replicas: Dotted path of the current number of replicas.
+        selector: Dotted path of the replicas' selector, a string or an object; empty for none.
     """
 
     spec_replicas: str = "spec.replicas"
@@ -96,9 +96,9 @@ class Subresource:
 
     Attributes:
         name: The name in URLs.
-        kind: The kind of what is sent to it, or comes from it.
-        verbs: What can be done with it.
-        group_version: Where its kind is at home, if elsewhere.
+        kind: The kind of its requests or responses.
+        verbs: The verbs that it supports.
+        group_version: The group and version of its kind, if different from its resource's.
     """
 
     name: str
@@ -114,34 +114,34 @@ NameRule = Literal["subdomain", "label", "dns-1035 label", "path segment"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Resource:
-    """One served resource: a row of a table for a built-in kind, a version of a CustomResourceDefinition otherwise.
+    """One served resource: a built-in kind, or one version of a CustomResourceDefinition.
 
     Attributes:
-        group: API group, empty for core.
+        group: The API group; empty for core.
         version: Such as `v1`.
         plural: The name in URLs.
         singular: The name in kubectl.
         kind: The name in objects.
         list_kind: The name in lists.
         namespaced: Whether its objects live in namespaces.
-        strategy: What its objects look like.
+        strategy: The rules for its objects.
         short_names: Further names in kubectl.
         categories: Groups of resources in kubectl.
         has_status: Whether there is a `/status` subresource.
-        has_generation: Whether `metadata.generation` counts the changes of what is wanted.
-        is_custom: Whether a CustomResourceDefinition made it.
-        needs_resource_version: Whether a PUT without resourceVersion is refused.
-        name_rule: What names must look like.
-        orphans_dependents: Whether what an object owns outlives it, unless its deletion says otherwise.
-        returns_deleted: Whether a delete that is done at once answers with the object, not with a Status.
-        grace_period: Returns for how many seconds an object stays after its deletion, from the seconds that were
-            asked for; 0 for an object that goes at once. Somebody must delete it once more, with 0 seconds.
-        selectable_fields: Fields that a field selector may name, besides `metadata.name` and `metadata.namespace`.
-        field_sources: Where the values of selectable fields are, for those that don't stand where their name says.
-        scale: What the `/scale` subresource shows, where there is one.
+        has_generation: Whether `metadata.generation` counts the changes of the desired state.
+        is_custom: Whether a CustomResourceDefinition defines it.
+        needs_resource_version: Whether a PUT without a resourceVersion is rejected.
+        name_rule: The rule for object names.
+        orphans_dependents: Whether a deletion orphans the dependents by default.
+        returns_deleted: Whether an immediate deletion responds with the object instead of a Status.
+        grace_period: Returns the seconds between deletion and removal, from the object and the seconds in the
+            request; 0 for immediate removal. Otherwise a second deletion, with 0 seconds, removes the object.
+        selectable_fields: The fields that a field selector supports, besides `metadata.name` and `metadata.namespace`.
+        field_sources: The sources of the selectable fields whose name is not their path.
+        scale: The fields behind the `/scale` subresource; None without that subresource.
         subresources: Further subresources.
-        conversion: How its objects are stored, where another version's form is.
-        verbs: What can be done with it.
+        conversion: The conversion to the storage version; None if this version is stored.
+        verbs: The verbs that it supports.
     """
 
     group: str
@@ -180,22 +180,22 @@ class Resource:
 
     @property
     def api_version(self) -> str:
-        """Return `group/version`, or the version alone for core."""
+        """Group and version, such as `apps/v1`; the version alone for core."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
     def key(self) -> str:
-        """Return what its objects are stored under, the same for every version: `plural.group` or `plural`."""
+        """The storage key, the same for every version: `plural.group` or `plural`."""
         if self.conversion is not None:
             return self.conversion.key
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def to_stored(self, object: JsonObject) -> JsonObject:
-        """Return an object of this version as it is stored."""
+        """Convert an object of this version to the storage version."""
         return object if self.conversion is None else self.conversion.to_stored(object)
 
     def from_stored(self, object: JsonObject) -> JsonObject:
-        """Return a stored object in this version."""
+        """Convert a stored object to this version."""
         if object["apiVersion"] == self.api_version:
             return object
         if self.conversion is not None:
@@ -212,12 +212,12 @@ class Resource:
         return sorted(found, key=lambda subresource: subresource.name)
 
     def verbs_of(self, subresource: str) -> tuple[str, ...]:
-        """Return what can be done with a subresource, nothing if there is none of that name."""
+        """Return the verbs of a subresource; empty if the resource has no such subresource."""
         return next((found.verbs for found in self.all_subresources() if found.name == subresource), ())
 
 
 class Registry:
-    """The resources that are served now. Used on the server's loop only."""
+    """The resources that are served now. Only the server's loop uses it."""
 
     def __init__(self, builtin: Iterable[Resource]) -> None:
         self._resources: dict[tuple[str, str, str], Resource] = {}
@@ -225,7 +225,7 @@ class Registry:
             self.add(resource)
 
     def add(self, resource: Resource) -> None:
-        """Serve a resource, in place of any with the same group, version and plural."""
+        """Serve a resource; it replaces one with the same group, version and plural."""
         self._resources[resource.group, resource.version, resource.plural] = resource
 
     def remove(self, group: str, plural: str) -> None:
@@ -234,11 +234,11 @@ class Registry:
             del self._resources[key]
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
-        """Return the resource at a URL, or `None` if nothing is served there."""
+        """Return the resource of a URL; None if no resource has it."""
         return self._resources.get((group, version, plural))
 
     def find_kind(self, api_version: str, kind: str) -> Resource | None:
-        """Return the resource of a kind, as an owner reference names it; `None` if nothing of it is served."""
+        """Return the resource of a kind, by the fields of an owner reference; None without one."""
         group, _, version = api_version.rpartition("/")
         for resource in self._resources.values():
             if (resource.kind, resource.group, resource.version) == (kind, group, version):
@@ -246,15 +246,15 @@ class Registry:
         return None
 
     def stored_under(self, key: str) -> Resource | None:
-        """Return a resource whose objects are stored under a key."""
+        """Return a resource with a storage key; None without one."""
         return next((resource for resource in self._resources.values() if resource.key == key), None)
 
     def namespaced(self) -> list[Resource]:
-        """Return one version of every resource whose objects live in namespaces."""
+        """Return one version of every namespaced resource."""
         return list({resource.key: resource for resource in self._resources.values() if resource.namespaced}.values())
 
     def of_group(self, group: str) -> dict[str, list[Resource]]:
-        """Return a group's resources by version, in the order in which they were added."""
+        """Return the resources of a group by version, in the order of addition."""
         versions: dict[str, list[Resource]] = {}
         for resource in self._resources.values():
             if resource.group == group:
@@ -262,11 +262,11 @@ class Registry:
         return versions
 
     def groups(self) -> list[str]:
-        """Return the named groups that have resources, in the order in which they were added."""
+        """Return the groups with resources, except core, in the order of addition."""
         return list(dict.fromkeys(resource.group for resource in self._resources.values() if resource.group))
 
     def has_builtin_group(self, path: str) -> bool:
-        """Return whether a path is in a group that came with the server, if perhaps in a version it doesn't have."""
+        """Return whether a path is in a built-in group, in any version."""
         match path.strip("/").split("/"):
             case ["api", _, *_]:
                 return True

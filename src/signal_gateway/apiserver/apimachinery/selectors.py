@@ -1,14 +1,27 @@
-"""Label and field selectors, in the grammar of `k8s.io/apimachinery/pkg/labels` and `.../fields`."""
+"""Label and field selectors: those of a request, and the `LabelSelector` of an object.
+
+The grammar is that of `k8s.io/apimachinery/pkg/labels` and `.../fields`; the rest follows `.../apis/meta/v1`.
+"""
 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from signal_gateway.apiserver.apimachinery.objects import JsonObject, field_at
-from signal_gateway.apiserver.apimachinery.resources import FieldSource, Resource
-from signal_gateway.apiserver.apimachinery.status import StatusError, bad_request
+import orjson
 
-__all__ = ["Selector", "parse_selector"]
+from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode, field_at
+from signal_gateway.apiserver.apimachinery.resources import FieldSource, Resource
+from signal_gateway.apiserver.apimachinery.status import Cause, StatusError, bad_request
+
+__all__ = [
+    "Selector",
+    "format_label_selector",
+    "invalid_label_selector",
+    "label_selector_matches",
+    "parse_selector",
+    "template_labels_mismatch",
+    "validate_workload_selector",
+]
 
 Labels = Mapping[str, str]
 
@@ -18,11 +31,11 @@ _SYMBOLS = frozenset(("==", "!=", "=", "!", ",", "(", ")", "<", ">"))
 
 @dataclass(frozen=True, slots=True)
 class Selector:
-    """What a list or a watch is narrowed to.
+    """The label and field selectors of a list or a watch.
 
     Attributes:
-        labels: Requirements on the labels, all of which hold.
-        fields: Requirements on fields: source, wanted value, whether it must be equal.
+        labels: Requirements on the labels; an object must meet all.
+        fields: Requirements on fields: source, value, and whether the field must equal it.
     """
 
     labels: tuple[Callable[[Labels], bool], ...] = ()
@@ -32,7 +45,7 @@ class Selector:
         return bool(self.labels or self.fields)
 
     def matches(self, object: JsonObject) -> bool:
-        """Return whether an object is selected."""
+        """Return whether an object meets all requirements."""
         if self.labels:
             labels = object["metadata"].get("labels", {})
             if not all(requirement(labels) for requirement in self.labels):
@@ -41,10 +54,10 @@ class Selector:
 
 
 def parse_selector(resource: Resource, label_selector: str, field_selector: str) -> Selector:
-    """Read both selectors of a request.
+    """Parse both selectors of a request.
 
     Raises:
-        StatusError: 400 if one is malformed, or a field can't be selected by.
+        StatusError: 400 for a malformed selector, or a field that selectors do not support.
     """
     return Selector(_parse_labels(label_selector), _parse_fields(resource, field_selector))
 
@@ -94,7 +107,7 @@ def _parse_labels(text: str) -> tuple[Callable[[Labels], bool], ...]:
 
 
 class _Tokens:
-    """The words of a selector, read from left to right; the end is the empty string."""
+    """The tokens of a selector, from left to right; the end is the empty string."""
 
     def __init__(self, text: str) -> None:
         self._rest: list[str] = [*_TOKEN.findall(text), ""]
@@ -175,3 +188,99 @@ def _values(tokens: _Tokens) -> frozenset[str]:
             return frozenset(values)
         if tokens.last != ",":
             raise bad_request(f"unable to parse requirement: found '{tokens.last}', expected: ',' or ')'")
+
+
+def label_selector_matches(selector: JsonObject, labels: Mapping[str, str]) -> bool:
+    """Return whether an object's label selector matches labels; an empty selector matches all labels."""
+    wanted = selector.get("matchLabels", {}).items()
+    return wanted <= labels.items() and all(_holds(term, labels) for term in selector.get("matchExpressions", []))
+
+
+def _holds(term: JsonObject, labels: Mapping[str, str]) -> bool:
+    key, values = term["key"], term.get("values", [])
+    match term["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels
+
+
+def format_label_selector(selector: JsonObject) -> str:
+    """Return an object's label selector in the notation of a query parameter."""
+    terms = [f"{key}={value}" for key, value in sorted(selector.get("matchLabels", {}).items())]
+    for term in sorted(selector.get("matchExpressions", []), key=lambda term: str(term["key"])):
+        key, values = term["key"], ",".join(sorted(term.get("values", [])))
+        forms = {"In": f"{key} in ({values})", "NotIn": f"{key} notin ({values})", "Exists": key}
+        terms.append(forms.get(term["operator"], f"!{key}"))
+    return ",".join(terms)
+
+
+def validate_workload_selector(new: JsonObject, old: JsonObject | None, workload: str) -> list[Cause]:
+    """Return the causes why the selector of a workload is invalid.
+
+    Args:
+        new: The workload's spec.
+        old: Its spec before an update; None on a create.
+        workload: The workload's name in messages, such as `deployment`.
+    """
+    selector = new.get("selector")
+    labels = new.get("template", {}).get("metadata", {}).get("labels", {})
+    if selector is None:
+        return [Cause.required("spec.selector"), template_labels_mismatch(labels)]
+    if not selector.get("matchLabels") and not selector.get("matchExpressions"):
+        return [invalid_label_selector(selector, f"empty selector is invalid for {workload}")]
+    causes = []
+    for index, term in enumerate(selector.get("matchExpressions", [])):
+        path = f"spec.selector.matchExpressions[{index}]"
+        if term["operator"] not in ("In", "NotIn", "Exists", "DoesNotExist"):
+            causes.append(Cause.invalid(f"{path}.operator", term["operator"], "not a valid selector operator"))
+        elif term["operator"] in ("In", "NotIn") and not term.get("values"):
+            detail = "must be specified when `operator` is 'In' or 'NotIn'"
+            causes.append(Cause.required(f"{path}.values", detail))
+    if old is not None and encode(selector) != encode(old["selector"]):
+        causes.append(invalid_label_selector(selector, "field is immutable"))
+    if not causes and not label_selector_matches(selector, labels):
+        causes.append(template_labels_mismatch(labels))
+    return causes
+
+
+def template_labels_mismatch(labels: Mapping[str, str]) -> Cause:
+    """Return the cause for a selector that does not match the template's labels."""
+    detail = "`selector` does not match template `labels`"
+    return Cause("FieldValueInvalid", "spec.template.metadata.labels", f"Invalid value: {_go_map(labels)}: {detail}")
+
+
+def invalid_label_selector(selector: JsonObject, detail: str) -> Cause:
+    """Return the cause for a selector that breaks a rule, with the selector in Go's notation."""
+    terms = selector.get("matchExpressions", [])
+    shown = ", ".join(
+        f'v1.LabelSelectorRequirement{{Key:"{term["key"]}", Operator:"{term["operator"]}", '
+        f"Values:[]string{_braced(term.get('values'))}}}"
+        for term in terms
+    )
+    expressions = f"{{{shown}}}" if terms else "(nil)"
+    text = (
+        f"v1.LabelSelector{{MatchLabels:{_go_map(selector.get('matchLabels'))}, "
+        f"MatchExpressions:[]v1.LabelSelectorRequirement{expressions}}}"
+    )
+    return Cause("FieldValueInvalid", "spec.selector", f"Invalid value: {text}: {detail}")
+
+
+def _go_map(labels: Mapping[str, str] | None) -> str:
+    """Return labels in Go's notation, as in the API server's messages."""
+    if not labels:
+        return "map[string]string(nil)"
+    pairs = ", ".join(f"{_quoted(key)}:{_quoted(value)}" for key, value in sorted(labels.items()))
+    return f"map[string]string{{{pairs}}}"
+
+
+def _braced(values: list[str] | None) -> str:
+    return f"{{{', '.join(_quoted(value) for value in values)}}}" if values else "(nil)"
+
+
+def _quoted(text: str) -> str:
+    return orjson.dumps(text).decode()

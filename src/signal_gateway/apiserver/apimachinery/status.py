@@ -1,4 +1,4 @@
-"""Errors as `Status` objects, with the reasons, codes and words of the real API server.
+"""Errors as `Status` objects, with the reasons, codes and messages of the real API server.
 
 The forms follow `k8s.io/apimachinery/pkg/api/errors` and `.../util/validation/field`.
 """
@@ -32,7 +32,7 @@ __all__ = [
 
 
 def reason_of(code: int) -> str | None:
-    """Return the reason that the API server gives with an HTTP code, or `None` where it gives none."""
+    """Return the API server's reason for an HTTP code; None without one."""
     return {
         400: "BadRequest",
         401: "Unauthorized",
@@ -59,7 +59,7 @@ class Cause:
     Attributes:
         reason: Such as `FieldValueInvalid`.
         field: Path to the field, such as `spec.tags[0]`.
-        message: In the words of the API server, without the field.
+        message: The API server's message, without the field.
     """
 
     reason: str
@@ -68,33 +68,33 @@ class Cause:
 
     @classmethod
     def required(cls, field: str, detail: str = "") -> "Cause":
-        """Say that a field is missing."""
+        """Return the cause for a missing field."""
         return cls("FieldValueRequired", field, "Required value" + (f": {detail}" if detail else ""))
 
     @classmethod
     def invalid(cls, field: str, value: object, detail: str) -> "Cause":
-        """Say that a value breaks a rule."""
+        """Return the cause for a value that breaks a rule."""
         return cls("FieldValueInvalid", field, f"Invalid value: {_shown(value)}: {detail}")
 
     @classmethod
     def not_supported(cls, field: str, value: object, allowed: Sequence[object]) -> "Cause":
-        """Say that a value is none of those allowed."""
+        """Return the cause for a value outside the allowed ones."""
         values = ", ".join(_shown(item) for item in allowed)
         return cls("FieldValueNotSupported", field, f"Unsupported value: {_shown(value)}: supported values: {values}")
 
     @classmethod
     def duplicate(cls, field: str, value: object) -> "Cause":
-        """Say that a value that must be unique is there already."""
+        """Return the cause for a duplicate of a unique value."""
         return cls("FieldValueDuplicate", field, f"Duplicate value: {_shown(value)}")
 
     @classmethod
     def not_found(cls, field: str, value: object) -> "Cause":
-        """Say that a value refers to nothing."""
+        """Return the cause for a reference to a missing object."""
         return cls("FieldValueNotFound", field, f"Not found: {_shown(value)}")
 
     @classmethod
     def forbidden(cls, field: str, detail: str) -> "Cause":
-        """Say that a field may not be set or changed so."""
+        """Return the cause for a field that may not be set or changed."""
         return cls("FieldValueForbidden", field, f"Forbidden: {detail}")
 
 
@@ -103,12 +103,12 @@ def _shown(value: object) -> str:
 
 
 class StatusError(ApiServerError):
-    """A request that fails; becomes the response.
+    """The error of a request, which becomes the response.
 
     Args:
         code: HTTP status.
-        message: What the client reads.
-        reason: The machine-readable reason; `None` where the API server gives none.
+        message: The message for the user.
+        reason: The machine-readable reason; None without one.
         details: The `details` of the Status.
         retry_after: Seconds for the `Retry-After` header and `details.retryAfterSeconds`.
     """
@@ -159,39 +159,41 @@ def _qualified(plural: str, group: str) -> str:
 
 
 def not_found(group: str, plural: str, name: str) -> StatusError:
-    """Say that an object does not exist."""
+    """Return the error for a missing object."""
     message = f'{_qualified(plural, group)} "{name}" not found'
     return StatusError(404, message, reason="NotFound", details=_details(group, plural, name))
 
 
 def resource_not_found() -> StatusError:
-    """Say that there is no such resource, or no such subresource of a built-in kind."""
+    """Return the error for an unknown resource, or an unknown subresource of a built-in kind."""
     message = "the server could not find the requested resource"
     return StatusError(404, message, reason="NotFound", details={})
 
 
 def already_exists(group: str, plural: str, name: str, *, is_being_deleted: bool = False) -> StatusError:
-    """Say that the name is taken, if only by an object that is being deleted."""
+    """Return the error for a name that another object has, possibly one that is being deleted."""
     prefix = "object is being deleted: " if is_being_deleted else ""
     message = f'{prefix}{_qualified(plural, group)} "{name}" already exists'
     return StatusError(409, message, reason="AlreadyExists", details=_details(group, plural, name))
 
 
-def conflict(group: str, plural: str, name: str, why: str | None = None) -> StatusError:
-    """Say that the caller's idea of the object is out of date."""
-    why = why or "the object has been modified; please apply your changes to the latest version and try again"
-    message = f'Operation cannot be fulfilled on {_qualified(plural, group)} "{name}": {why}'
+def conflict(group: str, plural: str, name: str, detail: str | None = None) -> StatusError:
+    """Return the error for a write that is based on an outdated version of the object."""
+    detail = detail or "the object has been modified; please apply your changes to the latest version and try again"
+    message = f'Operation cannot be fulfilled on {_qualified(plural, group)} "{name}": {detail}'
     return StatusError(409, message, reason="Conflict", details=_details(group, plural, name))
 
 
-def forbidden(group: str, plural: str, name: str, why: str, causes: Sequence[JsonObject] | None = None) -> StatusError:
-    """Say that a rule of the cluster forbids the request."""
-    message = f'{_qualified(plural, group)} "{name}" is forbidden: {why}'
+def forbidden(
+    group: str, plural: str, name: str, detail: str, causes: Sequence[JsonObject] | None = None
+) -> StatusError:
+    """Return the error for a request that a rule of the cluster forbids."""
+    message = f'{_qualified(plural, group)} "{name}" is forbidden: {detail}'
     return StatusError(403, message, reason="Forbidden", details=_details(group, plural, name, causes=causes))
 
 
 def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> StatusError:
-    """Say that an object breaks its rules, with every cause."""
+    """Return the error for an invalid object, with every cause."""
     texts = list(dict.fromkeys(f"{cause.field}: {cause.message}" for cause in causes))
     text = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
     listed = [{"reason": cause.reason, "message": cause.message, "field": cause.field} for cause in causes]
@@ -200,38 +202,38 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Status
 
 
 def bad_request(message: str) -> StatusError:
-    """Say that the request can't be understood."""
+    """Return the error for a malformed request."""
     return StatusError(400, message, reason="BadRequest")
 
 
 def method_not_allowed() -> StatusError:
-    """Say that the resource has no such verb."""
+    """Return the error for a verb that the resource lacks."""
     message = "the server does not allow this method on the requested resource"
     return StatusError(405, message, reason="MethodNotAllowed", details={})
 
 
 def verb_not_supported(group: str, plural: str, verb: str) -> StatusError:
-    """Say that a custom resource, or its subresource, has no such verb."""
+    """Return the error for a verb that a custom resource, or its subresource, lacks."""
     message = f'{verb} is not supported on resources of kind "{_qualified(plural, group)}"'
     return StatusError(405, message, reason="MethodNotAllowed", details=_details(group, plural, ""))
 
 
 def unsupported_media_type(*accepted: str) -> StatusError:
-    """Say that the body's content type is none of those accepted."""
+    """Return the error for a content type outside the accepted ones."""
     message = "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted)
     return StatusError(415, message, reason="UnsupportedMediaType")
 
 
 def expired(message: str) -> StatusError:
-    """Say that a resourceVersion or a continue token is too old."""
+    """Return the error for a resourceVersion or a continue token that is too old."""
     return StatusError(410, message, reason="Expired")
 
 
 def internal_error(message: str) -> StatusError:
-    """Say what the API server says without a reason: malformed input that it notices late."""
+    """Return the error without a reason that the API server sends for some malformed input."""
     return StatusError(500, message)
 
 
-def not_implemented(what: str) -> StatusError:
-    """Say that the embedded server does not do this yet, rather than do it wrongly."""
-    return StatusError(501, f"the embedded API server does not support {what} yet")
+def not_implemented(feature: str) -> StatusError:
+    """Return the error for a feature that the embedded server lacks, instead of a wrong success."""
+    return StatusError(501, f"the embedded API server does not support {feature} yet")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
-from signal_gateway.apiserver.kinds.schema.models import Type, fields_of
+from signal_gateway.apiserver.kinds.schema.models import FieldType, fields_of
 
 __all__ = ["model_schemas", "schema_name"]
 
@@ -77,7 +77,7 @@ def _in_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _typed(type: Type) -> JsonObject:
+def _typed(type: FieldType) -> JsonObject:
     if type.model:
         return {"$ref": f"#/components/schemas/{schema_name(type.model)}"}
     if type.item is not None and type.name == "list":

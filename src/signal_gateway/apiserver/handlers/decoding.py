@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from signal_gateway.apiserver.apimachinery.documents import duplicate_fields, load_json, load_yaml
-from signal_gateway.apiserver.apimachinery.metadata import MetadataTypeError, clean_metadata
+from signal_gateway.apiserver.apimachinery.metadata import MetadataTypeError, decode_metadata
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.resources import FieldTypeError, Resource
+from signal_gateway.apiserver.apimachinery.serializer import duplicate_fields, load_json, load_yaml
 from signal_gateway.apiserver.apimachinery.status import (
     Cause,
     bad_request,
@@ -131,7 +131,7 @@ def decode_patched(resource: Resource, request: RequestInfo, old: JsonObject, bo
 
 def _decode_metadata(resource: Resource, new: JsonObject) -> JsonObject:
     try:
-        return clean_metadata(new.get("metadata"))
+        return decode_metadata(new.get("metadata"))
     except MetadataTypeError as exc:
         prefix = f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}'
         raise bad_request(f"{prefix}: {exc}") from exc
@@ -144,7 +144,7 @@ def shape_object(resource: Resource, request: RequestInfo, new: JsonObject, old:
         StatusError: A value has the wrong type: 400, or 422 after a patch.
     """
     try:
-        return resource.strategy.shape(new, old)
+        return resource.strategy.prepare(new, old)
     except FieldTypeError as exc:
         if request.verb == "patch":
             raise invalid("", "", "", [Cause.invalid("patch", encode(new).decode(), str(exc))]) from exc

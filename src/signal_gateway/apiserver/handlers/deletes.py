@@ -5,9 +5,9 @@ from typing import get_args
 
 import orjson
 
-from signal_gateway.apiserver.apimachinery.documents import load_json
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode, timestamp
 from signal_gateway.apiserver.apimachinery.resources import Resource
+from signal_gateway.apiserver.apimachinery.serializer import load_json
 from signal_gateway.apiserver.apimachinery.status import (
     Cause,
     bad_request,

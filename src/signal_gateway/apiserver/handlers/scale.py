@@ -5,9 +5,9 @@ from typing import Any
 
 import orjson
 
-from signal_gateway.apiserver.apimachinery.label_selectors import selector_text
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, copy_json, encode, field_at
 from signal_gateway.apiserver.apimachinery.resources import Resource, Scale
+from signal_gateway.apiserver.apimachinery.selectors import format_label_selector
 from signal_gateway.apiserver.apimachinery.status import Cause, bad_request, invalid, not_found
 from signal_gateway.apiserver.handlers.decoding import (
     check_identity,
@@ -100,7 +100,7 @@ def _selector(found: object) -> str:
     """Return a selector as text, from a text, a LabelSelector or the labels of a ReplicationController."""
     if isinstance(found, dict):
         is_selector = "matchLabels" in found or "matchExpressions" in found
-        return selector_text(found if is_selector else {"matchLabels": found})
+        return format_label_selector(found if is_selector else {"matchLabels": found})
     return str(found or "")
 
 

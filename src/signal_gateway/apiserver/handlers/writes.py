@@ -10,9 +10,9 @@ import orjson
 
 from signal_gateway.apiserver.apiextensions.definitions import CRDS
 from signal_gateway.apiserver.apimachinery.metadata import (
-    check_metadata,
-    check_metadata_update,
     has_finalizers,
+    validate_metadata,
+    validate_metadata_update,
 )
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode, timestamp
 from signal_gateway.apiserver.apimachinery.resources import Resource
@@ -209,10 +209,10 @@ class WriteHandler:
         report_fields(resource, request, [f'unknown field "{path}"' for path in dropped])
 
     def _check(self, resource: Resource, new: JsonObject, old: JsonObject | None) -> None:
-        causes = check_metadata(resource, new["metadata"])
+        causes = validate_metadata(resource, new["metadata"])
         if old is not None:
-            causes += check_metadata_update(new["metadata"], old["metadata"])
-        causes += resource.strategy.check(new, old) if new["metadata"].get("name") else []
+            causes += validate_metadata_update(new["metadata"], old["metadata"])
+        causes += resource.strategy.validate(new, old) if new["metadata"].get("name") else []
         if causes:
             raise invalid(resource.group, resource.kind, new["metadata"].get("name", ""), causes)
 

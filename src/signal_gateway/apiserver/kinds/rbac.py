@@ -1,4 +1,4 @@
-"""Roles and their bindings: defaults and checks. They are kept, but nothing is authorized by them.
+"""Roles and their bindings (rbac.authorization.k8s.io): defaults and validation. They do not authorize requests.
 
 After `pkg/apis/rbac/v1/defaults.go` and `pkg/apis/rbac/validation/validation.go` of Kubernetes.
 """
@@ -19,8 +19,8 @@ def _default_role(new: JsonObject, _old: JsonObject | None) -> None:
     new.setdefault("rules", None)
 
 
-def _check_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
-    causes = _check_rules(new)
+def _validate_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+    causes = _validate_rules(new)
     for index, rule in enumerate(new.get("rules") or []):
         if rule.get("nonResourceURLs"):
             path = f"rules[{index}].nonResourceURLs"
@@ -29,11 +29,11 @@ def _check_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return causes
 
 
-def _check_cluster_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
-    return _check_rules(new)
+def _validate_cluster_role(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+    return _validate_rules(new)
 
 
-def _check_rules(role: JsonObject) -> list[Cause]:
+def _validate_rules(role: JsonObject) -> list[Cause]:
     causes = []
     for index, rule in enumerate(role.get("rules") or []):
         path = f"rules[{index}]"
@@ -56,19 +56,19 @@ def _default_binding(new: JsonObject, _old: JsonObject | None) -> None:
             subject.setdefault("apiGroup", _GROUP)
 
 
-def _check_role_binding(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    return _check_binding(new, old, ("Role", "ClusterRole"))
+def _validate_role_binding(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    return _validate_binding(new, old, ("Role", "ClusterRole"))
 
 
-def _check_cluster_role_binding(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    causes = _check_binding(new, old, ("ClusterRole",))
+def _validate_cluster_role_binding(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    causes = _validate_binding(new, old, ("ClusterRole",))
     for index, subject in enumerate(new.get("subjects", [])):
         if subject["kind"] == "ServiceAccount" and not subject.get("namespace"):
             causes.append(Cause.required(f"subjects[{index}].namespace"))
     return causes
 
 
-def _check_binding(new: JsonObject, old: JsonObject | None, role_kinds: Sequence[str]) -> list[Cause]:
+def _validate_binding(new: JsonObject, old: JsonObject | None, role_kinds: Sequence[str]) -> list[Cause]:
     role = new["roleRef"]
     if old is not None and encode(role) != encode(old["roleRef"]):
         return [Cause.invalid("roleRef", role, "cannot change roleRef")]
@@ -81,7 +81,7 @@ def _check_binding(new: JsonObject, old: JsonObject | None, role_kinds: Sequence
     return causes
 
 
-ROLES = ModelStrategy("rbac_v1.Role", _default_role, _check_role)
-CLUSTER_ROLES = ModelStrategy("rbac_v1.ClusterRole", _default_role, _check_cluster_role)
-ROLE_BINDINGS = ModelStrategy("rbac_v1.RoleBinding", _default_binding, _check_role_binding)
-CLUSTER_ROLE_BINDINGS = ModelStrategy("rbac_v1.ClusterRoleBinding", _default_binding, _check_cluster_role_binding)
+ROLES = ModelStrategy("rbac_v1.Role", _default_role, _validate_role)
+CLUSTER_ROLES = ModelStrategy("rbac_v1.ClusterRole", _default_role, _validate_cluster_role)
+ROLE_BINDINGS = ModelStrategy("rbac_v1.RoleBinding", _default_binding, _validate_role_binding)
+CLUSTER_ROLE_BINDINGS = ModelStrategy("rbac_v1.ClusterRoleBinding", _default_binding, _validate_cluster_role_binding)

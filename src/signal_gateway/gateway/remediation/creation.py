@@ -23,8 +23,8 @@ from signal_gateway.kubernetes import (
     KubernetesError,
     KubernetesSetupError,
     NotFound,
-    Refused,
     RemediationRecord,
+    RequestRejected,
 )
 
 __all__ = ["Created", "Creation"]
@@ -37,7 +37,7 @@ _ERROR_TYPES: dict[type[KubernetesError], str] = {
     AlreadyExists: "already_exists",
     Conflict: "conflict",
     Forbidden: "forbidden",
-    Refused: "refused",
+    RequestRejected: "refused",
     KubernetesSetupError: "setup",
 }
 
@@ -110,7 +110,7 @@ class Creation:
                     str(failure),
                     mark=mark,
                     error_type=_ERROR_TYPES.get(type(failure), "unavailable"),
-                    can_be_retried=not isinstance(failure, Refused),
+                    can_be_retried=not isinstance(failure, RequestRejected),
                 )
 
         for _ in range(_MAX_STEPS):
@@ -139,7 +139,7 @@ class Creation:
             self._record.expect(name, mark)
             try:
                 record = await self._view.create(manifest, deadline=deadline, on_failure=on_failure)
-            except Refused:
+            except RequestRejected:
                 self._record.withdraw(mark)
                 raise
             except (AlreadyExists, WatchLost):

@@ -23,7 +23,7 @@ from signal_gateway.gateway.signals.adapter import ParsedSignal
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 from signal_gateway.gateway.targets.resolver import TargetLocator
 from signal_gateway.gateway.targets.scope import Scope
-from signal_gateway.kubernetes import KubernetesError, Refused, RemediationRecord
+from signal_gateway.kubernetes import KubernetesError, RemediationRecord, RequestRejected
 
 __all__ = ["Incoming", "Prepared", "Triage"]
 
@@ -128,7 +128,7 @@ class Triage:
         ids = {"request_id": request_id_of(mark), "fingerprint": fingerprint}
         try:
             return await work
-        except Refused as exc:
+        except RequestRejected as exc:
             _log.error("the Kubernetes API refuses signal %s: %s", mark, exc, extra=ids)
             return _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.")
         except KubernetesError as exc:

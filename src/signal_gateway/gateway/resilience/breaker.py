@@ -6,7 +6,7 @@ from typing import Literal, TypeVar
 
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.config import BreakerConfig
-from signal_gateway.kubernetes import KubernetesError, Unavailable
+from signal_gateway.kubernetes import ApiUnavailable, KubernetesError
 
 __all__ = ["BreakerOpen", "BreakerState", "CircuitBreaker"]
 
@@ -15,7 +15,7 @@ BreakerState = Literal["closed", "half_open", "open"]
 Answer = TypeVar("Answer")
 
 
-class BreakerOpen(Unavailable):
+class BreakerOpen(ApiUnavailable):
     """The call was not made: too many before it failed; `retry_after` says when one may get through again."""
 
 

@@ -5,7 +5,7 @@ import pytest
 from signal_gateway.clock import ManualClock
 from signal_gateway.gateway.config import BreakerConfig
 from signal_gateway.gateway.resilience.breaker import BreakerOpen, CircuitBreaker
-from signal_gateway.kubernetes import Conflict, NotFound, Refused, Unavailable
+from signal_gateway.kubernetes import ApiUnavailable, Conflict, NotFound, RequestRejected
 
 pytestmark = pytest.mark.asyncio
 
@@ -29,7 +29,7 @@ class Api:
 
         return await self.breaker.call(call)
 
-    async def fail(self, times=1, error=Unavailable):
+    async def fail(self, times=1, error=ApiUnavailable):
         for _ in range(times):
             with pytest.raises(error):
                 await self.answer(error("no"))
@@ -69,7 +69,7 @@ async def test_few_calls_or_few_failures_leave_it_closed(api):
     assert api.breaker.state == "closed"
 
 
-@pytest.mark.parametrize("error", [Refused, NotFound, Conflict])
+@pytest.mark.parametrize("error", [RequestRejected, NotFound, Conflict])
 async def test_answers_that_say_no_are_no_failures(api, error):
     await api.fail(20, error)
 
@@ -139,7 +139,7 @@ async def test_late_failure_from_before_it_opened_does_not_count(api, clock):
 
     async def late():
         await release.wait()
-        raise Unavailable("late")
+        raise ApiUnavailable("late")
 
     task = asyncio.create_task(api.breaker.call(late))
     await asyncio.sleep(0)
@@ -147,7 +147,7 @@ async def test_late_failure_from_before_it_opened_does_not_count(api, clock):
     clock.advance(31)
     await api.answer()
     release.set()
-    with pytest.raises(Unavailable):
+    with pytest.raises(ApiUnavailable):
         await task
 
     assert api.breaker.state == "half_open"

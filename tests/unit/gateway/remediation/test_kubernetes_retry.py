@@ -4,7 +4,7 @@ import pytest
 
 from signal_gateway.gateway.config import RetryConfig
 from signal_gateway.gateway.resilience.retry import retrying
-from signal_gateway.kubernetes import AlreadyExists, Conflict, Forbidden, NotFound, Refused, Unavailable
+from signal_gateway.kubernetes import AlreadyExists, ApiUnavailable, Conflict, Forbidden, NotFound, RequestRejected
 
 pytestmark = pytest.mark.asyncio
 
@@ -30,7 +30,7 @@ def in_seconds(seconds):
 
 
 async def test_transient_failure_is_tried_again_and_each_failure_told():
-    call = Script(Unavailable("first"), Unavailable("second"))
+    call = Script(ApiUnavailable("first"), ApiUnavailable("second"))
     told: list[Exception] = []
 
     assert await retrying(call, config=QUICK, deadline=in_seconds(10), on_failure=told.append) == "done"
@@ -39,16 +39,16 @@ async def test_transient_failure_is_tried_again_and_each_failure_told():
 
 
 async def test_attempts_are_counted_in_total():
-    call = Script(*(Unavailable("no") for _ in range(9)))
+    call = Script(*(ApiUnavailable("no") for _ in range(9)))
     told: list[Exception] = []
 
-    with pytest.raises(Unavailable):
+    with pytest.raises(ApiUnavailable):
         await retrying(call, config=QUICK, deadline=in_seconds(10), on_failure=told.append)
 
     assert call.attempts == len(told) == 3
 
 
-@pytest.mark.parametrize("kind", [NotFound, AlreadyExists, Conflict, Forbidden, Refused])
+@pytest.mark.parametrize("kind", [NotFound, AlreadyExists, Conflict, Forbidden, RequestRejected])
 async def test_failure_that_does_not_pass_is_not_tried_again(kind):
     call = Script(kind("no"))
 
@@ -59,10 +59,10 @@ async def test_failure_that_does_not_pass_is_not_tried_again(kind):
 
 
 async def test_no_attempt_starts_when_its_wait_would_pass_the_deadline():
-    call = Script(Unavailable("no", retry_after=60.0))
+    call = Script(ApiUnavailable("no", retry_after=60.0))
 
     async with asyncio.timeout(5):
-        with pytest.raises(Unavailable):
+        with pytest.raises(ApiUnavailable):
             await retrying(call, config=QUICK, deadline=in_seconds(30))
 
     assert call.attempts == 1
@@ -75,7 +75,7 @@ async def test_waits_double_up_to_the_longest_and_honour_the_api():
         waits.append(round(seconds, 6))
 
     config = RetryConfig(max_attempts=6, initial_backoff=0.1, max_backoff=0.3)
-    call = Script(*(Unavailable("no", retry_after=wait) for wait in (None, None, None, 2.0, None)))
+    call = Script(*(ApiUnavailable("no", retry_after=wait) for wait in (None, None, None, 2.0, None)))
 
     await retrying(call, config=config, deadline=in_seconds(60), sleep=note, jitter=lambda: 1.0)
 

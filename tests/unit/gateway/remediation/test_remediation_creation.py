@@ -4,7 +4,7 @@ import json
 import pytest
 
 from signal_gateway.gateway.remediation.naming import remediation_request_name
-from signal_gateway.kubernetes import RemediationRequestIndex, Unavailable
+from signal_gateway.kubernetes import ApiUnavailable, RemediationRequestIndex
 
 pytestmark = pytest.mark.asyncio
 
@@ -266,7 +266,7 @@ async def test_create_is_not_repeated_when_the_watch_was_lost_meanwhile_and_its_
 
     sending = asyncio.create_task(gateway.post(alert()))
     await arrived.wait()
-    gateway.gateway._index.mark_failed(Unavailable("reset"))
+    gateway.gateway._index.mark_failed(ApiUnavailable("reset"))
     release.set()
     response = await sending
 

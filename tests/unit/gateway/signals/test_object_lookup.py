@@ -6,7 +6,7 @@ from signal_gateway.clock import ManualClock
 from signal_gateway.gateway.http.activity import Activity
 from signal_gateway.gateway.targets import object_cache as lookup_module
 from signal_gateway.gateway.targets.object_cache import ObjectLookup
-from signal_gateway.kubernetes import Kind, NotFound, Unavailable
+from signal_gateway.kubernetes import ApiUnavailable, Kind, NotFound
 
 pytestmark = pytest.mark.asyncio
 
@@ -93,13 +93,13 @@ async def test_absence_is_kept_too(lookup, api):
 
 
 async def test_failure_is_everybodys_who_waits_and_is_not_kept(lookup, api):
-    api.answer = Unavailable("down")
+    api.answer = ApiUnavailable("down")
 
     failed = await asyncio.gather(*(lookup.find(POD, "p", "a") for _ in range(3)), return_exceptions=True)
     api.answer = {"uid": "u1"}
     found = await lookup.find(POD, "p", "a")
 
-    assert [type(failure) for failure in failed] == [Unavailable] * 3
+    assert [type(failure) for failure in failed] == [ApiUnavailable] * 3
     assert (found.uid, len(api.reads)) == ("u1", 2)
 
 
@@ -118,7 +118,7 @@ async def test_read_goes_on_for_the_others_when_one_who_waits_leaves(lookup, api
 
 async def test_failure_that_nobody_waits_for_any_more_is_not_reported_as_lost(lookup, api, activity, caplog):
     api.may_answer.clear()
-    api.answer = Unavailable("down")
+    api.answer = ApiUnavailable("down")
     leaver = asyncio.create_task(lookup.find(POD, "p", "a"))
     await api.begun.acquire()
     leaver.cancel()

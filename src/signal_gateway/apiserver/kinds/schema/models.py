@@ -1,6 +1,6 @@
-"""What a kind's fields are: read from lightkube's models, which are generated from Kubernetes' own description.
+"""The fields of a kind, from lightkube's models, which are generated from the OpenAPI description of Kubernetes.
 
-A model is imported when the first object of its kind is written, so that a cluster starts without them.
+A model is imported with the first write of an object of its kind, so that the start of a cluster imports none.
 """
 
 import functools
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["Field", "Type", "fields_of"]
+__all__ = ["FieldType", "ModelField", "fields_of"]
 
 TypeName = Literal[
     "string",
@@ -44,37 +44,37 @@ _MAPS_OF_QUANTITIES = frozenset(("allocatable", "allocatedResources", "capacity"
 
 
 @dataclass(frozen=True, slots=True)
-class Type:
+class FieldType:
     """The type of a field.
 
     Attributes:
-        name: What it is in JSON, or which notation a text is in.
-        go: What the API server calls it.
+        name: The JSON type, or the notation of a string.
+        go: The Go type in the API server's messages.
         item: The type of a list's items or a map's values.
         model: Module and class of an object's model, such as `core_v1.PodSpec`.
     """
 
     name: TypeName
     go: str
-    item: "Type | None" = None
+    item: "FieldType | None" = None
     model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class ModelField:
     """A field of a model.
 
     Attributes:
-        type: What it holds.
-        is_required: Whether Kubernetes' description says that it must be there; it is always written out then.
+        type: The type of its values.
+        is_required: Whether the OpenAPI description of Kubernetes requires it; the server always writes such a field.
     """
 
-    type: Type
+    type: FieldType
     is_required: bool
 
 
 @functools.cache
-def fields_of(model: str) -> Mapping[str, Field]:
+def fields_of(model: str) -> Mapping[str, ModelField]:
     """Return the fields of a model, such as `core_v1.Pod`, by their names in JSON."""
     module_name, _, class_name = model.partition(".")
     cls = getattr(importlib.import_module(f"lightkube.models.{module_name}"), class_name)
@@ -82,35 +82,35 @@ def fields_of(model: str) -> Mapping[str, Field]:
     for name, annotation in cls.__annotations__.items():
         inner = re.fullmatch(r"Optional\[(.*)\]", annotation)
         type = _type_of(module_name, name, inner[1] if inner else annotation)
-        fields[name.rstrip("_")] = Field(type, is_required=inner is None)  # `from_` stands for `from`
+        fields[name.rstrip("_")] = ModelField(type, is_required=inner is None)  # `from_` stands for `from`
     return fields
 
 
-def _type_of(module_name: str, field: str, annotation: str) -> Type:
+def _type_of(module_name: str, field: str, annotation: str) -> FieldType:
     if inner := re.fullmatch(r"List\[(.*)\]", annotation):
         item = _type_of(module_name, field, inner[1])
-        return Type("list", f"[]{item.go}", item)
+        return FieldType("list", f"[]{item.go}", item)
     if annotation == "dict":
         value = _map_value(field)
-        return Type("map", f"map[string]{value.go}", value)
+        return FieldType("map", f"map[string]{value.go}", value)
     prefix, _, class_name = annotation.rpartition(".")
     if class_name in _SCALARS:
-        return Type(*_SCALARS[class_name])
-    home = prefix or module_name
-    found = getattr(sys.modules[f"lightkube.models.{home}"], class_name)
+        return FieldType(*_SCALARS[class_name])
+    owner = prefix or module_name
+    found = getattr(sys.modules[f"lightkube.models.{owner}"], class_name)
     if not isinstance(found, type):  # an object without fields
-        return Type("any", class_name)
-    version = home.rpartition("_")[2]
-    return Type("object", f"{version}.{class_name}", model=f"{home}.{class_name}")
+        return FieldType("any", class_name)
+    version = owner.rpartition("_")[2]
+    return FieldType("object", f"{version}.{class_name}", model=f"{owner}.{class_name}")
 
 
-def _map_value(field: str) -> Type:
-    """Return what a map holds, of which the models say nothing."""
+def _map_value(field: str) -> FieldType:
+    """Return the type of a map's values, which the models lack."""
     if field in _MAPS_OF_QUANTITIES:
-        return Type(*_SCALARS["Quantity"])
+        return FieldType(*_SCALARS["Quantity"])
     if field == "disruptedPods":
-        return Type(*_SCALARS["Time"])
+        return FieldType(*_SCALARS["Time"])
     if field == "extra":
-        text = Type(*_SCALARS["str"])
-        return Type("list", "v1.ExtraValue", text)
-    return Type(*_SCALARS["str"])
+        text = FieldType(*_SCALARS["str"])
+        return FieldType("list", "v1.ExtraValue", text)
+    return FieldType(*_SCALARS["str"])

@@ -1,17 +1,17 @@
-"""Validation rules: `x-kubernetes-validations` of a schema, checked against objects and definitions.
+"""Validation rules: `x-kubernetes-validations` of a schema, their own validation and that of objects.
 
-The rules about rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel`.
+The requirements for rules are those of `k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel`.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from signal_gateway.apiserver.apiextensions.cel import CompileError, EvaluationError, compiled, evaluate
+from signal_gateway.apiserver.apiextensions.cel import CompileError, EvaluationError, compile_rule, evaluate
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
 from signal_gateway.apiserver.apimachinery.status import Cause, not_implemented
 
-__all__ = ["check_definition", "check_rules", "has_rules"]
+__all__ = ["has_rules", "validate_rule_definitions", "validate_rules"]
 
 _IMMUTABLE: Final = frozenset(("self == oldSelf", "oldSelf == self"))
 _OLD: Final = re.compile(r"\boldSelf\b")
@@ -26,19 +26,19 @@ _MAP_KEYS: Final = "x-kubernetes-list-map-keys"
 
 
 def has_rules(schema: JsonObject) -> bool:
-    """Return whether a schema has a rule anywhere."""
+    """Return whether a schema, or a schema inside it, has a rule."""
     return next(_rules(schema, ""), None) is not None
 
 
-def check_definition(schema: JsonObject, path: str) -> list[Cause]:
-    """Return what is wrong with the rules of a schema.
+def validate_rule_definitions(schema: JsonObject, path: str) -> list[Cause]:
+    """Return the causes why the rules of a schema are invalid.
 
     Args:
         schema: A version's `openAPIV3Schema`.
-        path: Where it stands in the definition.
+        path: Its path in the definition.
 
     Raises:
-        StatusError: 501 if a rule needs what is not built here.
+        StatusError: 501 if a rule uses an unsupported feature.
     """
     causes = []
     for place, rule in _rules(schema, path):
@@ -54,26 +54,26 @@ def check_definition(schema: JsonObject, path: str) -> list[Cause]:
         for field in ("rule", "messageExpression"):
             if (text := rule.get(field)) and text.strip() not in _IMMUTABLE:
                 try:
-                    compiled(text)
+                    compile_rule(text)
                 except CompileError as exc:
                     causes.append(Cause.invalid(f"{place}.{field}", text, f"compilation failed: {exc}"))
     return causes
 
 
-def check_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_old: bool) -> list[Cause]:
-    """Return the rules that a value breaks; those about its change only where it had one before.
+def validate_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_old: bool) -> list[Cause]:
+    """Return a cause for each rule that a value breaks; a rule with `oldSelf` needs an earlier value.
 
     Args:
         new: The value.
-        old: What it was before.
+        old: The value before.
         schema: Its schema.
-        path: Where it stands.
-        has_old: Whether it was anything before.
+        path: Its path in the object.
+        has_old: Whether there is a value before.
     """
     causes = [
         cause
         for rule in schema.get("x-kubernetes-validations", [])
-        if (cause := _broken(rule, new, old, path, schema.get("type", ""), has_old=has_old)) is not None
+        if (cause := _broken_rule(rule, new, old, path, schema.get("type", ""), has_old=has_old)) is not None
     ]
     if isinstance(new, dict):
         additional = schema.get("additionalProperties")
@@ -82,17 +82,17 @@ def check_rules(new: Any, old: Any, schema: JsonObject, path: str = "", *, has_o
             if isinstance(child, dict):
                 had = has_old and isinstance(old, dict) and name in old
                 place = f"{path}.{name}".lstrip(".")
-                causes += check_rules(item, old[name] if had else None, child, place, has_old=had)
+                causes += validate_rules(item, old[name] if had else None, child, place, has_old=had)
     elif isinstance(new, list) and isinstance(items := schema.get("items"), dict):
         before = _items_by_key(old, schema) if has_old else {}
         for index, item in enumerate(new):
             key = _key_of(item, schema) or b""
             had = key in before
-            causes += check_rules(item, before.get(key), items, f"{path}[{index}]", has_old=had)
+            causes += validate_rules(item, before.get(key), items, f"{path}[{index}]", has_old=had)
     return causes
 
 
-def _broken(rule: JsonObject, new: Any, old: Any, path: str, type: str, *, has_old: bool) -> Cause | None:
+def _broken_rule(rule: JsonObject, new: Any, old: Any, path: str, type: str, *, has_old: bool) -> Cause | None:
     expression = rule["rule"].strip()
     if _OLD.search(expression) and not has_old:
         return None
@@ -114,7 +114,7 @@ def _detail(rule: JsonObject, variables: JsonObject) -> str:
         try:
             message = evaluate(text, variables)
         except EvaluationError:
-            message = ""  # then, as on a real server, the plain message is taken
+            message = ""  # then, as on a real server, the plain message is used
         if isinstance(message, str) and message.strip() and "\n" not in message:
             return message
     return rule.get("message") or f"failed rule: {rule['rule'].strip()}"
@@ -131,7 +131,7 @@ def _rules(schema: JsonObject, path: str) -> Iterator[tuple[str, JsonObject]]:
 
 
 def _items_by_key(old: Any, schema: JsonObject) -> dict[bytes, Any]:
-    """Return a list's items by what tells them apart; only those of a list of type map can be told apart."""
+    """Return a list's items by their keys; only the items of a list of type map have keys."""
     keyed = ((_key_of(item, schema), item) for item in old) if isinstance(old, list) else ()
     return {key: item for key, item in keyed if key is not None}
 

@@ -1,9 +1,9 @@
-"""Namespaces: their metadata; spec and status are the server's business."""
+"""Namespaces: the server sets their spec and status, and one label."""
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.apimachinery.resources import Resource, Subresource
 from signal_gateway.apiserver.apimachinery.status import Cause
-from signal_gateway.apiserver.kinds.schema.conforming import conform
+from signal_gateway.apiserver.kinds.schema.canonical import canonicalize
 
 __all__ = ["INITIAL_NAMESPACES", "NAMESPACES"]
 
@@ -13,9 +13,9 @@ _NAME_LABEL = "kubernetes.io/metadata.name"
 
 
 class _NamespaceStrategy:
-    def shape(self, new: JsonObject, old: JsonObject | None) -> list[str]:
+    def prepare(self, new: JsonObject, old: JsonObject | None) -> list[str]:
         is_bare = new.keys() <= {"apiVersion", "kind", "metadata"}
-        dropped = [] if is_bare else conform(new, "core_v1.Namespace")
+        dropped = [] if is_bare else canonicalize(new, "core_v1.Namespace")
         new["spec"] = old["spec"] if old else {"finalizers": ["kubernetes"]}
         if old is None:
             new["status"] = {"phase": "Active"}
@@ -24,7 +24,7 @@ class _NamespaceStrategy:
             new["metadata"].setdefault("labels", {})[_NAME_LABEL] = name
         return dropped
 
-    def check(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG002 - the protocol's
+    def validate(self, new: JsonObject, old: JsonObject | None) -> list[Cause]:  # noqa: ARG002 - the protocol's
         return []
 
 

@@ -1,25 +1,24 @@
-"""The built-in kinds, one row each."""
+"""The table of the built-in kinds, one row for each."""
+
+from collections.abc import Callable, Mapping
 
 from signal_gateway.apiserver.apiextensions.definitions import CRDS
-from signal_gateway.apiserver.apimachinery.resources import Conversion, FieldSource, Resource, Subresource
-from signal_gateway.apiserver.kinds import (
-    configuration,
-    events,
-    jobs,
-    networking,
-    nodes,
-    pods,
-    rbac,
-    scaling,
-    storage,
-    workloads,
+from signal_gateway.apiserver.apimachinery.objects import JsonObject
+from signal_gateway.apiserver.apimachinery.resources import (
+    Conversion,
+    FieldSource,
+    NameRule,
+    Resource,
+    Scale,
+    Strategy,
+    Subresource,
 )
-from signal_gateway.apiserver.kinds.namespaces import NAMESPACES
-from signal_gateway.apiserver.kinds.reviews import REVIEWS
-from signal_gateway.apiserver.kinds.rows import SCALE, row, workload
+from signal_gateway.apiserver.kinds import apps, autoscaling, batch, coordination, networking, policy, rbac
+from signal_gateway.apiserver.kinds.core import configuration, events, nodes, pods, services, volumes
+from signal_gateway.apiserver.kinds.core.namespaces import NAMESPACES
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 
-__all__ = ["BUILTIN"]
+__all__ = ["BUILTIN", "REVIEWS"]
 
 _RBAC = "rbac.authorization.k8s.io/v1"
 
@@ -46,11 +45,88 @@ _OBJECT_REFERENCE = ("kind", "namespace", "name", "uid", "apiVersion", "resource
 _EVENT_FIELDS = (*(f"involvedObject.{field}" for field in _OBJECT_REFERENCE), "reason", "type")
 _NEW_EVENT_FIELDS = tuple(f"regarding.{field}" for field in _OBJECT_REFERENCE)
 
+_SCALE = Scale(selector="spec.selector")
+
+_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+
+
+def _row(
+    group_version: str,
+    kind: str,
+    strategy: Strategy,
+    *,
+    plural: str = "",
+    namespaced: bool = True,
+    short_names: tuple[str, ...] = (),
+    categories: tuple[str, ...] = (),
+    has_status: bool = False,
+    orphans_dependents: bool = False,
+    returns_deleted: bool = False,
+    grace_period: Callable[[JsonObject, int | None], int] | None = None,
+    has_generation: bool = False,
+    needs_resource_version: bool = False,
+    name_rule: NameRule = "subdomain",
+    selectable_fields: tuple[str, ...] = (),
+    field_sources: Mapping[str, FieldSource] | None = None,
+    scale: Scale | None = None,
+    subresources: tuple[Subresource, ...] = (),
+    conversion: Conversion | None = None,
+    verbs: tuple[str, ...] = _VERBS,
+) -> Resource:
+    """Return the resource of a built-in kind, with the parameters of `Resource` that do not follow from its name."""
+    group, _, version = group_version.rpartition("/")
+    return Resource(
+        group=group,
+        version=version,
+        plural=plural or f"{kind.lower()}s",
+        singular=kind.lower(),
+        kind=kind,
+        list_kind=f"{kind}List",
+        namespaced=namespaced,
+        strategy=strategy,
+        short_names=short_names,
+        categories=categories,
+        has_status=has_status,
+        orphans_dependents=orphans_dependents,
+        returns_deleted=returns_deleted,
+        grace_period=grace_period,
+        has_generation=has_generation,
+        needs_resource_version=needs_resource_version,
+        name_rule=name_rule,
+        selectable_fields=selectable_fields,
+        field_sources=field_sources or {},
+        scale=scale,
+        subresources=subresources,
+        conversion=conversion,
+        verbs=verbs,
+    )
+
+
+def _workload(
+    group_version: str, kind: str, strategy: Strategy, short_names: tuple[str, ...], *, is_scalable: bool = True
+) -> Resource:
+    """Return the resource of a workload: a kind that runs pods from a template."""
+    return _row(
+        group_version,
+        kind,
+        strategy,
+        short_names=short_names,
+        categories=("all",),
+        has_status=True,
+        has_generation=True,
+        scale=_SCALE if is_scalable else None,
+    )
+
+
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
+    strategy = ModelStrategy(f"{group}_v1.{kind}")
+    return _row(f"{group}.k8s.io/v1", kind, strategy, namespaced=namespaced, verbs=("create",))
+
 
 _CORE = (
-    row("v1", "ConfigMap", configuration.CONFIG_MAPS, short_names=("cm",)),
-    row("v1", "Endpoints", networking.ENDPOINTS, plural="endpoints", short_names=("ep",)),
-    row(
+    _row("v1", "ConfigMap", configuration.CONFIG_MAPS, short_names=("cm",)),
+    _row("v1", "Endpoints", services.ENDPOINTS, plural="endpoints", short_names=("ep",)),
+    _row(
         "v1",
         "Event",
         events.CORE_EVENTS,
@@ -59,7 +135,7 @@ _CORE = (
         field_sources={"source": FieldSource("source.component")},
     ),
     NAMESPACES,
-    row(
+    _row(
         "v1",
         "Node",
         nodes.NODES,
@@ -70,27 +146,27 @@ _CORE = (
         field_sources={"spec.unschedulable": FieldSource("spec.unschedulable", "false")},
         subresources=(Subresource("proxy", "NodeProxyOptions", ("create", "delete", "get", "patch", "update")),),
     ),
-    row(
+    _row(
         "v1",
         "PersistentVolumeClaim",
-        storage.CLAIMS,
+        volumes.CLAIMS,
         short_names=("pvc",),
         has_status=True,
         returns_deleted=True,
     ),
-    row(
+    _row(
         "v1",
         "PersistentVolume",
-        storage.VOLUMES,
+        volumes.VOLUMES,
         namespaced=False,
         short_names=("pv",),
         has_status=True,
         returns_deleted=True,
     ),
-    row(
+    _row(
         "v1",
         "Pod",
-        ModelStrategy("core_v1.Pod", pods.default_pod, pods.check_pod),
+        ModelStrategy("core_v1.Pod", pods.default_pod, pods.validate_pod),
         short_names=("po",),
         categories=("all",),
         has_status=True,
@@ -100,20 +176,20 @@ _CORE = (
         field_sources={"spec.hostNetwork": FieldSource("spec.hostNetwork", "false")},
         subresources=_POD_SUBRESOURCES,
     ),
-    row(
+    _row(
         "v1",
         "ReplicationController",
-        workloads.REPLICATION_CONTROLLERS,
+        apps.REPLICATION_CONTROLLERS,
         short_names=("rc",),
         categories=("all",),
         has_status=True,
         has_generation=True,
         orphans_dependents=True,
         selectable_fields=("status.replicas",),
-        scale=SCALE,
+        scale=_SCALE,
     ),
-    row("v1", "Secret", configuration.SECRETS, selectable_fields=("type",)),
-    row(
+    _row("v1", "Secret", configuration.SECRETS, selectable_fields=("type",)),
+    _row(
         "v1",
         "ServiceAccount",
         ModelStrategy("core_v1.ServiceAccount"),
@@ -121,10 +197,10 @@ _CORE = (
         returns_deleted=True,
         subresources=(Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io/v1"),),
     ),
-    row(
+    _row(
         "v1",
         "Service",
-        networking.SERVICES,
+        services.SERVICES,
         short_names=("svc",),
         categories=("all",),
         has_status=True,
@@ -136,13 +212,13 @@ _CORE = (
 )
 
 _APPS = (
-    workload("apps/v1", "DaemonSet", workloads.DAEMON_SETS, ("ds",), is_scalable=False),
-    workload("apps/v1", "Deployment", workloads.DEPLOYMENTS, ("deploy",)),
-    workload("apps/v1", "ReplicaSet", workloads.REPLICA_SETS, ("rs",)),
-    workload("apps/v1", "StatefulSet", workloads.STATEFUL_SETS, ("sts",)),
+    _workload("apps/v1", "DaemonSet", apps.DAEMON_SETS, ("ds",), is_scalable=False),
+    _workload("apps/v1", "Deployment", apps.DEPLOYMENTS, ("deploy",)),
+    _workload("apps/v1", "ReplicaSet", apps.REPLICA_SETS, ("rs",)),
+    _workload("apps/v1", "StatefulSet", apps.STATEFUL_SETS, ("sts",)),
 )
 
-_EVENTS = row(
+_EVENTS = _row(
     "events.k8s.io/v1",
     "Event",
     events.EVENTS,
@@ -156,39 +232,39 @@ _EVENTS = row(
 )
 
 _AUTOSCALING = (
-    row(
+    _row(
         "autoscaling/v2",
         "HorizontalPodAutoscaler",
-        scaling.AUTOSCALERS,
+        autoscaling.AUTOSCALERS,
         short_names=("hpa",),
         categories=("all",),
         has_status=True,
     ),
-    row(
+    _row(
         "autoscaling/v1",
         "HorizontalPodAutoscaler",
-        scaling.AUTOSCALERS_V1,
+        autoscaling.AUTOSCALERS_V1,
         short_names=("hpa",),
         categories=("all",),
         has_status=True,
-        conversion=Conversion("horizontalpodautoscalers.autoscaling", scaling.to_v2, scaling.from_v2),
+        conversion=Conversion("horizontalpodautoscalers.autoscaling", autoscaling.to_v2, autoscaling.from_v2),
     ),
 )
 
 _BATCH = (
-    row(
+    _row(
         "batch/v1",
         "CronJob",
-        jobs.CRON_JOBS,
+        batch.CRON_JOBS,
         short_names=("cj",),
         categories=("all",),
         has_status=True,
         has_generation=True,
     ),
-    row(
+    _row(
         "batch/v1",
         "Job",
-        jobs.JOBS,
+        batch.JOBS,
         categories=("all",),
         has_status=True,
         has_generation=True,
@@ -199,7 +275,7 @@ _BATCH = (
 )
 
 _NETWORKING = (
-    row(
+    _row(
         "networking.k8s.io/v1",
         "Ingress",
         networking.INGRESSES,
@@ -208,7 +284,7 @@ _NETWORKING = (
         has_status=True,
         has_generation=True,
     ),
-    row(
+    _row(
         "networking.k8s.io/v1",
         "NetworkPolicy",
         networking.NETWORK_POLICIES,
@@ -218,10 +294,10 @@ _NETWORKING = (
     ),
 )
 
-_POLICY = row(
+_POLICY = _row(
     "policy/v1",
     "PodDisruptionBudget",
-    scaling.BUDGETS,
+    policy.BUDGETS,
     short_names=("pdb",),
     has_status=True,
     has_generation=True,
@@ -229,13 +305,23 @@ _POLICY = row(
 )
 
 _ROLES = (
-    row(_RBAC, "ClusterRoleBinding", rbac.CLUSTER_ROLE_BINDINGS, namespaced=False, name_rule="path segment"),
-    row(_RBAC, "ClusterRole", rbac.CLUSTER_ROLES, namespaced=False, name_rule="path segment"),
-    row(_RBAC, "RoleBinding", rbac.ROLE_BINDINGS, name_rule="path segment"),
-    row(_RBAC, "Role", rbac.ROLES, name_rule="path segment"),
+    _row(_RBAC, "ClusterRoleBinding", rbac.CLUSTER_ROLE_BINDINGS, namespaced=False, name_rule="path segment"),
+    _row(_RBAC, "ClusterRole", rbac.CLUSTER_ROLES, namespaced=False, name_rule="path segment"),
+    _row(_RBAC, "RoleBinding", rbac.ROLE_BINDINGS, name_rule="path segment"),
+    _row(_RBAC, "Role", rbac.ROLES, name_rule="path segment"),
 )
 
-_COORDINATION = row("coordination.k8s.io/v1", "Lease", nodes.LEASES, needs_resource_version=True)
+_COORDINATION = _row("coordination.k8s.io/v1", "Lease", coordination.LEASES, needs_resource_version=True)
+
+REVIEWS = (
+    _review("authentication", "SelfSubjectReview"),
+    _review("authentication", "TokenReview"),
+    _review("authorization", "LocalSubjectAccessReview", namespaced=True),
+    _review("authorization", "SelfSubjectAccessReview"),
+    _review("authorization", "SelfSubjectRulesReview"),
+    _review("authorization", "SubjectAccessReview"),
+)
+"""Kinds that can only be created: the response to the create is the result, and nothing is stored."""
 
 BUILTIN: tuple[Resource, ...] = (
     *_CORE,

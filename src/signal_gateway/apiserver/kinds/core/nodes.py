@@ -1,10 +1,10 @@
-"""Nodes and leases: defaults and checks."""
+"""Nodes: defaults and validation."""
 
 from signal_gateway.apiserver.apimachinery.objects import JsonObject
 from signal_gateway.apiserver.apimachinery.status import Cause
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 
-__all__ = ["LEASES", "NODES"]
+__all__ = ["NODES"]
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NOT_READY = {"key": "node.kubernetes.io/not-ready", "effect": "NoSchedule"}
@@ -33,7 +33,7 @@ def _default_node(new: JsonObject, old: JsonObject | None) -> None:
         spec["taints"] = [*taints, dict(_NOT_READY)]  # as admission does
 
 
-def _check_node(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+def _validate_node(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return [
         Cause.not_supported(f"metadata.taints[{index}].effect", taint["effect"], _EFFECTS)
         for index, taint in enumerate(new["spec"].get("taints", []))
@@ -41,20 +41,4 @@ def _check_node(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     ]
 
 
-def _default_lease(new: JsonObject, _old: JsonObject | None) -> None:
-    new.setdefault("spec", {})
-
-
-def _check_lease(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
-    spec = new["spec"]
-    duration, transitions = spec.get("leaseDurationSeconds"), spec.get("leaseTransitions")
-    causes = []
-    if duration is not None and duration <= 0:
-        causes.append(Cause.invalid("spec.leaseDurationSeconds", duration, "must be greater than 0"))
-    if transitions is not None and transitions < 0:
-        causes.append(Cause.invalid("spec.leaseTransitions", transitions, "must be greater than or equal to 0"))
-    return causes
-
-
-NODES = ModelStrategy("core_v1.Node", _default_node, _check_node)
-LEASES = ModelStrategy("coordination_v1.Lease", _default_lease, _check_lease)
+NODES = ModelStrategy("core_v1.Node", _default_node, _validate_node)

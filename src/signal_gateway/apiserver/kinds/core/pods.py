@@ -1,4 +1,4 @@
-"""Pods, and the pod templates inside workloads: defaults, checks, and what may change later.
+"""Pods, and the pod templates of workloads: defaults and validation.
 
 After `pkg/apis/core/v1/defaults.go` and `pkg/apis/core/validation/validation.go` of Kubernetes.
 """
@@ -10,7 +10,7 @@ from signal_gateway.apiserver.apimachinery.objects import JsonObject, copy_json,
 from signal_gateway.apiserver.apimachinery.quantities import quantity_value
 from signal_gateway.apiserver.apimachinery.status import Cause
 
-__all__ = ["check_pod", "check_pod_spec", "default_pod", "default_template", "grace_period"]
+__all__ = ["default_pod", "default_template", "grace_period", "validate_pod", "validate_pod_spec"]
 
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _LABEL_RULE = (
@@ -27,7 +27,7 @@ _CONTAINERS = ("initContainers", "containers")
 _EVICTION_SECONDS = 300
 _FILE_MODE = 0o644
 
-_CHANGEABLE = (
+_MUTABLE_RULE = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
     "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"
@@ -35,7 +35,7 @@ _CHANGEABLE = (
 
 
 def default_pod(new: JsonObject, old: JsonObject | None) -> None:
-    """Fill in a pod: its spec, the tolerations that admission adds, and the status of a pod that nobody runs yet."""
+    """Set the defaults of a pod, the tolerations that admission adds, and the status of a pod before it runs."""
     spec = new.setdefault("spec", {})
     default_pod_spec(spec)
     spec.setdefault("enableServiceLinks", True)
@@ -52,19 +52,19 @@ def default_pod(new: JsonObject, old: JsonObject | None) -> None:
 
 
 def _tolerates(toleration: JsonObject, key: str) -> bool:
-    """Return whether a toleration already says what becomes of the pod when a node has this taint."""
+    """Return whether a toleration already covers this taint of a node."""
     return toleration.get("key") in (None, key) and toleration.get("effect") in (None, "NoExecute")
 
 
 def default_template(template: JsonObject) -> None:
-    """Fill in a pod template."""
+    """Set the defaults of a pod template."""
     metadata = template.setdefault("metadata", {})
-    metadata["creationTimestamp"] = None  # as servers before 1.33 write it out
+    metadata["creationTimestamp"] = None  # as servers before 1.33 write it
     default_pod_spec(template.setdefault("spec", {}))
 
 
 def default_pod_spec(spec: JsonObject) -> None:
-    """Fill in what every pod spec has."""
+    """Set the defaults of a pod spec."""
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("terminationGracePeriodSeconds", 30)
     spec.setdefault("dnsPolicy", "ClusterFirst")
@@ -133,7 +133,7 @@ def _default_handler(handler: JsonObject) -> None:
 
 
 def _qos_class(spec: JsonObject) -> str:
-    """Return how the pod ranks when a node runs short, by `pkg/apis/core/v1/helper/qos`."""
+    """Return the QoS class of a pod, by `pkg/apis/core/v1/helper/qos`."""
     containers = [container for field in _CONTAINERS for container in spec.get(field, [])]
     resources = [container.get("resources", {}) for container in containers]
     if not any(entry.get("limits") or entry.get("requests") for entry in resources):
@@ -145,37 +145,37 @@ def _qos_class(spec: JsonObject) -> str:
     return "Guaranteed" if is_guaranteed else "Burstable"
 
 
-def grace_period(pod: JsonObject, asked: int | None) -> int:
-    """Return how long a deleted pod stays for its containers to end: not at all where none can be running."""
+def grace_period(pod: JsonObject, requested: int | None) -> int:
+    """Return the grace period of a deletion in seconds: 0 for a pod without a running container."""
     if not pod["spec"].get("nodeName") or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return 0
-    seconds: int = pod["spec"]["terminationGracePeriodSeconds"] if asked is None else asked
+    seconds: int = pod["spec"]["terminationGracePeriodSeconds"] if requested is None else requested
     return max(seconds, 0)
 
 
-def check_pod(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    """Return what is wrong with a pod's values, and what may not have changed."""
+def validate_pod(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    """Return the causes why a pod is invalid: on an update, only changes that are not allowed."""
     if old is None:
-        return check_pod_spec(new["spec"], "spec")
-    return _check_change(new["spec"], old["spec"])
+        return validate_pod_spec(new["spec"], "spec")
+    return _validate_change(new["spec"], old["spec"])
 
 
-def check_pod_spec(spec: JsonObject, path: str, *, restart_policies: tuple[str, ...] = ()) -> list[Cause]:
-    """Return what is wrong with the values of a pod spec.
+def validate_pod_spec(spec: JsonObject, path: str, *, restart_policies: tuple[str, ...] = ()) -> list[Cause]:
+    """Return the causes why a pod spec is invalid.
 
     Args:
         spec: A pod spec with its defaults.
-        path: Where it stands.
-        restart_policies: Those that the workload around it can do with; empty for any.
+        path: Its path in the object.
+        restart_policies: The policies that its workload allows; empty for all.
     """
     causes: list[Cause] = []
     volumes = [volume.get("name", "") for volume in spec.get("volumes", [])]
-    causes += _check_names(volumes, f"{path}.volumes")
+    causes += _validate_names(volumes, f"{path}.volumes")
     names = [container.get("name", "") for field in _CONTAINERS for container in spec.get(field, [])]
     for field in _CONTAINERS:
         for index, container in enumerate(spec.get(field, [])):
-            causes += _check_container(container, volumes, f"{path}.{field}[{index}]")
-    causes += _check_names(names[len(spec.get("initContainers", [])) :], f"{path}.containers")
+            causes += _validate_container(container, volumes, f"{path}.{field}[{index}]")
+    causes += _validate_names(names[len(spec.get("initContainers", [])) :], f"{path}.containers")
     policy = spec["restartPolicy"]
     if policy not in (restart_policies or _RESTART_POLICIES):
         allowed = restart_policies or _RESTART_POLICIES
@@ -185,7 +185,7 @@ def check_pod_spec(spec: JsonObject, path: str, *, restart_policies: tuple[str, 
     return causes
 
 
-def _check_names(names: list[str], path: str) -> list[Cause]:
+def _validate_names(names: list[str], path: str) -> list[Cause]:
     causes = []
     for index, name in enumerate(names):
         if name and (len(name) > 63 or not re.fullmatch(_LABEL, name)):
@@ -195,14 +195,14 @@ def _check_names(names: list[str], path: str) -> list[Cause]:
     return causes
 
 
-def _check_container(container: JsonObject, volumes: list[str], path: str) -> list[Cause]:
+def _validate_container(container: JsonObject, volumes: list[str], path: str) -> list[Cause]:
     causes: list[Cause] = []
     if not container.get("image"):
         causes.append(Cause.required(f"{path}.image"))
     if container["imagePullPolicy"] not in _PULL_POLICIES:
         causes.append(Cause.not_supported(f"{path}.imagePullPolicy", container["imagePullPolicy"], _PULL_POLICIES))
     for index, port in enumerate(container.get("ports", [])):
-        causes += _check_port(port, f"{path}.ports[{index}]")
+        causes += _validate_port(port, f"{path}.ports[{index}]")
     for index, mount in enumerate(container.get("volumeMounts", [])):
         if mount["name"] and mount["name"] not in volumes:
             causes.append(Cause.not_found(f"{path}.volumeMounts[{index}].name", mount["name"]))
@@ -214,7 +214,7 @@ def _check_container(container: JsonObject, volumes: list[str], path: str) -> li
     return causes
 
 
-def _check_port(port: JsonObject, path: str) -> list[Cause]:
+def _validate_port(port: JsonObject, path: str) -> list[Cause]:
     causes = []
     number = port.get("containerPort", 0)
     if not number:
@@ -226,17 +226,17 @@ def _check_port(port: JsonObject, path: str) -> list[Cause]:
     return causes
 
 
-def _check_change(new: JsonObject, old: JsonObject) -> list[Cause]:
+def _validate_change(new: JsonObject, old: JsonObject) -> list[Cause]:
     lengths = [len(spec.get("containers", [])) for spec in (new, old)]
     if lengths[0] != lengths[1]:
         return [Cause.forbidden("spec.containers", "pod updates may not add or remove containers")]
-    if encode(_unchangeable(new, old)) != encode(_unchangeable(old, old)):
-        return [Cause.forbidden("spec", _CHANGEABLE)]
+    if encode(_immutable_fields(new, old)) != encode(_immutable_fields(old, old)):
+        return [Cause.forbidden("spec", _MUTABLE_RULE)]
     return []
 
 
-def _unchangeable(spec: JsonObject, old: JsonObject) -> JsonObject:
-    """Return a spec without what may change."""
+def _immutable_fields(spec: JsonObject, old: JsonObject) -> JsonObject:
+    """Return a spec without its mutable fields."""
     kept = copy_json(spec)
     kept.pop("activeDeadlineSeconds", None)
     for field in _CONTAINERS:

@@ -1,13 +1,13 @@
-"""Jobs and cron jobs: defaults and checks.
+"""Jobs and cron jobs: defaults and validation.
 
 After `pkg/apis/batch/v1/defaults.go`, `pkg/registry/batch/job/strategy.go` and `pkg/apis/batch/validation` of
 Kubernetes.
 """
 
-from signal_gateway.apiserver.apimachinery.label_selectors import invalid_selector
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
+from signal_gateway.apiserver.apimachinery.selectors import invalid_label_selector
 from signal_gateway.apiserver.apimachinery.status import Cause
-from signal_gateway.apiserver.kinds.pods import check_pod_spec, default_template
+from signal_gateway.apiserver.kinds.core.pods import default_template, validate_pod_spec
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 
 __all__ = ["CRON_JOBS", "JOBS"]
@@ -48,18 +48,18 @@ def _select_own_pods(job: JsonObject) -> None:
     selector.setdefault("matchLabels", {})[f"{_PREFIX}controller-uid"] = uid
 
 
-def _check_own_selector(job: JsonObject) -> list[Cause]:
-    """Return a cause if a job was sent with a selector but does not say that it means it."""
+def _validate_own_selector(job: JsonObject) -> list[Cause]:
+    """Return a cause for a selector of the user's own without `manualSelector`."""
     generated = {"matchLabels": {f"{_PREFIX}controller-uid": job["metadata"]["uid"]}}
     if job["spec"].get("manualSelector") or job["spec"].get("selector") == generated:
         return []
-    return [invalid_selector(job["spec"].get("selector", {}), "`selector` not auto-generated")]
+    return [invalid_label_selector(job["spec"].get("selector", {}), "`selector` not auto-generated")]
 
 
-def _check_job(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_job(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
-    causes = _check_template(spec["template"], "spec.template")
-    causes += _check_own_selector(new) if old is None else []
+    causes = _validate_template(spec["template"], "spec.template")
+    causes += _validate_own_selector(new) if old is None else []
     for field in ("parallelism", "completions", "backoffLimit"):
         if spec.get(field, 0) < 0:
             causes.append(Cause.invalid(f"spec.{field}", spec[field], "must be greater than or equal to 0"))
@@ -69,11 +69,11 @@ def _check_job(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     return causes
 
 
-def _check_template(template: JsonObject, path: str) -> list[Cause]:
+def _validate_template(template: JsonObject, path: str) -> list[Cause]:
     pods = template["spec"]
-    if pods["restartPolicy"] == "Always":  # the default, which suits no job
+    if pods["restartPolicy"] == "Always":  # the default, which no job allows
         return [Cause.required(f"{path}.spec.restartPolicy", 'valid values: "OnFailure", "Never"')]
-    return check_pod_spec(pods, f"{path}.spec", restart_policies=("OnFailure", "Never"))
+    return validate_pod_spec(pods, f"{path}.spec", restart_policies=("OnFailure", "Never"))
 
 
 def _default_cron_job(new: JsonObject, old: JsonObject | None) -> None:
@@ -89,7 +89,7 @@ def _default_cron_job(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = {}
 
 
-def _check_cron_job(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+def _validate_cron_job(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = []
     schedule = spec["schedule"]
@@ -98,8 +98,8 @@ def _check_cron_job(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
         causes.append(Cause.invalid("spec.schedule", schedule, detail))
     if spec["concurrencyPolicy"] not in _POLICIES:
         causes.append(Cause.not_supported("spec.concurrencyPolicy", spec["concurrencyPolicy"], _POLICIES))
-    return causes + _check_template(spec["jobTemplate"]["spec"]["template"], "spec.jobTemplate.spec.template")
+    return causes + _validate_template(spec["jobTemplate"]["spec"]["template"], "spec.jobTemplate.spec.template")
 
 
-JOBS = ModelStrategy("batch_v1.Job", _default_job, _check_job)
-CRON_JOBS = ModelStrategy("batch_v1.CronJob", _default_cron_job, _check_cron_job)
+JOBS = ModelStrategy("batch_v1.Job", _default_job, _validate_job)
+CRON_JOBS = ModelStrategy("batch_v1.CronJob", _default_cron_job, _validate_cron_job)

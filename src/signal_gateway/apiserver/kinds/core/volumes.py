@@ -1,4 +1,4 @@
-"""Persistent volumes and claims: defaults and checks.
+"""Persistent volumes and claims: defaults and validation.
 
 After `pkg/apis/core/v1/defaults.go` and `pkg/apis/core/validation/validation.go` of Kubernetes.
 """
@@ -32,12 +32,12 @@ def _default_claim(new: JsonObject, old: JsonObject | None) -> None:
         _protect(new, "kubernetes.io/pvc-protection")
 
 
-def _check_claim(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_claim(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = []
     if not spec.get("accessModes"):
         causes.append(Cause.required("spec.accessModes", "at least 1 access mode is required"))
-    causes += _check_access_modes(spec)
+    causes += _validate_access_modes(spec)
     if "storage" not in spec.get("resources", {}).get("requests", {}):
         causes.append(Cause.required("spec.resources[storage]"))
     if old is not None:
@@ -62,10 +62,10 @@ def _default_volume(new: JsonObject, old: JsonObject | None) -> None:
         _protect(new, "kubernetes.io/pv-protection")
 
 
-def _check_volume(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
+def _validate_volume(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = [] if spec.get("accessModes") else [Cause.required("spec.accessModes")]
-    causes += _check_access_modes(spec)
+    causes += _validate_access_modes(spec)
     if not spec.get("capacity"):
         causes.append(Cause.required("spec.capacity"))
     if not spec.keys() - _VOLUME_FIELDS:
@@ -73,7 +73,7 @@ def _check_volume(new: JsonObject, _old: JsonObject | None) -> list[Cause]:
     return causes
 
 
-def _check_access_modes(spec: JsonObject) -> list[Cause]:
+def _validate_access_modes(spec: JsonObject) -> list[Cause]:
     wrong = [mode for mode in spec.get("accessModes", []) if mode not in _ACCESS_MODES]
     return [Cause.not_supported("spec.accessModes", mode, _ACCESS_MODES) for mode in wrong]
 
@@ -85,5 +85,5 @@ def _protect(new: JsonObject, finalizer: str) -> None:
         finalizers.append(finalizer)
 
 
-CLAIMS = ModelStrategy("core_v1.PersistentVolumeClaim", _default_claim, _check_claim)
-VOLUMES = ModelStrategy("core_v1.PersistentVolume", _default_volume, _check_volume)
+CLAIMS = ModelStrategy("core_v1.PersistentVolumeClaim", _default_claim, _validate_claim)
+VOLUMES = ModelStrategy("core_v1.PersistentVolume", _default_volume, _validate_volume)

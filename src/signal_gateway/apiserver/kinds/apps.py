@@ -1,12 +1,12 @@
-"""Deployments, replica sets, stateful sets, daemon sets and replication controllers: defaults and checks.
+"""Deployments, replica sets, stateful sets, daemon sets and replication controllers: defaults and validation.
 
 After `pkg/apis/apps/v1/defaults.go` and `pkg/apis/apps/validation/validation.go` of Kubernetes.
 """
 
-from signal_gateway.apiserver.apimachinery.label_selectors import check_selector, unmatched
 from signal_gateway.apiserver.apimachinery.objects import JsonObject, encode
+from signal_gateway.apiserver.apimachinery.selectors import template_labels_mismatch, validate_workload_selector
 from signal_gateway.apiserver.apimachinery.status import Cause
-from signal_gateway.apiserver.kinds.pods import check_pod_spec, default_template
+from signal_gateway.apiserver.kinds.core.pods import default_template, validate_pod_spec
 from signal_gateway.apiserver.kinds.schema.strategy import ModelStrategy
 
 __all__ = ["DAEMON_SETS", "DEPLOYMENTS", "REPLICATION_CONTROLLERS", "REPLICA_SETS", "STATEFUL_SETS"]
@@ -41,7 +41,7 @@ def _default_deployment(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = {}
 
 
-def _check_deployment(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_deployment(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     strategy = spec["strategy"]
     causes = []
@@ -50,7 +50,7 @@ def _check_deployment(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     elif strategy["type"] == "Recreate" and "rollingUpdate" in strategy:
         detail = "may not be specified when strategy `type` is 'Recreate'"
         causes.append(Cause.forbidden("spec.strategy.rollingUpdate", detail))
-    return _check_workload(new, old, "deployment") + causes
+    return _validate_workload(new, old, "deployment") + causes
 
 
 def _default_replica_set(new: JsonObject, old: JsonObject | None) -> None:
@@ -61,8 +61,8 @@ def _default_replica_set(new: JsonObject, old: JsonObject | None) -> None:
         new["status"] = {"replicas": 0}
 
 
-def _check_replica_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    return _check_workload(new, old, "replicaset")
+def _validate_replica_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    return _validate_workload(new, old, "replicaset")
 
 
 def _default_stateful_set(new: JsonObject, old: JsonObject | None) -> None:
@@ -76,7 +76,7 @@ def _default_stateful_set(new: JsonObject, old: JsonObject | None) -> None:
     spec.setdefault("revisionHistoryLimit", 10)
 
 
-def _check_stateful_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_stateful_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     causes = []
     if old is not None:
         before, after = (
@@ -94,11 +94,11 @@ def _check_stateful_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     restart_policy = new["spec"]["template"]["spec"]["restartPolicy"]
     if restart_policy not in _RESTART_POLICIES:
         causes.append(Cause.not_supported(f"{_TEMPLATE}.restartPolicy", restart_policy, _RESTART_POLICIES))
-    # the rest of its pods is not checked there either: volumes may come from claims, which makes it hard
+    # the API server does not validate the rest of the template either: volumes may come from claims
     return (
         causes
-        + check_selector(new["spec"], None if old is None else old["spec"], "statefulset")
-        + _check_counts(new, old)
+        + validate_workload_selector(new["spec"], None if old is None else old["spec"], "statefulset")
+        + _validate_counts(new, old)
     )
 
 
@@ -117,7 +117,7 @@ def _default_daemon_set(new: JsonObject, old: JsonObject | None) -> None:
 
 
 def _count_template(new: JsonObject, old: JsonObject | None) -> None:
-    """Count the changes of a daemon set's template, which the API server does in an annotation."""
+    """Count the changes of a daemon set's template in an annotation, as the API server does."""
     generation = 1
     if old is not None:
         generation = int(old["metadata"].get("annotations", {}).get(_TEMPLATE_GENERATION, "1"))
@@ -125,8 +125,8 @@ def _count_template(new: JsonObject, old: JsonObject | None) -> None:
     new["metadata"].setdefault("annotations", {})[_TEMPLATE_GENERATION] = str(generation)
 
 
-def _check_daemon_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    return _check_workload(new, old, "daemonset")
+def _validate_daemon_set(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    return _validate_workload(new, old, "daemonset")
 
 
 def _default_replication_controller(new: JsonObject, old: JsonObject | None) -> None:
@@ -141,27 +141,29 @@ def _default_replication_controller(new: JsonObject, old: JsonObject | None) -> 
             new["metadata"].setdefault("labels", dict(labels))
 
 
-def _check_replication_controller(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_replication_controller(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     spec = new["spec"]
     causes = [Cause.required(f"spec.{field}") for field in ("selector", "template") if not spec.get(field)]
     if causes:
         return causes
     labels = spec["template"]["metadata"].get("labels", {})
-    causes += [] if spec["selector"].items() <= labels.items() else [unmatched(labels)]
-    return causes + _check_pods(new, old)
+    causes += [] if spec["selector"].items() <= labels.items() else [template_labels_mismatch(labels)]
+    return causes + _validate_pods(new, old)
 
 
-def _check_workload(new: JsonObject, old: JsonObject | None, name: str) -> list[Cause]:
-    return check_selector(new["spec"], None if old is None else old["spec"], name) + _check_pods(new, old)
+def _validate_workload(new: JsonObject, old: JsonObject | None, name: str) -> list[Cause]:
+    return validate_workload_selector(new["spec"], None if old is None else old["spec"], name) + _validate_pods(
+        new, old
+    )
 
 
-def _check_pods(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    pods = check_pod_spec(new["spec"]["template"]["spec"], _TEMPLATE, restart_policies=_RESTART_POLICIES)
-    return pods + _check_counts(new, old)
+def _validate_pods(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    pods = validate_pod_spec(new["spec"]["template"]["spec"], _TEMPLATE, restart_policies=_RESTART_POLICIES)
+    return pods + _validate_counts(new, old)
 
 
-def _check_counts(new: JsonObject, old: JsonObject | None) -> list[Cause]:
-    """Return a cause for a negative number of pods, and for every one that is larger than that of all of them."""
+def _validate_counts(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+    """Return a cause for a negative number of replicas, and for each status count above it."""
     replicas = new["spec"].get("replicas", 0)
     detail = "must be greater than or equal to 0"
     causes = [Cause.invalid("spec.replicas", replicas, detail)] if replicas < 0 else []
@@ -176,10 +178,10 @@ def _check_counts(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     ]
 
 
-DEPLOYMENTS = ModelStrategy("apps_v1.Deployment", _default_deployment, _check_deployment)
-REPLICA_SETS = ModelStrategy("apps_v1.ReplicaSet", _default_replica_set, _check_replica_set)
-STATEFUL_SETS = ModelStrategy("apps_v1.StatefulSet", _default_stateful_set, _check_stateful_set)
-DAEMON_SETS = ModelStrategy("apps_v1.DaemonSet", _default_daemon_set, _check_daemon_set)
+DEPLOYMENTS = ModelStrategy("apps_v1.Deployment", _default_deployment, _validate_deployment)
+REPLICA_SETS = ModelStrategy("apps_v1.ReplicaSet", _default_replica_set, _validate_replica_set)
+STATEFUL_SETS = ModelStrategy("apps_v1.StatefulSet", _default_stateful_set, _validate_stateful_set)
+DAEMON_SETS = ModelStrategy("apps_v1.DaemonSet", _default_daemon_set, _validate_daemon_set)
 REPLICATION_CONTROLLERS = ModelStrategy(
-    "core_v1.ReplicationController", _default_replication_controller, _check_replication_controller
+    "core_v1.ReplicationController", _default_replication_controller, _validate_replication_controller
 )

@@ -5,7 +5,7 @@ from signal_gateway.apiserver.apiextensions.schema import SchemaStrategy
 
 def check(schema, value, old=None):
     strategy = SchemaStrategy({"type": "object", "properties": {"spec": schema}})
-    causes = strategy.check({"spec": value}, None if old is None else {"spec": old})
+    causes = strategy.validate({"spec": value}, None if old is None else {"spec": old})
     return [f"{cause.field}: {cause.message}" for cause in causes]
 
 
@@ -51,7 +51,7 @@ def test_unknown_fields_are_named_with_their_path():
     strategy = SchemaStrategy({"type": "object", "properties": {"spec": {"type": "array", "items": items}}})
     value = {"spec": [{"a": "x", "b": 1}], "c": 2, "metadata": {"name": "n"}}
 
-    dropped = strategy.shape(value, None)
+    dropped = strategy.prepare(value, None)
 
     assert sorted(dropped) == ["c", "spec[0].b"]
     assert value == {"spec": [{"a": "x"}], "metadata": {"name": "n"}}
@@ -63,7 +63,7 @@ def test_default_reaches_into_lists_and_maps_and_is_never_shared():
     strategy = SchemaStrategy({"type": "object", "properties": {"spec": spec}})
     value = {"spec": {"a": [{}, {}]}}
 
-    strategy.shape(value, None)
+    strategy.prepare(value, None)
     value["spec"]["a"][0]["tags"].append("y")
 
     assert value["spec"]["a"][1]["tags"] == ["x"]

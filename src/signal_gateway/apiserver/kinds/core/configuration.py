@@ -1,4 +1,4 @@
-"""Config maps and secrets: keys, sizes, and what may not change.
+"""Config maps and secrets: defaults, and validation of keys, sizes and immutable fields.
 
 After `pkg/apis/core/validation/validation.go` of Kubernetes.
 """
@@ -30,28 +30,30 @@ _REQUIRED_KEYS: Mapping[str, tuple[str, ...]] = {
 
 
 def _default_config_map(new: JsonObject, _old: JsonObject | None) -> None:
-    _check_base64(new, "binaryData")
+    _validate_base64(new, "binaryData")
 
 
-def _check_config_map(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_config_map(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     texts, binaries = new.get("data", {}), new.get("binaryData", {})
-    causes = _check_keys("data", texts) + _check_keys("binaryData", binaries)
+    causes = _validate_keys("data", texts) + _validate_keys("binaryData", binaries)
     for key in texts.keys() & binaries.keys():
         causes.append(Cause.invalid(f"data[{key}]", key, "duplicate of key present in binaryData"))
-    causes += _check_size("", [*(text.encode() for text in texts.values()), *map(base64.b64decode, binaries.values())])
-    return causes + _check_immutable(new, old, ("data", "binaryData"))
+    causes += _validate_size(
+        "", [*(text.encode() for text in texts.values()), *map(base64.b64decode, binaries.values())]
+    )
+    return causes + _validate_immutable(new, old, ("data", "binaryData"))
 
 
 def _default_secret(new: JsonObject, _old: JsonObject | None) -> None:
-    _check_base64(new, "data")
+    _validate_base64(new, "data")
     for key, text in new.pop("stringData", {}).items():
         new.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
     new.setdefault("type", "Opaque")
 
 
-def _check_secret(new: JsonObject, old: JsonObject | None) -> list[Cause]:
+def _validate_secret(new: JsonObject, old: JsonObject | None) -> list[Cause]:
     data, type = new.get("data", {}), new["type"]
-    causes = _check_keys("data", data) + _check_size("data", list(map(base64.b64decode, data.values())))
+    causes = _validate_keys("data", data) + _validate_size("data", list(map(base64.b64decode, data.values())))
     causes += [Cause.required(f"data[{key}]") for key in _REQUIRED_KEYS.get(type, ()) if key not in data]
     if type == "kubernetes.io/service-account-token":
         annotation = "kubernetes.io/service-account.name"
@@ -59,10 +61,10 @@ def _check_secret(new: JsonObject, old: JsonObject | None) -> list[Cause]:
             causes.append(Cause.required(f"metadata.annotations[{annotation}]"))
     if old is not None and type != old["type"]:
         causes.append(Cause.invalid("type", type, "field is immutable"))
-    return causes + _check_immutable(new, old, ("data",))
+    return causes + _validate_immutable(new, old, ("data",))
 
 
-def _check_base64(new: JsonObject, field: str) -> None:
+def _validate_base64(new: JsonObject, field: str) -> None:
     for value in new.get(field, {}).values():
         try:
             base64.b64decode(value, validate=True)
@@ -70,7 +72,7 @@ def _check_base64(new: JsonObject, field: str) -> None:
             raise FieldTypeError(f"illegal base64 data in {field}: {exc}") from exc
 
 
-def _check_keys(field: str, data: Mapping[str, str]) -> list[Cause]:
+def _validate_keys(field: str, data: Mapping[str, str]) -> list[Cause]:
     causes = []
     for key in data:
         path = f"{field}[{key}]"
@@ -83,13 +85,13 @@ def _check_keys(field: str, data: Mapping[str, str]) -> list[Cause]:
     return causes
 
 
-def _check_size(field: str, values: list[bytes]) -> list[Cause]:
+def _validate_size(field: str, values: list[bytes]) -> list[Cause]:
     if sum(map(len, values)) <= _LIMIT_BYTES:
         return []
     return [Cause("FieldValueTooLong", field or "[]", f"Too long: must have at most {_LIMIT_BYTES} bytes")]
 
 
-def _check_immutable(new: JsonObject, old: JsonObject | None, fields: tuple[str, ...]) -> list[Cause]:
+def _validate_immutable(new: JsonObject, old: JsonObject | None, fields: tuple[str, ...]) -> list[Cause]:
     if old is None or not old.get("immutable"):
         return []
     detail = "field is immutable when `immutable` is set"
@@ -98,5 +100,5 @@ def _check_immutable(new: JsonObject, old: JsonObject | None, fields: tuple[str,
     return causes + [Cause.forbidden(field, detail) for field in changed]
 
 
-CONFIG_MAPS = ModelStrategy("core_v1.ConfigMap", _default_config_map, _check_config_map)
-SECRETS = ModelStrategy("core_v1.Secret", _default_secret, _check_secret)
+CONFIG_MAPS = ModelStrategy("core_v1.ConfigMap", _default_config_map, _validate_config_map)
+SECRETS = ModelStrategy("core_v1.Secret", _default_secret, _validate_secret)

@@ -1,4 +1,4 @@
-"""Documents: JSON and YAML texts read into plain values, within bounds."""
+"""Serializer: reads JSON and YAML into plain values, within bounds of depth and size."""
 
 import json
 from collections.abc import Iterator
@@ -9,12 +9,14 @@ import yaml
 
 __all__ = ["duplicate_fields", "load_json", "load_yaml"]
 
-_MAX_DEPTH: Final = 100  # of what Kubernetes has, a schema in a definition is the deepest, at some forty
-_MAX_VALUES: Final = 3_000_000  # more don't fit into the 3 MiB of a request, unless YAML's aliases repeat them
+_MAX_DEPTH: Final = (
+    100  # the deepest objects of Kubernetes, schemas of CustomResourceDefinitions, have about forty levels
+)
+_MAX_VALUES: Final = 3_000_000  # a request of 3 MiB has fewer, unless YAML aliases repeat them
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads YAML as JSON would: a time stays text."""
+    """A YAML loader with the types of JSON: a time stays a string."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -24,31 +26,31 @@ _Loader.yaml_implicit_resolvers = {
 
 
 def load_json(text: bytes) -> Any:
-    """Return the value of a JSON text.
+    """Decode JSON.
 
     Raises:
-        ValueError: It is no JSON, or nested too deeply.
+        ValueError: The text is not JSON, or its nesting is too deep.
     """
-    return _bounded(orjson.loads(text))
+    return _within_bounds(orjson.loads(text))
 
 
 def load_yaml(text: bytes) -> Any:
-    """Return the value of a YAML document that could be JSON, too.
+    """Decode one YAML document with the values of JSON.
 
     Raises:
-        ValueError: It is no YAML, not one document, nested too deeply, or has what JSON can't say.
+        ValueError: The text is not YAML, has several documents, its nesting is too deep, or JSON lacks a value's type.
     """
     try:
-        return orjson.loads(orjson.dumps(_bounded(yaml.load(text, _Loader))))
+        return orjson.loads(orjson.dumps(_within_bounds(yaml.load(text, _Loader))))
     except (yaml.YAMLError, orjson.JSONEncodeError, RecursionError) as exc:
         raise ValueError(str(exc)) from exc
 
 
 def duplicate_fields(text: bytes) -> list[str]:
-    """Return a complaint for each field that an object in a JSON text has more than once, such as `spec.size`."""
+    """Return one message for each duplicate field of an object in a JSON text, such as `spec.size`."""
     has_duplicates = False
 
-    def note(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def collect(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         nonlocal has_duplicates
         fields = _Fields(pairs)
         if len(fields) < len(pairs):
@@ -57,7 +59,7 @@ def duplicate_fields(text: bytes) -> list[str]:
             fields.duplicates = [name for name, _ in pairs if name in seen or seen.add(name)]  # type: ignore[func-returns-value]
         return fields
 
-    value = json.loads(text, object_pairs_hook=note)
+    value = json.loads(text, object_pairs_hook=collect)
     return [f'duplicate field "{path}"' for path in _duplicates(value, "")] if has_duplicates else []
 
 
@@ -76,8 +78,12 @@ def _duplicates(value: object, path: str) -> Iterator[str]:
             yield from _duplicates(item, f"{path}[{index}]")
 
 
-def _bounded(value: Any) -> Any:
-    """Return a value as it is, unless it is too deep, or its aliases make it too large."""
+def _within_bounds(value: Any) -> Any:
+    """Return a value unchanged.
+
+    Raises:
+        ValueError: Its nesting is too deep, or aliases make it too large.
+    """
     level, depth, count = [value], 0, 0
     while level:
         depth += 1
