@@ -16,7 +16,7 @@ __all__ = [
     "EventRow",
     "Page",
     "QueryTooSlow",
-    "StoredEvent",
+    "StoredRecord",
 ]
 
 
@@ -62,7 +62,7 @@ class EventRow(NamedTuple):
     event_data: str
 
 
-class StoredEvent(NamedTuple):
+class StoredRecord(NamedTuple):
     """An event as it is read.
 
     Attributes:
@@ -105,7 +105,7 @@ class Page:
         has_more: Whether there are events after this slice.
     """
 
-    events: Sequence[StoredEvent]
+    events: Sequence[StoredRecord]
     total: int
     has_more: bool
 
@@ -158,7 +158,7 @@ class Backend(Protocol):
         """
         ...
 
-    def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+    def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all that a query matches, slice by slice, its `limit` and `offset` left aside.
 
         Each event that was committed before the first slice comes exactly once, unless it is purged meanwhile. Inserts

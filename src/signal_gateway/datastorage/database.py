@@ -6,7 +6,7 @@ from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["backend_for", "shown_url"]
+__all__ = ["backend_for", "redacted_url"]
 
 _EXAMPLES = (
     "write sqlite:///audit.db for a file in the working directory, sqlite:////var/lib/audit.db, or "
@@ -34,7 +34,7 @@ def backend_for(database: str) -> Backend:
     raise ConfigurationError(f"{given} can't keep audit events: {_EXAMPLES}")
 
 
-def shown_url(database: str) -> str:
+def redacted_url(database: str) -> str:
     """Return a database URL as logs may show it: without a password, and without options, which may hold one."""
     scheme, separator, rest = database.partition("://")
     if scheme == "sqlite":

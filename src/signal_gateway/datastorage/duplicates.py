@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from signal_gateway.datastorage.backend import Duplicate, EventRow, StoredEvent
+from signal_gateway.datastorage.backend import Duplicate, EventRow, StoredRecord
 from signal_gateway.datastorage.record import has_same_content
 
 __all__ = ["duplicates", "first_of_each_id"]
@@ -17,7 +17,7 @@ def first_of_each_id(rows: Sequence[EventRow]) -> dict[str, EventRow]:
 
 
 def duplicates(
-    rows: Sequence[EventRow], first: Mapping[str, EventRow], stored: Mapping[str, StoredEvent]
+    rows: Sequence[EventRow], first: Mapping[str, EventRow], stored: Mapping[str, StoredRecord]
 ) -> list[Duplicate]:
     """Compare a batch with what was there before its rows.
 

@@ -8,7 +8,7 @@ import orjson
 from pydantic_core import SchemaValidator, core_schema
 
 from signal_gateway.audit.event import AuditEvent, encoded_event_data, members_schema
-from signal_gateway.datastorage.backend import EventRow, StoredEvent
+from signal_gateway.datastorage.backend import EventRow, StoredRecord
 
 __all__ = ["MAX_CLOCK_LEAD", "has_same_content", "microseconds", "row_of", "rows_of", "to_json"]
 
@@ -96,7 +96,7 @@ def _expiry(retention_days: int | None, received_at: int) -> int | None:
     return None if retention_days is None else received_at + retention_days * _MICROSECONDS_PER_DAY
 
 
-def to_json(event: StoredEvent) -> bytes:
+def to_json(event: StoredRecord) -> bytes:
     """Write an event as it is read: its wire members, and what the server adds.
 
     The stored JSON is taken as it is, so that no number or text changes on the way out.
@@ -117,7 +117,7 @@ def to_json(event: StoredEvent) -> bytes:
     )
 
 
-def has_same_content(one: EventRow | StoredEvent, other: EventRow | StoredEvent) -> bool:
+def has_same_content(one: EventRow | StoredRecord, other: EventRow | StoredRecord) -> bool:
     """Tell whether two events say the same; the order of JSON members and the time of arrival don't count."""
     return _same_json(one.envelope, other.envelope) and _same_json(one.event_data, other.event_data)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from signal_gateway.datastorage.backend import StoredEvent
+from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
 
@@ -52,7 +52,7 @@ def count_statement(query: EventQuery, dialect: Dialect) -> Statement:
 
 
 def page_statement(query: EventQuery, dialect: Dialect) -> Statement:
-    """Select a page of `StoredEvent`s and one event more, which tells whether there are others."""
+    """Select a page of `StoredRecord`s and one event more, which tells whether there are others."""
     statement, values = _events(query, query.after, dialect)
     p = dialect.placeholder
     return f"{statement} LIMIT {p} OFFSET {p}", [*values, query.limit + 1, query.offset]
@@ -61,7 +61,7 @@ def page_statement(query: EventQuery, dialect: Dialect) -> Statement:
 def slice_statement(
     query: EventQuery, dialect: Dialect, *, after: Position | None, newest: int, limit: int
 ) -> Statement:
-    """Select the `StoredEvent`s of a slice of an export.
+    """Select the `StoredRecord`s of a slice of an export.
 
     Args:
         query: Its paging is left aside.
@@ -104,7 +104,7 @@ def _events(
         conditions.append(condition)
         values.append(value)
     return (
-        f"SELECT {', '.join(StoredEvent._fields)} FROM audit_events{_where(conditions)}"
+        f"SELECT {', '.join(StoredRecord._fields)} FROM audit_events{_where(conditions)}"
         f" ORDER BY event_timestamp {query.order}, sequence {query.order}",
         values,
     )

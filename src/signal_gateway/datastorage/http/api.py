@@ -25,15 +25,15 @@ from signal_gateway.datastorage.backend import (
     QueryTooSlow,
 )
 from signal_gateway.datastorage.http.export import NDJSON, export_query, export_response
-from signal_gateway.datastorage.http.openapi import openapi_document
+from signal_gateway.datastorage.http.openapi import datastorage_openapi
 from signal_gateway.datastorage.http.parsing import read_batch, read_event
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
     DuplicateItem,
     EventStored,
-    Limits,
+    LimitsResponse,
     Pagination,
-    Status,
+    StatusResponse,
 )
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
@@ -166,7 +166,7 @@ class AuditApi:
 
     async def _limits(self, _request: Request) -> Response:
         return _json(
-            Limits(
+            LimitsResponse(
                 max_batch=self._max_batch_events,
                 max_body_bytes=self._max_body_bytes,
                 max_event_bytes=MAX_EVENT_DATA_BYTES,
@@ -174,12 +174,12 @@ class AuditApi:
         )
 
     async def _health(self, _request: Request) -> Response:
-        return _json(Status(status="ok"))
+        return _json(StatusResponse(status="ok"))
 
     async def _readiness(self, _request: Request) -> Response:
         with _database_trouble("Not ready."):
             await self._backend.ping()
-        return _json(Status(status="ready"))
+        return _json(StatusResponse(status="ready"))
 
     async def _metrics_page(self, _request: Request) -> Response:
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -190,7 +190,7 @@ class AuditApi:
     @cached_property
     def _openapi(self) -> bytes:
         # made when it is asked for: that takes longer than starting does, and most tests never ask
-        return orjson.dumps(openapi_document(max_batch_events=self._max_batch_events, has_tokens=self._has_tokens))
+        return orjson.dumps(datastorage_openapi(max_batch_events=self._max_batch_events, has_tokens=self._has_tokens))
 
 
 @contextmanager

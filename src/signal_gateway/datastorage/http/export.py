@@ -9,7 +9,7 @@ from typing import cast
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from signal_gateway.datastorage.backend import Backend, BackendUnavailable, StoredEvent
+from signal_gateway.datastorage.backend import Backend, BackendUnavailable, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, event_query
 from signal_gateway.datastorage.record import to_json
 from signal_gateway.web.problem import Problem
@@ -22,7 +22,7 @@ PAGING = ("limit", "offset", "cursor")
 
 _log = logging.getLogger(__name__)
 
-_Slices = AsyncGenerator[Sequence[StoredEvent], None]
+_Slices = AsyncGenerator[Sequence[StoredRecord], None]
 
 
 def export_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> EventQuery:
@@ -66,7 +66,7 @@ class _ExportResponse(StreamingResponse):
     answer is a complete export.
     """
 
-    def __init__(self, first: Sequence[StoredEvent] | None, rest: _Slices) -> None:
+    def __init__(self, first: Sequence[StoredRecord] | None, rest: _Slices) -> None:
         self._rest = rest
         self._lines = _lines(first, rest)
         super().__init__(self._lines, media_type=NDJSON)
@@ -82,7 +82,7 @@ class _ExportResponse(StreamingResponse):
 
 
 async def _lines(
-    first: Sequence[StoredEvent] | None, rest: AsyncIterator[Sequence[StoredEvent]]
+    first: Sequence[StoredRecord] | None, rest: AsyncIterator[Sequence[StoredRecord]]
 ) -> AsyncGenerator[bytes, None]:
     if first is not None:
         yield _encoded(first)
@@ -90,5 +90,5 @@ async def _lines(
             yield _encoded(events)
 
 
-def _encoded(events: Sequence[StoredEvent]) -> bytes:
+def _encoded(events: Sequence[StoredRecord]) -> bytes:
     return b"".join([to_json(event) + b"\n" for event in events])

@@ -11,20 +11,20 @@ from signal_gateway.datastorage.http.response_models import (
     BatchStored,
     EventStored,
     ItemError,
-    Limits,
+    LimitsResponse,
     Pagination,
-    Status,
+    StatusResponse,
 )
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
 from signal_gateway.web.json_body import JSON
 from signal_gateway.web.openapi import REFERENCE, Schema, answer_schemas, first_lines, operation, ref
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
-__all__ = ["openapi_document"]
+__all__ = ["datastorage_openapi"]
 
 Access = Literal["open", "read", "write"]
 
-_ANSWERS = (BatchStored, EventStored, ItemError, Limits, Pagination, Status)
+_ANSWERS = (BatchStored, EventStored, ItemError, LimitsResponse, Pagination, StatusResponse)
 
 # what the model checks with functions, which its own JSON Schema can't show
 _FORMATS = {"event_id": ("uuid",), "parent_event_id": ("uuid",), "actor_ip": ("ipv4", "ipv6")}
@@ -39,7 +39,7 @@ _BODY_REFUSALS = {
 _ACCESS_REFUSALS = {401: "It needs a token that is known.", 403: "The token is good for something else."}
 
 
-def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
+def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
     """Describe the API.
 
     Args:
@@ -105,7 +105,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getLimits",
                     "Read what may be sent at once.",
                     "read",
-                    answers={200: (JSON, ref("Limits"), "The limits.")},
+                    answers={200: (JSON, ref("LimitsResponse"), "The limits.")},
                 )
             },
             "/healthz": {
@@ -113,7 +113,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "isAlive",
                     "Say that it runs.",
                     "open",
-                    answers={200: (JSON, ref("Status"), "It does.")},
+                    answers={200: (JSON, ref("StatusResponse"), "It does.")},
                 )
             },
             "/readyz": {
@@ -121,7 +121,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "isReady",
                     "Say whether events can be stored now.",
                     "open",
-                    answers={200: (JSON, ref("Status"), "They can.")},
+                    answers={200: (JSON, ref("StatusResponse"), "They can.")},
                     refusals=_UNREADY,
                 )
             },

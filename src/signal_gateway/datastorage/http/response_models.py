@@ -9,9 +9,9 @@ __all__ = [
     "DuplicateItem",
     "EventStored",
     "ItemError",
-    "Limits",
+    "LimitsResponse",
     "Pagination",
-    "Status",
+    "StatusResponse",
 ]
 
 
@@ -99,7 +99,7 @@ class Pagination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class LimitsResponse:
     """What a client may send.
 
     Attributes:
@@ -114,7 +114,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
+class StatusResponse:
     """How the service is.
 
     Attributes:

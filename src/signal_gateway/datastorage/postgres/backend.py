@@ -17,7 +17,7 @@ from signal_gateway.datastorage.backend import (
     EventRow,
     Page,
     QueryTooSlow,
-    StoredEvent,
+    StoredRecord,
 )
 from signal_gateway.datastorage.duplicates import duplicates, first_of_each_id
 from signal_gateway.datastorage.postgres.schema import migrate
@@ -153,7 +153,7 @@ class PostgresBackend:
         """Commit all rows or none; see `Backend.insert`."""
         first = first_of_each_id(rows)
         columns = [list(column) for column in zip(*first.values(), strict=True)]
-        stored: dict[str, StoredEvent] = {}
+        stored: dict[str, StoredRecord] = {}
         async with self._connection(writes=True) as connection:
             cursor = await connection.execute(_INSERT, [*columns, len(first)])
             ((inserted,),) = await cursor.fetchall()
@@ -166,10 +166,10 @@ class PostgresBackend:
         # the count and the page are of one moment: the readers' transactions are REPEATABLE READ
         async with self._connection(writes=False) as connection, connection.transaction():
             ((total,),) = await _all(connection, *count_statement(query, POSTGRES))
-            events = [StoredEvent(*row) for row in await _all(connection, *page_statement(query, POSTGRES))]
+            events = [StoredRecord(*row) for row in await _all(connection, *page_statement(query, POSTGRES))]
         return Page(events[: query.limit], total, has_more=len(events) > query.limit)
 
-    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all that a query matches; see `Backend.export`."""
         async with self._connection(writes=False) as connection:
             ((newest,),) = await _all(connection, "SELECT last_value FROM audit_events_sequence")
@@ -179,7 +179,7 @@ class PostgresBackend:
                 query, after=after, newest=newest, limit=_EVENTS_PER_SLICE, max_bytes=_BYTES_PER_SLICE
             )
             async with self._connection(writes=False) as connection:
-                events = [StoredEvent(*row) for row in await _all(connection, *statement)]
+                events = [StoredRecord(*row) for row in await _all(connection, *statement)]
             if not events:
                 return
             yield events
@@ -269,11 +269,11 @@ class PostgresBackend:
             self._idle.set()
 
 
-async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredEvent]:
+async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredRecord]:
     """Return the events with these ids. One that is purged in this moment is missing; nobody will ask for it."""
-    columns = ", ".join(StoredEvent._fields)
+    columns = ", ".join(StoredRecord._fields)
     statement = f"SELECT event_id::text, {columns} FROM audit_events WHERE event_id = ANY (%b::uuid[])"
-    return {event_id: StoredEvent(*event) for event_id, *event in await _all(connection, statement, [ids])}
+    return {event_id: StoredRecord(*event) for event_id, *event in await _all(connection, statement, [ids])}
 
 
 async def _all(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[TupleRow]:

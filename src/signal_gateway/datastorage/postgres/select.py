@@ -1,6 +1,6 @@
 """PostgreSQL's dialect of the SELECTs."""
 
-from signal_gateway.datastorage.backend import StoredEvent
+from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import Dialect, Statement, Value, slice_statement
 
@@ -39,7 +39,7 @@ def bounded_slice_statement(
     query: EventQuery, *, after: Position | None, newest: int, limit: int, max_bytes: int
 ) -> Statement:
     """Select a slice as `slice_statement` does, that ends with the event whose `event_data` reaches `max_bytes`."""
-    columns = ", ".join(StoredEvent._fields)
+    columns = ", ".join(StoredRecord._fields)
     order = f"event_timestamp {query.order}, sequence {query.order}"
     statement, values = slice_statement(query, POSTGRES, after=after, newest=newest, limit=limit)
     return (

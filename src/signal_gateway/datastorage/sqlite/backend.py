@@ -8,7 +8,7 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
+from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredRecord
 from signal_gateway.datastorage.duplicates import duplicates, first_of_each_id
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
@@ -83,7 +83,7 @@ class SqliteBackend:
         """Read a page; see `Backend.query`."""
         return await self._reader.run(lambda connection: _query(connection, query, self._query_timeout))
 
-    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all that a query matches; see `Backend.export`."""
         newest = await self._reader.run(_newest_sequence)
         after = query.after
@@ -132,7 +132,7 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Du
     first = first_of_each_id(rows)
     with _transaction(connection, "BEGIN IMMEDIATE"):
         newest = _newest_sequence(connection)
-        stored: dict[str, StoredEvent] = {}
+        stored: dict[str, StoredRecord] = {}
         if _insert_new(connection, list(first.values())) < len(first):
             stored = _stored_before(connection, list(first), newest)
 
@@ -159,17 +159,17 @@ def _insert_statement(rows: int) -> str:
     return f"INSERT OR FAIL INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
-def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredEvent]:
+def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredRecord]:
     """Return the events with these ids that were stored up to the sequence `newest`."""
     stored = {}
     for start in range(0, len(ids), _ROWS_PER_STATEMENT):
         chunk = ids[start : start + _ROWS_PER_STATEMENT]
         found = connection.execute(
-            f"SELECT event_id, {', '.join(StoredEvent._fields)} FROM audit_events"
+            f"SELECT event_id, {', '.join(StoredRecord._fields)} FROM audit_events"
             f" WHERE event_id IN ({', '.join('?' * len(chunk))}) AND sequence <= ?",
             [*chunk, newest],
         )
-        stored.update({event_id: StoredEvent(*event) for event_id, *event in found})
+        stored.update({event_id: StoredRecord(*event) for event_id, *event in found})
     return stored
 
 
@@ -195,16 +195,16 @@ def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
 def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
     with _deadline(connection, timeout), _transaction(connection, "BEGIN"):  # the count and the page are of one moment
         (total,) = connection.execute(*count_statement(query, SQLITE)).fetchone()
-        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query, SQLITE))]
+        events = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE))]
     return Page(events[: query.limit], total, has_more=len(events) > query.limit)
 
 
-def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredEvent]:
-    events: list[StoredEvent] = []
+def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
+    events: list[StoredRecord] = []
     room = _BYTES_PER_SLICE
     with _deadline(connection, timeout), closing(connection.execute(*statement)) as rows:
         for row in rows:
-            events.append(event := StoredEvent(*row))
+            events.append(event := StoredRecord(*row))
             room -= len(event.event_data)
             if room <= 0:
                 break

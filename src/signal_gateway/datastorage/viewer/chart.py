@@ -11,7 +11,7 @@ from signal_gateway.datastorage.record import MAX_CLOCK_LEAD, microseconds
 from signal_gateway.datastorage.viewer.search import Search
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text, stamp
 
-__all__ = ["BAR_HEIGHT", "MAX_CHARTED_EVENTS", "OUTCOMES", "Chart", "Column", "Segment", "read_chart"]
+__all__ = ["BAR_HEIGHT", "MAX_CHARTED_EVENTS", "OUTCOMES", "BarSegment", "Chart", "Column", "read_chart"]
 
 MAX_CHARTED_EVENTS = 500_000
 """A chart of more events would keep others waiting for the database."""
@@ -33,7 +33,7 @@ _WIDTHS = (
 )
 
 
-class Segment(NamedTuple):
+class BarSegment(NamedTuple):
     """The part of a column for one outcome, in the SVG's units, from the top."""
 
     outcome: str
@@ -55,7 +55,7 @@ class Column:
     """
 
     place: int
-    segments: Sequence[Segment]
+    segments: Sequence[BarSegment]
     outcomes: Mapping[str, int]
     since: str
     until: str
@@ -147,7 +147,7 @@ def _column(bar: Bar, search: Search, *, place: int, low: int, high: int, width:
         if count := bar.outcomes.get(outcome, 0):
             height = max(_LEAST_HEIGHT, round(BAR_HEIGHT * count / peak))
             top -= height
-            segments.append(Segment(outcome, top, height))
+            segments.append(BarSegment(outcome, top, height))
     url = search.with_values(since=rfc_3339(since), until=rfc_3339(until)).url
     return Column(place, segments, bar.outcomes, stamp(since), stamp(until), url)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 import orjson
 
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.datastorage.backend import StoredEvent
+from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.record import MAX_CLOCK_LEAD
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text
 
@@ -43,11 +43,11 @@ class EventView:
         envelope: Its wire members but `event_data`, with the server's defaults; None for what is not given.
     """
 
-    stored: StoredEvent
+    stored: StoredRecord
     envelope: dict[str, Any]
 
     @classmethod
-    def of(cls, stored: StoredEvent) -> "EventView":
+    def of(cls, stored: StoredRecord) -> "EventView":
         """Read an event."""
         return cls(stored, dict.fromkeys(AuditEvent.model_fields) | orjson.loads(stored.envelope))
 

@@ -18,15 +18,15 @@ from signal_gateway.datastorage.record import microseconds
 from signal_gateway.datastorage.viewer.assets import Assets
 from signal_gateway.datastorage.viewer.chart import MAX_CHARTED_EVENTS, OUTCOMES, read_chart
 from signal_gateway.datastorage.viewer.event_view import EventView
-from signal_gateway.datastorage.viewer.paging import read_sheet
+from signal_gateway.datastorage.viewer.paging import read_result_page
 from signal_gateway.datastorage.viewer.search import (
     FIELDS,
     RANGES,
     TIMELINE_PARAMETERS,
     Filter,
-    Refusal,
+    InvalidParameter,
     Search,
-    refusal_of,
+    invalid_parameter_of,
     timeline_url,
 )
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text, stamp
@@ -36,7 +36,7 @@ __all__ = ["Viewer"]
 
 _log = logging.getLogger(__name__)
 
-Page = Callable[[Request, Search], Awaitable[Response]]
+PageHandler = Callable[[Request, Search], Awaitable[Response]]
 
 
 class Remedy(NamedTuple):
@@ -84,9 +84,9 @@ class Viewer:
         try:
             query = search.query(now=now)
         except Problem as problem:
-            return self._form(search, "refused", status=problem.status, refusal=refusal_of(problem))
+            return self._form(search, "refused", status=problem.status, refusal=invalid_parameter_of(problem))
 
-        sheet = await read_sheet(self._backend, query, order="desc")
+        sheet = await read_result_page(self._backend, query, order="desc")
         if not sheet.total:
             return await self._nothing_found(request, search, now)
         chart = None
@@ -116,14 +116,14 @@ class Viewer:
     async def _timeline(self, _request: Request, search: Search) -> Response:
         correlation_id = search.values.get("correlation_id")
         if correlation_id is None:
-            refusal = Refusal("correlation_id", "Correlation id is missing: a timeline is of one.")
+            refusal = InvalidParameter("correlation_id", "Correlation id is missing: a timeline is of one.")
             return self._form(search, "refused", status=400, refusal=refusal)
         try:
             query = search.query(now=self._clock.now(), names=TIMELINE_PARAMETERS, default_order="asc")
         except Problem as problem:
-            return self._form(search, "refused", status=problem.status, refusal=refusal_of(problem))
+            return self._form(search, "refused", status=problem.status, refusal=invalid_parameter_of(problem))
 
-        sheet = await read_sheet(self._backend, query, order="asc")
+        sheet = await read_result_page(self._backend, query, order="asc")
         if not sheet.total:
             return self._form(search, "unknown", status=404)
         first = (await self._backend.query(EventQuery(correlation_id=correlation_id, order="asc", limit=1))).events[0]
@@ -145,7 +145,7 @@ class Viewer:
         counts = {outcome: sum(bar.outcomes.get(outcome, 0) for bar in bars) for outcome in OUTCOMES}
         return {outcome: count for outcome, count in counts.items() if count}
 
-    def _guarded(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
+    def _guarded(self, page: PageHandler) -> Callable[[Request], Awaitable[Response]]:
         """Answer with a page of its own when the database can't; its own words go to the log only."""
 
         async def serve(request: Request) -> Response:

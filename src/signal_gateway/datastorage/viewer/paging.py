@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass, replace
 
-from signal_gateway.datastorage.backend import Backend, StoredEvent
+from signal_gateway.datastorage.backend import Backend, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Order, Position
 
-__all__ = ["Sheet", "read_sheet"]
+__all__ = ["ResultPage", "read_result_page"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class ResultPage:
     """A page of events and the cursors of its neighbours.
 
     Attributes:
@@ -19,13 +19,13 @@ class Sheet:
         forward: Cursor of the page after this one, None on the last.
     """
 
-    events: list[StoredEvent]
+    events: list[StoredRecord]
     total: int
     back: str | None
     forward: str | None
 
 
-async def read_sheet(backend: Backend, query: EventQuery, *, order: Order) -> Sheet:
+async def read_result_page(backend: Backend, query: EventQuery, *, order: Order) -> ResultPage:
     """Read the page where a query's cursor points.
 
     A cursor of the other order goes back: the page ends just before it. A page that would start before the first
@@ -44,10 +44,10 @@ async def read_sheet(backend: Backend, query: EventQuery, *, order: Order) -> Sh
         events = list(reversed(page.events))
         has_back, has_forward = True, True
     else:
-        return await read_sheet(backend, replace(query, order=order, after=None), order=order)
+        return await read_result_page(backend, replace(query, order=order, after=None), order=order)
 
     other: Order = "asc" if order == "desc" else "desc"
-    return Sheet(
+    return ResultPage(
         events,
         page.total,
         _cursor(query, other, events[0]) if has_back else None,
@@ -55,5 +55,5 @@ async def read_sheet(backend: Backend, query: EventQuery, *, order: Order) -> Sh
     )
 
 
-def _cursor(query: EventQuery, order: Order, event: StoredEvent) -> str:
+def _cursor(query: EventQuery, order: Order, event: StoredRecord) -> str:
     return replace(query, order=order).cursor(Position(event.event_timestamp, event.sequence))

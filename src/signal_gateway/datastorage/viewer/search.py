@@ -14,16 +14,16 @@ __all__ = [
     "RANGES",
     "SEARCH_PARAMETERS",
     "TIMELINE_PARAMETERS",
-    "Field",
     "Filter",
-    "Refusal",
+    "InvalidParameter",
     "Search",
-    "refusal_of",
+    "SearchField",
+    "invalid_parameter_of",
     "timeline_url",
 ]
 
 
-class Field(NamedTuple):
+class SearchField(NamedTuple):
     """An input of the form, or two that belong together.
 
     Attributes:
@@ -44,15 +44,15 @@ class Field(NamedTuple):
 FIELDS = {
     field.name: field
     for field in (
-        Field("correlation_id", "Correlation id", "exact, such as rr-5f2a91"),
-        Field("event_type", "Event type", "exact, such as gateway.crd.created"),
-        Field("event_outcome", "Outcome", choices=("success", "failure", "pending")),
-        Field("since", "Since", "24h, 7d, 2026-01-31", ("15m", "1h", "24h", "7d", "30d")),
-        Field("until", "Until", "now", ("1h", "24h", "7d")),
-        Field("event_category", "Category", "exact, such as gateway", is_further=True),
-        Field("severity", "Severity", "exact", ("critical", "warning", "info"), is_further=True),
-        Field("detail_key", "Payload field", "such as signal_name", is_further=True),
-        Field("detail_value", "Payload value", "exact", is_further=True),
+        SearchField("correlation_id", "Correlation id", "exact, such as rr-5f2a91"),
+        SearchField("event_type", "Event type", "exact, such as gateway.crd.created"),
+        SearchField("event_outcome", "Outcome", choices=("success", "failure", "pending")),
+        SearchField("since", "Since", "24h, 7d, 2026-01-31", ("15m", "1h", "24h", "7d", "30d")),
+        SearchField("until", "Until", "now", ("1h", "24h", "7d")),
+        SearchField("event_category", "Category", "exact, such as gateway", is_further=True),
+        SearchField("severity", "Severity", "exact", ("critical", "warning", "info"), is_further=True),
+        SearchField("detail_key", "Payload field", "such as signal_name", is_further=True),
+        SearchField("detail_value", "Payload value", "exact", is_further=True),
     )
 }
 
@@ -78,7 +78,7 @@ class Filter(NamedTuple):
     without: "Search"
 
 
-class Refusal(NamedTuple):
+class InvalidParameter(NamedTuple):
     """Why a query string can't be answered.
 
     Attributes:
@@ -177,11 +177,11 @@ class Search:
         return f"api/v1/audit/{path}?{parameters}" if parameters else f"api/v1/audit/{path}"
 
 
-def refusal_of(problem: Problem) -> Refusal:
+def invalid_parameter_of(problem: Problem) -> InvalidParameter:
     """Say a refusal of a parameter in the form's words."""
     error = problem.members["errors"][0]
     name: str = error["field"]
-    return Refusal(name, f"{FIELDS[name].label if name in FIELDS else repr(name)} {error['reason']}.")
+    return InvalidParameter(name, f"{FIELDS[name].label if name in FIELDS else repr(name)} {error['reason']}.")
 
 
 def timeline_url(correlation_id: str) -> str:

@@ -13,7 +13,7 @@ from tests.postgres_server import PASSWORD, PostgresServer
 from tests.unit.datastorage.backends import envelopes, exported, opened, row
 
 from signal_gateway.datastorage.backend import BackendUnavailable, QueryTooSlow
-from signal_gateway.datastorage.database import backend_for, shown_url
+from signal_gateway.datastorage.database import backend_for, redacted_url
 from signal_gateway.datastorage.postgres.backend import PostgresBackend
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.errors import ConfigurationError, DataStorageError
@@ -194,7 +194,7 @@ async def test_what_keeps_it_from_connecting_is_said_without_the_password(
     with pytest.raises(DataStorageError, match=rf"can't use the PostgreSQL database \(.*{named[wrong]}") as refusal:
         await backend.open()
 
-    told = "".join(traceback.format_exception(refusal.value)) + caplog.text + repr(backend) + shown_url(url)
+    told = "".join(traceback.format_exception(refusal.value)) + caplog.text + repr(backend) + redacted_url(url)
     assert secret not in told
 
 
@@ -209,7 +209,7 @@ async def test_what_keeps_it_from_connecting_is_said_without_the_password(
     ],
 )
 def test_url_is_shown_without_its_password(url: str, shown: str) -> None:
-    assert shown_url(url) == shown
+    assert redacted_url(url) == shown
 
 
 def test_missing_extra_is_named_and_sqlite_does_without_it() -> None:
