@@ -79,8 +79,13 @@ def purge(
     from signal_gateway.datastorage.retention import purge_database
 
     batches: list[int] = []
+
+    async def purge_all() -> None:
+        async for events in purge_database(database):
+            batches.append(events)
+
     try:
-        asyncio.run(purge_database(database, on_batch=batches.append))
+        asyncio.run(purge_all())
     except DataStorageError:
         if batches:
             note(f"{count(sum(batches), 'event')} purged before it failed")

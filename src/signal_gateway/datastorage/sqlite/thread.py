@@ -1,12 +1,14 @@
-"""ConnectionThread: one SQLite connection and the one thread that uses it."""
+"""ConnectionThread: runs calls of one SQLite connection on one thread."""
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 from signal_gateway.datastorage.backend import BackendNotOpen, BackendUnavailable
+from signal_gateway.datastorage.sqlite.schema import connect
 
 __all__ = ["ConnectionThread"]
 
@@ -14,50 +16,52 @@ T = TypeVar("T")
 
 
 class ConnectionThread:
-    """Runs functions of a connection one after the other, away from the event loop.
+    """Runs functions with one connection, one after the other, on a thread of their own.
 
-    The thread lives from `open` to `close`. Whoever awaits `run` may be cancelled; a function that has begun
-    is finished all the same.
+    The thread lives from `open` to `close`. If the task that awaits `run` is cancelled, a function that has begun still
+    runs to its end.
 
     Args:
-        name: Of the thread.
-        connect: Opens the connection, on the thread.
+        name: The name of the thread.
+        path: The SQLite file.
+        busy_timeout: How long a statement waits for the lock of another process, in seconds.
     """
 
-    def __init__(self, name: str, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, name: str, path: Path, *, busy_timeout: float) -> None:
         self._name = name
-        self._connect = connect
+        self._path = path
+        self._busy_timeout = busy_timeout
         self._executor: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None  # set and cleared on the thread
 
     @property
     def is_open(self) -> bool:
-        """Whether it was opened and not closed since."""
+        """Whether the thread runs."""
         return self._executor is not None
 
     async def open(self) -> None:
         """Start the thread and connect.
 
         Raises:
-            DataStorageError: What `connect` raised; the thread has ended then.
+            DataStorageError: The file cannot be opened. The thread has ended.
         """
         executor = self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
 
-        def connect() -> None:
-            self._connection = self._connect()
+        def open_connection() -> None:
+            self._connection = connect(self._path, busy_timeout=self._busy_timeout)
 
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, connect)
+            await asyncio.get_running_loop().run_in_executor(executor, open_connection)
         except BaseException:
             await self.close()
             raise
 
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """Call `function` with the connection, on the thread, after what was asked before.
+        """Call `function` with the connection, on the thread, after all earlier calls.
 
         Raises:
             BackendNotOpen: The thread is not running.
-            BackendUnavailable: SQLite could not do it.
+            BackendUnavailable: SQLite raised an error.
         """
         if self._executor is None:
             raise BackendNotOpen(f"the {self._name} is not running")
@@ -72,10 +76,10 @@ class ConnectionThread:
             raise BackendUnavailable(f"the {self._name}: {exc}") from exc
 
     async def close(self, *, interrupt: bool = False) -> None:
-        """Finish what was asked, disconnect and end the thread. Does nothing when closed.
+        """Finish the calls in the queue, disconnect and end the thread. Does nothing on a closed thread.
 
         Args:
-            interrupt: End the running statement early; its caller gets `BackendUnavailable`.
+            interrupt: Interrupt the running statement; its caller gets `BackendUnavailable`.
         """
         executor, self._executor = self._executor, None
         if executor is None:
