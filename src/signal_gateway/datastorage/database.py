@@ -52,9 +52,7 @@ def _sqlite(database: str, rest: str) -> Backend:
     if path in ("", ":memory:"):
         raise ConfigurationError(f"{database!r} would lose its events at the stop; name a file: {_EXAMPLES}")
     if "?" in path or "\0" in path:
-        raise ConfigurationError(
-            f"{database!r} has a ? or NUL: a path cannot have these, options are not supported"
-        )
+        raise ConfigurationError(f"{database!r} has a ? or NUL: a path cannot have these, options are not supported")
     return SqliteBackend(Path(path))
 
 

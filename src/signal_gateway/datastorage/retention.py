@@ -89,7 +89,7 @@ def _require_existing_file(database: str) -> None:
 class PeriodicPurge:
     """Deletes expired events at once and then periodically, while it is entered.
 
-    A purge that fails is logged, and the next one deletes what is left.
+    A purge that fails is logged, and the next one continues.
 
     Args:
         backend: A backend that is open as long as this is entered.

@@ -1,4 +1,4 @@
-"""Pages that can be turned both ways with the cursors of the API."""
+"""Paging: pages of events with cursors in both directions."""
 
 from dataclasses import dataclass, replace
 
@@ -10,13 +10,13 @@ __all__ = ["ResultPage", "read_result_page"]
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
-    """A page of events and the cursors of its neighbours.
+    """A page of events, with the cursors of the pages before and after.
 
     Attributes:
-        events: In the order that they are shown in.
-        total: How many events match in all.
-        back: Cursor of the page before this one, None on the first.
-        forward: Cursor of the page after this one, None on the last.
+        events: In display order.
+        total: The number of events that match.
+        back: The cursor of the page before, None on the first page.
+        forward: The cursor of the page after, None on the last page.
     """
 
     events: list[StoredRecord]
@@ -26,15 +26,15 @@ class ResultPage:
 
 
 async def read_result_page(backend: Backend, query: EventQuery, *, order: Order) -> ResultPage:
-    """Read the page where a query's cursor points.
+    """Read the page at the cursor of a query.
 
-    A cursor of the other order goes back: the page ends just before it. A page that would start before the first
-    event is the first page, full as ever.
+    A cursor of the opposite order goes back: the page ends before it. If that page would begin before the first event,
+    this reads the full first page.
 
     Args:
-        backend: Keeps the events.
-        query: What to read; its order is that of its cursor.
-        order: What the events are shown in.
+        backend: The database.
+        query: The query, in the order of its cursor.
+        order: The display order.
     """
     page = await backend.query(query)
     if query.order == order:

@@ -166,7 +166,7 @@ async def test_version_that_is_no_number_of_ours_is_refused_and_left_alone(
     insert = f"INSERT INTO audit_events_version VALUES {', '.join(f'({version!r})' for version in versions)}"
     execute(postgres_database, "DELETE FROM audit_events_version", insert)
 
-    with pytest.raises(DataStorageError, match="unknown schema version .*use the release that migrated it"):
+    with pytest.raises(DataStorageError, match=r"unknown schema version .*use the release that migrated it"):
         await backend_for(postgres_database).open()
 
     assert execute(postgres_database, f"{VERSIONS} ORDER BY 1") == [(version,) for version in versions]
