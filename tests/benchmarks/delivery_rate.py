@@ -29,7 +29,8 @@ from signal_gateway.datastorage.backend import EventRow
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters
 from signal_gateway.datastorage.record import row_of
-from signal_gateway.datastorage.sqlite.schema import connect, prepare
+from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.schema import prepare
 
 ROUNDS = 5
 MODULE = "tests.benchmarks.delivery_rate"

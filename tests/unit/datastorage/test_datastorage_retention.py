@@ -15,7 +15,8 @@ from signal_gateway.audit.event import AuditEvent
 from signal_gateway.datastorage.backend import Backend, Bar
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds, row_of
-from signal_gateway.datastorage.sqlite.schema import connect, prepare
+from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.schema import prepare
 
 DAY = 24 * 60 * 60 * 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

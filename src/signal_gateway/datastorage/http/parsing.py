@@ -95,7 +95,9 @@ def _event_or_errors(index: int, item: Any) -> AuditEvent | list[ItemError]:
                 index=index,
                 event_id=event_id,
                 field=".".join(str(part) for part in error["loc"]) or None,
-                reason=_cut(str(error["ctx"]["error"]) if error["type"] == "value_error" else error["msg"]),
+                reason=_cut(
+                    str(error["ctx"]["error"]) if "ctx" in error and error["type"] == "value_error" else error["msg"]
+                ),
             )
             for error in exc.errors(include_url=False, include_input=False)[:_MAX_ERRORS_PER_ITEM]
         ]

@@ -1,5 +1,5 @@
 """The SQLite backend.
 
-Modules, in the order of a call: `backend` (statements), `thread` (the thread of a connection), `schema` (connections
-and revisions of a file).
+Modules, in the order of a call: `backend` (statements), `connection` (connections and their threads), `schema`
+(revisions of a file).
 """

@@ -19,8 +19,8 @@ from signal_gateway.datastorage.select import (
     page_statement,
     slice_statement,
 )
-from signal_gateway.datastorage.sqlite.schema import prepare, transaction
-from signal_gateway.datastorage.sqlite.thread import ConnectionThread
+from signal_gateway.datastorage.sqlite.connection import ConnectionThread, transaction
+from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 
 __all__ = ["SQLITE", "SqliteBackend"]

@@ -1,4 +1,4 @@
-"""The SQLite file: its connections, the revisions of its schema, and its owner."""
+"""The schema of an SQLite file: its revisions, and the preparation of a file for audit events."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from signal_gateway.datastorage.migration import Revision, check_version, migrate
+from signal_gateway.datastorage.sqlite.connection import transaction
 from signal_gateway.errors import DataStorageError
 
-__all__ = ["connect", "prepare", "transaction"]
+__all__ = ["prepare"]
 
 _APPLICATION_ID = 0x5347_4154
 _PAGE_BYTES = 16 * 1024
@@ -56,23 +57,6 @@ _REVISIONS = (
 )
 
 
-def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
-    """Open a connection for the calling thread, without implicit transactions.
-
-    Args:
-        path: The file. SQLite creates a missing file.
-        busy_timeout: How long a statement waits for the lock of another process, in seconds.
-
-    Raises:
-        DataStorageError: The file cannot be opened; the message has its path and the cause.
-    """
-    try:
-        return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
-    except sqlite3.Error as exc:
-        reason = str(exc) if path.parent.is_dir() else f"there is no directory {path.parent}; create it"
-        raise DataStorageError(f"cannot open the SQLite file {path}: {reason}") from exc
-
-
 def prepare(connection: sqlite3.Connection, path: Path) -> None:
     """Configure the writing connection of a file and bring the schema of the file up to date.
 
@@ -100,24 +84,6 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         migrate(file, _REVISIONS)
     except sqlite3.Error as exc:
         raise DataStorageError(f"cannot use the SQLite file {path}: {exc}") from exc
-
-
-@contextmanager
-def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    """Commit the block, or roll it back if it raises.
-
-    Args:
-        connection: A connection without an open transaction.
-        begin: The statement that begins the transaction: `BEGIN`, or `BEGIN IMMEDIATE` for the write lock.
-    """
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite rolls back by itself after some errors
-            connection.execute("ROLLBACK")
-        raise
 
 
 class _SqliteFile:

@@ -16,7 +16,7 @@ class Assets:
     """The static files, read once. A changed file has a new URL, so browsers may cache each URL forever."""
 
     def __init__(self) -> None:
-        directory = files(__package__) / "static"
+        directory = files(__name__.rpartition(".")[0]) / "static"
         self._contents = {name: (directory / name).read_bytes() for name in _MEDIA_TYPES}
         self._urls = {name: _url(name, content) for name, content in self._contents.items()}
 

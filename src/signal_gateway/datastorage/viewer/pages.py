@@ -59,7 +59,7 @@ class Viewer:
         self._clock = clock
         self._assets = Assets()
         self._templates = Environment(
-            loader=PackageLoader(__package__),
+            loader=PackageLoader(__name__.rpartition(".")[0]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -1,18 +1,54 @@
-"""ConnectionThread: runs calls of one SQLite connection on one thread."""
+"""SQLite connections: how they open, their transactions, and ConnectionThread, which runs the calls of one."""
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from signal_gateway.datastorage.backend import BackendNotOpen, BackendUnavailable
-from signal_gateway.datastorage.sqlite.schema import connect
+from signal_gateway.errors import DataStorageError
 
-__all__ = ["ConnectionThread"]
+__all__ = ["ConnectionThread", "connect", "transaction"]
 
 T = TypeVar("T")
+
+
+def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
+    """Open a connection for the calling thread, without implicit transactions.
+
+    Args:
+        path: The file. SQLite creates a missing file.
+        busy_timeout: How long a statement waits for the lock of another process, in seconds.
+
+    Raises:
+        DataStorageError: The file cannot be opened; the message has its path and the cause.
+    """
+    try:
+        return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+    except sqlite3.Error as exc:
+        reason = str(exc) if path.parent.is_dir() else f"there is no directory {path.parent}; create it"
+        raise DataStorageError(f"cannot open the SQLite file {path}: {reason}") from exc
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """Commit the block, or roll it back if it raises.
+
+    Args:
+        connection: A connection without an open transaction.
+        begin: The statement that begins the transaction: `BEGIN`, or `BEGIN IMMEDIATE` for the write lock.
+    """
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite rolls back by itself after some errors
+            connection.execute("ROLLBACK")
+        raise
 
 
 class ConnectionThread:
