@@ -39,7 +39,7 @@ async def run_datastorage(
         DataStorageError: The database is not usable.
     """
     if token_file is not None and allow_anonymous:
-        raise ConfigurationError("a token file and anonymous access exclude each other: choose one")
+        raise ConfigurationError("a token file and anonymous access contradict each other: choose one")
     datastorage = create_datastorage(database, token_file=token_file, purge_interval=purge_interval)
     sock = bind(*parse_listen(listen))
     if token_file is None and not allow_anonymous and not is_loopback(sock):
