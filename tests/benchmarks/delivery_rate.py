@@ -26,10 +26,11 @@ from tests.postgres_server import PostgresServer
 
 from signal_gateway.audit import AuditEvent, DataStorageClient
 from signal_gateway.datastorage.backend import EventRow
-from signal_gateway.datastorage.postgres.schema import migrate
+from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters
 from signal_gateway.datastorage.record import row_of
-from signal_gateway.datastorage.sqlite.schema import connect, prepare
+from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.schema import prepare
 
 ROUNDS = 5
 MODULE = "tests.benchmarks.delivery_rate"
@@ -183,7 +184,7 @@ def by_psycopg(_: str, events: list[AuditEvent]) -> float:
     """Return the seconds that a bare connection takes to COPY rows that are ready into the same table."""
     rows = [row_of(event, received_at=time.time_ns() // 1000) for event in events]
     with PostgresServer() as server:
-        migrate(connection_parameters(server.url()), lock_timeout=5.0)
+        migrate_schema(connection_parameters(server.url()), lock_timeout=5.0)
         with psycopg.connect(server.url(), autocommit=True) as connection, connection.cursor() as cursor:
             start = 0.0
             for at in range(0, len(rows), BATCH):

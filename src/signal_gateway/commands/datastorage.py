@@ -49,12 +49,12 @@ def serve_datastorage(
 
     import asyncio
 
-    from signal_gateway.datastorage.database import shown_url
+    from signal_gateway.datastorage.database import redacted_url
     from signal_gateway.datastorage.service import run_datastorage
     from signal_gateway.web.logs import logs_written
 
     def on_start(url: str) -> None:
-        say(f"DataStorage on {url}, events in {shown_url(database)}")
+        say(f"DataStorage on {url}, events in {redacted_url(database)}")
 
     with logs_written(sys.stderr, level="info", format=cast("LogFormat", log_format)):
         asyncio.run(
@@ -75,14 +75,19 @@ def purge(
     """Delete the events whose retention is over, once; DataStorage may be serving them meanwhile."""
     import asyncio
 
-    from signal_gateway.datastorage.database import shown_url
+    from signal_gateway.datastorage.database import redacted_url
     from signal_gateway.datastorage.retention import purge_database
 
     batches: list[int] = []
+
+    async def purge_all() -> None:
+        async for events in purge_database(database):
+            batches.append(events)  # noqa: PERF401 - what was purged before a failure counts
+
     try:
-        asyncio.run(purge_database(database, on_batch=batches.append))
+        asyncio.run(purge_all())
     except DataStorageError:
         if batches:
             note(f"{count(sum(batches), 'event')} purged before it failed")
         raise
-    say(f"{count(sum(batches), 'event')} purged from {shown_url(database)}")
+    say(f"{count(sum(batches), 'event')} purged from {redacted_url(database)}")

@@ -1,4 +1,4 @@
-"""What the service asks of a database, whichever it is."""
+"""Backend: the interface of a database of audit events, its rows, its results and its errors."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ __all__ = [
     "EventRow",
     "Page",
     "QueryTooSlow",
-    "StoredEvent",
+    "StoredRecord",
 ]
 
 
 class BackendUnavailable(DataStorageError):  # noqa: N818 - a state, as HTTP's 503
-    """The database can't do it now: nothing was taken, and the same call may succeed later."""
+    """The database refused the call and stored nothing. The same call may succeed later."""
 
 
 class BackendNotOpen(BackendUnavailable):
@@ -29,22 +29,22 @@ class BackendNotOpen(BackendUnavailable):
 
 
 class QueryTooSlow(BackendUnavailable):
-    """A query was given up at its deadline: it matches or scans too much."""
+    """A query reached its time limit: it matches or scans too many events."""
 
 
 class EventRow(NamedTuple):
-    """An event as it is stored: what is filtered on in columns of its own, the rest as JSON text.
+    """One event as the database stores it: a column for each filter, and the whole event as JSON text.
 
     Attributes:
         event_id: The idempotency key, a UUID in canonical form.
-        event_timestamp: When it happened, in microseconds since the epoch.
-        received_at: When it came in, in microseconds since the epoch.
-        event_type: What happened.
-        event_category: The service's part that it belongs to.
+        event_timestamp: The time of the event, in microseconds since the epoch.
+        received_at: The time of its arrival, in microseconds since the epoch.
+        event_type: The kind of the event, such as `gateway.crd.created`.
+        event_category: The part of the service that recorded the event.
         event_outcome: `success`, `failure` or `pending`.
-        correlation_id: What ties the events of one matter together.
-        severity: As the source said it.
-        expires_at: From when on it may be purged, in microseconds since the epoch; None to keep it.
+        correlation_id: The id that ties the events of one case together.
+        severity: The severity, in the words of the source.
+        expires_at: The end of its retention, in microseconds since the epoch; None to keep the event.
         envelope: JSON object of every wire member but `event_data`, with the server's defaults.
         event_data: JSON object.
     """
@@ -62,13 +62,13 @@ class EventRow(NamedTuple):
     event_data: str
 
 
-class StoredEvent(NamedTuple):
-    """An event as it is read.
+class StoredRecord(NamedTuple):
+    """One event as a query returns it.
 
     Attributes:
-        sequence: Its place in the order of storing; unique, growing, with gaps.
-        event_timestamp: When it happened, in microseconds since the epoch.
-        received_at: When it came in, in microseconds since the epoch.
+        sequence: The position in the order of storage; unique and increasing, with gaps.
+        event_timestamp: The time of the event, in microseconds since the epoch.
+        received_at: The time of its arrival, in microseconds since the epoch.
         envelope: As in `EventRow`.
         event_data: As in `EventRow`.
     """
@@ -82,12 +82,12 @@ class StoredEvent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Duplicate:
-    """An item of a batch whose `event_id` was there before it.
+    """An item of a batch with an `event_id` that is already in use.
 
     Attributes:
-        index: Its place in the batch, from zero.
-        event_id: The id that was taken already, by a stored event or by an earlier item.
-        has_same_content: Whether it says the same as what is stored.
+        index: The position in the batch, from zero.
+        event_id: The id of a stored event or of an earlier item.
+        has_same_content: Whether the item equals the stored event.
     """
 
     index: int
@@ -97,26 +97,26 @@ class Duplicate:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A slice of what a query matches, and the size of the whole, both of one moment.
+    """One page of the events that a query matches, and their total number, both read at the same moment.
 
     Attributes:
-        events: In the query's order, at most its limit.
-        total: How many events the query's filters match in all.
-        has_more: Whether there are events after this slice.
+        events: At most `limit` events, in the order of the query.
+        total: The number of events that match the filters.
+        has_more: Whether more events follow this page.
     """
 
-    events: Sequence[StoredEvent]
+    events: Sequence[StoredRecord]
     total: int
     has_more: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """How many events happened in a stretch of time.
+    """The number of events in one interval of a histogram.
 
     Attributes:
-        start: Its first moment, in microseconds since the epoch.
-        outcomes: Their number by `event_outcome`; one that did not occur is left out.
+        start: The beginning of the interval, in microseconds since the epoch.
+        outcomes: The number of events by `event_outcome`, without zeros.
     """
 
     start: int
@@ -127,74 +127,76 @@ class Backend(Protocol):
     """A database of audit events. One event loop uses it, from `open` to `close`."""
 
     async def open(self) -> None:
-        """Connect, and create the schema in an empty database.
+        """Connect, and bring the schema up to date.
 
         Raises:
-            DataStorageError: The database can't be used; the message names it and the cause.
+            DataStorageError: The database is not usable; the message has its name and the cause.
         """
         ...
 
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
-        """Commit all rows or none; of rows with one `event_id` the first stays.
+        """Commit all rows or none. Of several rows with one `event_id`, the first is stored.
+
+        When this returns, the rows survive a crash of the machine.
 
         Args:
             rows: At least one.
 
         Returns:
-            The duplicates in the order of `rows`; they count as stored. When this returns, a crash of the
-            machine loses nothing of it.
+            The duplicates, in the order of `rows`. A duplicate counts as stored.
 
         Raises:
-            BackendUnavailable: Nothing was taken.
+            BackendUnavailable: Nothing was stored.
         """
         ...
 
     async def query(self, query: EventQuery) -> Page:
-        """Read what was committed before the call, and maybe what was committed since.
+        """Read one page of events. It has every event that was committed before the call.
 
         Raises:
-            QueryTooSlow: It took longer than the backend allows.
-            BackendUnavailable: The database can't be read now.
+            QueryTooSlow: The query reached the time limit of the backend.
+            BackendUnavailable: The database cannot be read now.
         """
         ...
 
-    def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
-        """Read all that a query matches, slice by slice, its `limit` and `offset` left aside.
+    def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
+        """Read all events that match, in slices. `limit` and `offset` do not apply.
 
-        Each event that was committed before the first slice comes exactly once, unless it is purged meanwhile. Inserts
-        go on beside it, however slowly it is read; the memory is that of one slice, bounded in events and in bytes.
+        The export has each event that was committed before the first slice exactly once, unless a purge deletes it
+        meanwhile. A slow reader does not block inserts. One slice at a time is in memory; it is limited in events and
+        in bytes.
 
         Raises:
-            QueryTooSlow: A slice took longer than the backend allows.
-            BackendUnavailable: The database can't be read now.
+            QueryTooSlow: A slice reached the time limit of the backend.
+            BackendUnavailable: The database cannot be read now.
         """
         ...
 
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
-        """Count what a query's filters match by time, its paging left aside.
+        """Count the events that match, by time. Paging does not apply.
 
         Args:
-            query: `since` and `until` are given.
-            width: Of a bar, in microseconds; bars begin at multiples of it since the epoch.
+            query: A query with `since` and `until`.
+            width: The length of an interval in microseconds. Intervals begin at its multiples since the epoch.
 
         Returns:
-            Those with events, oldest first.
+            The intervals with events, oldest first.
 
         Raises:
-            QueryTooSlow: It took longer than the backend allows.
-            BackendUnavailable: The database can't be read now.
+            QueryTooSlow: The query reached the time limit of the backend.
+            BackendUnavailable: The database cannot be read now.
         """
         ...
 
     async def purge(self, *, now: int, limit: int) -> int:
-        """Delete events whose `expires_at` is past, the longest expired first, in one short transaction.
+        """Delete events with an `expires_at` in the past, oldest first, in one short transaction.
 
         Args:
             now: Microseconds since the epoch.
-            limit: Most events to delete.
+            limit: The most events to delete.
 
         Returns:
-            How many were deleted; fewer than `limit` says that no expired event is left.
+            The number of deleted events. A number below `limit` means that no expired event is left.
 
         Raises:
             BackendUnavailable: Nothing was deleted.
@@ -202,13 +204,13 @@ class Backend(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Return if the database can be written now.
+        """Check that the database accepts writes now.
 
         Raises:
-            BackendUnavailable: It can't.
+            BackendUnavailable: It does not.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what is running and disconnect. Does nothing when closed."""
+        """Finish the running calls and disconnect. Does nothing on a closed backend."""
         ...

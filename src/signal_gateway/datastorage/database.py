@@ -1,4 +1,4 @@
-"""Database URLs: which backend keeps the events, and where."""
+"""Database URLs: the choice of a backend, and the redacted form for logs."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["backend_for", "shown_url"]
+__all__ = ["backend_for", "redacted_url"]
 
 _EXAMPLES = (
     "write sqlite:///audit.db for a file in the working directory, sqlite:////var/lib/audit.db, or "
@@ -15,27 +15,27 @@ _EXAMPLES = (
 
 
 def backend_for(database: str) -> Backend:
-    """Choose the backend for a database URL; nothing is opened yet.
+    """Return the backend for a database URL, without opening the database.
 
     Args:
-        database: `sqlite:///` and a path, which is taken literally: relative, or absolute with a fourth slash. Or
-            `postgresql://` as libpq takes it.
+        database: `sqlite:///` and a literal path: relative, or absolute with a fourth slash. Or a `postgresql://` URL
+            of libpq.
 
     Raises:
-        ConfigurationError: The URL names no database that can be used; the message says what is allowed.
-            Only its scheme is repeated: the rest may hold a password.
+        ConfigurationError: The URL is not valid. The message shows the allowed forms and repeats only the scheme,
+            because the rest may have a password.
     """
     scheme, separator, rest = database.partition("://")
     if separator and scheme == "sqlite":
         return _sqlite(database, rest)
     if separator and scheme in ("postgresql", "postgres"):
         return _postgres(database)
-    given = f"{scheme}://" if separator else "a database without a scheme"
-    raise ConfigurationError(f"{given} can't keep audit events: {_EXAMPLES}")
+    given = f"the scheme {scheme}://" if separator else "a database URL without a scheme"
+    raise ConfigurationError(f"{given} is not supported: {_EXAMPLES}")
 
 
-def shown_url(database: str) -> str:
-    """Return a database URL as logs may show it: without a password, and without options, which may hold one."""
+def redacted_url(database: str) -> str:
+    """Return a database URL for logs: without its password, and without options, which may have one."""
     scheme, separator, rest = database.partition("://")
     if scheme == "sqlite":
         return database
@@ -46,19 +46,19 @@ def shown_url(database: str) -> str:
 
 def _sqlite(database: str, rest: str) -> Backend:
     if not rest.startswith("/"):
-        raise ConfigurationError(f"sqlite:// has no host, and {database!r} names one: {_EXAMPLES}")
+        raise ConfigurationError(f"{database!r} has a host, and an sqlite:// URL has none: {_EXAMPLES}")
 
     path = rest[1:]
     if path in ("", ":memory:"):
-        raise ConfigurationError(f"{database!r} would forget its events when it stops; name a file: {_EXAMPLES}")
+        raise ConfigurationError(f"{database!r} would lose its events at the stop; name a file: {_EXAMPLES}")
     if "?" in path or "\0" in path:
-        raise ConfigurationError(f"{database!r} has a character that a path here can't have; options aren't taken")
+        raise ConfigurationError(f"{database!r} has a ? or NUL: a path cannot have these, options are not supported")
     return SqliteBackend(Path(path))
 
 
 def _postgres(database: str) -> Backend:
     try:
-        # its packages are an extra, and take a while to import
+        # its packages are an extra, and slow to import
         from signal_gateway.datastorage.postgres.backend import PostgresBackend
     except ImportError as exc:
         raise ConfigurationError(

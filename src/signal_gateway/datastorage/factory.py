@@ -1,7 +1,7 @@
-"""create_datastorage(): the only way to build a DataStorage."""
+"""DataStorage, and create_datastorage(), the only way to build one."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,7 +16,7 @@ from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.http.api import AuditApi
 from signal_gateway.datastorage.http.authentication import AuthenticationMiddleware
 from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetricsMiddleware
-from signal_gateway.datastorage.retention import purging
+from signal_gateway.datastorage.retention import PeriodicPurge
 from signal_gateway.datastorage.tokens import TokenFile
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.errors import ConfigurationError
@@ -34,34 +34,44 @@ BODY_TIMEOUT = 30.0
 
 
 class DataStorage:
-    """The service that keeps audit events. Its database is open while it is entered or its app's lifespan runs.
+    """The service that keeps audit events. Its database is open while it is entered, or while its app's lifespan runs.
 
     Make it with `create_datastorage`.
 
     Attributes:
         app: The ASGI application, with lifespan.
-        registry: A Prometheus registry of its own.
+        registry: The Prometheus registry of this DataStorage.
     """
 
-    def __init__(
-        self,
-        *,
-        app: Starlette,
-        registry: CollectorRegistry,
-        backend: Backend,
-        purging: Callable[[], AbstractAsyncContextManager[None]],
-    ) -> None:
+    def __init__(self, *, app: Starlette, registry: CollectorRegistry, database: "_Database") -> None:
         self.app = app
         self.registry = registry
+        self._database = database
+
+    async def __aenter__(self) -> Self:
+        await self._database.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._database.__aexit__(exc_type, exc, traceback)
+
+
+class _Database:
+    """An open backend, with a periodic purge if there is one, while this is entered."""
+
+    def __init__(self, backend: Backend, purge: PeriodicPurge | None) -> None:
         self._backend = backend
-        self._purging = purging
+        self._purge = purge
         self._running = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as starting:
             await self._backend.open()
             starting.push_async_callback(self._backend.close)
-            await starting.enter_async_context(self._purging())
+            if self._purge is not None:
+                await starting.enter_async_context(self._purge)
             self._running = starting.pop_all()
         return self
 
@@ -81,27 +91,26 @@ def create_datastorage(
     token_file: Path | None = None,
     purge_interval: float | None = None,
 ) -> DataStorage:
-    """Build a DataStorage; nothing is opened before it is entered or served.
+    """Build a DataStorage. Its database opens when you enter or serve it.
 
     Args:
-        database: Where the events are kept: `sqlite:///` and the path of a file, whose directory must exist, or
+        database: The database URL: `sqlite:///` and the path of a file in an existing directory, or
             `postgresql://user:password@host:port/database`, which needs the extra `postgres`.
-        clock: Says when an event came in.
-        max_batch_events: The largest batch that is taken, in events.
-        max_body_bytes: The largest body that is taken, in bytes.
-        body_timeout: How long a request's body may take to arrive, in seconds.
-        token_file: Who may read and write, in the form of `TokenFile`; by default everybody who can connect.
-        purge_interval: Seconds between two purges of events whose retention is over; by default they are kept.
+        clock: Gives the time of arrival of an event.
+        max_batch_events: The most events of one batch.
+        max_body_bytes: The largest request body, in bytes.
+        body_timeout: How long the body of a request may take to arrive, in seconds.
+        token_file: The tokens for reading and writing, in the form of `TokenFile`; None needs no token.
+        purge_interval: Seconds between two purges of expired events; None keeps all events.
 
     Returns:
-        The service; entering it, or starting its app, raises DataStorageError if the database can't be used.
+        The service. Entering it, or starting its app, raises DataStorageError if the database is not usable.
 
     Raises:
-        ConfigurationError: `database` is not a URL of a database that can be used, the token file can't be, or the
-            interval is not positive.
+        ConfigurationError: The database URL, the token file or the interval is not valid.
     """
     if purge_interval is not None and not purge_interval > 0:
-        raise ConfigurationError(f"the purge interval is {purge_interval} s: give more than 0, or none for no purging")
+        raise ConfigurationError(f"the purge interval is {purge_interval} s: give more than 0, or none to keep events")
     tokens = None if token_file is None else TokenFile(token_file)
     backend = backend_for(database)
     registry = CollectorRegistry()
@@ -118,15 +127,14 @@ def create_datastorage(
     routes = [*api.routes(), *Viewer(backend=backend, clock=clock).routes()]
     handlers = problem_handlers()
     on_bug = handlers.pop(Exception)
-
-    def purging_if_asked() -> AbstractAsyncContextManager[None]:
-        if purge_interval is None:
-            return nullcontext()
-        return purging(backend, clock=clock, interval=purge_interval, on_batch=metrics.purged.inc)
+    purge = None
+    if purge_interval is not None:
+        purge = PeriodicPurge(backend, clock=clock, interval=purge_interval, metrics=metrics)
+    opened = _Database(backend, purge)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        async with datastorage:
+        async with opened:
             yield
 
     app = Starlette(
@@ -143,5 +151,4 @@ def create_datastorage(
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False
-    datastorage = DataStorage(app=app, registry=registry, backend=backend, purging=purging_if_asked)
-    return datastorage
+    return DataStorage(app=app, registry=registry, database=opened)

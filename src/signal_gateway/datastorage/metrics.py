@@ -1,4 +1,4 @@
-"""DataStorage's own metrics, on a registry of its own."""
+"""DataStorageMetrics: the Prometheus metrics of one DataStorage, and the middleware that times requests."""
 
 from collections.abc import Collection
 
@@ -10,27 +10,27 @@ from signal_gateway.clock import Clock
 __all__ = ["AUTHENTICATION_FAILURES", "DataStorageMetrics", "RequestMetricsMiddleware"]
 
 AUTHENTICATION_FAILURES = ("missing", "malformed", "unknown_token", "basic_for_write", "insufficient_scope")
-"""Why a request is refused: no credentials, none that can be read, a token that isn't in the file, HTTP Basic where
-something would change, or a token that is good for something else."""
+"""The reasons for a 401 or 403: no credentials, unreadable credentials, an unknown token, HTTP Basic for a write, or a
+token without the scope."""
 
 
 class DataStorageMetrics:
-    """Every metric of one DataStorage.
+    """The metrics of one DataStorage.
 
     Args:
-        registry: Where they are registered; it must not have them yet.
+        registry: The registry of this DataStorage, without these metrics.
 
     Attributes:
         events: By `result`: `accepted`, `duplicate` or `refused`.
         authentication_failures: By `reason`, one of `AUTHENTICATION_FAILURES`.
-        purged: Events that were deleted because their retention was over.
-        request_seconds: By `method`, `path` (`other` for a path that isn't served) and `status`.
+        purged: Events that were deleted at the end of their retention.
+        request_seconds: By `method`, `path` (`other` for an unknown path) and `status`.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.events = Counter(
             "datastorage_events",
-            "Audit events that came in, by what became of them.",
+            "Received audit events by result.",
             ["result"],
             registry=registry,
         )
@@ -38,18 +38,18 @@ class DataStorageMetrics:
             self.events.labels(result)
         self.authentication_failures = Counter(
             "datastorage_authentication_failures",
-            "Requests that were refused for want of a token that allows them, by what was wrong.",
+            "Requests without a token that allows them, by reason.",
             ["reason"],
             registry=registry,
         )
         for reason in AUTHENTICATION_FAILURES:
             self.authentication_failures.labels(reason)
         self.purged = Counter(
-            "datastorage_purged", "Audit events that were deleted because their retention was over.", registry=registry
+            "datastorage_purged", "Audit events that were deleted at the end of their retention.", registry=registry
         )
         self.request_seconds = Histogram(
             "datastorage_request_seconds",
-            "Seconds from a request's headers to the end of its answer.",
+            "Seconds from the headers of a request to the end of its response.",
             ["method", "path", "status"],
             registry=registry,
         )
@@ -59,10 +59,10 @@ class RequestMetricsMiddleware:
     """Observe every request in `DataStorageMetrics.request_seconds`.
 
     Args:
-        app: What is measured.
-        metrics: Where it is counted.
-        clock: Measures.
-        paths: The paths that get a label of their own.
+        app: The measured application.
+        metrics: The metrics.
+        clock: Measures the time.
+        paths: The paths with their own label.
     """
 
     def __init__(self, app: ASGIApp, *, metrics: DataStorageMetrics, clock: Clock, paths: Collection[str]) -> None:
@@ -80,14 +80,14 @@ class RequestMetricsMiddleware:
         start = self._clock.monotonic()
         status = 500
 
-        async def send_noted(message: Message) -> None:
+        async def send_and_read_status(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive, send_and_read_status)
         finally:
             path = scope["path"] if scope["path"] in self._paths else "other"
             seconds = self._clock.monotonic() - start

@@ -1,4 +1,4 @@
-"""EventQuery: which events, in which order, and how it is written in a URL."""
+"""EventQuery: the filters, order and paging of a query, and their form as parameters of a URL."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -35,11 +35,11 @@ CURSOR = re.compile(r"(asc|desc)\.(-?\d{1,18})\.(\d{1,18})")
 
 
 class Position(NamedTuple):
-    """An event's place in every order.
+    """The position of an event in the order of a query.
 
     Attributes:
         event_timestamp: Microseconds since the epoch.
-        sequence: Decides between events of the same moment.
+        sequence: Orders events with the same timestamp.
     """
 
     event_timestamp: int
@@ -48,22 +48,22 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventQuery:
-    """Which events to read. A filter that is None matches every event; all of them must match.
+    """The filters, order and paging of a query. An event matches if all filters match; None matches every event.
 
     Attributes:
         correlation_id: Exact.
         event_type: Exact.
         event_category: Exact.
         event_outcome: Exact.
-        severity: Exact; an event without one is not matched.
-        since: The earliest `event_timestamp`, itself included.
-        until: The latest `event_timestamp`, itself included.
-        detail: A top-level member of `event_data` and its value as text: matched by a string of that text
-            and by the number, boolean or null that the text is in JSON.
+        severity: Exact. An event without a severity does not match.
+        since: The earliest `event_timestamp`, inclusive.
+        until: The latest `event_timestamp`, inclusive.
+        detail: The name of a top-level member of `event_data` and its value as text. A string with that text matches,
+            and so does the number, boolean or null that the text is in JSON.
         order: By `event_timestamp`, then by `sequence`.
         limit: The size of a page, 1 to 1000.
-        offset: How many events to pass over first.
-        after: Only what follows this position in the order.
+        offset: The number of events to skip.
+        after: Return only events after this position.
     """
 
     correlation_id: str | None = None
@@ -80,34 +80,34 @@ class EventQuery:
     after: Position | None = None
 
     def cursor(self, position: Position) -> str:
-        """Write where the next page of this query starts; `event_query` reads it back.
+        """Return the cursor of the next page of this query, as `event_query` parses it.
 
-        Pages that follow each other have everything exactly once that was committed when the first was read. They
-        are no feed: what is committed later may have its place on a page that was read already, as an event may come
-        in late with any timestamp and, on PostgreSQL, a batch may be committed after one with higher sequences.
+        Consecutive pages have each event exactly once that was committed before the first page was read. They are not
+        a feed: an event that is committed later may belong to a page that you have already read. It may arrive late
+        with any timestamp, and PostgreSQL may commit a batch after another one with higher sequences.
         """
         return f"{self.order}.{position.event_timestamp}.{position.sequence}"
 
 
 def event_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> EventQuery:
-    """Read a query from the parameters of a URL.
+    """Parse a query from the parameters of a URL.
 
     Args:
-        parameters: Names and values, decoded, in their order.
-        now: What a relative time such as `24h` is subtracted from.
+        parameters: Decoded names and values, in order.
+        now: The reference of a relative time such as `24h`.
 
     Raises:
-        Problem: 400; the first parameter that is unknown, repeated or wrong, and what is allowed. An unknown
-            one is refused because a filter with a slip in its name would return everything.
+        Problem: 400, with the first parameter that is unknown, repeated or invalid, and the allowed values. An unknown
+            parameter is an error because a misspelt filter would match every event.
     """
     given: dict[str, str] = {}
     for name, value in parameters:
         if name not in _PARAMETERS:
-            raise _refusal(name, f"is not a parameter of this query; it takes {', '.join(_PARAMETERS)}")
+            raise _invalid(name, f"is not a parameter of this query; use {', '.join(_PARAMETERS)}")
         if name in given:
-            raise _refusal(name, "is given more than once")
+            raise _invalid(name, "is given more than once")
         if not value:
-            raise _refusal(name, "is empty; leave it out to match every event")
+            raise _invalid(name, "is empty; leave it out to match every event")
         given[name] = value
 
     values: dict[str, Any] = {}
@@ -115,29 +115,31 @@ def event_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Even
         try:
             values[name] = _PARAMETERS[name](value, now)
         except (ValueError, OverflowError) as exc:
-            raise _refusal(name, str(exc)) from exc
+            raise _invalid(name, str(exc)) from exc
     return EventQuery(**_combined(values))
 
 
 def _combined(values: dict[str, Any]) -> dict[str, Any]:
-    """Join the parameters that only make sense together."""
+    """Combine the parameters that depend on each other."""
     key, value = values.pop("detail_key", None), values.pop("detail_value", None)
     if (key is None) != (value is None):
-        raise _refusal("detail_value" if value is None else "detail_key", "is missing: the two are given together")
+        raise _invalid(
+            "detail_value" if value is None else "detail_key", "is missing: use detail_key and detail_value together"
+        )
     if key is not None:
         values["detail"] = (key, value)
 
     if "cursor" in values:
         order, after = values.pop("cursor")
         if "offset" in values:
-            raise _refusal("offset", "can't be combined with cursor: a cursor says where to go on by itself")
+            raise _invalid("offset", "cannot be combined with cursor: a cursor already has a position")
         if values.setdefault("order", order) != order:
-            raise _refusal("cursor", f"is of a query with order={order}; ask for that order or leave it out")
+            raise _invalid("cursor", f"belongs to a query with order={order}; use the same order or leave order out")
         values["after"] = after
     return values
 
 
-def _refusal(parameter: str, reason: str) -> Problem:
+def _invalid(parameter: str, reason: str) -> Problem:
     return Problem(
         400,
         f"Query parameter {parameter!r} {reason}.",
@@ -187,10 +189,10 @@ def _time(value: str, now: datetime) -> datetime:
         if _RFC_3339.fullmatch(value):
             return datetime.fromisoformat(value.upper()).astimezone(UTC)
     except (ValueError, OverflowError) as exc:
-        raise ValueError(f"is no time: {value!r}: {exc}") from exc
-    hint = "; write the + of its offset as %2B" if " " in value else ""
+        raise ValueError(f"is not a valid time: {value!r}: {exc}") from exc
+    hint = "; write the + of the offset as %2B" if " " in value else ""
     raise ValueError(
-        f"must be an RFC 3339 time such as 2026-01-31T12:00:00Z, a date (its first moment in UTC) or a time "
+        f"must be an RFC 3339 time such as 2026-01-31T12:00:00Z, a date (00:00 UTC) or a time "
         f"before now such as 30m, 24h, 7d, not {value!r}{hint}"
     )
 
@@ -198,7 +200,7 @@ def _time(value: str, now: datetime) -> datetime:
 def _cursor(value: str, _now: datetime) -> tuple[str, Position]:
     parts = CURSOR.fullmatch(value)
     if parts is None:
-        raise ValueError(f"must be a next_cursor that an earlier answer gave, not {value!r}")
+        raise ValueError(f"must be the next_cursor of an earlier response, not {value!r}")
     return parts[1], Position(int(parts[2]), int(parts[3]))
 
 
@@ -219,4 +221,4 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
 }
 
 PARAMETERS: tuple[str, ...] = tuple(_PARAMETERS)
-"""The names that `event_query` takes."""
+"""The parameter names that `event_query` accepts."""

@@ -1,54 +1,52 @@
-"""Retention: delete events whose time has come, in bites that hold nobody up."""
+"""Retention: deletes expired events in small batches, once or periodically."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
+from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.record import microseconds
 from signal_gateway.errors import DataStorageError
 
-__all__ = ["PURGE_BATCH", "purge_database", "purge_expired", "purging"]
+__all__ = ["PURGE_BATCH", "PeriodicPurge", "purge_database", "purge_expired"]
 
 PURGE_BATCH = 1000
-"""How many events one transaction deletes: some milliseconds' work, and writers get their turn in between."""
+"""The events that one transaction deletes: a few milliseconds of work, after which waiting writers get their turn."""
 
 _SQLITE = "sqlite:///"
 
 _log = logging.getLogger(__name__)
 
 
-async def purge_expired(
-    backend: Backend, *, clock: Clock, batch: int = PURGE_BATCH, on_batch: Callable[[int], None] | None = None
-) -> int:
-    """Delete every event whose retention is over when this is called.
+async def purge_expired(backend: Backend, *, clock: Clock, batch: int = PURGE_BATCH) -> AsyncGenerator[int, None]:
+    """Delete every event with a retention that is over now.
 
     Args:
-        backend: An open one.
-        clock: Says what is over.
-        batch: Most events of one transaction.
-        on_batch: Called after each transaction that deleted something, with the number of its events.
+        backend: An open backend.
+        clock: Gives the time.
+        batch: The most events of one transaction.
 
-    Returns:
-        How many were deleted. Those that another process is deleting at the same time are left to it.
+    Yields:
+        The number of events that a transaction deleted. Events that another process is deleting are not included.
 
     Raises:
-        BackendUnavailable: What was deleted before stays deleted, and was told to `on_batch`.
+        BackendUnavailable: The database failed. Earlier batches stay deleted.
     """
     now = microseconds(clock.now())
-    purged = 0
     while True:
         deleted = await backend.purge(now=now, limit=batch)
-        purged += deleted
-        if deleted and on_batch is not None:
-            on_batch(deleted)
+        if deleted:
+            yield deleted
         if deleted < batch:
-            return purged
-        await asyncio.sleep(0)  # whoever waits to write comes first
+            return
+        await asyncio.sleep(0)  # waiting writers come first
 
 
 async def purge_database(
@@ -56,69 +54,83 @@ async def purge_database(
     *,
     clock: Clock = SystemClock(),  # noqa: B008 - it has no state
     batch: int = PURGE_BATCH,
-    on_batch: Callable[[int], None] | None = None,
-) -> int:
-    """Open a database, delete what is over, and close it; a DataStorage may be serving it meanwhile.
+) -> AsyncGenerator[int, None]:
+    """Open a database, delete the expired events, and close it. A DataStorage may serve the database meanwhile.
 
     Args:
-        database: Its URL, as `create_datastorage` takes it.
+        database: The database URL, as in `create_datastorage`.
         clock: As in `purge_expired`.
         batch: As in `purge_expired`.
-        on_batch: As in `purge_expired`.
 
-    Returns:
-        How many events were deleted.
+    Yields:
+        As `purge_expired`.
 
     Raises:
-        ConfigurationError: `database` is not a URL of a database that can be used.
-        DataStorageError: It can't be opened, or went away.
+        ConfigurationError: `database` is not a valid URL.
+        DataStorageError: The database is missing, cannot be opened, or failed.
     """
     backend = backend_for(database)
-    _check_that_it_is_there(database)
+    _require_existing_file(database)
     try:
         await backend.open()
-        return await purge_expired(backend, clock=clock, batch=batch, on_batch=on_batch)
+        async with aclosing(purge_expired(backend, clock=clock, batch=batch)) as batches:
+            async for deleted in batches:
+                yield deleted
     finally:
         await backend.close()
 
 
-def _check_that_it_is_there(database: str) -> None:
-    """Opening an SQLite file would create it, and a slip in its name would look like success."""
+def _require_existing_file(database: str) -> None:
+    """Reject a missing SQLite file: opening would create it, and a misspelt path would look like success."""
     if database.startswith(_SQLITE) and not Path(database.removeprefix(_SQLITE)).exists():
-        raise DataStorageError(f"{database} does not exist, so there is nothing to purge; is the path right?")
+        raise DataStorageError(f"nothing to purge: {database} does not exist; check the path")
 
 
-@asynccontextmanager
-async def purging(
-    backend: Backend, *, clock: Clock, interval: float, on_batch: Callable[[int], None]
-) -> AsyncIterator[None]:
-    """Purge at once and then again and again, while this is entered.
+class PeriodicPurge:
+    """Deletes expired events at once and then periodically, while it is entered.
 
-    A purge that fails is logged; the next one makes up for it.
+    A purge that fails is logged, and the next one continues.
 
     Args:
-        backend: An open one, until this is left.
-        clock: As in `purge_expired`.
-        interval: Seconds from the end of one purge to the next.
-        on_batch: As in `purge_expired`.
+        backend: A backend that is open as long as this is entered.
+        clock: Gives the time.
+        interval: Seconds from the end of one purge to the start of the next.
+        metrics: Counts the deleted events.
     """
-    task = asyncio.create_task(_purge_again_and_again(backend, clock, interval, on_batch), name="purge expired events")
-    try:
-        yield
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
 
+    def __init__(self, backend: Backend, *, clock: Clock, interval: float, metrics: DataStorageMetrics) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._interval = interval
+        self._metrics = metrics
+        self._task: asyncio.Task[None] | None = None
 
-async def _purge_again_and_again(
-    backend: Backend, clock: Clock, interval: float, on_batch: Callable[[int], None]
-) -> None:
-    while True:
-        try:
-            purged = await purge_expired(backend, clock=clock, on_batch=on_batch)
-        except Exception:  # noqa: BLE001 - a bug must not end retention in silence
-            _log.exception("expired events could not be purged; the next try is in %s s", interval)
-        else:
-            if purged:
-                _log.info("purged %d events whose retention was over", purged)
-        await asyncio.sleep(interval)
+    async def __aenter__(self) -> Self:
+        self._task = asyncio.create_task(self._run(), name="purge expired events")
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                purged = await self._purge()
+            except Exception:  # noqa: BLE001 - an unexpected error must not end retention silently
+                _log.exception("expired events were not purged; the next attempt is in %s s", self._interval)
+            else:
+                if purged:
+                    _log.info("purged %d events whose retention was over", purged)
+            await asyncio.sleep(self._interval)
+
+    async def _purge(self) -> int:
+        purged = 0
+        async with aclosing(purge_expired(self._backend, clock=self._clock)) as batches:
+            async for deleted in batches:
+                self._metrics.purged.inc(deleted)
+                purged += deleted
+        return purged

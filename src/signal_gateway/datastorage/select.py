@@ -1,11 +1,10 @@
-"""The SELECTs behind an EventQuery, in whichever dialect of SQL."""
+"""SELECT statements of an EventQuery, in the SQL dialect of each database."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Protocol
 
 import orjson
 
-from signal_gateway.datastorage.backend import StoredEvent
+from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
 
@@ -22,37 +21,43 @@ __all__ = [
 Value = str | int | float | None
 Statement = tuple[str, list[Value]]
 
-# the rarest values first
+# the most selective first
 _BY_SELECTIVITY = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 
-# more than the microseconds from the year 1 to 1970
-_BEFORE_ALL_TIME = 2**60
+# longer than the microseconds from the year 1 to 1970
+_LONGEST_TIME_BEFORE_EPOCH = 2**60
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
-    """What differs from one database to the other.
+class Dialect(Protocol):
+    """The SQL that differs between databases.
 
     Attributes:
-        placeholder: Stands for a value.
-        further_column: How a filter's column is written when a rarer one is given as well; `{}` is its name.
-        detail: The condition, and its values, that a top-level member of `event_data` has a name and a value: as text,
-            and as the number, boolean or None that the text is in JSON; if it is nothing of these, the text again.
+        placeholder: Marks the place of a value.
+        further_column: The form of a column in a filter after the most selective one; `{}` is the column's name.
     """
 
     placeholder: str
     further_column: str
-    detail: Callable[[str, str, Value], Statement]
+
+    def detail(self, key: str, text: str, scalar: Value) -> Statement:
+        """Return the condition that a top-level member of `event_data` has a value.
+
+        Args:
+            key: The name of the member.
+            text: The value as text.
+            scalar: The number, boolean or None that the text is in JSON; otherwise the text itself.
+        """
+        ...
 
 
 def count_statement(query: EventQuery, dialect: Dialect) -> Statement:
-    """Count what the query's filters match, its paging left aside."""
+    """Count the events that match the filters. Paging does not apply."""
     conditions, values = _filters(query, dialect)
     return f"SELECT count(*) FROM audit_events{_where(conditions)}", values
 
 
 def page_statement(query: EventQuery, dialect: Dialect) -> Statement:
-    """Select a page of `StoredEvent`s and one event more, which tells whether there are others."""
+    """Select one page of `StoredRecord`s, and one event more to find out whether there is a next page."""
     statement, values = _events(query, query.after, dialect)
     p = dialect.placeholder
     return f"{statement} LIMIT {p} OFFSET {p}", [*values, query.limit + 1, query.offset]
@@ -61,29 +66,29 @@ def page_statement(query: EventQuery, dialect: Dialect) -> Statement:
 def slice_statement(
     query: EventQuery, dialect: Dialect, *, after: Position | None, newest: int, limit: int
 ) -> Statement:
-    """Select the `StoredEvent`s of a slice of an export.
+    """Select the `StoredRecord`s of one slice of an export.
 
     Args:
-        query: Its paging is left aside.
-        dialect: Of the database.
-        after: Where the last slice ended.
-        newest: The sequence of the last event that belongs to the export.
-        limit: The most events.
+        query: The query; its paging does not apply.
+        dialect: The dialect of the database.
+        after: The position of the last event of the slice before.
+        newest: The highest sequence of the export.
+        limit: The most events of the slice.
     """
     p = dialect.placeholder
-    # with the plus it is a condition only, and no range for an index to find in another order
+    # the unary plus keeps the planner from an index on sequence, which has another order
     statement, values = _events(query, after, dialect, f"+sequence <= {p}", newest)
     return f"{statement} LIMIT {p}", [*values, limit]
 
 
 def histogram_statement(query: EventQuery, dialect: Dialect, *, width: int) -> Statement:
-    """Count what the query's filters match: the start of a bar, an outcome, the number of events; oldest first."""
+    """Count the events that match the filters, by the start of the bar and by outcome, oldest first."""
     p = dialect.placeholder
-    # division rounds towards zero, so it is done where no time is negative
-    shift = -(-_BEFORE_ALL_TIME // width) * width
+    # integer division rounds towards zero, so times are shifted to be positive
+    shift = -(-_LONGEST_TIME_BEFORE_EPOCH // width) * width
     conditions, values = _filters(query, dialect)
     if all(getattr(query, column) is None for column in _BY_SELECTIVITY):
-        # it is true of every event, and has the index of outcomes and times answer without a look at the events
+        # true for every event; it makes the index on outcome and time a covering one
         conditions.append("event_outcome IN ('success', 'failure', 'pending')")
     return (
         f"SELECT (event_timestamp + {p}) / {p} * {p} - {p}, event_outcome, count(*)"
@@ -104,7 +109,7 @@ def _events(
         conditions.append(condition)
         values.append(value)
     return (
-        f"SELECT {', '.join(StoredEvent._fields)} FROM audit_events{_where(conditions)}"
+        f"SELECT {', '.join(StoredRecord._fields)} FROM audit_events{_where(conditions)}"
         f" ORDER BY event_timestamp {query.order}, sequence {query.order}",
         values,
     )
@@ -138,7 +143,7 @@ def _filters(query: EventQuery, dialect: Dialect) -> tuple[list[str], list[Value
         values.extend(detail_values)
 
     if any(isinstance(value, str) and "\0" in value for value in values):
-        return ["1 = 0"], []  # no event has a NUL character, and not every database takes one in a question
+        return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
     return conditions, values
 
 

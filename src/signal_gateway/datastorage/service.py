@@ -1,4 +1,4 @@
-"""DataStorage as a service: one process, one database, one listener."""
+"""The DataStorage service: one process with one database and one listening socket."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,31 +21,32 @@ async def run_datastorage(
     purge_interval: float | None,
     on_start: Callable[[str], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT: then finish what is in flight, close the database, and return.
+    """Serve until SIGTERM or SIGINT, then finish the requests in flight, close the database, and return.
 
     Call it on the main thread.
 
     Args:
-        database: Where the events are kept, as `create_datastorage` takes it.
-        listen: `host:port`; beyond loopback only with a token file, or with `allow_anonymous`.
-        token_file: Who may read and write, in the form of `TokenFile`; None for everybody who can connect.
-        allow_anonymous: Let everybody who can connect read and write, wherever it listens.
-        purge_interval: Seconds between two purges of expired events; None to keep them.
-        on_start: Called with the URL when requests are answered.
+        database: The database URL, as in `create_datastorage`.
+        listen: `host:port`. An address beyond loopback needs a token file or `allow_anonymous`.
+        token_file: The tokens for reading and writing, in the form of `TokenFile`; None needs no token.
+        allow_anonymous: Allow requests without a token on any address.
+        purge_interval: Seconds between two purges of expired events; None keeps all events.
+        on_start: Called with the URL as soon as the service accepts requests.
 
     Raises:
-        ConfigurationError: An argument is wrong, the address can't be listened on, or it would be open to everybody.
-        DataStorageError: The database can't be used.
+        ConfigurationError: An argument is not valid, the address is not available, or the service would accept
+            anonymous requests from other machines.
+        DataStorageError: The database is not usable.
     """
     if token_file is not None and allow_anonymous:
-        raise ConfigurationError("a token file and allowing anonymous access contradict each other: choose one")
+        raise ConfigurationError("a token file and anonymous access contradict each other: choose one")
     datastorage = create_datastorage(database, token_file=token_file, purge_interval=purge_interval)
     sock = bind(*parse_listen(listen))
     if token_file is None and not allow_anonymous and not is_loopback(sock):
         sock.close()
         raise ConfigurationError(
-            f"{listen} can be reached from other machines, and without tokens whoever connects could read and write "
-            "the audit trail: pass --token-file FILE, listen on 127.0.0.1, or pass --allow-anonymous if that is meant"
+            f"{listen} can be reached from other machines, and needs tokens to protect the audit trail: pass "
+            "--token-file FILE, listen on 127.0.0.1, or pass --allow-anonymous"
         )
     server = AppServer(datastorage.app, sock=sock)
     with StopSignals() as stop:

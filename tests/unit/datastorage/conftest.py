@@ -17,7 +17,7 @@ from tests.unit.datastorage.backends import opened
 from signal_gateway.audit.event import new_event_id
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Backend
-from signal_gateway.datastorage.postgres.schema import migrate
+from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters
 from signal_gateway.testing import LiveServer
 
@@ -59,7 +59,7 @@ def _postgres_database(server_url: str, *, template: str = "template0") -> Itera
 def postgres_template(postgres_url: str) -> Iterator[str]:
     """The name of a database with our schema and nothing in it."""
     with _postgres_database(postgres_url) as (name, url):
-        migrate(connection_parameters(url), lock_timeout=10)
+        migrate_schema(connection_parameters(url), lock_timeout=10)
         yield name
 
 

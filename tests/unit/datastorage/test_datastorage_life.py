@@ -65,8 +65,8 @@ async def test_events_survive_a_restart(database: str, make_event: MakeEvent, tm
         ("audit.db", "scheme"),
         ("mysql://user:secret@db/audit", "mysql://"),
         ("sqlite://audit.db", "host"),
-        ("sqlite:///", "forget"),
-        ("sqlite:///:memory:", "forget"),
+        ("sqlite:///", "lose its events"),
+        ("sqlite:///:memory:", "lose its events"),
         ("sqlite:///audit.db?mode=ro", "options"),
     ],
 )

@@ -9,13 +9,15 @@ from typing import Any
 
 import httpx
 import pytest
+from prometheus_client import CollectorRegistry
 from tests.unit.datastorage.backends import envelopes, exported, opened, row
 
 from signal_gateway.clock import ManualClock
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Backend, BackendUnavailable
+from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.record import microseconds
-from signal_gateway.datastorage.retention import purge_database, purge_expired, purging
+from signal_gateway.datastorage.retention import PeriodicPurge, purge_database, purge_expired
 from signal_gateway.errors import ConfigurationError, DataStorageError
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -36,21 +38,18 @@ def expired(count: int) -> list[Any]:
 @pytest.mark.asyncio
 async def test_purge_deletes_what_is_over_in_bounded_bites(backend: Backend, clock: ManualClock) -> None:
     await backend.insert([*KEPT, *expired(25)])
-    bites: list[int] = []
 
-    purged = await purge_expired(backend, clock=clock, batch=10, on_batch=bites.append)
+    bites = [deleted async for deleted in purge_expired(backend, clock=clock, batch=10)]
 
-    assert (purged, bites) == (25, [10, 10, 5])
+    assert bites == [10, 10, 5]
     assert await exported(backend) == envelopes(0, 1)
 
 
 @pytest.mark.asyncio
 async def test_purge_with_nothing_to_do_says_so(backend: Backend, clock: ManualClock) -> None:
     await backend.insert(KEPT)
-    bites: list[int] = []
 
-    assert await purge_expired(backend, clock=clock, on_batch=bites.append) == 0
-    assert bites == []
+    assert [deleted async for deleted in purge_expired(backend, clock=clock)] == []
 
 
 @pytest.mark.asyncio
@@ -62,8 +61,12 @@ async def test_writers_get_their_turn_during_a_purge(backend: Backend, clock: Ma
         await backend.insert([row(1000)])
         left.append(len(await exported(backend)))
 
-    await asyncio.gather(purge_expired(backend, clock=clock, batch=1), write())
+    async def purge() -> int:
+        return sum([deleted async for deleted in purge_expired(backend, clock=clock, batch=1)])
 
+    purged, _ = await asyncio.gather(purge(), write())
+
+    assert purged == 30
     assert left[0] > 1
     assert await exported(backend) == envelopes(1000)
 
@@ -72,9 +75,8 @@ async def test_writers_get_their_turn_during_a_purge(backend: Backend, clock: Ma
 async def test_database_is_purged_by_its_url(database: str, clock: ManualClock) -> None:
     async with opened(database) as backend:
         await backend.insert([*KEPT, *expired(7)])
-    bites: list[int] = []
 
-    assert await purge_database(database, clock=clock, batch=5, on_batch=bites.append) == 7
+    bites = [deleted async for deleted in purge_database(database, clock=clock, batch=5)]
 
     assert bites == [5, 2]
     async with opened(database) as backend:
@@ -84,7 +86,7 @@ async def test_database_is_purged_by_its_url(database: str, clock: ManualClock) 
 @pytest.mark.asyncio
 async def test_purge_of_a_database_that_is_not_there_makes_none(tmp_path: Path) -> None:
     with pytest.raises(DataStorageError, match="does not exist"):
-        await purge_database(f"sqlite:///{tmp_path}/audit.db")
+        await anext(purge_database(f"sqlite:///{tmp_path}/audit.db"))
 
     assert os.listdir(tmp_path) == []
 
@@ -92,7 +94,7 @@ async def test_purge_of_a_database_that_is_not_there_makes_none(tmp_path: Path) 
 @pytest.mark.asyncio
 async def test_purge_wants_a_database_that_can_be_used() -> None:
     with pytest.raises(ConfigurationError):
-        await purge_database("mysql://x")
+        await anext(purge_database("mysql://x"))
 
 
 @pytest.mark.asyncio
@@ -135,8 +137,9 @@ async def test_purge_that_fails_is_logged_and_tried_again(
     clock: ManualClock, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     backend = Flaky(failure)
+    metrics = DataStorageMetrics(CollectorRegistry())
 
-    async with purging(backend, clock=clock, interval=0.001, on_batch=lambda _: None), asyncio.timeout(10):  # type: ignore[arg-type]
+    async with PeriodicPurge(backend, clock=clock, interval=0.001, metrics=metrics), asyncio.timeout(10):  # type: ignore[arg-type]
         await backend.recovered.wait()
 
     assert [record.levelno for record in caplog.records] == [logging.ERROR]

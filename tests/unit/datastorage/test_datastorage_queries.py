@@ -13,8 +13,9 @@ import pytest
 from signal_gateway.clock import ManualClock
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
-from signal_gateway.datastorage.sqlite.schema import connect, prepare
-from signal_gateway.datastorage.sqlite.select import SQLITE
+from signal_gateway.datastorage.sqlite.backend import SQLITE
+from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.web.problem import PROBLEM_JSON
 
 EVENTS = "/api/v1/audit/events"

@@ -1,10 +1,12 @@
 """What a database does for export, for the histogram and for retention."""
 
 import sqlite3
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 from tests.unit.datastorage.backends import envelopes, exported, opened, row
@@ -13,7 +15,8 @@ from signal_gateway.audit.event import AuditEvent
 from signal_gateway.datastorage.backend import Backend, Bar
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds, row_of
-from signal_gateway.datastorage.sqlite.schema import connect, prepare
+from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.schema import prepare
 
 DAY = 24 * 60 * 60 * 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -230,6 +233,27 @@ def test_upgraded_file_is_like_a_new_one(tmp_path: Path) -> None:
         shapes.append((columns, indexes, version))
 
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("is_old", [True, False])
+def test_of_processes_that_open_a_file_at_once_one_migrates(tmp_path: Path, is_old: bool) -> None:
+    path = tmp_path / "audit.db"
+    if is_old:
+        file_of_version_1(path)
+    start = Barrier(8)
+
+    def open_it(_: int) -> tuple[int, int]:
+        start.wait()
+        with closing(connect(path, busy_timeout=30)) as connection:
+            prepare(connection, path)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            (events,) = connection.execute("SELECT count(*) FROM audit_events").fetchone()
+            return version, events
+
+    with ThreadPoolExecutor(8) as openers:
+        found = set(openers.map(open_it, range(8)))
+
+    assert found == {(2, 2 if is_old else 0)}
 
 
 def test_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:

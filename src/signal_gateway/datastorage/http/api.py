@@ -25,15 +25,15 @@ from signal_gateway.datastorage.backend import (
     QueryTooSlow,
 )
 from signal_gateway.datastorage.http.export import NDJSON, export_query, export_response
-from signal_gateway.datastorage.http.openapi import openapi_document
+from signal_gateway.datastorage.http.openapi import datastorage_openapi
 from signal_gateway.datastorage.http.parsing import read_batch, read_event
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
     DuplicateItem,
     EventStored,
-    Limits,
+    LimitsResponse,
     Pagination,
-    Status,
+    StatusResponse,
 )
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
@@ -47,16 +47,16 @@ _log = logging.getLogger(__name__)
 
 
 class AuditApi:
-    """The endpoints, over whatever database they are given.
+    """The endpoints of one backend.
 
     Args:
-        backend: Keeps the events; somebody else opens and closes it.
-        clock: Says when an event came in, and what `24h` means in a query.
-        registry: What `/metrics` shows.
-        metrics: Where events are counted.
-        max_batch_events: The largest batch that is taken, in events.
-        max_body_bytes: The largest body, to be told to clients; a middleware enforces it.
-        has_tokens: Whether tokens are asked for, to be told to clients; a middleware does.
+        backend: The database; the caller opens and closes it.
+        clock: Gives the time of arrival of an event, and the reference of `24h` in a query.
+        registry: The registry behind `/metrics`.
+        metrics: Counts events.
+        max_batch_events: The most events of one batch.
+        max_body_bytes: The largest body, for `/limits`; a middleware enforces it.
+        has_tokens: Whether requests need a token, for the description; a middleware enforces it.
     """
 
     def __init__(
@@ -96,19 +96,19 @@ class AuditApi:
         return await (self._store_event(request) if request.method == "POST" else self._find_events(request))
 
     async def _store_event(self, request: Request) -> Response:
-        with self._refusals_counted():
+        with self._rejections_counted():
             event = read_event(await json_body(request))
         duplicates = await self._store([row_of(event, received_at=microseconds(self._clock.now()))])
         message = "The event is stored."
         if duplicates:
-            message = "An event with this event_id was stored before"
-            message += "." if duplicates[0].has_same_content else ", with different content; that one stays."
+            message = "An event with this event_id is already stored"
+            message += "." if duplicates[0].has_same_content else ", with different content; the stored event stays."
         return _json(
             EventStored(event_id=event.event_id, event_timestamp=event.event_timestamp, message=message), status=201
         )
 
     async def _store_batch(self, request: Request) -> Response:
-        with self._refusals_counted():
+        with self._rejections_counted():
             rows = await read_batch(
                 await json_body(request),
                 max_events=self._max_batch_events,
@@ -119,7 +119,7 @@ class AuditApi:
         return _json(
             BatchStored(
                 event_ids=[row.event_id for row in rows],
-                message=f"{accepted} events are stored, {len(duplicates)} were stored before.",
+                message=f"{accepted} events are stored, {len(duplicates)} were already stored.",
                 accepted=accepted,
                 duplicates=[
                     DuplicateItem(
@@ -134,15 +134,15 @@ class AuditApi:
         )
 
     async def _store(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
-        with _database_trouble("Nothing was stored; send it again."):
+        with _database_errors("Nothing was stored. Send the request again."):
             duplicates = await self._backend.insert(rows)
         self._metrics.events.labels("accepted").inc(len(rows) - len(duplicates))
         self._metrics.events.labels("duplicate").inc(len(duplicates))
         return duplicates
 
     @contextmanager
-    def _refusals_counted(self) -> Iterator[None]:
-        """Count the bad events of a refused body; a body that isn't read as events counts as none."""
+    def _rejections_counted(self) -> Iterator[None]:
+        """Count the invalid events of a rejected body. A body without parsed events counts as zero."""
         try:
             yield
         except Problem as problem:
@@ -153,20 +153,20 @@ class AuditApi:
 
     async def _find_events(self, request: Request) -> Response:
         query = event_query(request.query_params.multi_items(), now=self._clock.now())
-        with _database_trouble("Ask again later."):
+        with _database_errors("Retry later."):
             page = await self._backend.query(query)
         return Response(_page_json(query, page), media_type=JSON)
 
     async def _export(self, request: Request) -> Response:
         query = export_query(request.query_params.multi_items(), now=self._clock.now())
         if request.method == "HEAD":
-            return Response(media_type=NDJSON)  # nobody would see what is read
-        with _database_trouble("Ask again later."):
+            return Response(media_type=NDJSON)  # a HEAD response has no body
+        with _database_errors("Retry later."):
             return await export_response(self._backend, query)
 
     async def _limits(self, _request: Request) -> Response:
         return _json(
-            Limits(
+            LimitsResponse(
                 max_batch=self._max_batch_events,
                 max_body_bytes=self._max_body_bytes,
                 max_event_bytes=MAX_EVENT_DATA_BYTES,
@@ -174,12 +174,12 @@ class AuditApi:
         )
 
     async def _health(self, _request: Request) -> Response:
-        return _json(Status(status="ok"))
+        return _json(StatusResponse(status="ok"))
 
     async def _readiness(self, _request: Request) -> Response:
-        with _database_trouble("Not ready."):
+        with _database_errors("DataStorage is not ready."):
             await self._backend.ping()
-        return _json(Status(status="ready"))
+        return _json(StatusResponse(status="ready"))
 
     async def _metrics_page(self, _request: Request) -> Response:
         return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
@@ -189,24 +189,24 @@ class AuditApi:
 
     @cached_property
     def _openapi(self) -> bytes:
-        # made when it is asked for: that takes longer than starting does, and most tests never ask
-        return orjson.dumps(openapi_document(max_batch_events=self._max_batch_events, has_tokens=self._has_tokens))
+        # built at the first request: building it takes longer than a start, and most tests do not need it
+        return orjson.dumps(datastorage_openapi(max_batch_events=self._max_batch_events, has_tokens=self._has_tokens))
 
 
 @contextmanager
-def _database_trouble(advice: str) -> Iterator[None]:
-    """Turn a database that can't do it into a 503; its own words go to the log only."""
+def _database_errors(advice: str) -> Iterator[None]:
+    """Convert errors of the database to a 503. The error text of the database goes only to the log."""
     try:
         yield
     except BackendNotOpen as exc:
         detail = "This DataStorage is not running: serve its app with lifespan, or enter it with `async with`."
         raise Problem(503, detail) from exc
     except QueryTooSlow as exc:
-        detail = "The query took too long and was given up; narrow it, best by correlation_id or event_type."
+        detail = "The query reached its time limit. Filter by more, such as correlation_id or event_type."
         raise Problem(503, detail) from exc
     except BackendUnavailable as exc:
-        _log.exception("the database can't be used")
-        raise Problem(503, f"The database can't be used now. {advice}", headers={"Retry-After": "1"}) from exc
+        _log.exception("the database is not available")
+        raise Problem(503, f"The database is not available right now. {advice}", headers={"Retry-After": "1"}) from exc
 
 
 def _json(document: object, *, status: int = 200) -> Response:

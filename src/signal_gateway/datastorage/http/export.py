@@ -1,4 +1,4 @@
-"""Export: all that a query matches, as NDJSON, for as long as somebody reads it."""
+"""Export: streams all events that a query matches, as NDJSON."""
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
@@ -9,7 +9,7 @@ from typing import cast
 from starlette.responses import StreamingResponse
 from starlette.types import Send
 
-from signal_gateway.datastorage.backend import Backend, BackendUnavailable, StoredEvent
+from signal_gateway.datastorage.backend import Backend, BackendUnavailable, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, event_query
 from signal_gateway.datastorage.record import to_json
 from signal_gateway.web.problem import Problem
@@ -18,15 +18,15 @@ __all__ = ["NDJSON", "PAGING", "export_query", "export_response"]
 
 NDJSON = "application/x-ndjson"
 PAGING = ("limit", "offset", "cursor")
-"""What a query for a page takes and an export doesn't: it gives everything."""
+"""Parameters of a page that an export does not have: it returns all events."""
 
 _log = logging.getLogger(__name__)
 
-_Slices = AsyncGenerator[Sequence[StoredEvent], None]
+_Slices = AsyncGenerator[Sequence[StoredRecord], None]
 
 
 def export_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> EventQuery:
-    """Read the query of an export: that of a page without `PAGING`, oldest first unless it says otherwise.
+    """Parse the query of an export: the query of a page without `PAGING`, oldest first by default.
 
     Args:
         parameters: As in `event_query`.
@@ -39,7 +39,7 @@ def export_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Eve
     names = {name for name, _ in given}
     for name in PAGING:
         if name in names:
-            reason = "is not a parameter of an export, which gives all that matches"
+            reason = "is not a parameter of an export: an export has all events that match"
             raise Problem(
                 400,
                 f"Query parameter {name!r} {reason}.",
@@ -49,10 +49,10 @@ def export_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Eve
 
 
 async def export_response(backend: Backend, query: EventQuery) -> StreamingResponse:
-    """Begin an export: read its first slice, so that what can't be read is told by the status.
+    """Return the response of an export, after reading the first slice. An error until then becomes an error status.
 
     Raises:
-        BackendUnavailable: The first slice can't be read.
+        BackendUnavailable: The first slice cannot be read.
     """
     slices = cast(_Slices, backend.export(query))
     first = await anext(slices, None)
@@ -60,29 +60,29 @@ async def export_response(backend: Backend, query: EventQuery) -> StreamingRespo
 
 
 class _ExportResponse(StreamingResponse):
-    """Reads a slice when the one before was taken by the client's side, and stops when the client has left.
+    """Reads a slice after the client has taken the one before, and stops when the client disconnects.
 
-    If the database fails on the way the connection is cut, without the end of the chunked encoding: a complete
-    answer is a complete export.
+    If the database fails meanwhile, the connection closes without the end of the chunked encoding: a complete response
+    is a complete export.
     """
 
-    def __init__(self, first: Sequence[StoredEvent] | None, rest: _Slices) -> None:
+    def __init__(self, first: Sequence[StoredRecord] | None, rest: _Slices) -> None:
         self._rest = rest
         self._lines = _lines(first, rest)
         super().__init__(self._lines, media_type=NDJSON)
 
     async def stream_response(self, send: Send) -> None:
-        # not left to the garbage collector: a reader that is held until then is held from others
+        # closed here and not by the garbage collector, as it holds a reader that other requests need
         async with aclosing(self._rest), aclosing(self._lines):
             try:
                 await super().stream_response(send)
             except BackendUnavailable:
-                _log.error("an export is cut off: the database can't be read on")
+                _log.error("an export ended early: the database became unavailable")
                 raise
 
 
 async def _lines(
-    first: Sequence[StoredEvent] | None, rest: AsyncIterator[Sequence[StoredEvent]]
+    first: Sequence[StoredRecord] | None, rest: AsyncIterator[Sequence[StoredRecord]]
 ) -> AsyncGenerator[bytes, None]:
     if first is not None:
         yield _encoded(first)
@@ -90,5 +90,5 @@ async def _lines(
             yield _encoded(events)
 
 
-def _encoded(events: Sequence[StoredEvent]) -> bytes:
+def _encoded(events: Sequence[StoredRecord]) -> bytes:
     return b"".join([to_json(event) + b"\n" for event in events])

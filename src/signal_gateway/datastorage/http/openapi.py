@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of DataStorage, made from the models that it reads and answers with."""
+"""The OpenAPI 3.1 description of DataStorage, generated from its event and response models."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -11,40 +11,40 @@ from signal_gateway.datastorage.http.response_models import (
     BatchStored,
     EventStored,
     ItemError,
-    Limits,
+    LimitsResponse,
     Pagination,
-    Status,
+    StatusResponse,
 )
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
 from signal_gateway.web.json_body import JSON
 from signal_gateway.web.openapi import REFERENCE, Schema, answer_schemas, first_lines, operation, ref
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
-__all__ = ["openapi_document"]
+__all__ = ["datastorage_openapi"]
 
 Access = Literal["open", "read", "write"]
 
-_ANSWERS = (BatchStored, EventStored, ItemError, Limits, Pagination, Status)
+_RESPONSES = (BatchStored, EventStored, ItemError, LimitsResponse, Pagination, StatusResponse)
 
-# what the model checks with functions, which its own JSON Schema can't show
+# the model checks these with functions, which its JSON Schema does not show
 _FORMATS = {"event_id": ("uuid",), "parent_event_id": ("uuid",), "actor_ip": ("ipv4", "ipv6")}
 
-_BAD_REQUEST = {400: "Something in it is wrong; `errors` says what, where it can."}
-_UNREADY = {503: "The database can't do it now; nothing was taken."}
-_BODY_REFUSALS = {
-    408: "The body took too long.",
+_BAD_REQUEST = {400: "The request is not valid; `errors` has the reasons, if they belong to a parameter or an event."}
+_UNREADY = {503: "The database is not available; nothing was stored."}
+_BODY_ERRORS = {
+    408: "The body did not arrive in time.",
     413: "The body is too large.",
     415: "The body is not JSON.",
 }
-_ACCESS_REFUSALS = {401: "It needs a token that is known.", 403: "The token is good for something else."}
+_ACCESS_ERRORS = {401: "A valid token is missing.", 403: "The token does not have the scope."}
 
 
-def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
+def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
     """Describe the API.
 
     Args:
-        max_batch_events: The largest batch that is taken.
-        has_tokens: Whether tokens are asked for.
+        max_batch_events: The most events of a batch.
+        has_tokens: Whether requests need a token.
     """
     api = _Operations(has_tokens)
     document: Schema = {
@@ -52,34 +52,34 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
         "info": {
             "title": "signal-gateway DataStorage",
             "version": AuditEvent.model_fields["version"].default,
-            "description": "Keeps audit events, and finds them again.",
+            "description": "Stores audit events and finds them again.",
         },
         "paths": {
             "/api/v1/audit/events": {
                 "get": api.operation(
                     "findEvents",
-                    "Read a page of events, newest first unless asked otherwise.",
+                    "Read a page of events, newest first by default.",
                     "read",
-                    answers={200: (JSON, ref("Page"), "A page.")},
-                    refusals=_BAD_REQUEST | _UNREADY,
+                    responses={200: (JSON, ref("Page"), "A page.")},
+                    errors=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name) for name in PARAMETERS],
                 ),
                 "post": api.operation(
                     "storeEvent",
                     "Store one event.",
                     "write",
-                    answers={201: (JSON, ref("EventStored"), "It is stored.")},
-                    refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
+                    responses={201: (JSON, ref("EventStored"), "The event is stored.")},
+                    errors=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
                     body=ref("AuditEvent"),
                 ),
             },
             "/api/v1/audit/events/batch": {
                 "post": api.operation(
                     "storeEvents",
-                    "Store all of these events or, if one of them is wrong, none.",
+                    "Store all events of the batch, or none if one is not valid.",
                     "write",
-                    answers={201: (JSON, ref("BatchStored"), "They are stored.")},
-                    refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
+                    responses={201: (JSON, ref("BatchStored"), "The events are stored.")},
+                    errors=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
                     body={
                         "type": "array",
                         "items": ref("AuditEvent"),
@@ -91,38 +91,38 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
             "/api/v1/audit/export": {
                 "get": api.operation(
                     "exportEvents",
-                    "Read every event that matches, oldest first unless asked otherwise, one JSON object a line. "
-                    "An answer that is cut off is not complete.",
+                    "Read every event that matches, oldest first by default, one JSON object per line. "
+                    "A response that ends without the end of its encoding is not complete.",
                     "read",
-                    # a validator would take the lines for one document
-                    answers={200: (NDJSON, {}, "Lines that are StoredEvent objects.")},
-                    refusals=_BAD_REQUEST | _UNREADY,
+                    # no schema: a validator would read all lines as one document
+                    responses={200: (NDJSON, {}, "One StoredEvent object per line.")},
+                    errors=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING],
                 )
             },
             "/api/v1/audit/limits": {
                 "get": api.operation(
                     "getLimits",
-                    "Read what may be sent at once.",
+                    "Read the limits of a request.",
                     "read",
-                    answers={200: (JSON, ref("Limits"), "The limits.")},
+                    responses={200: (JSON, ref("LimitsResponse"), "The limits.")},
                 )
             },
             "/healthz": {
                 "get": api.operation(
                     "isAlive",
-                    "Say that it runs.",
+                    "Check that the service runs.",
                     "open",
-                    answers={200: (JSON, ref("Status"), "It does.")},
+                    responses={200: (JSON, ref("StatusResponse"), "The service runs.")},
                 )
             },
             "/readyz": {
                 "get": api.operation(
                     "isReady",
-                    "Say whether events can be stored now.",
+                    "Check that events can be stored now.",
                     "open",
-                    answers={200: (JSON, ref("Status"), "They can.")},
-                    refusals=_UNREADY,
+                    responses={200: (JSON, ref("StatusResponse"), "Events can be stored.")},
+                    errors=_UNREADY,
                 )
             },
             "/metrics": {
@@ -130,7 +130,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getMetrics",
                     "Read the metrics of this service for Prometheus.",
                     "open",
-                    answers={200: (CONTENT_TYPE_LATEST, {"type": "string"}, "The metrics.")},
+                    responses={200: (CONTENT_TYPE_LATEST, {"type": "string"}, "The metrics.")},
                 )
             },
             "/openapi.json": {
@@ -138,7 +138,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getDescription",
                     "Read this description.",
                     "read",
-                    answers={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
+                    responses={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
                 )
             },
         },
@@ -153,10 +153,10 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
 
 
 class _Operations:
-    """Describes operations, and who may call them.
+    """Describes operations and the tokens that they need.
 
     Args:
-        has_tokens: Whether those that aren't open need a token.
+        has_tokens: Whether operations need a token, unless they are open.
     """
 
     def __init__(self, has_tokens: bool) -> None:
@@ -168,8 +168,8 @@ class _Operations:
         summary: str,
         access: Access,
         *,
-        answers: Mapping[int, tuple[str, Schema, str]],
-        refusals: Mapping[int, str] = {},
+        responses: Mapping[int, tuple[str, Schema, str]],
+        errors: Mapping[int, str] = {},
         parameters: list[Schema] | None = None,
         body: Schema | None = None,
     ) -> Schema:
@@ -178,8 +178,8 @@ class _Operations:
         return operation(
             name,
             summary,
-            answers=answers,
-            refusals={**refusals, **(_ACCESS_REFUSALS if is_guarded else {})},
+            answers=responses,
+            refusals={**errors, **(_ACCESS_ERRORS if is_guarded else {})},
             parameters=parameters,
             body=body,
             security=security if is_guarded else None,
@@ -187,14 +187,14 @@ class _Operations:
 
 
 def _schemas() -> Schema:
-    schemas = answer_schemas(_ANSWERS)
+    schemas = answer_schemas(_RESPONSES)
     sent, read = _sent_event(), _sent_event()
-    # what is read has no nulls, the server's defaults and what the server knows
+    # a stored event has no nulls, and it has the defaults and the members of the server
     read["properties"] = {name: _without_null(schema) for name, schema in read["properties"].items()} | {
         "event_date": {"type": "string", "format": "date"},
         "sequence": {"type": "integer", "minimum": 1},
         "received_at": {"type": "string", "format": "date-time"},
-        "clock_skew": {"const": True, "description": "It claims to be more than an hour ahead of its arrival."},
+        "clock_skew": {"const": True, "description": "The event_timestamp is more than an hour ahead of the arrival."},
     }
     read["required"] = [
         *read["required"],
@@ -210,7 +210,7 @@ def _schemas() -> Schema:
         "required": ["data", "pagination"],
     }
     error = schemas["ItemError"]
-    # what is wrong with a parameter of the URL has no index
+    # an error of a URL parameter has no index
     errors = {"type": "array", "items": error | {"required": ["field", "reason"]}}
     problem = {**PROBLEM_SCHEMA, "properties": PROBLEM_SCHEMA["properties"] | {"errors": errors}}
     del schemas["ItemError"]
@@ -218,7 +218,7 @@ def _schemas() -> Schema:
 
 
 def _sent_event() -> Schema:
-    """Describe an event on the wire: what `AuditEvent.from_wire` takes."""
+    """Describe an event on the wire, as `AuditEvent.from_wire` parses it."""
     schema = AuditEvent.model_json_schema(ref_template=REFERENCE)
     properties = {
         name: {key: value for key, value in member.items() if key not in ("default", "title")}
@@ -229,7 +229,7 @@ def _sent_event() -> Schema:
         is_nullable = "anyOf" in properties[name]
         properties[name] = {"anyOf": [*choices, *([{"type": "null"}] if is_nullable else [])]}
     properties["event_data"] |= {
-        "description": f"Its event_type repeats the outer one; at most {MAX_EVENT_DATA_BYTES} bytes of JSON, "
+        "description": f"Its event_type equals the outer one. At most {MAX_EVENT_DATA_BYTES} bytes of JSON, "
         f"{MAX_EVENT_DATA_DEPTH} levels deep.",
         "properties": {"event_type": properties["event_type"]},
         "required": ["event_type"],
@@ -250,7 +250,11 @@ def _without_null(schema: Schema) -> Schema:
 
 
 def _parameter(name: str, *, order: str = "desc") -> Schema:
-    """Describe a parameter of a query; one that isn't described here is an error, so that none is forgotten."""
+    """Describe a query parameter.
+
+    Raises:
+        KeyError: The parameter has no description here, so a new one is not forgotten.
+    """
     text: Schema = {"type": "string", "minLength": 1}
     time: Schema = {
         "anyOf": [
@@ -260,29 +264,29 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         ]
     }
     outcomes = AuditEvent.model_json_schema()["properties"]["event_outcome"]["enum"]
-    exact = "Exactly this; an event without one is not matched."
+    exact = "Exact match; an event without a value does not match."
     described: dict[str, tuple[Schema, str]] = {
         "correlation_id": (text, exact),
         "event_type": (text, exact),
         "event_category": (text, exact),
         "event_outcome": ({"type": "string", "enum": outcomes}, exact),
         "severity": (text, exact),
-        "since": (time, "The earliest event_timestamp, itself included; 30m, 24h and 7d are before now."),
-        "until": (time, "The latest event_timestamp, itself included; as since."),
+        "since": (time, "The earliest event_timestamp, inclusive; 30m, 24h and 7d are relative to now."),
+        "until": (time, "The latest event_timestamp, inclusive; same forms as since."),
         "detail_key": (text, "A top-level member of event_data; only with detail_value."),
-        "detail_value": (text, "Its text, or its number, boolean or null as JSON; only with detail_key."),
+        "detail_value": (text, "The value as text, or a number, boolean or null as JSON; only with detail_key."),
         "limit": (
             {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT},
             "The most events of the page.",
         ),
         "offset": (
             {"type": "integer", "minimum": 0, "maximum": MAX_OFFSET, "default": 0},
-            "How many to pass over; not with cursor.",
+            "The number of events to skip; not with cursor.",
         ),
         "order": ({"type": "string", "enum": ["asc", "desc"], "default": order}, "By event_timestamp, then sequence."),
         "cursor": (
             {"type": "string", "pattern": f"^{CURSOR.pattern}$"},
-            "Go on behind an earlier page: its next_cursor.",
+            "The next_cursor of the page before.",
         ),
     }
     schema, description = described[name]

@@ -1,4 +1,4 @@
-"""What the endpoints answer, as types: the answers and their OpenAPI description are both made from them."""
+"""Response models: the types of the JSON responses and of their OpenAPI description."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,20 +9,20 @@ __all__ = [
     "DuplicateItem",
     "EventStored",
     "ItemError",
-    "Limits",
+    "LimitsResponse",
     "Pagination",
-    "Status",
+    "StatusResponse",
 ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EventStored:
-    """The event is stored, now or since an earlier request.
+    """The event is stored, by this or an earlier request.
 
     Attributes:
-        event_id: Its id.
-        event_timestamp: When it happened.
-        message: What became of it, for people.
+        event_id: The id of the event.
+        event_timestamp: The time of the event.
+        message: The result as a sentence.
     """
 
     event_id: str
@@ -32,12 +32,12 @@ class EventStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateItem:
-    """An item of a batch whose id was taken before it.
+    """An item of a batch with an id that is already in use.
 
     Attributes:
-        index: Its place in the batch, from zero.
-        event_id: Its id.
-        different_content: Whether what is stored under that id says something else.
+        index: The position in the batch, from zero.
+        event_id: The id of the event.
+        different_content: Whether the stored event with this id differs.
     """
 
     index: int
@@ -47,13 +47,13 @@ class DuplicateItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchStored:
-    """Every event of the batch is stored, now or since an earlier request.
+    """Every event of the batch is stored, by this or an earlier request.
 
     Attributes:
         event_ids: The ids in the order of the batch.
-        message: What became of them, for people.
-        accepted: How many are new.
-        duplicates: Those that are not.
+        message: The result as a sentence.
+        accepted: The number of new events.
+        duplicates: The events that are not new.
     """
 
     event_ids: list[str]
@@ -64,13 +64,13 @@ class BatchStored:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemError:
-    """Something that is wrong with an item of a body.
+    """One error of an item of a body.
 
     Attributes:
-        index: Its place in the batch, from zero.
-        event_id: Its id, if it has one.
-        field: The member at fault; None for the item itself.
-        reason: What is wrong, for people.
+        index: The position in the batch, from zero.
+        event_id: The id of the event, if it has one.
+        field: The invalid member; None for the item itself.
+        reason: The error as a sentence.
     """
 
     index: int
@@ -81,14 +81,14 @@ class ItemError:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pagination:
-    """Where a page stands.
+    """The position of a page among all events that match.
 
     Attributes:
         limit: The most events of a page.
-        offset: How many were passed over.
-        total: How many match in all.
-        has_more: Whether there are more behind this page.
-        next_cursor: Where they begin; left out if there are none.
+        offset: The number of skipped events.
+        total: The number of events that match.
+        has_more: Whether more events follow this page.
+        next_cursor: The cursor of the next page; absent on the last page.
     """
 
     limit: int
@@ -99,13 +99,13 @@ class Pagination:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """What a client may send.
+class LimitsResponse:
+    """The limits of a request.
 
     Attributes:
-        max_batch: Events of a batch.
-        max_body_bytes: Bytes of a body.
-        max_event_bytes: Bytes of an event's `event_data`.
+        max_batch: The most events of a batch.
+        max_body_bytes: The most bytes of a body.
+        max_event_bytes: The most bytes of the `event_data` of an event.
     """
 
     max_batch: int
@@ -114,11 +114,11 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """How the service is.
+class StatusResponse:
+    """The state of the service.
 
     Attributes:
-        status: `ok`: it runs; `ready`: the database can be written.
+        status: `ok`: the service runs. `ready`: the database accepts writes.
     """
 
     status: Literal["ok", "ready"]

@@ -1,4 +1,4 @@
-"""PostgresBackend: audit events in one PostgreSQL table, for many replicas."""
+"""PostgresBackend: audit events in one PostgreSQL table, shared by any number of replicas."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -17,14 +17,20 @@ from signal_gateway.datastorage.backend import (
     EventRow,
     Page,
     QueryTooSlow,
-    StoredEvent,
+    StoredRecord,
 )
-from signal_gateway.datastorage.duplicates import duplicates, first_of_each_id
-from signal_gateway.datastorage.postgres.schema import migrate
-from signal_gateway.datastorage.postgres.select import POSTGRES, bounded_slice_statement
-from signal_gateway.datastorage.postgres.url import connection_parameters, described
+from signal_gateway.datastorage.postgres.schema import migrate_schema
+from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
-from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
+from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
+from signal_gateway.datastorage.select import (
+    Statement,
+    Value,
+    count_statement,
+    histogram_statement,
+    page_statement,
+    slice_statement,
+)
 from signal_gateway.errors import DataStorageError
 
 __all__ = ["PostgresBackend"]
@@ -32,8 +38,8 @@ __all__ = ["PostgresBackend"]
 Connection = psycopg.AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
 
-# A slice of an export ends at the first of these bounds. It is a statement of its own: a transaction that lasted as
-# long as a client reads would keep VACUUM from removing what is deleted meanwhile.
+# A slice of an export ends at the first of these limits. Each slice is a statement of its own: a transaction that stays
+# open until the client has read everything would keep VACUUM from removing deleted rows.
 _EVENTS_PER_SLICE = 1000
 _BYTES_PER_SLICE = 1024 * 1024
 
@@ -46,9 +52,9 @@ _COLUMN_TYPES = {
 _COLUMNS = ", ".join(EventRow._fields)
 _ARRAYS = ", ".join(f"%b::{_COLUMN_TYPES.get(column, 'text')}[]" for column in EventRow._fields)
 
-# The inner SELECT numbers the events in the order of the batch: nextval is volatile and never moved out of it.
-# They are inserted in the order of their ids: two batches with the same ids wait for each other in one direction only,
-# so there is no deadlock. The ids come back only if some of them were there before.
+# The inner SELECT numbers the events in the order of the batch: nextval is volatile, so the planner does not move it.
+# The rows are inserted in the order of their ids: two batches with the same ids lock them in the same order, which
+# prevents deadlocks. The ids are returned only if some rows were not inserted.
 _INSERT = f"""
 WITH inserted AS (
     INSERT INTO audit_events (sequence, {_COLUMNS})
@@ -60,7 +66,7 @@ WITH inserted AS (
     RETURNING event_id
 )
 SELECT CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END FROM inserted
-"""
+""".encode()
 
 _PURGE = """
 DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
@@ -68,7 +74,7 @@ DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
 ))
 """
 
-# An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` waits for more than `on`.
+# An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` is stricter than `on`.
 _SESSION = """
 SELECT set_config(
     'synchronous_commit',
@@ -83,24 +89,57 @@ SELECT set_config('default_transaction_read_only', 'on', false),
 """
 
 
-class PostgresBackend:
-    """Keeps events in a PostgreSQL database; any number of processes may use it at once.
+class PostgresDialect:
+    """PostgreSQL's dialect of the SELECT statements. Its planner knows how often a value occurs and needs no hint."""
 
-    A batch is one statement that commits by itself: if the connection or the server dies, it is stored or it is not,
-    and the same batch may be sent again either way. Writers and readers have connections of their own, so that slow
-    queries keep nobody from writing; a broken connection is replaced at its next use.
+    placeholder = "%s"
+    further_column = "{}"
+
+    def detail(self, key: str, text: str, scalar: Value) -> Statement:
+        """Match a top-level member of `event_data`."""
+        alternatives = ["json_typeof(member.value) = 'string' AND member.value #>> '{}' = %s"]
+        values: list[Value] = [key, text]
+        if scalar is None or isinstance(scalar, bool):
+            alternatives.append("member.value::text = %s")
+            values.append(text)
+        elif isinstance(scalar, (int, float)):
+            # Floats compare with floats and integers with integers, as neither type holds all values of the other.
+            # CASE keeps the order of the tests: casting a text that is not a number would be an error.
+            alternatives.append(
+                "CASE WHEN json_typeof(member.value) <> 'number' THEN false"
+                " WHEN member.value::text ~ '[.eE]' THEN member.value::text::float8 = %s::float8"
+                " ELSE member.value::text::numeric = %s::numeric END"
+            )
+            values.append(float(scalar) if float(scalar) == scalar else None)
+            values.append(int(scalar) if isinstance(scalar, int) or scalar.is_integer() else None)
+        return (
+            "EXISTS (SELECT 1 FROM json_each(event_data::json) AS member"
+            f" WHERE member.key = %s AND ({' OR '.join(alternatives)}))",
+            values,
+        )
+
+
+POSTGRES = PostgresDialect()
+
+
+class PostgresBackend:
+    """Stores events in a PostgreSQL database. Any number of processes may use the database at once.
+
+    A batch is one statement that commits by itself: if the connection or the server fails, all of it is stored or none,
+    and the client may send it again in both cases. Writers and readers have separate connections, so slow queries do
+    not block writes. A broken connection is replaced at its next use.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
-        writers: The most connections that write at once.
-        readers: The most connections that read at once.
+        writers: The most connections for writing.
+        readers: The most connections for reading.
         connection_timeout: How long a call waits for a connection, in seconds.
         insert_timeout: How long an insert or a purge may run, in seconds.
         query_timeout: How long a query may run, in seconds.
         migration_timeout: How long `open` waits for another process that migrates, in seconds.
 
     Raises:
-        ConfigurationError: The URL can't be read; nothing of it is repeated.
+        ConfigurationError: The URL is not valid. The message repeats no part of it.
     """
 
     def __init__(
@@ -115,7 +154,7 @@ class PostgresBackend:
         migration_timeout: float = 60.0,
     ) -> None:
         self._parameters = connection_parameters(url)
-        self._name = described(self._parameters)
+        self._name = display_name(self._parameters)
         self._writers, self._readers = writers, readers
         self._connection_timeout = connection_timeout
         self._insert_timeout = insert_timeout
@@ -127,15 +166,15 @@ class PostgresBackend:
         self._idle = asyncio.Event()
 
     async def open(self) -> None:
-        """Connect, and bring the schema up to this release.
+        """Bring the schema up to date, and connect.
 
         Raises:
-            DataStorageError: The database can't be reached or used, belongs to something else or to a newer release,
-                or this backend is open already; the message says which.
+            DataStorageError: The database is not reachable or not usable, belongs to another application or has a
+                newer schema, or this backend is open already.
         """
         if self._pools is not None:
-            raise DataStorageError(f"{self._name} is open already: a DataStorage is entered or served once at a time")
-        await asyncio.to_thread(migrate, self._parameters, lock_timeout=self._migration_timeout)
+            raise DataStorageError(f"{self._name} is open already: enter or serve a DataStorage only once at a time")
+        await asyncio.to_thread(migrate_schema, self._parameters, lock_timeout=self._migration_timeout)
         self._pools = (
             self._pool("audit writers", self._writers, self._insert_timeout, read_only=False),
             self._pool("audit readers", self._readers, self._query_timeout, read_only=True),
@@ -146,40 +185,40 @@ class PostgresBackend:
         except BaseException as exc:
             await self.close()
             if isinstance(exc, psycopg.Error):
-                raise DataStorageError(f"can't connect to {self._name}: {exc}") from exc
+                raise DataStorageError(f"cannot connect to {self._name}: {exc}") from exc
             raise
 
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
         first = first_of_each_id(rows)
         columns = [list(column) for column in zip(*first.values(), strict=True)]
-        stored: dict[str, StoredEvent] = {}
+        stored: dict[str, StoredRecord] = {}
         async with self._connection(writes=True) as connection:
             cursor = await connection.execute(_INSERT, [*columns, len(first)])
             ((inserted,),) = await cursor.fetchall()
             if inserted is not None:
                 stored = await _stored(connection, list(first.keys() - set(inserted)))
-        return duplicates(rows, first, stored)
+        return find_duplicates(rows, first, stored)
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
-        # the count and the page are of one moment: the readers' transactions are REPEATABLE READ
+        # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
         async with self._connection(writes=False) as connection, connection.transaction():
             ((total,),) = await _all(connection, *count_statement(query, POSTGRES))
-            events = [StoredEvent(*row) for row in await _all(connection, *page_statement(query, POSTGRES))]
+            events = [StoredRecord(*row) for row in await _all(connection, *page_statement(query, POSTGRES))]
         return Page(events[: query.limit], total, has_more=len(events) > query.limit)
 
-    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
-        """Read all that a query matches; see `Backend.export`."""
+    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
+        """Read all events that match; see `Backend.export`."""
         async with self._connection(writes=False) as connection:
             ((newest,),) = await _all(connection, "SELECT last_value FROM audit_events_sequence")
         after = query.after
         while True:
-            statement = bounded_slice_statement(
+            statement = _bounded_slice_statement(
                 query, after=after, newest=newest, limit=_EVENTS_PER_SLICE, max_bytes=_BYTES_PER_SLICE
             )
             async with self._connection(writes=False) as connection:
-                events = [StoredEvent(*row) for row in await _all(connection, *statement)]
+                events = [StoredRecord(*row) for row in await _all(connection, *statement)]
             if not events:
                 return
             yield events
@@ -194,19 +233,19 @@ class PostgresBackend:
         return [Bar(start, counts) for start, counts in outcomes.items()]
 
     async def purge(self, *, now: int, limit: int) -> int:
-        """Delete expired events; see `Backend.purge`. Those that another replica is deleting are left to it."""
+        """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
         async with self._connection(writes=True) as connection:
             return (await connection.execute(_PURGE, [now, limit])).rowcount
 
     async def ping(self) -> None:
-        """Return if a connection can write; see `Backend.ping`."""
+        """Check that a connection accepts writes; see `Backend.ping`."""
         async with self._connection(writes=True) as connection:
             ((read_only,),) = await _all(connection, "SELECT current_setting('transaction_read_only')::boolean")
         if read_only:
-            raise BackendUnavailable(f"{self._name} can only be read: is it a standby?")
+            raise BackendUnavailable(f"{self._name} is read-only: is it a standby?")
 
     async def close(self) -> None:
-        """Stop the running queries, finish the running inserts and disconnect."""
+        """Cancel the running queries, finish the running inserts and disconnect."""
         pools, self._pools = self._pools, None
         if pools is None:
             return
@@ -226,12 +265,12 @@ class PostgresBackend:
                 await connection.execute(_READERS_SESSION)
 
         return AsyncConnectionPool(
-            # a plan of a prepared statement may be made for any value: good for inserting, not for finding
+            # a prepared statement may get a plan for any value: good for inserts, bad for queries
             kwargs={**self._parameters, "autocommit": True, "prepare_threshold": None if read_only else 1},
             min_size=1,
             max_size=size,
             timeout=self._connection_timeout,
-            # it gives up before its callers do, so that each call has it try at once and not after a pause
+            # shorter than the timeout of a call, so each call begins a new attempt without a pause
             reconnect_timeout=self._connection_timeout / 2,
             configure=configure,
             check=AsyncConnectionPool.check_connection,
@@ -241,7 +280,7 @@ class PostgresBackend:
 
     @asynccontextmanager
     async def _connection(self, *, writes: bool) -> AsyncIterator[Connection]:
-        """Lend a connection, and say in our own words what goes wrong with it."""
+        """Borrow a connection from a pool, and translate the errors of psycopg."""
         if self._pools is None:
             raise BackendNotOpen(f"{self._name} is not open")
         pool = self._pools[0 if writes else 1]
@@ -252,7 +291,7 @@ class PostgresBackend:
                     yield connection
                     return
                 if self._pools is None:
-                    raise BackendNotOpen(f"{self._name} is being closed")
+                    raise BackendNotOpen(f"{self._name} is closing")
                 self._reading.add(connection)
                 try:
                     yield connection
@@ -261,7 +300,7 @@ class PostgresBackend:
         except psycopg.errors.QueryCanceled as exc:
             if writes:
                 raise BackendUnavailable(f"{self._name}: {exc}") from exc
-            raise QueryTooSlow(f"a query took longer than {self._query_timeout} s and was given up") from exc
+            raise QueryTooSlow(f"a query took longer than {self._query_timeout} s and was stopped") from exc
         except psycopg.Error as exc:
             raise BackendUnavailable(f"{self._name}: {exc}") from exc
         finally:
@@ -269,12 +308,28 @@ class PostgresBackend:
             self._idle.set()
 
 
-async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredEvent]:
-    """Return the events with these ids. One that is purged in this moment is missing; nobody will ask for it."""
-    columns = ", ".join(StoredEvent._fields)
+async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredRecord]:
+    """Return the events with these ids, without those that were purged meanwhile."""
+    columns = ", ".join(StoredRecord._fields)
     statement = f"SELECT event_id::text, {columns} FROM audit_events WHERE event_id = ANY (%b::uuid[])"
-    return {event_id: StoredEvent(*event) for event_id, *event in await _all(connection, statement, [ids])}
+    return {event_id: StoredRecord(*event) for event_id, *event in await _all(connection, statement, [ids])}
 
 
 async def _all(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[TupleRow]:
-    return await (await connection.execute(statement, values)).fetchall()
+    return await (await connection.execute(statement.encode(), values)).fetchall()
+
+
+def _bounded_slice_statement(
+    query: EventQuery, *, after: Position | None, newest: int, limit: int, max_bytes: int
+) -> Statement:
+    """Select a slice as `slice_statement` does; it ends with the event that reaches `max_bytes` of `event_data`."""
+    columns = ", ".join(StoredRecord._fields)
+    order = f"event_timestamp {query.order}, sequence {query.order}"
+    statement, values = slice_statement(query, POSTGRES, after=after, newest=newest, limit=limit)
+    return (
+        # octet_length reads the header of a long text and does not fetch the text
+        f"SELECT {columns} FROM (SELECT {columns}, sum(octet_length(event_data))"
+        f" OVER (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before"
+        f" FROM ({statement}) AS slice) AS summed WHERE coalesce(bytes_before, 0) < %s ORDER BY {order}",
+        [*values, max_bytes],
+    )

@@ -1,4 +1,4 @@
-"""PostgreSQL URLs: how they are read, and what of them may be shown."""
+"""PostgreSQL URLs: parsing, and the name of a database for messages."""
 
 from typing import Any
 
@@ -7,12 +7,12 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["connection_parameters", "described"]
+__all__ = ["connection_parameters", "display_name"]
 
 _EXAMPLE = "postgresql://user:password@host:5432/database"
 
-# A connection must never wait without end for a server that is gone. `read-write` finds the primary among several
-# hosts, and refuses a standby.
+# Every wait for an unreachable server has a limit. `read-write` selects the primary among several hosts and rejects a
+# standby.
 _DEFAULTS: dict[str, str | int] = {
     "connect_timeout": 5,
     "keepalives_idle": 15,
@@ -25,14 +25,14 @@ _DEFAULTS: dict[str, str | int] = {
 
 
 def connection_parameters(url: str) -> dict[str, Any]:
-    """Read a URL into what `psycopg.connect` takes, with timeouts where it gives none.
+    """Parse a URL into the parameters of `psycopg.connect`, with default timeouts.
 
     Args:
-        url: Of libpq's form: `postgresql://user:password@host:port/database?option=value`.
+        url: A libpq URL: `postgresql://user:password@host:port/database?option=value`.
 
     Raises:
-        ConfigurationError: It can't be read. Nothing of it is repeated: a password that isn't percent-encoded may be
-            anywhere in it.
+        ConfigurationError: The URL is not valid. The message repeats no part of it, because a password without percent
+            encoding may be anywhere.
     """
     authority, slash, path = url.partition("://")[2].partition("?")[0].partition("/")
     if authority.count("@") > 1 or "@" in path:
@@ -43,20 +43,20 @@ def connection_parameters(url: str) -> dict[str, Any]:
     try:
         parameters = conninfo_to_dict(url)
     except psycopg.ProgrammingError:
-        # without its cause, which quotes the part that it could not read
+        # without the cause, which quotes a part of the URL
         raise ConfigurationError(
-            f"the PostgreSQL URL can't be read: write {_EXAMPLE}, with special characters percent-encoded (% as %25)"
+            f"the PostgreSQL URL is not valid: write {_EXAMPLE}, with special characters percent-encoded (% as %25)"
         ) from None
 
     ports = str(parameters.get("port") or "5432").split(",")
     if not all(port.isdecimal() and 0 < int(port) < 2**16 for port in ports):
-        raise ConfigurationError(f"the PostgreSQL URL has a port that is none: write {_EXAMPLE}")
+        raise ConfigurationError(f"the PostgreSQL URL has an invalid port: write {_EXAMPLE}")
     if not slash or not parameters.get("dbname"):
         raise ConfigurationError(f"the PostgreSQL URL names no database: write {_EXAMPLE}")
     return {**_DEFAULTS, **parameters, "client_encoding": "UTF8"}
 
 
-def described(parameters: dict[str, Any]) -> str:
-    """Name a database for people, without its password."""
+def display_name(parameters: dict[str, Any]) -> str:
+    """Return the name of a database for messages, without its password."""
     shown = {name: parameters[name] for name in ("host", "port", "dbname", "user") if name in parameters}
     return f"the PostgreSQL database ({make_conninfo(**shown)})"

@@ -8,65 +8,93 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredEvent
-from signal_gateway.datastorage.duplicates import duplicates, first_of_each_id
+from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
+from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
 from signal_gateway.datastorage.select import (
     Statement,
+    Value,
     count_statement,
     histogram_statement,
     page_statement,
     slice_statement,
 )
-from signal_gateway.datastorage.sqlite.schema import connect, prepare
-from signal_gateway.datastorage.sqlite.select import SQLITE
-from signal_gateway.datastorage.sqlite.thread import ConnectionThread
+from signal_gateway.datastorage.sqlite.connection import ConnectionThread, transaction
+from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 
-__all__ = ["SqliteBackend"]
+__all__ = ["SQLITE", "SqliteBackend"]
 
-# One statement for many rows: between two statements another thread may take the GIL and keep it for 5 ms, so a
-# statement for each row makes a batch take seconds when the process is busy. Powers of two keep the prepared
-# statements few.
+# One statement inserts many rows: between two statements another thread may hold the GIL for 5 ms, so one statement for
+# each row takes seconds for a batch in a busy process. Sizes that are powers of two need few prepared statements.
 _ROWS_PER_STATEMENT = 256
 
-# A slice of an export ends at the first of these bounds. No transaction lasts longer than a slice: an open one would
-# keep the write-ahead log from starting anew, and it would grow for as long as a client reads.
+# A slice of an export ends at the first of these limits. Each slice is a transaction of its own: an open transaction
+# prevents the reset of the write-ahead log, which would grow until the client has read everything.
 _EVENTS_PER_SLICE = 1000
 _BYTES_PER_SLICE = 1024 * 1024
 
-# a few milliseconds' work between two looks at a query's deadline
-_STEPS_PER_LOOK = 100_000
+# a few milliseconds of work between two checks of a query's deadline
+_STEPS_PER_CHECK = 100_000
+
+
+class SqliteDialect:
+    """SQLite's dialect of the SELECT statements.
+
+    The first filter of a query uses its index. The unary plus keeps the planner from the index of another filter: the
+    planner does not know how often a value occurs.
+    """
+
+    placeholder = "?"
+    further_column = "+{}"
+
+    def detail(self, key: str, text: str, scalar: Value) -> Statement:
+        """Match a top-level member of `event_data`. The key is a parameter, never part of a JSON path."""
+        alternatives = ["member.type = 'text' AND member.value = ?"]
+        values: list[Value] = [key, text]
+        if scalar is None or isinstance(scalar, bool):
+            alternatives.append("member.type = ?")
+            values.append(text)
+        elif isinstance(scalar, (int, float)):
+            alternatives.append("member.type IN ('integer', 'real') AND member.value = ?")
+            values.append(scalar if abs(scalar) < 2**63 else float(scalar))
+        return (
+            "EXISTS (SELECT 1 FROM json_each(event_data) AS member"
+            f" WHERE member.key = ? AND ({' OR '.join(alternatives)}))",
+            values,
+        )
+
+
+SQLITE = SqliteDialect()
 
 
 class SqliteBackend:
-    """Keeps events in an SQLite file: WAL, `synchronous=FULL`, one thread that writes and one that reads.
+    """Stores events in an SQLite file: WAL, `synchronous=FULL`, one writing thread and one reading thread.
 
-    An insert is on the disk before it returns. Readers never wait for the writer, and each read sees all that
+    An insert is on the disk before it returns. Readers do not wait for the writer, and each read sees everything that
     was committed before it began.
 
     Args:
-        path: The file; its directory must exist.
-        busy_timeout: How long to wait for another process that holds the write lock, in seconds.
-        query_timeout: How long a query may run, in seconds; others wait for it.
+        path: The file. Its directory must exist.
+        busy_timeout: How long to wait for another process with the write lock, in seconds.
+        query_timeout: How long a query may run, in seconds. Other queries wait for it.
     """
 
     def __init__(self, path: Path, *, busy_timeout: float = 5.0, query_timeout: float = 10.0) -> None:
         self._path = path
         self._query_timeout = query_timeout
-        self._busy_timeout = busy_timeout
-        self._writer = ConnectionThread(f"audit writer {path.name}", self._connect)
-        self._reader = ConnectionThread(f"audit reader {path.name}", self._connect)
+        self._writer = ConnectionThread(f"audit writer {path.name}", path, busy_timeout=busy_timeout)
+        self._reader = ConnectionThread(f"audit reader {path.name}", path, busy_timeout=busy_timeout)
 
     async def open(self) -> None:
-        """Open the file, create it if it isn't there.
+        """Open the file, create a missing file, and bring its schema up to date.
 
         Raises:
-            DataStorageError: It can't be written, or it holds something else, or this backend is open already;
-                the message says which.
+            DataStorageError: The file is not writable, belongs to another application or has a newer schema, or this
+                backend is open already.
         """
         if self._writer.is_open:
-            raise DataStorageError(f"{self._path} is open already: a DataStorage is entered or served once at a time")
+            raise DataStorageError(f"{self._path} is open already: enter or serve a DataStorage only once at a time")
         try:
             await self._writer.open()
             await self._writer.run(lambda connection: prepare(connection, self._path))
@@ -83,8 +111,8 @@ class SqliteBackend:
         """Read a page; see `Backend.query`."""
         return await self._reader.run(lambda connection: _query(connection, query, self._query_timeout))
 
-    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
-        """Read all that a query matches; see `Backend.export`."""
+    async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
+        """Read all events that match; see `Backend.export`."""
         newest = await self._reader.run(_newest_sequence)
         after = query.after
         while True:
@@ -100,47 +128,32 @@ class SqliteBackend:
         return await self._reader.run(lambda connection: _histogram(connection, query, width, self._query_timeout))
 
     async def purge(self, *, now: int, limit: int) -> int:
-        """Delete expired events; see `Backend.purge`. The file keeps its size, new events take their place."""
+        """Delete expired events; see `Backend.purge`. New events reuse their space; the file does not shrink."""
         return await self._writer.run(lambda connection: _purge(connection, now, limit))
 
     async def ping(self) -> None:
-        """Return if the write lock can be had; see `Backend.ping`."""
-        await self._writer.run(_take_the_write_lock)
+        """Check that the write lock is available; see `Backend.ping`."""
+        await self._writer.run(_acquire_write_lock)
 
     async def close(self) -> None:
-        """Stop the running query, finish the running insert and close the file."""
+        """Interrupt the running query, finish the running insert and close the file."""
         await self._reader.close(interrupt=True)
         await self._writer.close()
-
-    def _connect(self) -> sqlite3.Connection:
-        return connect(self._path, busy_timeout=self._busy_timeout)
-
-
-@contextmanager
-def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
-    connection.execute(begin)
-    try:
-        yield
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite may have rolled back by itself
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
     first = first_of_each_id(rows)
-    with _transaction(connection, "BEGIN IMMEDIATE"):
+    with transaction(connection, "BEGIN IMMEDIATE"):
         newest = _newest_sequence(connection)
-        stored: dict[str, StoredEvent] = {}
+        stored: dict[str, StoredRecord] = {}
         if _insert_new(connection, list(first.values())) < len(first):
             stored = _stored_before(connection, list(first), newest)
 
-    return duplicates(rows, first, stored)
+    return find_duplicates(rows, first, stored)
 
 
 def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
-    """Insert the rows whose id is new and return how many they were."""
+    """Insert the rows with a new id and return their number."""
     inserted = start = 0
     while start < len(rows):
         size = min(_ROWS_PER_STATEMENT, 1 << (len(rows) - start).bit_length() - 1)
@@ -154,22 +167,22 @@ def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int
 def _insert_statement(rows: int) -> str:
     placeholders = ", ".join("?" * len(EventRow._fields))
     values = ", ".join([f"({placeholders})"] * rows)
-    # OR FAIL keeps what the statement did before an error, and the transaction undoes it: ABORT, the default, would
-    # copy every page aside before it is changed
+    # OR FAIL keeps the changes of a statement that fails, and the transaction rolls them back. ABORT, the default,
+    # would copy every page before changing it.
     return f"INSERT OR FAIL INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
-def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredEvent]:
-    """Return the events with these ids that were stored up to the sequence `newest`."""
+def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredRecord]:
+    """Return the events with these ids and a sequence up to `newest`."""
     stored = {}
     for start in range(0, len(ids), _ROWS_PER_STATEMENT):
         chunk = ids[start : start + _ROWS_PER_STATEMENT]
         found = connection.execute(
-            f"SELECT event_id, {', '.join(StoredEvent._fields)} FROM audit_events"
+            f"SELECT event_id, {', '.join(StoredRecord._fields)} FROM audit_events"
             f" WHERE event_id IN ({', '.join('?' * len(chunk))}) AND sequence <= ?",
             [*chunk, newest],
         )
-        stored.update({event_id: StoredEvent(*event) for event_id, *event in found})
+        stored.update({event_id: StoredRecord(*event) for event_id, *event in found})
     return stored
 
 
@@ -181,32 +194,32 @@ def _newest_sequence(connection: sqlite3.Connection) -> int:
 @contextmanager
 def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
     deadline = time.monotonic() + timeout
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_LOOK)
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
     try:
         yield
     except sqlite3.OperationalError as exc:
         if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and time.monotonic() > deadline:
-            raise QueryTooSlow(f"a query took longer than {timeout} s and was given up") from exc
+            raise QueryTooSlow(f"a query took longer than {timeout} s and was stopped") from exc
         raise
     finally:
         connection.set_progress_handler(None, 0)
 
 
 def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
-    with _deadline(connection, timeout), _transaction(connection, "BEGIN"):  # the count and the page are of one moment
+    with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot for the count and the page
         (total,) = connection.execute(*count_statement(query, SQLITE)).fetchone()
-        events = [StoredEvent(*row) for row in connection.execute(*page_statement(query, SQLITE))]
+        events = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE))]
     return Page(events[: query.limit], total, has_more=len(events) > query.limit)
 
 
-def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredEvent]:
-    events: list[StoredEvent] = []
-    room = _BYTES_PER_SLICE
+def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
+    events: list[StoredRecord] = []
+    bytes_left = _BYTES_PER_SLICE
     with _deadline(connection, timeout), closing(connection.execute(*statement)) as rows:
         for row in rows:
-            events.append(event := StoredEvent(*row))
-            room -= len(event.event_data)
-            if room <= 0:
+            events.append(event := StoredRecord(*row))
+            bytes_left -= len(event.event_data)
+            if bytes_left <= 0:
                 break
     return events
 
@@ -220,7 +233,7 @@ def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, ti
 
 
 def _purge(connection: sqlite3.Connection, now: int, limit: int) -> int:
-    with _transaction(connection, "BEGIN IMMEDIATE"):
+    with transaction(connection, "BEGIN IMMEDIATE"):
         return connection.execute(
             "DELETE FROM audit_events WHERE sequence IN"
             " (SELECT sequence FROM audit_events WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
@@ -228,6 +241,6 @@ def _purge(connection: sqlite3.Connection, now: int, limit: int) -> int:
         ).rowcount
 
 
-def _take_the_write_lock(connection: sqlite3.Connection) -> None:
-    with _transaction(connection, "BEGIN IMMEDIATE"):
+def _acquire_write_lock(connection: sqlite3.Connection) -> None:
+    with transaction(connection, "BEGIN IMMEDIATE"):
         pass

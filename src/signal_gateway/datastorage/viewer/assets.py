@@ -1,4 +1,4 @@
-"""Assets: the viewer's static files, each at a URL that names its content."""
+"""Assets: the static files of the viewer, each at a URL with the hash of its content."""
 
 from hashlib import sha256
 from importlib.resources import files
@@ -13,19 +13,19 @@ _MEDIA_TYPES = {"viewer.css": "text/css", "viewer.js": "text/javascript", "icon.
 
 
 class Assets:
-    """Reads the files once. A file that changes has another URL, so a browser may keep what it has for good."""
+    """The static files, read once. A changed file has a new URL, so browsers may cache each URL forever."""
 
     def __init__(self) -> None:
-        directory = files(__package__) / "static"
+        directory = files(__name__.rpartition(".")[0]) / "static"
         self._contents = {name: (directory / name).read_bytes() for name in _MEDIA_TYPES}
         self._urls = {name: _url(name, content) for name, content in self._contents.items()}
 
     def url(self, name: str) -> str:
-        """Return a file's URL, relative to every page of the viewer."""
+        """Return the URL of a file, relative to every page of the viewer."""
         return self._urls[name]
 
     def routes(self) -> list[Route]:
-        """Return a route for each file; no path has parameters."""
+        """Return a route for each file, without path parameters."""
         return [self._route(name) for name in self._contents]
 
     def _route(self, name: str) -> Route:

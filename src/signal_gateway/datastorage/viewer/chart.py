@@ -1,4 +1,4 @@
-"""Chart: how many events a search finds over time, as the numbers that an SVG is drawn from."""
+"""Chart: the number of events over time, as the coordinates of an SVG."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -11,16 +11,16 @@ from signal_gateway.datastorage.record import MAX_CLOCK_LEAD, microseconds
 from signal_gateway.datastorage.viewer.search import Search
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text, stamp
 
-__all__ = ["BAR_HEIGHT", "MAX_CHARTED_EVENTS", "OUTCOMES", "Chart", "Column", "Segment", "read_chart"]
+__all__ = ["BAR_HEIGHT", "MAX_CHARTED_EVENTS", "OUTCOMES", "BarSegment", "Chart", "Column", "read_chart"]
 
 MAX_CHARTED_EVENTS = 500_000
-"""A chart of more events would keep others waiting for the database."""
+"""Counting more events for a chart would delay other queries too long."""
 
 OUTCOMES = ("failure", "pending", "success")
-"""From the ground up, so that failures can be compared from bar to bar."""
+"""From the bottom to the top, so that failures of different bars are comparable."""
 
 BAR_HEIGHT = 96
-_LEAST_HEIGHT = 2  # of a part, or one failure among thousands of events could not be seen
+_LEAST_HEIGHT = 2  # of a segment, so that one failure among thousands of events is visible
 _MOST_COLUMNS = 60
 
 _SECOND = 1_000_000
@@ -33,8 +33,8 @@ _WIDTHS = (
 )
 
 
-class Segment(NamedTuple):
-    """The part of a column for one outcome, in the SVG's units, from the top."""
+class BarSegment(NamedTuple):
+    """The segment of a column for one outcome, in units of the SVG, from the top."""
 
     outcome: str
     y: int
@@ -43,19 +43,19 @@ class Segment(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A bar, and where it leads.
+    """One column of the chart, with the link to its events.
 
     Attributes:
-        place: Its number from the left.
-        segments: From the ground up.
+        slot: The position from the left, from zero.
+        segments: From the bottom to the top.
         outcomes: The number of events by outcome.
-        since: Its first moment, as it is shown.
-        until: Its last moment, as it is shown.
-        url: The search within its time.
+        since: The start of its interval, as text.
+        until: The end of its interval, as text.
+        url: The search for the events of its interval.
     """
 
-    place: int
-    segments: Sequence[Segment]
+    slot: int
+    segments: Sequence[BarSegment]
     outcomes: Mapping[str, int]
     since: str
     until: str
@@ -63,25 +63,25 @@ class Column:
 
     @property
     def total(self) -> int:
-        """How many events."""
+        """The number of events."""
         return sum(self.outcomes.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The columns with events in them, and what is said about all.
+    """The columns with events, and the texts around them.
 
     Attributes:
         columns: Oldest first.
-        places: How many columns there is room for.
-        width: The time that a column stands for, as it is shown.
-        since: The first moment, as it is shown.
-        until: The last moment, as it is shown.
-        outside: How many events are later than the last moment.
+        slots: The number of columns, including empty ones.
+        width: The length of an interval, as text.
+        since: The start of the chart, as text.
+        until: The end of the chart, as text.
+        outside: The number of events after the end.
     """
 
     columns: Sequence[Column]
-    places: int
+    slots: int
     width: str
     since: str
     until: str
@@ -94,23 +94,23 @@ class Chart:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """The number of events by outcome, those that occur."""
+        """The number of events by outcome, without zeros."""
         counts = {outcome: sum(column.outcomes.get(outcome, 0) for column in self.columns) for outcome in OUTCOMES}
         return {outcome: count for outcome, count in counts.items() if count}
 
 
 async def read_chart(backend: Backend, query: EventQuery, search: Search, *, total: int, now: datetime) -> Chart | None:
-    """Count what a query finds, from its first event or `since` to now or its `until`.
+    """Count the events that match, from `since` or the first event to `until` or now.
 
     Args:
-        backend: Keeps the events.
-        query: Its paging is left aside.
-        search: What the query was read from, for the columns' links.
-        total: How many events it finds.
-        now: The end of a chart without `until`, unless the newest event is a little later.
+        backend: The database.
+        query: The query; its paging does not apply.
+        search: The search of the query, for the links of the columns.
+        total: The number of events that match.
+        now: The end of a chart without `until`. A newer event moves the end, up to `MAX_CLOCK_LEAD`.
 
     Returns:
-        None if there is nothing in that time to draw.
+        None if no event is in that time.
     """
     low = microseconds(query.since) if query.since else await _outermost(backend, query, "asc")
     if query.until:
@@ -127,12 +127,12 @@ async def read_chart(backend: Backend, query: EventQuery, search: Search, *, tot
 def _chart(bars: Sequence[Bar], search: Search, *, low: int, high: int, width: int, total: int) -> Chart:
     peak = max(sum(bar.outcomes.values()) for bar in bars)
     columns = [
-        _column(bar, search, place=bar.start // width - low // width, low=low, high=high, width=width, peak=peak)
+        _column(bar, search, slot=bar.start // width - low // width, low=low, high=high, width=width, peak=peak)
         for bar in bars
     ]
     return Chart(
         columns,
-        places=high // width - low // width + 1,
+        slots=high // width - low // width + 1,
         width=span_text(width),
         since=stamp(low),
         until=stamp(high),
@@ -140,16 +140,16 @@ def _chart(bars: Sequence[Bar], search: Search, *, low: int, high: int, width: i
     )
 
 
-def _column(bar: Bar, search: Search, *, place: int, low: int, high: int, width: int, peak: int) -> Column:
+def _column(bar: Bar, search: Search, *, slot: int, low: int, high: int, width: int, peak: int) -> Column:
     since, until = max(bar.start, low), min(bar.start + width - 1, high)
     segments, top = [], 100
     for outcome in OUTCOMES:
         if count := bar.outcomes.get(outcome, 0):
             height = max(_LEAST_HEIGHT, round(BAR_HEIGHT * count / peak))
             top -= height
-            segments.append(Segment(outcome, top, height))
+            segments.append(BarSegment(outcome, top, height))
     url = search.with_values(since=rfc_3339(since), until=rfc_3339(until)).url
-    return Column(place, segments, bar.outcomes, stamp(since), stamp(until), url)
+    return Column(slot, segments, bar.outcomes, stamp(since), stamp(until), url)
 
 
 async def _outermost(backend: Backend, query: EventQuery, order: Order) -> int:
@@ -158,7 +158,7 @@ async def _outermost(backend: Backend, query: EventQuery, order: Order) -> int:
 
 
 def _width(span: int) -> int:
-    """Return the least round width that makes no more columns than are drawn."""
+    """Return the smallest round width that needs at most `_MOST_COLUMNS` columns."""
     for width in _WIDTHS:
         if span <= width * (_MOST_COLUMNS - 1):
             return width

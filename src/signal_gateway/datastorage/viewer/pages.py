@@ -1,4 +1,4 @@
-"""Viewer: the pages."""
+"""Viewer: the endpoints of the HTML pages."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -18,15 +18,15 @@ from signal_gateway.datastorage.record import microseconds
 from signal_gateway.datastorage.viewer.assets import Assets
 from signal_gateway.datastorage.viewer.chart import MAX_CHARTED_EVENTS, OUTCOMES, read_chart
 from signal_gateway.datastorage.viewer.event_view import EventView
-from signal_gateway.datastorage.viewer.paging import read_sheet
+from signal_gateway.datastorage.viewer.paging import read_result_page
 from signal_gateway.datastorage.viewer.search import (
     FIELDS,
     RANGES,
     TIMELINE_PARAMETERS,
     Filter,
-    Refusal,
+    InvalidParameter,
     Search,
-    refusal_of,
+    invalid_parameter_of,
     timeline_url,
 )
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text, stamp
@@ -36,22 +36,22 @@ __all__ = ["Viewer"]
 
 _log = logging.getLogger(__name__)
 
-Page = Callable[[Request, Search], Awaitable[Response]]
+PageHandler = Callable[[Request, Search], Awaitable[Response]]
 
 
-class Remedy(NamedTuple):
-    """A filter that hides everything, and how many events there are without it."""
+class FilterHint(NamedTuple):
+    """A filter without which a search finds events, and the number of these events."""
 
     filter: Filter
     found: int
 
 
 class Viewer:
-    """The pages, over whatever database they are given; they read and never write.
+    """The pages of one backend. They only read.
 
     Args:
-        backend: Keeps the events; somebody else opens and closes it.
-        clock: Says what `24h` means in a search.
+        backend: The database; the caller opens and closes it.
+        clock: Gives the reference of `24h` in a search.
     """
 
     def __init__(self, *, backend: Backend, clock: Clock) -> None:
@@ -59,7 +59,7 @@ class Viewer:
         self._clock = clock
         self._assets = Assets()
         self._templates = Environment(
-            loader=PackageLoader(__package__),
+            loader=PackageLoader(__name__.rpartition(".")[0]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -72,7 +72,7 @@ class Viewer:
         )
 
     def routes(self) -> list[Route]:
-        """Return the routes; no path has parameters."""
+        """Return the routes, without path parameters."""
         return [
             Route("/", self._guarded(self._search), methods=["GET"]),
             Route("/correlations", self._guarded(self._timeline), methods=["GET"]),
@@ -84,47 +84,47 @@ class Viewer:
         try:
             query = search.query(now=now)
         except Problem as problem:
-            return self._form(search, "refused", status=problem.status, refusal=refusal_of(problem))
+            return self._form(search, "invalid", status=problem.status, invalid=invalid_parameter_of(problem))
 
-        sheet = await read_sheet(self._backend, query, order="desc")
-        if not sheet.total:
+        page = await read_result_page(self._backend, query, order="desc")
+        if not page.total:
             return await self._nothing_found(request, search, now)
         chart = None
-        if sheet.total <= MAX_CHARTED_EVENTS:
-            chart = await read_chart(self._backend, query, search, total=sheet.total, now=now)
-        events = [EventView.of(event) for event in sheet.events]
+        if page.total <= MAX_CHARTED_EVENTS:
+            chart = await read_chart(self._backend, query, search, total=page.total, now=now)
+        events = [EventView.of(event) for event in page.events]
         return self._form(
             search,
             "results",
-            sheet=sheet,
+            page=page,
             events=events,
             event_types=sorted({event.envelope["event_type"] for event in events}),
             chart=chart,
-            is_too_much_to_chart=sheet.total > MAX_CHARTED_EVENTS,
+            has_too_many_to_chart=page.total > MAX_CHARTED_EVENTS,
         )
 
     async def _nothing_found(self, request: Request, search: Search, now: datetime) -> Response:
-        """Say which filter to drop, or how to begin where there are no events at all."""
+        """Suggest filters to remove, or explain how to send a first event to an empty DataStorage."""
         if search.filters and (await self._backend.query(EventQuery(limit=1))).total:
-            remedies = [
-                Remedy(one, (await self._backend.query(replace(one.without.query(now=now), limit=1))).total)
+            hints = [
+                FilterHint(one, (await self._backend.query(replace(one.without.query(now=now), limit=1))).total)
                 for one in search.filters
             ]
-            return self._form(search, "no match", remedies=[remedy for remedy in remedies if remedy.found])
+            return self._form(search, "no match", hints=[hint for hint in hints if hint.found])
         return self._form(search, "empty", base_url=str(request.base_url), now=microseconds(now))
 
     async def _timeline(self, _request: Request, search: Search) -> Response:
         correlation_id = search.values.get("correlation_id")
         if correlation_id is None:
-            refusal = Refusal("correlation_id", "Correlation id is missing: a timeline is of one.")
-            return self._form(search, "refused", status=400, refusal=refusal)
+            invalid = InvalidParameter("correlation_id", "Correlation id is missing: a timeline needs one.")
+            return self._form(search, "invalid", status=400, invalid=invalid)
         try:
             query = search.query(now=self._clock.now(), names=TIMELINE_PARAMETERS, default_order="asc")
         except Problem as problem:
-            return self._form(search, "refused", status=problem.status, refusal=refusal_of(problem))
+            return self._form(search, "invalid", status=problem.status, invalid=invalid_parameter_of(problem))
 
-        sheet = await read_sheet(self._backend, query, order="asc")
-        if not sheet.total:
+        page = await read_result_page(self._backend, query, order="asc")
+        if not page.total:
             return self._form(search, "unknown", status=404)
         first = (await self._backend.query(EventQuery(correlation_id=correlation_id, order="asc", limit=1))).events[0]
         last = (await self._backend.query(EventQuery(correlation_id=correlation_id, limit=1))).events[0]
@@ -132,8 +132,8 @@ class Viewer:
             "timeline.html",
             correlation_id=correlation_id,
             search=search,
-            sheet=sheet,
-            events=[EventView.of(event) for event in sheet.events],
+            page=page,
+            events=[EventView.of(event) for event in page.events],
             first=first.event_timestamp,
             last=last.event_timestamp,
             counts=await self._counts(correlation_id, first.event_timestamp, last.event_timestamp),
@@ -145,8 +145,8 @@ class Viewer:
         counts = {outcome: sum(bar.outcomes.get(outcome, 0) for bar in bars) for outcome in OUTCOMES}
         return {outcome: count for outcome, count in counts.items() if count}
 
-    def _guarded(self, page: Page) -> Callable[[Request], Awaitable[Response]]:
-        """Answer with a page of its own when the database can't; its own words go to the log only."""
+    def _guarded(self, page: PageHandler) -> Callable[[Request], Awaitable[Response]]:
+        """Respond with an error page if the database fails. The error text of the database goes only to the log."""
 
         async def serve(request: Request) -> Response:
             search = Search.of(request.query_params.multi_items())
@@ -157,19 +157,19 @@ class Viewer:
             except QueryTooSlow:
                 reason = "too slow"
             except BackendUnavailable:
-                _log.exception("the database can't be used")
+                _log.exception("the database is not available")
                 reason = "unavailable"
-            same = "?" + request.scope["query_string"].decode("latin-1")
-            response = self._form(search, "trouble", status=503, reason=reason, retry_url=same)
+            retry_url = "?" + request.scope["query_string"].decode("latin-1")
+            response = self._form(search, "unavailable", status=503, reason=reason, retry_url=retry_url)
             response.headers["Retry-After"] = "1"
             return response
 
         return serve
 
     def _form(self, search: Search, state: str, *, status: int = 200, **further: Any) -> Response:
-        """Write the search page; its form is filled, whatever became of the search."""
+        """Render the search page. Its form keeps the values of the search in every state."""
         return self._html(
-            "search.html", status=status, **{"refusal": None, "event_types": (), **further}, search=search, state=state
+            "search.html", status=status, **{"invalid": None, "event_types": (), **further}, search=search, state=state
         )
 
     def _html(self, template: str, *, status: int = 200, **context: Any) -> Response:

@@ -1,40 +1,40 @@
-"""Pages that can be turned both ways with the cursors of the API."""
+"""Paging: pages of events with cursors in both directions."""
 
 from dataclasses import dataclass, replace
 
-from signal_gateway.datastorage.backend import Backend, StoredEvent
+from signal_gateway.datastorage.backend import Backend, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Order, Position
 
-__all__ = ["Sheet", "read_sheet"]
+__all__ = ["ResultPage", "read_result_page"]
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
-    """A page of events and the cursors of its neighbours.
+class ResultPage:
+    """A page of events, with the cursors of the pages before and after.
 
     Attributes:
-        events: In the order that they are shown in.
-        total: How many events match in all.
-        back: Cursor of the page before this one, None on the first.
-        forward: Cursor of the page after this one, None on the last.
+        events: In display order.
+        total: The number of events that match.
+        back: The cursor of the page before, None on the first page.
+        forward: The cursor of the page after, None on the last page.
     """
 
-    events: list[StoredEvent]
+    events: list[StoredRecord]
     total: int
     back: str | None
     forward: str | None
 
 
-async def read_sheet(backend: Backend, query: EventQuery, *, order: Order) -> Sheet:
-    """Read the page where a query's cursor points.
+async def read_result_page(backend: Backend, query: EventQuery, *, order: Order) -> ResultPage:
+    """Read the page at the cursor of a query.
 
-    A cursor of the other order goes back: the page ends just before it. A page that would start before the first
-    event is the first page, full as ever.
+    A cursor of the opposite order goes back: the page ends before it. If that page would begin before the first event,
+    this reads the full first page.
 
     Args:
-        backend: Keeps the events.
-        query: What to read; its order is that of its cursor.
-        order: What the events are shown in.
+        backend: The database.
+        query: The query, in the order of its cursor.
+        order: The display order.
     """
     page = await backend.query(query)
     if query.order == order:
@@ -44,10 +44,10 @@ async def read_sheet(backend: Backend, query: EventQuery, *, order: Order) -> Sh
         events = list(reversed(page.events))
         has_back, has_forward = True, True
     else:
-        return await read_sheet(backend, replace(query, order=order, after=None), order=order)
+        return await read_result_page(backend, replace(query, order=order, after=None), order=order)
 
     other: Order = "asc" if order == "desc" else "desc"
-    return Sheet(
+    return ResultPage(
         events,
         page.total,
         _cursor(query, other, events[0]) if has_back else None,
@@ -55,5 +55,5 @@ async def read_sheet(backend: Backend, query: EventQuery, *, order: Order) -> Sh
     )
 
 
-def _cursor(query: EventQuery, order: Order, event: StoredEvent) -> str:
+def _cursor(query: EventQuery, order: Order, event: StoredRecord) -> str:
     return replace(query, order=order).cursor(Position(event.event_timestamp, event.sequence))

@@ -1,4 +1,4 @@
-"""Search: what a page is asked for, which is its query string."""
+"""Search: the query string of a page, its filters, and links to related searches."""
 
 from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
@@ -14,45 +14,45 @@ __all__ = [
     "RANGES",
     "SEARCH_PARAMETERS",
     "TIMELINE_PARAMETERS",
-    "Field",
     "Filter",
-    "Refusal",
+    "InvalidParameter",
     "Search",
-    "refusal_of",
+    "SearchField",
+    "invalid_parameter_of",
     "timeline_url",
 ]
 
 
-class Field(NamedTuple):
-    """An input of the form, or two that belong together.
+class SearchField(NamedTuple):
+    """An input of the search form.
 
     Attributes:
-        name: Of the query parameter.
-        label: What people call it.
-        example: Shown in it while it is empty.
-        choices: Offered; anything else may be typed.
-        is_further: Whether it is one of those that are needed more rarely.
+        name: The name of the query parameter.
+        label: The label of the input.
+        example: The placeholder of the empty input.
+        choices: Suggested values; others are allowed.
+        is_advanced: Whether the input is under "More filters".
     """
 
     name: str
     label: str
     example: str = ""
     choices: Sequence[str] = ()
-    is_further: bool = False
+    is_advanced: bool = False
 
 
 FIELDS = {
     field.name: field
     for field in (
-        Field("correlation_id", "Correlation id", "exact, such as rr-5f2a91"),
-        Field("event_type", "Event type", "exact, such as gateway.crd.created"),
-        Field("event_outcome", "Outcome", choices=("success", "failure", "pending")),
-        Field("since", "Since", "24h, 7d, 2026-01-31", ("15m", "1h", "24h", "7d", "30d")),
-        Field("until", "Until", "now", ("1h", "24h", "7d")),
-        Field("event_category", "Category", "exact, such as gateway", is_further=True),
-        Field("severity", "Severity", "exact", ("critical", "warning", "info"), is_further=True),
-        Field("detail_key", "Payload field", "such as signal_name", is_further=True),
-        Field("detail_value", "Payload value", "exact", is_further=True),
+        SearchField("correlation_id", "Correlation id", "exact, such as rr-5f2a91"),
+        SearchField("event_type", "Event type", "exact, such as gateway.crd.created"),
+        SearchField("event_outcome", "Outcome", choices=("success", "failure", "pending")),
+        SearchField("since", "Since", "24h, 7d, 2026-01-31", ("15m", "1h", "24h", "7d", "30d")),
+        SearchField("until", "Until", "now", ("1h", "24h", "7d")),
+        SearchField("event_category", "Category", "exact, such as gateway", is_advanced=True),
+        SearchField("severity", "Severity", "exact", ("critical", "warning", "info"), is_advanced=True),
+        SearchField("detail_key", "Payload field", "such as signal_name", is_advanced=True),
+        SearchField("detail_value", "Payload value", "exact", is_advanced=True),
     )
 }
 
@@ -65,12 +65,12 @@ _PAIR = {"detail_key", "detail_value"}
 
 
 class Filter(NamedTuple):
-    """A filter that is set.
+    """An active filter.
 
     Attributes:
-        label: What people call it.
-        value: As it was given.
-        without: The search without it.
+        label: The label of its input.
+        value: The value from the query string.
+        without: The search without this filter.
     """
 
     label: str
@@ -78,12 +78,12 @@ class Filter(NamedTuple):
     without: "Search"
 
 
-class Refusal(NamedTuple):
-    """Why a query string can't be answered.
+class InvalidParameter(NamedTuple):
+    """An invalid parameter of a query string.
 
     Attributes:
-        field: The parameter.
-        message: A sentence that says what is allowed.
+        field: The name of the parameter.
+        message: A sentence with the allowed values.
     """
 
     field: str
@@ -92,17 +92,17 @@ class Refusal(NamedTuple):
 
 @dataclass(frozen=True)
 class Search:
-    """What is asked for, as it was given; an empty value is none, because a form sends its empty inputs too.
+    """The parameters of a query string. An empty value counts as absent, because a form sends its empty inputs too.
 
     Attributes:
-        given: Names and values, in their order.
+        given: Names and values, in order.
     """
 
     given: tuple[tuple[str, str], ...]
 
     @classmethod
     def of(cls, parameters: Iterable[tuple[str, str]]) -> "Search":
-        """Read the parameters of a URL."""
+        """Build a search from the parameters of a URL."""
         return cls(tuple((name, value) for name, value in parameters if value))
 
     @property
@@ -111,26 +111,26 @@ class Search:
         return dict(self.given)
 
     def query(self, *, now: datetime, names: Set[str] = SEARCH_PARAMETERS, default_order: Order = "desc") -> EventQuery:
-        """Return what is asked of the backend.
+        """Return the query for the backend.
 
         Args:
-            now: What a relative time is subtracted from.
-            names: The parameters that the page takes.
-            default_order: Of the first page; a cursor says its own.
+            now: The reference of a relative time.
+            names: The parameters of the page.
+            default_order: The order of the first page. A cursor has its own order.
 
         Raises:
-            Problem: 400, as of the API.
+            Problem: 400, as in the API.
         """
         for name, _ in self.given:
             if name not in names:
-                reason = f"is not a parameter of this page; it takes {', '.join(sorted(names))}"
+                reason = f"is not a parameter of this page; use {', '.join(sorted(names))}"
                 raise Problem(400, f"{name!r} {reason}.", members={"errors": [{"field": name, "reason": reason}]})
         query = event_query(self.given, now=now)
         return query if query.after else replace(query, order=default_order)
 
     @property
     def filters(self) -> list[Filter]:
-        """The filters that are set; the name and the value of a payload's member are one."""
+        """The active filters. The name and the value of a payload member are one filter."""
         values = self.values
         found = [
             Filter(field.label, values[name], self.without(name))
@@ -143,13 +143,13 @@ class Search:
         return found
 
     def with_values(self, **changes: str) -> "Search":
-        """Return another search from its first page on; an empty value takes a filter away."""
+        """Return a changed search, at its first page. An empty value removes a filter."""
         return Search.of((dict(self.without("cursor").given) | changes).items())
 
     def without(self, *names: str) -> "Search":
-        """Return the search without some parameters and its cursor, and without what no search takes.
+        """Return the search without some parameters, without its cursor and without unknown parameters.
 
-        A payload's field and value go together.
+        The field and the value of a payload are removed together.
         """
         kept = SEARCH_PARAMETERS - {"cursor", *names}
         if not kept >= _PAIR:
@@ -157,33 +157,33 @@ class Search:
         return Search(tuple((name, value) for name, value in self.given if name in kept))
 
     @property
-    def has_further(self) -> bool:
-        """Whether one of the filters that are needed more rarely is set."""
-        return any(FIELDS[name].is_further for name in self.values.keys() & FIELDS.keys())
+    def has_advanced(self) -> bool:
+        """Whether a filter under "More filters" is active."""
+        return any(FIELDS[name].is_advanced for name in self.values.keys() & FIELDS.keys())
 
     @property
     def url(self) -> str:
-        """Relative to every page of the viewer."""
+        """The URL of the search page, relative to every page of the viewer."""
         return f"./?{urlencode(self.given)}" if self.given else "./"
 
     @property
     def timeline_url(self) -> str:
-        """The same for the timeline page."""
+        """The URL of the timeline page, relative to every page of the viewer."""
         return f"correlations?{urlencode(self.given)}"
 
     def api_url(self, path: str, **further: str) -> str:
-        """Return where the API answers the same search, from its first page on."""
+        """Return the API's URL for the same search, at its first page."""
         parameters = urlencode([*self.with_values().given, *further.items()])
         return f"api/v1/audit/{path}?{parameters}" if parameters else f"api/v1/audit/{path}"
 
 
-def refusal_of(problem: Problem) -> Refusal:
-    """Say a refusal of a parameter in the form's words."""
+def invalid_parameter_of(problem: Problem) -> InvalidParameter:
+    """Describe a problem with a parameter, by the label of its input."""
     error = problem.members["errors"][0]
     name: str = error["field"]
-    return Refusal(name, f"{FIELDS[name].label if name in FIELDS else repr(name)} {error['reason']}.")
+    return InvalidParameter(name, f"{FIELDS[name].label if name in FIELDS else repr(name)} {error['reason']}.")
 
 
 def timeline_url(correlation_id: str) -> str:
-    """Return where the timeline of a correlation id is, relative to every page of the viewer."""
+    """Return the URL of the timeline of a correlation id, relative to every page of the viewer."""
     return Search((("correlation_id", correlation_id),)).timeline_url

@@ -1,4 +1,4 @@
-"""Moments and spans of time as people read them; all moments are in UTC."""
+"""Texts of times and durations. All times are in UTC."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -10,22 +10,22 @@ _SPANS = (("d", 86_400_000_000), ("h", 3_600_000_000), ("min", 60_000_000))
 
 
 def moment(microseconds: int) -> datetime:
-    """Return the moment so many microseconds after the epoch."""
+    """Convert microseconds since the epoch to a datetime."""
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
 def rfc_3339(microseconds: int) -> str:
-    """Write a moment for machines, exactly, as `event_query` reads it back."""
+    """Format a time exactly, as `event_query` parses it."""
     return moment(microseconds).isoformat().replace("+00:00", "Z")
 
 
 def stamp(microseconds: int) -> str:
-    """Write a moment for people, down to the millisecond."""
+    """Format a time for display, with milliseconds."""
     return moment(microseconds).isoformat(sep=" ", timespec="milliseconds").removesuffix("+00:00")
 
 
 def span_text(microseconds: int) -> str:
-    """Write a span of time with two units at the most, such as `1.2 s` or `3 h 5 min`."""
+    """Format a duration with at most two units, such as `1.2 s` or `3 h 5 min`."""
     if microseconds < 0:
         return f"\N{MINUS SIGN}{span_text(-microseconds)}"
     if microseconds < 1000:

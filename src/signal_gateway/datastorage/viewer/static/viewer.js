@@ -1,4 +1,4 @@
-// Every page works without this file. It adds keys, copying, times of the reader's own zone and a busy state.
+// Every page works without this file. It adds keys, copying, times in your time zone and a busy state.
 "use strict";
 
 (() => {
@@ -9,7 +9,7 @@
 
   const say = (text) => { byId("status").textContent = text; };
 
-  // what only works with a script is hidden without one
+  // buttons that need a script are hidden without one
   for (const element of all("button[hidden]")) element.hidden = false;
 
   for (const time of all("time")) {
@@ -17,7 +17,7 @@
     time.title = `${local}\n${time.dateTime}`;
   }
 
-  // forms: leave empty fields out of the URL, and say that something is going on
+  // forms: omit empty fields from the URL, and show a busy state
 
   for (const form of all("form[method=get]")) {
     form.addEventListener("formdata", (event) => {
@@ -67,13 +67,13 @@
       } catch {
         selectAll(target);
         button.textContent = "Selected: press Ctrl+C";
-        say("It could not be copied. It is selected: press Ctrl+C.");
+        say("Copying failed. The text is selected: press Ctrl+C.");
       }
     });
     button.addEventListener("blur", () => { button.textContent = idle; });
   }
 
-  // payloads; a sensitive one is only opened by hand
+  // payloads; "Expand all" skips sensitive ones
 
   const openAll = (isOpen) => {
     for (const payload of all(".payload")) if (!isOpen || !("sensitive" in payload.dataset)) payload.open = isOpen;
@@ -106,7 +106,7 @@
   };
 
   const goBack = () => {
-    if (window.navigation?.canGoBack) history.back(); // to a page of ours; the API doesn't count others
+    if (window.navigation?.canGoBack) history.back(); // only counts pages of this origin
     else location.assign(byId("back").href);
   };
 
@@ -127,7 +127,7 @@
       return;
     }
     if (element?.matches("input, select, textarea")) return;
-    const isOnRow = rows.includes(element); // elsewhere the arrows scroll
+    const isOnRow = rows.includes(element); // elsewhere, arrow keys scroll
     const action = keys[event.key] ?? (isOnRow && { ArrowDown: keys.j, ArrowUp: keys.k }[event.key]);
     if (!action) return;
     event.preventDefault();

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.unit.datastorage.backends import row
 
-from signal_gateway.datastorage.backend import BackendUnavailable, StoredEvent
+from signal_gateway.datastorage.backend import BackendUnavailable, StoredRecord
 from signal_gateway.datastorage.http.export import NDJSON, export_response
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.sqlite.backend import SqliteBackend
@@ -31,9 +31,9 @@ def read_lines(answer: httpx.Response) -> list[dict[str, Any]]:
     return [json.loads(line) for line in answer.raise_for_status().text.splitlines()]
 
 
-def a_slice(n: int, *, fill: int = 0) -> list[StoredEvent]:
+def a_slice(n: int, *, fill: int = 0) -> list[StoredRecord]:
     stored = row(n, event_data=f'{{"fill":"{"x" * fill}"}}')
-    return [StoredEvent(n, n, n, stored.envelope, stored.event_data)]
+    return [StoredRecord(n, n, n, stored.envelope, stored.event_data)]
 
 
 def test_export_is_every_event_of_the_query_as_it_would_be_read(client: httpx.Client, make_event: MakeEvent) -> None:
@@ -84,7 +84,7 @@ def test_export_takes_no_paging(client: httpx.Client, name: str) -> None:
 
 
 def test_export_whose_beginning_fails_is_a_503(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: object) -> AsyncIterator[Sequence[StoredEvent]]:
+    async def broken(*_: object) -> AsyncIterator[Sequence[StoredRecord]]:
         raise BackendUnavailable("no")
         yield ()
 
@@ -99,7 +99,7 @@ def test_export_whose_beginning_fails_is_a_503(client: httpx.Client, monkeypatch
 def test_export_that_fails_on_its_way_does_not_look_complete(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def breaking(*_: object) -> AsyncIterator[Sequence[StoredEvent]]:
+    async def breaking(*_: object) -> AsyncIterator[Sequence[StoredRecord]]:
         yield a_slice(1)
         raise BackendUnavailable("no more")
 
@@ -118,7 +118,7 @@ def test_export_that_fails_on_its_way_does_not_look_complete(
 def test_client_that_leaves_an_export_frees_its_reader(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
     freed = threading.Event()
 
-    async def endless(*_: object) -> AsyncIterator[Sequence[StoredEvent]]:
+    async def endless(*_: object) -> AsyncIterator[Sequence[StoredRecord]]:
         try:
             while True:
                 yield a_slice(1, fill=100_000)
@@ -142,7 +142,7 @@ def test_client_that_leaves_an_export_frees_its_reader(client: httpx.Client, mon
 async def test_client_that_leaves_while_it_is_sent_to_frees_its_reader_at_once() -> None:
     freed = False
 
-    async def endless() -> AsyncIterator[Sequence[StoredEvent]]:
+    async def endless() -> AsyncIterator[Sequence[StoredRecord]]:
         nonlocal freed
         try:
             while True:
@@ -163,7 +163,7 @@ async def test_client_that_leaves_while_it_is_sent_to_frees_its_reader_at_once()
         return {"type": "http.disconnect"}
 
     class OneExport:
-        def export(self, _: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+        def export(self, _: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
             return slices
 
     response = await export_response(OneExport(), EventQuery())  # type: ignore[arg-type]
@@ -177,7 +177,7 @@ async def test_export_reads_no_further_than_its_client_does() -> None:
     taken = 0
 
     class Plenty:
-        async def export(self, _: EventQuery) -> AsyncIterator[Sequence[StoredEvent]]:
+        async def export(self, _: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
             nonlocal taken
             for taken in range(1, 1001):
                 yield a_slice(taken)

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.viewer_client import get, rows, search, store
+from tests.unit.datastorage.viewer.viewer_client import get, rows, search, store
 
 from signal_gateway.clock import ManualClock
 from signal_gateway.datastorage.viewer import chart, pages
@@ -120,7 +120,7 @@ def test_events_far_ahead_are_told_apart(viewer: httpx.Client, make_event: MakeE
 
     assert section.one("p", class_="axis-labels").all("span")[1].text == "2026-01-31 13:00:00.000"
     told = section.one("p", class_="warn").words
-    assert told == "Not in the chart: 1 event later than now, of a clock that was ahead."
+    assert told == "Not in the chart: 1 event with a time in the future, from a clock that was ahead."
 
 
 def test_events_later_than_now_only_have_no_chart(viewer: httpx.Client, make_event: MakeEvent) -> None:

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from signal_gateway.audit.event import REQUIRED_ON_THE_WIRE, AuditEvent
 from signal_gateway.datastorage import create_datastorage
-from signal_gateway.datastorage.http.openapi import openapi_document
+from signal_gateway.datastorage.http.openapi import datastorage_openapi
 
 
 @pytest.fixture
@@ -51,8 +51,8 @@ def test_events_are_described_as_the_model_has_them(description: dict[str, Any])
 
 
 def test_what_the_service_was_made_with_is_described() -> None:
-    plain = openapi_document(max_batch_events=7, has_tokens=False)
-    guarded = openapi_document(max_batch_events=7, has_tokens=True)
+    plain = datastorage_openapi(max_batch_events=7, has_tokens=False)
+    guarded = datastorage_openapi(max_batch_events=7, has_tokens=True)
     batch = "/api/v1/audit/events/batch"
 
     assert plain["paths"][batch]["post"]["requestBody"]["content"]["application/json"]["schema"]["maxItems"] == 7

@@ -152,7 +152,7 @@ def test_single_duplicate_is_acknowledged(client: httpx.Client, make_event: Make
     other = client.post(EVENTS, json=document | {"severity": "high"})
 
     assert (same.status_code, other.status_code) == (201, 201)
-    assert "stored before." in same.json()["message"]
+    assert "already stored." in same.json()["message"]
     assert "different content" in other.json()["message"]
     assert len(stored(client)) == 1
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tests.unit.datastorage.viewer_client import form_values, get, rows, search, store
+from tests.unit.datastorage.viewer.viewer_client import form_values, get, rows, search, store
 
 from signal_gateway.clock import ManualClock, SystemClock
 from signal_gateway.datastorage import create_datastorage
@@ -188,7 +188,7 @@ def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_event: MakeEvent) ->
     ("parameters", "field", "says"),
     [
         ("since=yesterday&severity=s", "since", "Since must be an RFC 3339 time"),
-        ("until=2026-02-30&severity=s", "until", "Until is no time"),
+        ("until=2026-02-30&severity=s", "until", "Until is not a valid time"),
         ("event_outcome=maybe&severity=s", "event_outcome", "Outcome must be one of success, failure, pending"),
         ("detail_key=a&severity=s", "detail_value", "Payload value is missing"),
         ("limit=0&severity=s", None, "'limit' must be a whole number from 1 to 1000"),

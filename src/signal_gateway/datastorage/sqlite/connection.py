@@ -1,0 +1,134 @@
+"""SQLite connections: how they open, their transactions, and ConnectionThread, which runs the calls of one."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from signal_gateway.datastorage.backend import BackendNotOpen, BackendUnavailable
+from signal_gateway.errors import DataStorageError
+
+__all__ = ["ConnectionThread", "connect", "transaction"]
+
+T = TypeVar("T")
+
+
+def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
+    """Open a connection for the calling thread, without implicit transactions.
+
+    Args:
+        path: The file. SQLite creates a missing file.
+        busy_timeout: How long a statement waits for the lock of another process, in seconds.
+
+    Raises:
+        DataStorageError: The file cannot be opened; the message has its path and the cause.
+    """
+    try:
+        return sqlite3.connect(path, timeout=busy_timeout, isolation_level=None)
+    except sqlite3.Error as exc:
+        reason = str(exc) if path.parent.is_dir() else f"there is no directory {path.parent}; create it"
+        raise DataStorageError(f"cannot open the SQLite file {path}: {reason}") from exc
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    """Commit the block, or roll it back if it raises.
+
+    Args:
+        connection: A connection without an open transaction.
+        begin: The statement that begins the transaction: `BEGIN`, or `BEGIN IMMEDIATE` for the write lock.
+    """
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite rolls back by itself after some errors
+            connection.execute("ROLLBACK")
+        raise
+
+
+class ConnectionThread:
+    """Runs functions with one connection, one after the other, on a thread of their own.
+
+    The thread lives from `open` to `close`. If the task that awaits `run` is cancelled, a function that has begun still
+    runs to its end.
+
+    Args:
+        name: The name of the thread.
+        path: The SQLite file.
+        busy_timeout: How long a statement waits for the lock of another process, in seconds.
+    """
+
+    def __init__(self, name: str, path: Path, *, busy_timeout: float) -> None:
+        self._name = name
+        self._path = path
+        self._busy_timeout = busy_timeout
+        self._executor: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None  # set and cleared on the thread
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the thread runs."""
+        return self._executor is not None
+
+    async def open(self) -> None:
+        """Start the thread and connect.
+
+        Raises:
+            DataStorageError: The file cannot be opened. The thread has ended.
+        """
+        executor = self._executor = ThreadPoolExecutor(1, thread_name_prefix=self._name)
+
+        def open_connection() -> None:
+            self._connection = connect(self._path, busy_timeout=self._busy_timeout)
+
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, open_connection)
+        except BaseException:
+            await self.close()
+            raise
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call `function` with the connection, on the thread, after all earlier calls.
+
+        Raises:
+            BackendNotOpen: The thread is not running.
+            BackendUnavailable: SQLite raised an error.
+        """
+        if self._executor is None:
+            raise BackendNotOpen(f"the {self._name} is not running")
+
+        def call() -> T:
+            assert self._connection is not None
+            return function(self._connection)
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._executor, call)
+        except sqlite3.Error as exc:
+            raise BackendUnavailable(f"the {self._name}: {exc}") from exc
+
+    async def close(self, *, interrupt: bool = False) -> None:
+        """Finish the calls in the queue, disconnect and end the thread. Does nothing on a closed thread.
+
+        Args:
+            interrupt: Interrupt the running statement; its caller gets `BackendUnavailable`.
+        """
+        executor, self._executor = self._executor, None
+        if executor is None:
+            return
+
+        def disconnect() -> None:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+        if interrupt and (connection := self._connection) is not None:
+            connection.interrupt()
+        try:
+            await asyncio.get_running_loop().run_in_executor(executor, disconnect)
+        finally:
+            executor.shutdown()
