@@ -1,10 +1,11 @@
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from signal_gateway.apiserver import create_apiserver
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 
 DEADLINE = 10.0
 
@@ -113,7 +114,7 @@ def crd():
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.unit.datastorage.viewer_client import form_values, get, search, store, timeline
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.viewer.times import span_text
 
 MakeEvent = Callable[..., dict[str, Any]]
@@ -18,7 +18,7 @@ Serve = Callable[..., httpx.Client]
 
 @pytest.fixture
 def viewer(serve: Serve) -> httpx.Client:
-    return serve(clock=ManualClock(datetime(2026, 1, 31, 12, 0, 10, tzinfo=UTC)))
+    return serve(clock=MovableClock(datetime(2026, 1, 31, 12, 0, 10, tzinfo=UTC)))
 
 
 def test_oldest_come_first_with_the_time_since_the_first(viewer: httpx.Client, make_event: MakeEvent) -> None:

@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ from lightkube import KubeConfig
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.apiserver import create_apiserver
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.gateway.config import merged
 from signal_gateway.gateway.remediation.occurrence import OccurrenceCounter
 from signal_gateway.kubernetes import GROUP, PLURAL, VERSION, KubernetesClient, crd_manifest
@@ -218,4 +219,4 @@ def alert():
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from signal_gateway.audit.store import BufferedAuditStore, FlushResult
 from signal_gateway.audit.trail import AuditTrail
-from signal_gateway.clock import ManualClock, MovableClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import Gateway
@@ -101,7 +101,7 @@ class LiveGateway:
         return self._server.async_client
 
     @property
-    def clock(self) -> ManualClock | MovableClock:
+    def clock(self) -> MovableClock:
         """This gateway's clock, to be moved: `gateway.clock.advance(30)`.
 
         Backoff, breaker, freshness and cooldowns ask it; the time-outs of sockets do not.
@@ -110,7 +110,7 @@ class LiveGateway:
             HarnessError: The gateway was created with a clock that can't be moved.
         """
         clock = self.gateway.clock
-        if not isinstance(clock, ManualClock | MovableClock):
+        if not isinstance(clock, MovableClock):
             raise HarnessError(f"a {type(clock).__name__} can't be moved: create the gateway with clock=MovableClock()")
         return clock
 
