@@ -23,7 +23,7 @@ from tests.remediation_history import RemediationHistory
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.kubernetes.resources import RemediationRequestStatus
 from signal_gateway.testing import EmbeddedCluster
-from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
 from signal_gateway.testing.cluster.workload import Workload
 from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
 
@@ -94,7 +94,7 @@ class Chain:
         )
         self.trail = stack.enter_context(contextlib.closing(DataStorageClient(ports["datastorage"].url)))
         kubeconfig = self._directory / "kubeconfig"
-        kubeconfig.write_text(yaml.safe_dump(kubeconfig_of(ports["kubernetes"].url)))
+        kubeconfig.write_text(yaml.safe_dump(plain_http_kubeconfig(ports["kubernetes"].url)))
         self.gateways = [
             stack.enter_context(
                 gateway_part(

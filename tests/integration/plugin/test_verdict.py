@@ -223,13 +223,13 @@ def test_harness_that_does_not_stop_fails_the_session_and_no_test(suite):
                     pass
 
         def test_alert(gateway):
-            _loops.NEIGHBOURS.submit(stay())
+            _loops.DEPENDENCIES.submit(stay())
         """
     )
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 1}
-    result.stdout.fnmatch_lines(["gateway: main: *the loop 'gateway-neighbours' did not end within 0.1 s: *"])
+    result.stdout.fnmatch_lines(["gateway: main: *the loop 'gateway-dependencies' did not end within 0.1 s: *"])
 
 
 @pytest.mark.parametrize(
