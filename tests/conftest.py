@@ -2,7 +2,7 @@ import os
 import shutil
 
 import pytest
-from tests.postgres_server import PostgresMissing, postgres_program
+from tests.support.postgres_server import PostgresMissing, postgres_program
 
 pytest_plugins = ["pytester"]
 

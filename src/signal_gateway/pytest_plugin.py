@@ -172,7 +172,7 @@ def gateway_config(request: pytest.FixtureRequest) -> "GatewayConfig":
     """Settings of the gateways of this test; override it in a conftest, or use `@pytest.mark.gateway(...)`."""
     from signal_gateway.gateway.config import GatewayConfig, merged
 
-    config = GatewayConfig(processing={"scope": {"enabled": False}})
+    config = merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}})
     for settings in _marked_settings(request):
         config = merged(config, settings)
     return config

@@ -17,8 +17,8 @@ from tests.e2e.alertmanager import alertmanager_part, alerts_of
 from tests.e2e.part import Part, ReservedPort
 from tests.e2e.prometheus import WorkloadMetrics, firing_alerts, prometheus_part
 from tests.e2e.services import datastorage_part, gateway_part
-from tests.postgres_server import PostgresServer
-from tests.remediation_history import RemediationHistory
+from tests.support.postgres_server import PostgresServer
+from tests.support.remediation_history import RemediationHistory
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.kubernetes.resources import RemediationRequestStatus
@@ -194,7 +194,7 @@ def _wait_until(condition: Callable[[], bool], what: str, timeout: float = 60) -
 
 def _front_part(port: ReservedPort, cluster: EmbeddedCluster) -> Part:
     target = cluster.url.rpartition(":")[2]
-    return Part([sys.executable, "-m", "tests.relay", str(port.number), target], port=port, until="relay on")
+    return Part([sys.executable, "-m", "tests.support.relay", str(port.number), target], port=port, until="relay on")
 
 
 def _fingerprint(workload: Workload) -> str:

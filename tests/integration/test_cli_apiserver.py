@@ -5,7 +5,7 @@ import subprocess
 import httpx
 import pytest
 import yaml
-from tests.command_line import URL, one_line_mistake, run, running
+from tests.support.command_line import URL, one_line_mistake, run, running
 
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",

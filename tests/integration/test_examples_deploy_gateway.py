@@ -5,8 +5,8 @@ import copy
 import httpx
 import pytest
 import yaml
-from tests.command_line import PATH, URL, running
-from tests.deploy_manifests import FOLDER, deployed, pods_of, read
+from tests.support.command_line import PATH, URL, running
+from tests.support.deploy_manifests import FOLDER, deployed, pods_of, read
 
 from signal_gateway.apiserver import Rule, User
 from signal_gateway.gateway.service.config import ServiceConfig

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.stored_events import order_event, store_events
+from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient, DataStorageUnavailable
 from signal_gateway.clock import MovableClock

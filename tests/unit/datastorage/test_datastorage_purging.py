@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.backends import envelopes, exported, opened, row
+from tests.support.datastorage_backends import envelopes, exported, opened, row
 
 from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage import create_datastorage

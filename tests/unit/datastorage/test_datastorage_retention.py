@@ -7,7 +7,7 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from tests.unit.datastorage.backends import envelopes, exported, opened, row
+from tests.support.datastorage_backends import envelopes, exported, opened, row
 
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.datastorage.backend import Backend, Bar

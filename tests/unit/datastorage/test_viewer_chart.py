@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.viewer_client import get, rows, search, store
+from tests.support.viewer_client import get, rows, search, store
 
 from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.viewer import chart, pages

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tests.unit.datastorage.viewer_client import form_values, get, rows, search, store
+from tests.support.viewer_client import form_values, get, rows, search, store
 
 from signal_gateway.clock import MovableClock, SystemClock
 from signal_gateway.datastorage import create_datastorage

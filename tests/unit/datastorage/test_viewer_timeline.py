@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.viewer_client import form_values, get, search, store, timeline
+from tests.support.viewer_client import form_values, get, search, store, timeline
 
 from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.viewer.times import span_text

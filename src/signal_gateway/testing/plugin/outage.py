@@ -7,7 +7,7 @@ from typing import Any, Self
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.errors import HarnessError
-from signal_gateway.gateway.config import GatewayConfig
+from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.testing.cluster.cluster import Cluster
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
 from signal_gateway.testing.gateway.factory import GatewayFactory
@@ -66,7 +66,7 @@ class Outage:
         self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush)
         self.gateway_factory = GatewayFactory(
             suite.host,
-            config=config or GatewayConfig(processing={"scope": {"enabled": False}}),
+            config=config or merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}}),
             cluster=cluster,
             audit_store=self.audit_store,
             overrides=overrides,
