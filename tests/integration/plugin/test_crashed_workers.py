@@ -165,9 +165,9 @@ def test_crash_fails_a_session_without_failures_only_if_its_events_can_not_be_de
     assert deliver(spool, datastorage.url) == AdoptionCounts(delivered=2)
 
 
-def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, datastorage_that_answers, spools):
+def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, failing_datastorage, spools):
     result = suite(
-        *("-n", "1", "--gateway-datastorage-url", datastorage_that_answers(422)),
+        *("-n", "1", "--gateway-datastorage-url", failing_datastorage(422)),
         conftest=RECORD,
         test_it="""
         import os

@@ -50,6 +50,7 @@ async def test_empty_database_gets_the_schema_and_keeps_it(empty_postgres: str) 
     assert execute(empty_postgres, VERSIONS) == [("0001",)]
 
 
+@pytest.mark.slow
 def test_of_replicas_that_start_at_once_one_migrates(empty_postgres: str) -> None:
     start = f"""
 import asyncio, sys
@@ -229,6 +230,7 @@ except Exception as exc:
     assert "pip install 'signal-gateway[postgres]'" in said
 
 
+@pytest.mark.slow
 def test_sqlite_imports_nothing_of_postgresql() -> None:
     script = """
 import sys

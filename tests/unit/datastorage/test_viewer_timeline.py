@@ -54,6 +54,7 @@ def test_any_correlation_id_has_its_page(viewer: httpx.Client, make_event: MakeE
     assert link.partition("#")[2] in [item.attributes.get("id") for item in page.one("ol", class_="timeline").all("li")]
 
 
+@pytest.mark.slow
 def test_thousands_of_events_come_in_pages_both_ways(viewer: httpx.Client, make_event: MakeEvent) -> None:
     store(viewer, *(make_event(event_type=f"t.{n}") for n in range(2345)))
     seen = [page := timeline(viewer, "rr-1", limit="1000")]

@@ -137,6 +137,7 @@ class Running:
 
 @pytest_asyncio.fixture
 async def cluster():
+    """An API server on a real socket whose wire a test can disturb: lost responses, held requests, silent watches."""
     api = create_apiserver(crds=[crd_manifest()])
     wire = Wire(api.app)
     server = AppServer(wire, sock=bind(), before_drain=api.stop)
@@ -149,6 +150,7 @@ async def cluster():
 
 @pytest_asyncio.fixture
 async def run_gateway(cluster):
+    """Start gateways on `cluster`, each with its own settings, stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
         async def run(**overrides):
@@ -166,6 +168,7 @@ async def run_gateway(cluster):
 
 @pytest_asyncio.fixture
 async def gateway(run_gateway):
+    """One gateway of `run_gateway` with the default settings."""
     return await run_gateway()
 
 
@@ -202,6 +205,8 @@ def duplicates(monkeypatch):
 
 @pytest.fixture
 def alert():
+    """Build one alert as JSON, with the labels of a Deployment by default."""
+
     def build(name="PodCrashLooping", *, status="firing", starts_at="2026-01-01T00:00:00Z", **labels):
         labels = labels or {"namespace": "prod", "deployment": "payment-api"}
         return {
@@ -219,4 +224,5 @@ def alert():
 
 @pytest.fixture
 def clock():
+    """A clock that stands still until a test advances it."""
     return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))

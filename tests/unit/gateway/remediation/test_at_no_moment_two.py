@@ -3,6 +3,8 @@
 import pytest
 from tests.support.replicas_model import Found, Rules, begin, search
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("what", "states"),
