@@ -2,7 +2,7 @@ import os
 import shutil
 
 import pytest
-from tests.postgres_server import PostgresMissing, postgres_program
+from tests.support.postgres_server import PostgresMissing, postgres_program
 
 pytest_plugins = ["pytester"]
 
@@ -21,9 +21,21 @@ def pytest_xdist_auto_num_workers():
     return (os.cpu_count() or 1) + 1
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests that need PostgreSQL or a browser, by their fixtures and parameters."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        if any("postgres" in name for name in fixtures) or any(value == "postgres" for value in parameters):
+            item.add_marker("postgres")
+        if any("browser" in name for name in fixtures):
+            item.add_marker("browser")
+
+
 @pytest.fixture(scope="session")
 def unavailable():
-    """Skip for want of an optional real part, or fail where every part is required; the reason says how to get it."""
+    """Skip a test without its optional real part, or fail it if SIGNAL_GATEWAY_REQUIRE_ALL is set."""
 
     def give_up(reason):
         if os.environ.get("SIGNAL_GATEWAY_REQUIRE_ALL"):
@@ -35,7 +47,7 @@ def unavailable():
 
 @pytest.fixture(scope="session")
 def program(unavailable):
-    """Find an optional real part."""
+    """Return the path of an optional real part, such as `program("promtool")`; without it the test is skipped."""
 
     def find(name):
         path = shutil.which(name)
@@ -48,7 +60,7 @@ def program(unavailable):
 
 @pytest.fixture(scope="session")
 def postgres_programs(unavailable):
-    """What a PostgresServer needs is there."""
+    """The programs of a PostgresServer are installed; without them the test is skipped."""
     try:
         postgres_program("initdb")
     except PostgresMissing as exc:

@@ -26,6 +26,7 @@ def gateway_cluster() -> Iterator[EmbeddedCluster]:
 
 @pytest.fixture(scope="session")
 def progress() -> Progress:
+    """The phases of each RemediationRequest, as the controller reports them."""
     return Progress()
 
 

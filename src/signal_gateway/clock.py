@@ -1,4 +1,4 @@
-"""Time as a dependency: what reads the clock takes one, so that a test can move it."""
+"""The clocks of the package: code that reads the time takes a `Clock`, so that a test can move the time."""
 
 import asyncio
 import threading
@@ -8,11 +8,11 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-__all__ = ["Clock", "ManualClock", "MovableClock", "SystemClock"]
+__all__ = ["Clock", "MovableClock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """Where the time comes from."""
+    """A source of wall-clock time, monotonic time and sleep."""
 
     def now(self) -> datetime:
         """Return the wall-clock time, aware, in UTC."""
@@ -23,12 +23,12 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Return when `monotonic()` has grown by so many seconds."""
+        """Return when `monotonic()` has grown by `seconds`."""
         ...
 
 
 class SystemClock:
-    """The machine's own clocks."""
+    """The clocks of the machine."""
 
     def now(self) -> datetime:
         """Return the wall-clock time, aware, in UTC."""
@@ -39,147 +39,102 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds."""
+        """Return after `seconds`."""
         await asyncio.sleep(seconds)
 
 
-class ManualClock:
-    """A clock that stands still until it is moved; safe to share between threads.
+class MovableClock:
+    """A clock that a test moves ahead; safe to share between threads.
+
+    With `start` the clock stands still between two calls of `advance`. Without `start` it runs with the machine, ahead
+    by the seconds that it was advanced.
+
+    Attention: the time-outs of sockets and event loops follow the machine, not this clock.
 
     Args:
-        start: The first value of `now()`; must be aware. Defaults to 2026-01-01T00:00:00Z.
+        start: The first value of `now()`, an aware datetime. None: the clock runs.
+
+    Raises:
+        ValueError: `start` has no time zone.
     """
 
-    def __init__(self, start: datetime = datetime(2026, 1, 1, tzinfo=UTC)) -> None:
-        if start.tzinfo is None:
+    def __init__(self, start: datetime | None = None) -> None:
+        if start is not None and start.tzinfo is None:
             raise ValueError(f"start must be an aware datetime, got {start!r}: pass tzinfo=datetime.UTC")
-        self._start = start.astimezone(UTC)
-        self._elapsed = 0.0
+        self._start = None if start is None else start.astimezone(UTC)
+        self._advanced = 0.0
         self._lock = threading.Lock()
         self._sleepers = _Sleepers()
 
     def now(self) -> datetime:
-        """Return the start plus everything it was advanced by."""
-        return self._start + timedelta(seconds=self._elapsed)
+        """Return the start, or the wall-clock time of the machine, plus the advanced seconds."""
+        begin = datetime.now(UTC) if self._start is None else self._start
+        return begin + timedelta(seconds=self._advanced)
 
     def monotonic(self) -> float:
-        """Return the seconds it was advanced by since it was made."""
-        return self._elapsed
+        """Return the advanced seconds, plus `time.monotonic()` if the clock runs."""
+        return self._advanced if self._start is not None else time.monotonic() + self._advanced
 
     async def sleep(self, seconds: float) -> None:
-        """Return when it has been moved so far; until then, wait."""
+        """Return when `monotonic()` has grown by `seconds`: by `advance`, or by itself if the clock runs."""
         wake_at = self.monotonic() + seconds
-        with self._sleepers.bed() as moved:
-            while self.monotonic() < wake_at:
-                moved.clear()
-                await moved.wait()
-
-    def wait_for_sleepers(self, count: int = 1, *, timeout: float = 10.0) -> None:
-        """Wait until so many sleep on it, on whatever loops; not to be called on one of those.
-
-        Raises:
-            TimeoutError: There were fewer after so many seconds.
-        """
-        self._sleepers.wait_for(count, timeout)
-
-    def advance(self, seconds: float) -> None:
-        """Move both clocks forward, and wake who has slept long enough.
-
-        Args:
-            seconds: How far; zero or more.
-
-        Raises:
-            ValueError: `seconds` is negative: time does not run backwards here.
-        """
-        _check_advance(seconds)
-        with self._lock:
-            self._elapsed += seconds
-        self._sleepers.wake()
-
-
-class MovableClock:
-    """The machine's own clocks, moved ahead by what it was advanced by; safe to share between threads.
-
-    Attention: it moves what asks this clock, not the time-outs of sockets and event loops.
-    """
-
-    def __init__(self) -> None:
-        self._ahead = 0.0
-        self._lock = threading.Lock()
-        self._sleepers = _Sleepers()
-
-    def now(self) -> datetime:
-        """Return the machine's wall-clock time plus everything it was advanced by."""
-        return datetime.now(UTC) + timedelta(seconds=self._ahead)
-
-    def monotonic(self) -> float:
-        """Return `time.monotonic()` plus everything it was advanced by, in seconds."""
-        return time.monotonic() + self._ahead
-
-    async def sleep(self, seconds: float) -> None:
-        """Return after so many seconds, those included that it is moved ahead meanwhile."""
-        wake_at = self.monotonic() + seconds
-        with self._sleepers.bed() as moved:
+        with self._sleepers.sleeper() as moved:
             while (remaining := wake_at - self.monotonic()) > 0:
                 moved.clear()
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(remaining):
+                    async with asyncio.timeout(remaining if self._start is None else None):
                         await moved.wait()
 
     def wait_for_sleepers(self, count: int = 1, *, timeout: float = 10.0) -> None:
-        """Wait until so many sleep on it, on whatever loops; not to be called on one of those.
+        """Wait until `count` coroutines sleep on this clock, on any loops. Do not call it on one of these loops.
 
         Raises:
-            TimeoutError: There were fewer after so many seconds.
+            TimeoutError: Fewer coroutines slept after `timeout` seconds.
         """
         self._sleepers.wait_for(count, timeout)
 
     def advance(self, seconds: float) -> None:
-        """Move both clocks ahead, and wake who has slept long enough.
+        """Move `now()` and `monotonic()` ahead, and wake the sleepers whose time has come.
 
         Args:
-            seconds: How far; zero or more.
+            seconds: The distance, zero or more.
 
         Raises:
-            ValueError: `seconds` is negative: time does not run backwards here.
+            ValueError: `seconds` is negative.
         """
-        _check_advance(seconds)
+        if seconds < 0:
+            raise ValueError(f"cannot advance a clock by {seconds} seconds: pass zero or more")
         with self._lock:
-            self._ahead += seconds
+            self._advanced += seconds
         self._sleepers.wake()
 
 
 class _Sleepers:
-    """Who sleeps on a clock, each on a loop of its own; any thread may wake them."""
+    """The coroutines that sleep on a clock, each on its own loop; any thread may wake them."""
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
-        self._beds: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
+        self._events: dict[asyncio.Event, asyncio.AbstractEventLoop] = {}
 
     @contextmanager
-    def bed(self) -> Iterator[asyncio.Event]:
-        """Give an event that is set whenever the clock is moved."""
+    def sleeper(self) -> Iterator[asyncio.Event]:
+        """Yield an event that is set each time the clock is moved."""
         moved = asyncio.Event()
         with self._lock:
-            self._beds[moved] = asyncio.get_running_loop()
+            self._events[moved] = asyncio.get_running_loop()
             self._lock.notify_all()
         try:
             yield moved
         finally:
             with self._lock:
-                del self._beds[moved]
+                del self._events[moved]
 
     def wait_for(self, count: int, timeout: float) -> None:
         with self._lock:
-            if not self._lock.wait_for(lambda: len(self._beds) >= count, timeout):
-                raise TimeoutError(f"{len(self._beds)} sleep on this clock, not {count}, after {timeout} s")
+            if not self._lock.wait_for(lambda: len(self._events) >= count, timeout):
+                raise TimeoutError(f"{len(self._events)} coroutines sleep on this clock after {timeout} s, not {count}")
 
     def wake(self) -> None:
         with self._lock:
-            for moved, loop in self._beds.items():
+            for moved, loop in self._events.items():
                 loop.call_soon_threadsafe(moved.set)
-
-
-def _check_advance(seconds: float) -> None:
-    if seconds < 0:
-        raise ValueError(f"cannot advance a clock by {seconds} seconds: pass zero or more")

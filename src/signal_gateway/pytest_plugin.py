@@ -1,4 +1,4 @@
-"""Fixtures and hooks, nothing else. Whatever they need is imported when it is first used."""
+"""The fixtures and hooks of the pytest plugin. Their other modules are imported on first use."""
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -14,31 +14,31 @@ if TYPE_CHECKING:
     from signal_gateway.testing.cluster.cluster import Cluster
     from signal_gateway.testing.gateway.factory import GatewayFactory, ServiceFactory
     from signal_gateway.testing.gateway.live import LiveGateway
+    from signal_gateway.testing.plugin.live_servers import LiveServers
     from signal_gateway.testing.plugin.outage import Outage
-    from signal_gateway.testing.plugin.served import Served
     from signal_gateway.testing.plugin.session import SessionHarness
     from signal_gateway.testing.plugin.suite import SharedDataStorage
 
 SETTINGS = {
-    "gateway_datastorage_url": "use the DataStorage at this URL; unset: an embedded one",
-    "gateway_datastorage_token_file": "file with the bearer token that the DataStorage of that URL wants",
-    "gateway_kubeconfig": "use the cluster of this kubeconfig, one namespace per test; unset: an embedded one per test",
-    "gateway_audit_db": "keep the embedded DataStorage's SQLite file here, to look into after the run",
-    "gateway_report": "how much a failed test tells of its gateways: none, brief (default) or full",
+    "gateway_datastorage_url": "URL of a DataStorage; unset: an embedded one",
+    "gateway_datastorage_token_file": "file with the bearer token for that DataStorage",
+    "gateway_kubeconfig": "kubeconfig of a cluster, one namespace per test; unset: an embedded cluster per test",
+    "gateway_audit_db": "SQLite file of the embedded DataStorage, kept after the run",
+    "gateway_report": "detail about gateways in the report of a failed test: none, brief (default) or full",
 }
 INI_SETTINGS = {
-    "gateway_startup_timeout": "seconds that a server's start may take: 10",
-    "gateway_stop_grace": "seconds that open requests may go on after a server's stop: 2",
-    "gateway_flush_timeout": "seconds that an audit store may take to deliver the rest at the end: 5",
-    "gateway_lost_events": "what events that were not delivered are to the session: error, warn or ignore",
-    "gateway_multiprocess_metrics": "true: allow PROMETHEUS_MULTIPROC_DIR, with which servers share their metrics",
+    "gateway_startup_timeout": "seconds for the start-up of a server; default: 10",
+    "gateway_stop_grace": "seconds for open requests after the stop of a server; default: 2",
+    "gateway_flush_timeout": "seconds to deliver the pending events of an audit store at the end; default: 5",
+    "gateway_lost_events": "effect of undelivered events on the session: error (default), warn or ignore",
+    "gateway_multiprocess_metrics": "true: allow PROMETHEUS_MULTIPROC_DIR, with which servers share metrics",
 }
 HARNESS: "pytest.StashKey[SessionHarness]" = pytest.StashKey()
-SERVED: "pytest.StashKey[Served]" = pytest.StashKey()
+LIVE_SERVERS: "pytest.StashKey[LiveServers]" = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the settings as ini options, and those that change from run to run as command line options, too."""
+    """Add all settings as ini options, and the settings of a single run as command line options too."""
     group = parser.getgroup("gateway", "signal-gateway")
     for name, description in SETTINGS.items():
         group.addoption("--" + name.replace("_", "-"), dest=name, default=None, metavar="X", help=description)
@@ -49,12 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
-        "markers", "gateway(**settings): settings for this test's gateways, such as processing={'retry': {...}}"
+        "markers", "gateway(**settings): settings for the gateways of this test, such as processing={'retry': {...}}"
     )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Before the first test, see whether the settings are right and their services are there; workers need not."""
+    """Check the settings and their services before the first test, except in xdist workers."""
     config = session.config
     if config.option.collectonly or hasattr(config, "workerinput") or not _settings_given(config):
         return
@@ -67,14 +67,14 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    """Say what the session runs on where somebody has set it."""
+    """Return the header line of a session with settings."""
     if config.option.collectonly or not _settings_given(config):
         return None
     return f"gateway: {_harness(config).settings.summary()}"
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
-    """Say it where nobody has set anything, but tests use the fixtures."""
+    """Return the header line of a session without settings whose tests use the fixtures."""
     if config.option.collectonly or _settings_given(config):
         return None
     names = (name for item in items for name in getattr(item, "fixturenames", ()))
@@ -87,20 +87,20 @@ def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Ite
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Have a failed test's report say what its gateways did, while they still run."""
-    served = item.stash.get(SERVED, None)
-    if served is None or call.excinfo is None:
+    """Add the sections about its gateways to the report of a failed test, while the gateways still run."""
+    servers = item.stash.get(LIVE_SERVERS, None)
+    if servers is None or call.excinfo is None:
         return (yield)
-    served.explain(call.excinfo.value)
+    servers.explain(call.excinfo.value)
     report = yield
     if report.failed:
-        report.sections += served.sections()
+        report.sections += servers.sections()
     return report
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, object]:
-    """Close what the session shared, after the last fixture is gone: innermost wrapper, so also after -x and Ctrl-C."""
+    """Close the shared parts after the last fixture. As the innermost wrapper this also runs after -x and Ctrl-C."""
     try:
         return (yield)
     finally:
@@ -113,7 +113,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Say how many servers there were and what became of the events."""
+    """Write the number of servers and of delivered, rejected, pending and refused events."""
     harness = config.stash.get(HARNESS, None)
     if harness is not None:
         for line, markup in harness.report():
@@ -121,7 +121,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """Say the same on stderr where there was no terminal summary, such as after an internal error."""
+    """Write the same lines to stderr if there was no terminal summary, such as after an internal error."""
     harness = config.stash.get(HARNESS, None)
     if harness is not None and not hasattr(config, "workerinput"):
         import sys
@@ -131,13 +131,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Hand an xdist worker the DataStorage of the run."""
+    """Give an xdist worker the DataStorage of the run."""
     _harness(node.config).equip_worker(node)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
-    """Take an xdist worker's verdict."""
+    """Store the verdict of an xdist worker."""
     _harness(node.config).collect_worker(node, error)
 
 
@@ -153,11 +153,7 @@ def _harness(config: pytest.Config) -> "SessionHarness":
     if HARNESS not in config.stash:
         from signal_gateway.testing.plugin.session import SessionHarness
 
-        config.stash[HARNESS] = SessionHarness(
-            option=lambda name: config.getoption(name, None),
-            ini=config.getini,
-            workerinput=getattr(config, "workerinput", None),
-        )
+        config.stash[HARNESS] = SessionHarness(config, workerinput=getattr(config, "workerinput", None))
     return config.stash[HARNESS]
 
 
@@ -168,15 +164,15 @@ def _write_properties(config: pytest.Config, properties: list[tuple[str, str]]) 
     if xml is not None and properties:
         for name, value in properties:
             xml.add_global_property(name, value)
-        xml.pytest_sessionfinish()  # again: it wrote the file before the session's last fixtures recorded their events
+        xml.pytest_sessionfinish()  # again: the first file lacks the events of the last fixtures
 
 
 @pytest.fixture
 def gateway_config(request: pytest.FixtureRequest) -> "GatewayConfig":
-    """Settings of this test's gateways; override it in a conftest, or use `@pytest.mark.gateway(...)`."""
+    """Settings of the gateways of this test; override it in a conftest, or use `@pytest.mark.gateway(...)`."""
     from signal_gateway.gateway.config import GatewayConfig, merged
 
-    config = GatewayConfig(processing={"scope": {"enabled": False}})
+    config = merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}})
     for settings in _marked_settings(request):
         config = merged(config, settings)
     return config
@@ -184,7 +180,7 @@ def gateway_config(request: pytest.FixtureRequest) -> "GatewayConfig":
 
 @pytest.fixture
 def gateway_cluster(request: pytest.FixtureRequest) -> "Iterator[Cluster]":
-    """An empty Kubernetes of the test's own: embedded, or a namespace on the cluster of `gateway_kubeconfig`."""
+    """An empty cluster for this test: embedded, or a namespace on the cluster of `gateway_kubeconfig`."""
     with _harness(request.config).cluster() as cluster:
         yield cluster
 
@@ -197,13 +193,13 @@ def gateway_datastorage(request: pytest.FixtureRequest) -> "SharedDataStorage":
 
 @pytest.fixture(scope="session")
 def gateway_audit_store(request: pytest.FixtureRequest) -> "BufferedAuditStore":
-    """The one audit store of this process. It closes after the last test, never before."""
+    """The one audit store of this process. It closes after the last test."""
     return _harness(request.config).suite.audit_store
 
 
 @pytest.fixture
 def gateway_audit_trail(gateway_audit_store: "BufferedAuditStore") -> "AuditTrail":
-    """Exact queries over everything this process recorded: a flush barrier, then one query."""
+    """Exact queries over all events of this process: a flush barrier, then one query."""
     from signal_gateway.audit import AuditTrail
 
     return AuditTrail(gateway_audit_store.client, barrier=gateway_audit_store.flush)
@@ -216,25 +212,25 @@ def gateway_factory(
     gateway_cluster: "Cluster",
     gateway_audit_store: "BufferedAuditStore",
 ) -> "Iterator[GatewayFactory]":
-    """Any number of live gateways, each with its own settings: `gateway_factory(processing={...})`."""
+    """Creates live gateways, each with its own settings: `gateway_factory(processing={...})`."""
     from signal_gateway.testing.gateway.factory import GatewayFactory
 
-    with _served(request) as served:
+    with _live_servers(request) as servers:
         factory = GatewayFactory(
-            served.suite,
+            servers.suite.host,
             config=gateway_config,
             cluster=gateway_cluster,
             audit_store=gateway_audit_store,
             overrides=_marked_settings(request),
         )
-        served.add(factory)
+        servers.add(factory)
         yield factory
         factory.close()
 
 
 @pytest.fixture
 def gateway(gateway_factory: "GatewayFactory") -> "LiveGateway":
-    """A gateway of the test's own on a real socket, stopped at the end of the test."""
+    """A gateway for this test on a real socket, stopped at the end of the test."""
     return gateway_factory()
 
 
@@ -242,20 +238,20 @@ def gateway(gateway_factory: "GatewayFactory") -> "LiveGateway":
 def gateway_outage(
     request: pytest.FixtureRequest, gateway_config: "GatewayConfig", gateway_cluster: "Cluster"
 ) -> "Iterator[Outage]":
-    """A DataStorage of the test's own to stop and start, with an audit store and a gateway factory that use it."""
+    """A DataStorage for this test that you can stop and start, with its own audit store and gateway factory."""
     from signal_gateway.testing.plugin.outage import Outage
 
     with (
-        _served(request) as served,
+        _live_servers(request) as servers,
         Outage(
             cluster=gateway_cluster,
             config=gateway_config,
             overrides=_marked_settings(request),
-            flush_timeout=served.suite.settings.flush_timeout.value,
-            suite=served.suite,
+            flush_timeout=servers.suite.settings.flush_timeout.value,
+            suite=servers.suite,
         ) as outage,
     ):
-        served.add(outage.gateway_factory)
+        servers.add(outage.gateway_factory)
         yield outage
 
 
@@ -263,19 +259,19 @@ def gateway_outage(
 def gateway_serve(
     request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
 ) -> "Iterator[ServiceFactory]":
-    """Serve any ASGI application, or a `(registry, audit_store) -> app`, on a real socket for the test."""
+    """Serves an ASGI application, or a `(registry, audit_store) -> app`, on a real socket for this test."""
     from signal_gateway.testing.gateway.factory import ServiceFactory
 
-    with _served(request) as served:
-        factory = ServiceFactory(served.suite, audit_store=gateway_audit_store)
-        served.add(factory)
+    with _live_servers(request) as servers:
+        factory = ServiceFactory(servers.suite.host, audit_store=gateway_audit_store)
+        servers.add(factory)
         yield factory
         factory.close()
 
 
 @pytest.fixture
 def gateway_isolated_registry() -> "Iterator[CollectorRegistry]":
-    """The global `prometheus_client.REGISTRY`, restored after the test, for code that insists on it."""
+    """The global `prometheus_client.REGISTRY`, restored after the test, for code that needs it."""
     from signal_gateway.testing.plugin.guards import isolated_registry
 
     with isolated_registry() as registry:
@@ -283,21 +279,21 @@ def gateway_isolated_registry() -> "Iterator[CollectorRegistry]":
 
 
 @contextmanager
-def _served(request: pytest.FixtureRequest) -> "Iterator[Served]":
-    """Give what this test serves, and release it at the end."""
-    if SERVED in request.node.stash:
-        yield request.node.stash[SERVED]
+def _live_servers(request: pytest.FixtureRequest) -> "Iterator[LiveServers]":
+    """Yield the live servers of this test, and release them at the end."""
+    if LIVE_SERVERS in request.node.stash:
+        yield request.node.stash[LIVE_SERVERS]
         return
-    from signal_gateway.testing.plugin.served import Served
+    from signal_gateway.testing.plugin.live_servers import LiveServers
 
     is_registry_restored = "gateway_isolated_registry" in request.fixturenames
-    served = Served(_harness(request.config).suite, is_registry_restored=is_registry_restored)
-    request.node.stash[SERVED] = served
+    servers = LiveServers(_harness(request.config).suite, is_registry_restored=is_registry_restored)
+    request.node.stash[LIVE_SERVERS] = servers
     try:
-        with served:
-            yield served
+        with servers:
+            yield servers
     finally:
-        del request.node.stash[SERVED]
+        del request.node.stash[LIVE_SERVERS]
 
 
 def _marked_settings(request: pytest.FixtureRequest) -> list[dict[str, Any]]:

@@ -25,7 +25,7 @@ from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
-from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
 
 __all__ = ["NAMESPACE"]
 
@@ -68,7 +68,7 @@ class Calls:
     """
 
     def __init__(self, url: str) -> None:
-        self._lightkube = AsyncClient(KubeConfig.from_dict(kubeconfig_of(url)), trust_env=False)
+        self._lightkube = AsyncClient(KubeConfig.from_dict(plain_http_kubeconfig(url)), trust_env=False)
         self._plain = httpx2.AsyncClient(base_url=url, trust_env=False)
 
     async def create(self, number: int) -> None:

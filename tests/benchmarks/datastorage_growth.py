@@ -13,7 +13,7 @@ from statistics import median
 import httpx
 from tests.benchmarks.measure import Benchmark, Ratio, Table
 from tests.benchmarks.processes import started
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 from signal_gateway.audit.event import new_event_id
 from signal_gateway.datastorage.backend import EventRow

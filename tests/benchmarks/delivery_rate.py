@@ -22,7 +22,7 @@ from tests.benchmarks.measure import Benchmark, Ratio, Series
 from tests.benchmarks.processes import figures_of
 from tests.benchmarks.settling import settle
 from tests.benchmarks.sinks import datastorage, events_taken, validating_sink
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 from signal_gateway.audit import AuditEvent, DataStorageClient
 from signal_gateway.datastorage.backend import EventRow

@@ -20,7 +20,7 @@ from tempfile import TemporaryDirectory
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
-from tests.campaigns.kill_nursery import WRITERS, Death, Life, NurserySettings
+from tests.campaigns.kill_supervisor import WRITERS, Death, Life, SupervisorSettings
 from tests.campaigns.ledger import read_ledger
 from tests.campaigns.processes import Process, running
 from tests.campaigns.report import Report
@@ -110,12 +110,12 @@ def life_without_writers(number: int, rng: random.Random) -> Life:
     return Life(number, "run", delay=rng.uniform(0.0, LONGEST_WITHOUT_WRITERS), writers=0)
 
 
-def live(nursery: Process, life: Life) -> None:
-    nursery.say(json.dumps(asdict(life)))
+def live(supervisor: Process, life: Life) -> None:
+    supervisor.say(json.dumps(asdict(life)))
 
 
-def died(nursery: Process) -> Death:
-    return Death(**json.loads(nursery.hear()))
+def died(supervisor: Process) -> Death:
+    return Death(**json.loads(supervisor.hear()))
 
 
 def campaign(options: Options, directory: Path) -> Report:
@@ -127,8 +127,8 @@ def campaign(options: Options, directory: Path) -> Report:
     while_down = 0
 
     datastorage = DataStorageOfTheCampaign(directory / "audit.db")
-    settings = NurserySettings(datastorage.url, str(directory), options.durability, options.leave_out_every)
-    with closing(datastorage), running("tests.campaigns.kill_nursery", json.dumps(asdict(settings))) as nursery:
+    settings = SupervisorSettings(datastorage.url, str(directory), options.durability, options.leave_out_every)
+    with closing(datastorage), running("tests.campaigns.kill_supervisor", json.dumps(asdict(settings))) as supervisor:
         datastorage.start()
         for number in range(options.kills):
             if not datastorage.up and rng.random() < COMES_UP:
@@ -137,16 +137,16 @@ def campaign(options: Options, directory: Path) -> Report:
                 datastorage.stop()
             behind = bool(deaths) and deaths[-1].pending > MOST_PENDING
             life = life_without_writers(number, rng) if behind else random_life(number, rng)
-            live(nursery, life)
+            live(supervisor, life)
             if datastorage.up and rng.random() < GOES_DOWN_MEANWHILE:
                 datastorage.stop()
-            deaths.append(died(nursery))
+            deaths.append(died(supervisor))
             moments[life.moment] += 1
             while_down += not datastorage.up
         if not datastorage.up:
             datastorage.start()
-        live(nursery, Life(options.kills, "last"))
-        last = died(nursery)
+        live(supervisor, Life(options.kills, "last"))
+        last = died(supervisor)
         datastorage.stop()
     left_behind = [path.name for path in (directory / "spool").glob("*")]
     never_locked = {name for name in left_behind if name.endswith(".lock.tmp")}  # which have nobody's events

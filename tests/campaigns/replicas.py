@@ -30,7 +30,7 @@ import yaml
 from tests.campaigns.api_proxy import ApiProxy, Upstream, serving
 from tests.campaigns.report import Report
 from tests.conformance.kubernetes.real import real_server
-from tests.remediation_history import RemediationHistory
+from tests.support.remediation_history import RemediationHistory
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE

@@ -10,7 +10,7 @@ from typing import Any
 from selenium.webdriver import Chrome, ChromeOptions, ChromeService
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import LiveServer
 
@@ -63,7 +63,7 @@ def viewer(
         live: Events that came in when they happened, but not later than now.
         now: The moment.
     """
-    clock = ManualClock(now - timedelta(minutes=10))
+    clock = MovableClock(now - timedelta(minutes=10))
     app = UnderPolicy(create_datastorage(f"sqlite:///{directory}/audit.db", clock=clock).app)
     with LiveServer(app, name="DataStorage", lifespan="on") as server:
         for start in range(0, len(before), 1000):

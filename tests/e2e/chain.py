@@ -17,13 +17,13 @@ from tests.e2e.alertmanager import alertmanager_part, alerts_of
 from tests.e2e.part import Part, ReservedPort
 from tests.e2e.prometheus import WorkloadMetrics, firing_alerts, prometheus_part
 from tests.e2e.services import datastorage_part, gateway_part
-from tests.postgres_server import PostgresServer
-from tests.remediation_history import RemediationHistory
+from tests.support.postgres_server import PostgresServer
+from tests.support.remediation_history import RemediationHistory
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.kubernetes.resources import RemediationRequestStatus
 from signal_gateway.testing import EmbeddedCluster
-from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
 from signal_gateway.testing.cluster.workload import Workload
 from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
 
@@ -94,7 +94,7 @@ class Chain:
         )
         self.trail = stack.enter_context(contextlib.closing(DataStorageClient(ports["datastorage"].url)))
         kubeconfig = self._directory / "kubeconfig"
-        kubeconfig.write_text(yaml.safe_dump(kubeconfig_of(ports["kubernetes"].url)))
+        kubeconfig.write_text(yaml.safe_dump(plain_http_kubeconfig(ports["kubernetes"].url)))
         self.gateways = [
             stack.enter_context(
                 gateway_part(
@@ -194,7 +194,7 @@ def _wait_until(condition: Callable[[], bool], what: str, timeout: float = 60) -
 
 def _front_part(port: ReservedPort, cluster: EmbeddedCluster) -> Part:
     target = cluster.url.rpartition(":")[2]
-    return Part([sys.executable, "-m", "tests.relay", str(port.number), target], port=port, until="relay on")
+    return Part([sys.executable, "-m", "tests.support.relay", str(port.number), target], port=port, until="relay on")
 
 
 def _fingerprint(workload: Workload) -> str:

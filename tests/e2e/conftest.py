@@ -1,8 +1,19 @@
 import contextlib
+from pathlib import Path
 
 import pytest
 from tests.e2e.alertmanager import alertmanager_part, notifying
 from tests.e2e.part import ReservedPort
+
+FOLDER = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Mark the tests of this folder."""
+    for item in items:
+        if FOLDER in item.path.parents:
+            item.add_marker("e2e")
 
 
 @pytest.fixture

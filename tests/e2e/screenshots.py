@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from selenium.webdriver.common.by import By
-from tests.e2e.audit_story import NOW, SHOWN, day, shown
+from tests.e2e.audit_day import NOW, SHOWN, day, shown
 from tests.e2e.browser import chromium, emulate, viewer
 
 

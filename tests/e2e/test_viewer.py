@@ -9,7 +9,7 @@ from selenium.webdriver import ActionChains, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.wait import WebDriverWait
-from tests.e2e.audit_story import CROWDED, NOW, SHOWN, UNWIELDY, crowd, day, shown, unwieldy
+from tests.e2e.audit_day import CROWDED, NOW, SHOWN, UNWIELDY, crowd, day, shown, unwieldy
 from tests.e2e.browser import chromium, emulate, viewer
 
 CSS = By.CSS_SELECTOR

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.command_line import URL, one_line_mistake, run, running, send_alert
+from tests.support.command_line import URL, one_line_mistake, run, running, send_alert
 
 from signal_gateway.audit import AuditTrail, DataStorageClient
 from signal_gateway.audit.wal.inspect import inspect_spool

@@ -5,7 +5,7 @@ import subprocess
 import httpx
 import pytest
 import yaml
-from tests.command_line import URL, one_line_mistake, run, running
+from tests.support.command_line import URL, one_line_mistake, run, running
 
 CRD = {
     "apiVersion": "apiextensions.k8s.io/v1",
@@ -53,7 +53,7 @@ def test_kubectl_works_with_its_kubeconfig(tmp_path, unavailable):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        ("{half", "bad.yaml can't be installed"),
+        ("{half", "cannot install {path}: "),
         ("kind: Pod\n", "is no Kubernetes object"),
         (yaml.safe_dump(CRD | {"spec": {}}), "can't install CustomResourceDefinition"),
     ],
@@ -63,7 +63,7 @@ def test_file_that_can_not_be_used_is_one_line(tmp_path, text, complaint):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
 
-    assert complaint in one_line_mistake(run("apiserver", "--crd", path))
+    assert complaint.format(path=path) in one_line_mistake(run("apiserver", "--crd", path))
 
 
 def test_other_peoples_kubeconfig_is_left_alone(tmp_path):

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 import pytest
 from starlette.responses import PlainTextResponse
-from tests.command_line import COMMAND, NOBODY, one_line_mistake, run, running
-from tests.stored_events import order_event, store_events
+from tests.support.command_line import COMMAND, NOBODY, one_line_mistake, run, running
+from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.datastorage import create_datastorage

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.command_line import NOBODY, one_line_mistake, run
+from tests.support.command_line import NOBODY, one_line_mistake, run
 
 CUSTOM_SOURCE = os.pathsep.join([str(Path(__file__).parents[2] / "examples/custom_source"), *sys.path])
 

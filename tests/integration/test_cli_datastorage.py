@@ -6,8 +6,8 @@ import signal
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.command_line import NOBODY, URL, one_line_mistake, run, running
-from tests.stored_events import order_event
+from tests.support.command_line import NOBODY, URL, one_line_mistake, run, running
+from tests.support.stored_events import order_event
 
 from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.datastorage.database import backend_for

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.command_line import PATH, URL, one_line_mistake, run, running, running_until_it_asks, send_alert
+from tests.support.command_line import PATH, URL, one_line_mistake, run, running, running_until_it_asks, send_alert
 
 from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.testing import alert, alertmanager_webhook

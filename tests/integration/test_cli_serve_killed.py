@@ -3,7 +3,7 @@
 import threading
 
 import httpx
-from tests.command_line import PATH, URL, running
+from tests.support.command_line import PATH, URL, running
 
 from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing import alert, alertmanager_webhook

@@ -4,7 +4,7 @@ import json
 import signal
 
 import httpx
-from tests.command_line import PATH, URL, run, running, send_alert
+from tests.support.command_line import PATH, URL, run, running, send_alert
 
 REQUEST, CREATION = "signal_gateway.gateway.http.middleware", "signal_gateway.gateway.remediation.creation"
 

@@ -6,8 +6,8 @@ import ssl
 
 import httpx
 import pytest
-from tests.certificates import make_certificate
-from tests.command_line import PATH, one_line_mistake, run, running
+from tests.support.certificates import make_certificate
+from tests.support.command_line import PATH, one_line_mistake, run, running
 
 from signal_gateway.testing import alert, alertmanager_webhook
 

@@ -5,7 +5,7 @@ import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.command_line import NOBODY, one_line_mistake, run
+from tests.support.command_line import NOBODY, one_line_mistake, run
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, AuditTrail, BufferedAuditStore, DataStorageClient
 from signal_gateway.audit.wal.inspect import inspect_spool

@@ -17,8 +17,8 @@ from typing import Self
 import psycopg
 import pytest
 from tests.campaigns.orders import order_event
-from tests.postgres_server import PostgresServer
-from tests.relay import Relay
+from tests.support.postgres_server import PostgresServer
+from tests.support.relay import Relay
 
 from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
 

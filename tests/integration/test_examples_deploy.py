@@ -8,7 +8,7 @@ import pytest
 import yaml
 from lightkube.resources.apiextensions_v1 import CustomResourceDefinition
 from lightkube.resources.core_v1 import Namespace
-from tests.deploy_manifests import FOLDER, deployed, monitoring, pods_of, read, secrets, selects, workloads
+from tests.support.deploy_manifests import FOLDER, deployed, monitoring, pods_of, read, secrets, selects, workloads
 
 from signal_gateway.kubernetes import crd_manifest
 from signal_gateway.testing import EmbeddedCluster

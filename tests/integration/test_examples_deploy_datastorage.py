@@ -6,11 +6,11 @@ import signal
 
 import httpx
 import pytest
-from tests.command_line import URL, one_line_mistake, run, running
-from tests.deploy_manifests import deployed, secrets, workloads
-from tests.kubelet import Kubelet
-from tests.postgres_server import PASSWORD, PostgresServer
-from tests.stored_events import order_event, store_events
+from tests.support.command_line import URL, one_line_mistake, run, running
+from tests.support.deploy_manifests import deployed, secrets, workloads
+from tests.support.kubelet import Kubelet
+from tests.support.postgres_server import PASSWORD, PostgresServer
+from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.audit.client.token import read_token

@@ -5,13 +5,13 @@ import copy
 import httpx
 import pytest
 import yaml
-from tests.command_line import PATH, URL, running
-from tests.deploy_manifests import FOLDER, deployed, pods_of, read
+from tests.support.command_line import PATH, URL, running
+from tests.support.deploy_manifests import FOLDER, deployed, pods_of, read
 
 from signal_gateway.apiserver import Rule, User
 from signal_gateway.gateway.service.config import ServiceConfig
 from signal_gateway.testing import EmbeddedCluster, alert, alertmanager_webhook
-from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
 
 FILE = FOLDER / "gateway/gateway.yaml"
 GIBIBYTE = 1024**3
@@ -54,7 +54,7 @@ def cluster():
 def config_file(tmp_path, cluster, datastorage):
     """Its own file, but for where things are on this machine."""
     kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(yaml.safe_dump(kubeconfig_of(cluster.url, token="the-gateway")))
+    kubeconfig.write_text(yaml.safe_dump(plain_http_kubeconfig(cluster.url, token="the-gateway")))
     [settings] = copy.deepcopy(read(FILE))
     settings["server"] = {"listen": "127.0.0.1:0"}
     settings["management"] = {"listen": "127.0.0.1:0"}

@@ -9,7 +9,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from tests.deploy_manifests import FOLDER, deployed, pods_of, workloads
+from tests.support.deploy_manifests import FOLDER, deployed, pods_of, workloads
 
 REPOSITORY = Path(__file__).parents[2]
 DOCKERFILE = FOLDER / "Dockerfile"

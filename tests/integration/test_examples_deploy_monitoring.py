@@ -6,7 +6,7 @@ import subprocess
 import pytest
 import yaml
 from prometheus_client import CollectorRegistry
-from tests.deploy_manifests import FOLDER, deployed, monitoring
+from tests.support.deploy_manifests import FOLDER, deployed, monitoring
 
 from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.datastorage.metrics import DataStorageMetrics

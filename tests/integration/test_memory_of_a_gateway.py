@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.command_line import PATH, URL, running, send_alert
+from tests.support.command_line import PATH, URL, running, send_alert
 
 MIB = 1024 * 1024
 LIMIT = 4 * MIB

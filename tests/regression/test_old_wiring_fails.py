@@ -5,6 +5,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 MATRIX = Path(__file__).with_name("test_per_test_servers.py")
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 

@@ -13,7 +13,7 @@ from signal_gateway.audit import DataStorageClient, DataStorageUnavailable
 from signal_gateway.errors import ConfigurationError
 
 CREATED = {"source_type": "prometheus", "status": "created"}
-STORY = ["gateway.signal.received", "gateway.crd.created"]
+SEQUENCE = ["gateway.signal.received", "gateway.crd.created"]
 MANY = 12
 
 own_registry = pytest.mark.old_wiring(registry="own")
@@ -86,7 +86,7 @@ def test_events_are_told_apart_by_correlation_id(make_server, gateway_audit_trai
 
     trails = [[event.event_type for event in gateway_audit_trail.events(correlation_id=name)] for name in names]
 
-    assert trails == [STORY, STORY], f"no barrier reaches the servers' own buffers: the trails are {trails}"
+    assert trails == [SEQUENCE, SEQUENCE], f"no barrier reaches the servers' own buffers: the trails are {trails}"
 
 
 @own_registry
@@ -136,7 +136,7 @@ def test_every_event_is_delivered_after_its_server_is_gone(make_server, gateway_
 
     delivered = [event for name in names for event in gateway_audit_trail.events(correlation_id=name)]
 
-    recorded = len(STORY) * len(names)
+    recorded = len(SEQUENCE) * len(names)
     assert len(delivered) == recorded, f"{recorded - len(delivered)} of {recorded} events lost at server teardown"
 
 

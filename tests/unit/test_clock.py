@@ -3,11 +3,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from signal_gateway.clock import ManualClock, MovableClock, SystemClock
+from signal_gateway.clock import MovableClock, SystemClock
+
+STARTS = [pytest.param(datetime(2026, 1, 1, tzinfo=UTC), id="stands still"), pytest.param(None, id="runs")]
 
 
-def test_manual_clock_stands_still_until_it_is_advanced():
-    clock = ManualClock(datetime(2026, 5, 1, tzinfo=UTC))
+def test_clock_with_a_start_stands_still_until_it_is_advanced():
+    clock = MovableClock(datetime(2026, 5, 1, tzinfo=UTC))
 
     clock.advance(90)
 
@@ -15,23 +17,18 @@ def test_manual_clock_stands_still_until_it_is_advanced():
     assert clock.monotonic() == 90
 
 
-def test_manual_clock_does_not_run_backwards():
-    with pytest.raises(ValueError, match="zero or more"):
-        ManualClock().advance(-1)
-
-
-def test_manual_clock_wants_an_aware_start():
+def test_start_must_be_aware():
     with pytest.raises(ValueError, match=r"tzinfo=datetime\.UTC"):
-        ManualClock(datetime(2026, 5, 1))
+        MovableClock(datetime(2026, 5, 1))
 
 
 def test_system_clock_is_in_utc():
     assert SystemClock().now().utcoffset() == timedelta(0)
 
 
-@pytest.mark.parametrize("make_clock", [ManualClock, MovableClock])
-def test_sleeper_wakes_when_the_clock_has_been_moved_far_enough(make_clock):
-    clock = make_clock()
+@pytest.mark.parametrize("start", STARTS)
+def test_sleeper_wakes_when_the_clock_has_been_moved_far_enough(start):
+    clock = MovableClock(start)
 
     async def sleep_while_it_is_moved():
         sleeper = asyncio.create_task(clock.sleep(3600))
@@ -46,7 +43,7 @@ def test_sleeper_wakes_when_the_clock_has_been_moved_far_enough(make_clock):
     assert asyncio.run(sleep_while_it_is_moved())
 
 
-def test_movable_clock_runs_by_itself():
+def test_clock_without_a_start_runs_by_itself():
     clock = MovableClock()
     begin = clock.monotonic()
 
@@ -55,7 +52,7 @@ def test_movable_clock_runs_by_itself():
     assert clock.monotonic() - begin >= 0.001
 
 
-def test_movable_clock_is_ahead_by_what_it_was_advanced_by():
+def test_clock_without_a_start_is_ahead_by_the_advanced_seconds():
     clock = MovableClock()
 
     clock.advance(7200)
@@ -63,6 +60,7 @@ def test_movable_clock_is_ahead_by_what_it_was_advanced_by():
     assert clock.now() - datetime.now(UTC) > timedelta(seconds=7199)
 
 
-def test_movable_clock_does_not_run_backwards():
+@pytest.mark.parametrize("start", STARTS)
+def test_clock_does_not_run_backwards(start):
     with pytest.raises(ValueError, match="zero or more"):
-        MovableClock().advance(-1)
+        MovableClock(start).advance(-1)

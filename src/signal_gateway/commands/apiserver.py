@@ -27,7 +27,7 @@ def serve_apiserver(
 
     from signal_gateway.apiserver import create_apiserver
     from signal_gateway.kubernetes import crd_manifest
-    from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+    from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
     from signal_gateway.testing.cluster.manifests import read_manifests
     from signal_gateway.web.serving.app_server import AppServer
     from signal_gateway.web.serving.sockets import bind, is_loopback, parse_listen
@@ -45,7 +45,7 @@ def serve_apiserver(
         raise ConfigurationError(f"{listen} can be reached from other machines, and anybody may do everything here")
     server = AppServer(api.app, sock=sock, before_drain=api.stop)
     if kubeconfig is not None:
-        _write(kubeconfig, yaml.safe_dump(kubeconfig_of(server.url)))
+        _write(kubeconfig, yaml.safe_dump(plain_http_kubeconfig(server.url)))
 
     def on_start() -> None:
         say(f"Kubernetes API on {server.url}, in memory")

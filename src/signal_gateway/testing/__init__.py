@@ -1,6 +1,12 @@
-"""The harness for direct import: real servers on loopback, without pytest.
+"""The harness for direct import: real servers on loopback for tests, without pytest.
 
-Importing this package imports nothing else: each public name is loaded when it is first used (PEP 562).
+Each public name is imported on first use (PEP 562).
+
+- `runtime`: event loops, live servers and metrics
+- `cluster`: an embedded cluster, or a namespace on an existing one
+- `datastorage`: an embedded DataStorage and an audit store in memory
+- `gateway`: live gateways and the payloads that tests send to them
+- `plugin`: the bodies of the hooks and fixtures of the pytest plugin
 """
 
 from typing import TYPE_CHECKING

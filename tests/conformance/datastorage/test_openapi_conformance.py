@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from schemathesis import Case, GenerationMode
 from tests.conformance.exploration import Exploration
 
+pytestmark = pytest.mark.slow
+
 BATCH = "/api/v1/audit/events/batch"
 TOKEN = "operator-" * 5
 EXAMPLES = 25

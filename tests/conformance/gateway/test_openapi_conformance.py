@@ -12,6 +12,8 @@ from tests.conformance.exploration import Exploration
 
 from signal_gateway import GatewayConfig
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = 40
 
 TARGETS = [

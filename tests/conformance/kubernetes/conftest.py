@@ -226,6 +226,7 @@ def server(request):
 
 @pytest.fixture(scope="session")
 def numbers():
+    """Numbers for the namespaces of the cases, unique in a session."""
     return itertools.count(1)
 
 
@@ -239,12 +240,14 @@ def api(server, numbers):
 
 @pytest.fixture
 def lightkube(api):
+    """A lightkube client for the namespace of the case."""
     with api.lightkube() as client:
         yield client
 
 
 @pytest.fixture
 def make_definition():
+    """The `definition` builder."""
     return definition
 
 

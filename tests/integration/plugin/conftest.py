@@ -10,7 +10,7 @@ from signal_gateway.testing import LiveServer
 
 @pytest.fixture(autouse=True)
 def temporary_files(tmp_path_factory, monkeypatch):
-    """Where the processes of a suite put their temporary files, and so their spools."""
+    """The folder for the temporary files of a suite, such as spools."""
     path = tmp_path_factory.mktemp("temporary-files")
     monkeypatch.setenv("TMPDIR", str(path))
     return path
@@ -18,7 +18,7 @@ def temporary_files(tmp_path_factory, monkeypatch):
 
 @pytest.fixture
 def spools(temporary_files):
-    """The spool directories that are left."""
+    """Return the remaining spool directories."""
 
     def find():
         return list(temporary_files.glob("signal-gateway-spool-*"))
@@ -28,7 +28,7 @@ def spools(temporary_files):
 
 @pytest.fixture
 def deliver():
-    """Deliver what is in a spool directory, as its next owner does."""
+    """Deliver the events of a spool directory, as its next store does; returns the counts of the recovery."""
 
     def run(spool, url):
         client = DataStorageClient(url)
@@ -42,21 +42,21 @@ def deliver():
 
 @pytest.fixture
 def stored():
-    """The correlation ids of all events in a DataStorage, in order and as often as they are there."""
+    """Return the correlation ids of all events in a DataStorage, in order, with repetitions."""
 
-    def ask(url):
+    def read(url):
         client = DataStorageClient(url)
         try:
             return [event.correlation_id for event in AuditTrail(client, barrier=None).events()]
         finally:
             client.close()
 
-    return ask
+    return read
 
 
 @pytest.fixture
-def datastorage_that_answers():
-    """A DataStorage that is there, and answers every batch with one and the same problem."""
+def failing_datastorage():
+    """Start a DataStorage that responds to each batch with the same problem; returns its URL."""
     servers = []
 
     def start(status):

@@ -94,7 +94,7 @@ def test_worker_that_dies_loses_no_event(suite, datastorage, stored, spools, dea
     assert spools() == []
 
 
-def test_embedded_datastorage_of_the_run_gets_what_a_dead_worker_left(suite, spools):
+def test_embedded_datastorage_of_the_run_gets_what_a_crashed_worker_left(suite, spools):
     result = suite("-n", "1", conftest=RECORD, test_death=TEST_THAT_DIES.format(death=DEATHS["SIGKILL"]))
 
     result.stdout.fnmatch_lines(
@@ -106,7 +106,7 @@ def test_embedded_datastorage_of_the_run_gets_what_a_dead_worker_left(suite, spo
     assert spools() == []
 
 
-def test_worker_in_place_of_a_dead_one_has_a_spool_of_its_own(suite, datastorage, stored, spools):
+def test_worker_in_place_of_a_crashed_one_has_a_spool_of_its_own(suite, datastorage, stored, spools):
     result = suite(
         *("-n", "1", "--gateway-datastorage-url", datastorage.url),
         conftest=RECORD,
@@ -165,9 +165,9 @@ def test_crash_fails_a_session_without_failures_only_if_its_events_can_not_be_de
     assert deliver(spool, datastorage.url) == AdoptionCounts(delivered=2)
 
 
-def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, datastorage_that_answers, spools):
+def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, failing_datastorage, spools):
     result = suite(
-        *("-n", "1", "--gateway-datastorage-url", datastorage_that_answers(422)),
+        *("-n", "1", "--gateway-datastorage-url", failing_datastorage(422)),
         conftest=RECORD,
         test_it="""
         import os
@@ -188,7 +188,7 @@ def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, datas
     )
 
 
-def test_damage_in_a_dead_workers_spool_is_reported_and_kept(suite, datastorage, stored, spools):
+def test_damage_in_a_crashed_workers_spool_is_reported_and_kept(suite, datastorage, stored, spools):
     result = suite(
         *("-n", "1", "--gateway-datastorage-url", datastorage.url),
         conftest=RECORD,

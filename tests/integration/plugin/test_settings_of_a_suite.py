@@ -39,12 +39,12 @@ def test_source_of_the_wrong_url_is_named(suite, refused_url, monkeypatch, worke
     result.stderr.fnmatch_lines([f"ERROR: *{refused_url}*environment variable PYTEST_GATEWAY_DATASTORAGE_URL*"])
 
 
-def test_stranger_at_the_datastorage_url_stops_the_session(suite):
-    with EmbeddedCluster() as stranger:
-        result = suite("--gateway-datastorage-url", stranger.url, test_it=ONE_ALERT)
+def test_unexpected_server_at_the_datastorage_url_stops_the_session(suite):
+    with EmbeddedCluster() as unexpected_server:
+        result = suite("--gateway-datastorage-url", unexpected_server.url, test_it=ONE_ALERT)
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines([f"ERROR: *{stranger.url}*"])
+    result.stderr.fnmatch_lines([f"ERROR: *{unexpected_server.url}*"])
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
@@ -117,7 +117,7 @@ def test_token_file_that_is_of_no_use_stops_the_session(suite, guarded, tmp_path
     result.stderr.fnmatch_lines([f"ERROR: *{missing}*--gateway-datastorage-token-file*"])
 
 
-def test_controller_delivers_with_the_token_what_a_dead_worker_left(suite, guarded):
+def test_controller_delivers_with_the_token_what_a_crashed_worker_left(suite, guarded):
     url, files = guarded
     arguments = ("--gateway-datastorage-url", url, "--gateway-datastorage-token-file", str(files["read,write"]))
     death = """

@@ -77,8 +77,8 @@ def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, p
     assert (junit.get("tests"), junit.get("failures"), junit.get("errors")) == ("3", "0", "0")
 
 
-def test_each_worker_that_lost_events_is_named_with_its_spool(suite, datastorage_that_answers, spools):
-    url = datastorage_that_answers(503)
+def test_each_worker_that_lost_events_is_named_with_its_spool(suite, failing_datastorage, spools):
+    url = failing_datastorage(503)
 
     result = suite("-n", "2", "--gateway-datastorage-url", url, *BRIEF, test_one=TWO_EVENTS, test_two=TWO_EVENTS)
 
@@ -97,8 +97,8 @@ def test_each_worker_that_lost_events_is_named_with_its_spool(suite, datastorage
     )
 
 
-def test_events_that_were_not_delivered_are_there_for_another_time(suite, datastorage_that_answers, spools, deliver):
-    suite("--gateway-datastorage-url", datastorage_that_answers(503), *BRIEF, test_it=TWO_EVENTS)
+def test_events_that_were_not_delivered_are_there_for_another_time(suite, failing_datastorage, spools, deliver):
+    suite("--gateway-datastorage-url", failing_datastorage(503), *BRIEF, test_it=TWO_EVENTS)
     (spool,) = spools()
 
     with EmbeddedDataStorage() as datastorage:
@@ -107,8 +107,8 @@ def test_events_that_were_not_delivered_are_there_for_another_time(suite, datast
     assert adopted == AdoptionCounts(delivered=2)
 
 
-def test_rejected_events_fail_the_session_and_are_kept(suite, datastorage_that_answers, spools):
-    result = suite("--gateway-datastorage-url", datastorage_that_answers(422), test_it=TWO_EVENTS)
+def test_rejected_events_fail_the_session_and_are_kept(suite, failing_datastorage, spools):
+    result = suite("--gateway-datastorage-url", failing_datastorage(422), test_it=TWO_EVENTS)
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     (spool,) = spools()
@@ -147,8 +147,8 @@ def test_refused_events_fail_the_session(suite, spools):
 
 
 @pytest.mark.parametrize(("choice", "complaints"), [("warn", 1), ("ignore", 0)])
-def test_lost_events_are_what_the_setting_says(suite, datastorage_that_answers, choice, complaints):
-    url = datastorage_that_answers(422)
+def test_lost_events_are_what_the_setting_says(suite, failing_datastorage, choice, complaints):
+    url = failing_datastorage(422)
 
     result = suite("--gateway-datastorage-url", url, "-o", f"gateway_lost_events={choice}", test_it=TWO_EVENTS)
 
@@ -167,12 +167,12 @@ def test_lost_events_are_what_the_setting_says(suite, datastorage_that_answers, 
     ids=["-x", "Ctrl-C", "-x in workers"],
 )
 def test_session_that_ends_early_keeps_its_status_and_tells_what_the_last_fixtures_lost(
-    suite, datastorage_that_answers, arguments, body, status
+    suite, failing_datastorage, arguments, body, status
 ):
     result = suite(
         *arguments,
         "--gateway-datastorage-url",
-        datastorage_that_answers(503),
+        failing_datastorage(503),
         *BRIEF,
         conftest=LATE_EVENT,
         test_it=f"def test_stop_here(late): {body}",
@@ -183,10 +183,10 @@ def test_session_that_ends_early_keeps_its_status_and_tells_what_the_last_fixtur
     result.stdout.fnmatch_lines(["gateway: *1 event recorded, 0 delivered, 0 rejected, 1 pending"])
 
 
-def test_verdict_is_told_where_there_is_no_summary(suite, datastorage_that_answers):
+def test_verdict_is_told_where_there_is_no_summary(suite, failing_datastorage):
     result = suite(
         "--gateway-datastorage-url",
-        datastorage_that_answers(422),
+        failing_datastorage(422),
         conftest="""
         import pytest
 
@@ -223,13 +223,13 @@ def test_harness_that_does_not_stop_fails_the_session_and_no_test(suite):
                     pass
 
         def test_alert(gateway):
-            _loops.NEIGHBOURS.submit(stay())
+            _loops.DEPENDENCIES.submit(stay())
         """
     )
 
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     assert result.parseoutcomes() == {"passed": 1}
-    result.stdout.fnmatch_lines(["gateway: main: *the loop 'gateway-neighbours' did not end within 0.1 s: *"])
+    result.stdout.fnmatch_lines(["gateway: main: *the loop 'gateway-dependencies' did not end within 0.1 s: *"])
 
 
 @pytest.mark.parametrize(

@@ -102,7 +102,7 @@ async def test_anyio(gateway):
 
 @pytest.fixture
 def kinds():
-    """Tests of every kind side by side: each makes one gateway, and each gateway records two events."""
+    """The files of a suite with one test of each kind. Each test starts one gateway, which records two events."""
     return {
         "test_plain": PLAIN,
         "test_unit": UNITTEST,
@@ -114,10 +114,9 @@ def kinds():
 
 @pytest.fixture
 def clean_suite(suite, pytester, tmp_path_factory, monkeypatch):
-    """Run a user's suite, and make sure that it left nothing behind: no event, thread, socket, file or warning.
+    """Run the suite of a user, and check that no event, thread, socket, file or warning remains.
 
-    `servers` is how many servers the suite must have had, which recorded two events each, and `late_events` how many
-    events were recorded besides.
+    `servers` is the expected number of servers, with two events each, and `late_events` the number of other events.
     """
 
     temporary_files = tmp_path_factory.mktemp("temporary-files")

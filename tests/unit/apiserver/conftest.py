@@ -1,10 +1,11 @@
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 
 from signal_gateway.apiserver import create_apiserver
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 
 DEADLINE = 10.0
 
@@ -108,24 +109,29 @@ class Widgets:
 
 @pytest.fixture
 def crd():
+    """A CustomResourceDefinition of widgets."""
     return json.loads(json.dumps(WIDGETS))
 
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    """A clock that stands still until a test advances it."""
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture
 def server(crd, clock):
+    """An API server with the widgets definition, called as an ASGI application without a socket."""
     return create_apiserver(crds=[crd], clock=clock)
 
 
 @pytest.fixture
 def widgets(server):
+    """Requests for the widgets of the default namespace on `server`."""
     return Widgets(server)
 
 
 @pytest.fixture
 def widgets_of():
+    """The class of `widgets`, for a server of the test's own."""
     return Widgets

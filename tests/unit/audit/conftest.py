@@ -211,6 +211,8 @@ MakeStore = Callable[..., BufferedAuditStore]
 
 @pytest.fixture
 def make_event() -> MakeEvent:
+    """Create audit events, numbered in their `event_data`."""
+
     def make(number: int = 0, *, correlation_id: str = "order-1", **fields: Any) -> AuditEvent:
         fields.setdefault("event_type", "order.placed")
         return AuditEvent(
@@ -227,6 +229,7 @@ def make_event() -> MakeEvent:
 
 @pytest.fixture
 def server() -> Iterator[FaultServer]:
+    """A DataStorage on a real socket that fails as a test scripts it."""
     server = FaultServer()
     yield server
     server.stop()
@@ -258,11 +261,13 @@ def make_store(server: FaultServer, durability: dict[str, Any]) -> Iterator[Make
 
 @pytest.fixture
 def store(make_store: MakeStore) -> BufferedAuditStore:
+    """One store of `make_store` with the default settings."""
     return make_store()
 
 
 @pytest.fixture
 def spool_directory(tmp_path: Path) -> Path:
+    """The path of a spool directory, which the first store creates."""
     return tmp_path / "spool"
 
 

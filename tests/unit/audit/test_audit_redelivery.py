@@ -380,6 +380,7 @@ def retry_in_a_process(server):
         yield retry
 
 
+@pytest.mark.slow
 def test_retry_that_is_killed_at_any_step_loses_nothing(tmp_path, server, make_event, retry_in_a_process):
     server.always(server.refusing(lambda event: event["event_data"]["number"] == 3, named=True))
     steps, exit_code = 0, -signal.SIGKILL

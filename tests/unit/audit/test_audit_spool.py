@@ -1,5 +1,6 @@
 import logging
 import threading
+from datetime import UTC, datetime
 
 import orjson
 import pytest
@@ -8,7 +9,7 @@ from signal_gateway.audit import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
 from signal_gateway.audit.wal.log import Spool
 from signal_gateway.audit.wal.segment import FRAME_BYTES
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 
 
 def payload(number: int, padding: int = 0) -> bytes:
@@ -17,7 +18,7 @@ def payload(number: int, padding: int = 0) -> bytes:
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture(params=["memory", "mapped", "written"])

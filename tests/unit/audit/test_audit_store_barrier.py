@@ -4,6 +4,7 @@ import itertools
 import logging
 import threading
 import time
+from datetime import UTC, datetime
 
 import pytest
 
@@ -15,7 +16,7 @@ from signal_gateway.audit import (
     InvalidAuditEvent,
     RecursiveAuditEvent,
 )
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 
 DEADLINE = 10.0
 
@@ -298,7 +299,7 @@ def test_event_that_no_batch_can_hold_is_refused(make_store, make_event):
 
 
 def test_age_of_the_oldest_pending_event_is_told(server, make_event):
-    clock = ManualClock()
+    clock = MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
     client = DataStorageClient(server.url)
     with BufferedAuditStore(client, service="shop", config=AuditStoreConfig(durability="memory"), clock=clock) as store:
         server.script(server.hang)

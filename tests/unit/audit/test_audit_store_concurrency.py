@@ -107,6 +107,7 @@ def run(server, program: str, *, linger: float = 0.05) -> tuple[list[str], int]:
     ("ending", "status"),
     [("pass", 0), ("sys.exit(3)", 3), ("raise RuntimeError('boom')", 1), ("threading.Thread(target=record).start", 0)],
 )
+@pytest.mark.slow
 def test_store_left_open_is_flushed_at_interpreter_exit(server, ending, status):
     program = f"""
         print(json.dumps(record(20)), flush=True)
@@ -119,6 +120,7 @@ def test_store_left_open_is_flushed_at_interpreter_exit(server, ending, status):
     assert list(server.stored) == ids
 
 
+@pytest.mark.slow
 def test_forked_child_delivers_its_own_events_and_none_of_its_parents(server):
     program = """
         mine = record(200)
@@ -145,6 +147,7 @@ def test_forked_child_delivers_its_own_events_and_none_of_its_parents(server):
     assert set(server.received.values()) == {1}
 
 
+@pytest.mark.slow
 def test_fork_in_the_midst_of_load_loses_and_repeats_nothing(server):
     program = """
         ledger = []
@@ -177,6 +180,7 @@ def test_fork_in_the_midst_of_load_loses_and_repeats_nothing(server):
     assert set(server.received.values()) == {1}
 
 
+@pytest.mark.slow
 def test_closed_store_stays_closed_in_a_forked_child(server):
     program = """
         from signal_gateway.audit import AuditStoreClosed

@@ -16,6 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from signal_gateway.audit import AuditEvent, AuditStoreClosed, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.audit.wal.rejected import read_rejected
 
+pytestmark = pytest.mark.slow
+
 FAULTS = ["status_500", "status_413", "html_400", "commit_then_drop", "half_a_body"]
 DEATHS = ["SIGKILL", "os._exit", "close"]
 TIMEOUT = 10

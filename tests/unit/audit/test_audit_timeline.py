@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.stored_events import order_event
+from tests.support.stored_events import order_event
 
 from signal_gateway.audit import AuditStoreConfig, AuditTrail, AuditTrailMismatch, BufferedAuditStore, DataStorageClient
 from signal_gateway.testing import EmbeddedDataStorage

@@ -317,6 +317,7 @@ def test_segment_that_died_before_its_first_event_is_nothing(leave_behind, adopt
 
 
 @pytest.mark.usefixtures("storage")
+@pytest.mark.slow
 def test_written_segment_that_died_before_its_first_event_is_nothing(start_program, adopt, spool_directory, caplog):
     program = start_program("store = open_store(); say(store.stats.storage); sys.stdin.readline()", storage="written")
     assert program.hear() == "written"

@@ -12,6 +12,8 @@ import pytest
 from signal_gateway.audit import AuditStoreFull
 from signal_gateway.errors import ConfigurationError
 
+pytestmark = pytest.mark.slow
+
 DEADLINE = 10.0
 MIB = 1024 * 1024
 FILE_SYSTEMS = ["tmpfs", "ext4"]

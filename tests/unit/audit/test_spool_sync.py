@@ -4,12 +4,13 @@ import errno
 import logging
 import os
 import threading
+from datetime import UTC, datetime
 
 import pytest
 
 from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
 from signal_gateway.audit.wal.log import Spool
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 
 DEADLINE = 10.0
 EIO = OSError(errno.EIO, os.strerror(errno.EIO))
@@ -45,7 +46,7 @@ def synced(on_sync):
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture

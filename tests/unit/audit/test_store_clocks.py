@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from signal_gateway.audit import AuditStoreConfig, AuditTrail, BufferedAuditStore, DataStorageClient
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.testing import EmbeddedDataStorage
 
 DEADLINE = 10.0
@@ -116,7 +116,7 @@ def test_wall_clock_that_jumps_between_recording_and_delivery_changes_nothing(
 
 
 def test_clock_that_stands_still_delivers(server, make_event, open_store):
-    store = open_store(clock=ManualClock())
+    store = open_store(clock=MovableClock(datetime(2026, 1, 1, tzinfo=UTC)))
     event = make_event()
 
     store.record(event)

@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DEADLINE = 10.0
 ENDINGS = [
     ("pass", 0),

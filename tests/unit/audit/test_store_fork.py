@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DEADLINE = 10.0
 STORAGES = ["mapped", "written"]
 

@@ -3,10 +3,10 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from tests.stored_events import order_event, store_events
+from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient, DataStorageUnavailable
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.commands import follow
 from signal_gateway.commands.follow import Follower
 from signal_gateway.errors import AuditError, ConfigurationError
@@ -28,7 +28,7 @@ def client(datastorage):
 
 @pytest.fixture
 def clock():
-    return ManualClock(datetime.now(UTC))
+    return MovableClock(datetime.now(UTC))
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ import httpx
 import psycopg
 import pytest
 import pytest_asyncio
-from tests.postgres_server import PostgresServer
-from tests.unit.datastorage.backends import opened
+from tests.support.datastorage_backends import opened
+from tests.support.postgres_server import PostgresServer
 
 from signal_gateway.audit.event import new_event_id
 from signal_gateway.datastorage import create_datastorage

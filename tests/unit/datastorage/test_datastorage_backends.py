@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
-from tests.unit.datastorage.backends import envelopes, exported, opened, row
+from tests.support.datastorage_backends import envelopes, exported, opened, row
 
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.postgres.backend import POSTGRES

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.backends import opened, row
+from tests.support.datastorage_backends import opened, row
 
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Backend, BackendUnavailable, QueryTooSlow

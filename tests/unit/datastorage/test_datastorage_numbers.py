@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import orjson
-from tests.unit.datastorage.backends import opened, row
+from tests.support.datastorage_backends import opened, row
 
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.query import EventQuery

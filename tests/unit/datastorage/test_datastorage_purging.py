@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from prometheus_client import CollectorRegistry
-from tests.unit.datastorage.backends import envelopes, exported, opened, row
+from tests.support.datastorage_backends import envelopes, exported, opened, row
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Backend, BackendUnavailable
 from signal_gateway.datastorage.metrics import DataStorageMetrics
@@ -27,8 +27,8 @@ KEPT = [row(0), row(1, expires_at=FUTURE)]
 
 
 @pytest.fixture
-def clock() -> ManualClock:
-    return ManualClock(NOW)
+def clock() -> MovableClock:
+    return MovableClock(NOW)
 
 
 def expired(count: int) -> list[Any]:
@@ -36,7 +36,7 @@ def expired(count: int) -> list[Any]:
 
 
 @pytest.mark.asyncio
-async def test_purge_deletes_what_is_over_in_bounded_bites(backend: Backend, clock: ManualClock) -> None:
+async def test_purge_deletes_what_is_over_in_bounded_bites(backend: Backend, clock: MovableClock) -> None:
     await backend.insert([*KEPT, *expired(25)])
 
     bites = [deleted async for deleted in purge_expired(backend, clock=clock, batch=10)]
@@ -46,14 +46,14 @@ async def test_purge_deletes_what_is_over_in_bounded_bites(backend: Backend, clo
 
 
 @pytest.mark.asyncio
-async def test_purge_with_nothing_to_do_says_so(backend: Backend, clock: ManualClock) -> None:
+async def test_purge_with_nothing_to_do_says_so(backend: Backend, clock: MovableClock) -> None:
     await backend.insert(KEPT)
 
     assert [deleted async for deleted in purge_expired(backend, clock=clock)] == []
 
 
 @pytest.mark.asyncio
-async def test_writers_get_their_turn_during_a_purge(backend: Backend, clock: ManualClock) -> None:
+async def test_writers_get_their_turn_during_a_purge(backend: Backend, clock: MovableClock) -> None:
     await backend.insert(expired(30))
     left: list[int] = []
 
@@ -72,7 +72,7 @@ async def test_writers_get_their_turn_during_a_purge(backend: Backend, clock: Ma
 
 
 @pytest.mark.asyncio
-async def test_database_is_purged_by_its_url(database: str, clock: ManualClock) -> None:
+async def test_database_is_purged_by_its_url(database: str, clock: MovableClock) -> None:
     async with opened(database) as backend:
         await backend.insert([*KEPT, *expired(7)])
 
@@ -98,7 +98,7 @@ async def test_purge_wants_a_database_that_can_be_used() -> None:
 
 
 @pytest.mark.asyncio
-async def test_service_purges_if_asked_and_counts_it(tmp_path: Path, clock: ManualClock) -> None:
+async def test_service_purges_if_asked_and_counts_it(tmp_path: Path, clock: MovableClock) -> None:
     database = f"sqlite:///{tmp_path}/audit.db"
     async with opened(database) as backend:
         await backend.insert([*KEPT, *expired(3)])
@@ -134,7 +134,7 @@ class Flaky:
 @pytest.mark.asyncio
 @pytest.mark.parametrize("failure", [BackendUnavailable("the disk is away"), RuntimeError("a bug")])
 async def test_purge_that_fails_is_logged_and_tried_again(
-    clock: ManualClock, caplog: pytest.LogCaptureFixture, failure: Exception
+    clock: MovableClock, caplog: pytest.LogCaptureFixture, failure: Exception
 ) -> None:
     backend = Flaky(failure)
     metrics = DataStorageMetrics(CollectorRegistry())

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
 from signal_gateway.datastorage.sqlite.backend import SQLITE
@@ -118,7 +118,7 @@ def test_a_date_is_its_first_moment_in_utc(client: httpx.Client, make_event: Mak
     ("since", "found"), [("90s", ["1m"]), ("30m", ["1m"]), ("24h", ["1m", "2h"]), ("7d", ["1m", "2h", "3d"])]
 )
 def test_relative_time_is_before_now(serve: Serve, make_event: MakeEvent, since: str, found: list[str]) -> None:
-    client = serve(clock=ManualClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
+    client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
     times = {
         "1m": "2026-01-31T11:59:00Z",
         "2h": "2026-01-31T10:00:00Z",
@@ -236,7 +236,7 @@ def test_default_limit_is_fifty(client: httpx.Client, make_event: MakeEvent) -> 
     [("2026-01-31T13:00:00Z", False), ("2026-01-31T13:00:00.000001Z", True), ("2026-01-01T00:00:00Z", False)],
 )
 def test_event_from_far_ahead_is_marked(serve: Serve, make_event: MakeEvent, ahead: str, marked: bool) -> None:
-    client = serve(clock=ManualClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
+    client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
 
     store(client, make_event(event_timestamp=ahead))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from tests.unit.datastorage.backends import envelopes, exported, opened, row
+from tests.support.datastorage_backends import envelopes, exported, opened, row
 
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.datastorage.backend import Backend, Bar

@@ -125,6 +125,7 @@ def one_by_one(body: bytes) -> Read:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(items=st.lists(wire_events() | odd_items, min_size=1, max_size=4))
+@pytest.mark.slow
 def test_batch_reads_the_same_at_once_and_one_by_one(items: list[str]) -> None:
     body = f"[{','.join(items)}]".encode()
 

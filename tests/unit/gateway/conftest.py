@@ -1,6 +1,7 @@
 import asyncio
 from collections import Counter
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime
 
 import httpx
 import pytest
@@ -9,7 +10,7 @@ from lightkube import KubeConfig
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.apiserver import create_apiserver
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.gateway.config import merged
 from signal_gateway.gateway.remediation.occurrence import OccurrenceCounter
 from signal_gateway.kubernetes import GROUP, PLURAL, VERSION, KubernetesClient, crd_manifest
@@ -136,6 +137,7 @@ class Running:
 
 @pytest_asyncio.fixture
 async def cluster():
+    """An API server on a real socket whose wire a test can disturb: lost responses, held requests, silent watches."""
     api = create_apiserver(crds=[crd_manifest()])
     wire = Wire(api.app)
     server = AppServer(wire, sock=bind(), before_drain=api.stop)
@@ -148,6 +150,7 @@ async def cluster():
 
 @pytest_asyncio.fixture
 async def run_gateway(cluster):
+    """Start gateways on `cluster`, each with its own settings, stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
         async def run(**overrides):
@@ -165,6 +168,7 @@ async def run_gateway(cluster):
 
 @pytest_asyncio.fixture
 async def gateway(run_gateway):
+    """One gateway of `run_gateway` with the default settings."""
     return await run_gateway()
 
 
@@ -201,6 +205,8 @@ def duplicates(monkeypatch):
 
 @pytest.fixture
 def alert():
+    """Build one alert as JSON, with the labels of a Deployment by default."""
+
     def build(name="PodCrashLooping", *, status="firing", starts_at="2026-01-01T00:00:00Z", **labels):
         labels = labels or {"namespace": "prod", "deployment": "payment-api"}
         return {
@@ -218,4 +224,5 @@ def alert():
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    """A clock that stands still until a test advances it."""
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))

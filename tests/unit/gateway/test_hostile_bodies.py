@@ -342,6 +342,7 @@ def test_label_of_a_megabyte_is_cut(gateway, text):
 
 
 @pytest.mark.gateway(processing={"request_deadline": 120})
+@pytest.mark.slow
 def test_thousands_of_alerts_of_one_webhook_are_all_answered_in_order(gateway):
     alerts = [
         alert(f"A{n}", namespace="prod", **({"deployment": f"d-{n % 20}"} if n % 10 else {"job": "no target"}))

@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from signal_gateway.kubernetes import crd_manifest
 from signal_gateway.kubernetes.resources import RemediationRequest
 
+pytestmark = pytest.mark.slow
+
 WEBHOOK = "/api/v1/signals/prometheus"
 EVENT = "/api/v1/signals/kubernetes-event"
 JSON = {"Content-Type": "application/json"}

@@ -1,8 +1,9 @@
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.gateway.http import token_review
 from signal_gateway.gateway.http.token_review import KubernetesAuthenticator
 from signal_gateway.kubernetes import ApiUnavailable
@@ -51,7 +52,7 @@ def reviews():
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture

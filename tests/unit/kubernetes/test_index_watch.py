@@ -1,10 +1,11 @@
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import httpx2
 import pytest
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.kubernetes import ApiUnavailable, Forbidden, KubernetesError, KubernetesSetupError, crd_path
 
 NAMESPACE = "kubernaut-system"
@@ -20,7 +21,7 @@ def connection(scripted_api, tap):
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture

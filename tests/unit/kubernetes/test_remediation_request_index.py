@@ -1,8 +1,10 @@
+from datetime import UTC, datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.kubernetes import ApiUnavailable, KubernetesError, RemediationRecord, RemediationRequestIndex
 
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
@@ -11,7 +13,7 @@ OTHER = "54010c454af195aadec824d25dba6fa52adfcc717f0b3f0430e4111acddfe728"
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture
@@ -196,7 +198,7 @@ def test_answers_in_any_order_between_events_end_in_the_latest_state(data):
     history = data.draw(st.integers(2, 6))
     is_deleted = data.draw(st.booleans())
     answers = data.draw(st.lists(st.tuples(st.integers(0, history), st.integers(1, history - 1)), max_size=8))
-    index = RemediationRequestIndex("kubernaut-system", clock=ManualClock())
+    index = RemediationRequestIndex("kubernaut-system", clock=MovableClock(datetime(2026, 1, 1, tzinfo=UTC)))
     index.replace([], "0")
 
     for version in range(1, history + 1):

@@ -9,7 +9,7 @@ import pytest
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
-from tests.certificates import make_certificate
+from tests.support.certificates import make_certificate
 
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.web.serving.app_server import AppServer

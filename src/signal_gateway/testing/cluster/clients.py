@@ -1,4 +1,4 @@
-"""The Kubernetes clients that a cluster hands out, and their end."""
+"""ClusterClients: creates and closes the Kubernetes clients of a cluster."""
 
 import asyncio
 from collections.abc import Coroutine, Mapping
@@ -20,10 +20,12 @@ CALL_TIMEOUT: Final = 10.0
 
 
 class ClusterClients:
-    """The clients that a cluster handed out, and their end. Keeps the servers' loop alive, where gateways use them.
+    """Creates the Kubernetes clients of a cluster and closes them with it.
+
+    While it is open, the loop of the servers runs, because gateways use the clients there.
 
     Args:
-        config: How to reach the cluster.
+        config: The kubeconfig of the cluster.
     """
 
     def __init__(self, config: Mapping[str, Any] | KubeConfig) -> None:
@@ -33,41 +35,41 @@ class ClusterClients:
         self._async_lightkubes: list[AsyncClient] = []
 
     def open(self) -> None:
-        """Keep the loop alive on which gateways use the clients."""
+        """Keep the loop of the servers running."""
         SERVERS.acquire()
 
     def client(self) -> KubernetesClient:
-        """Return a client as a gateway takes it."""
+        """Return a new client for a gateway."""
         client = KubernetesClient(self._config)
         self._clients.append(client)
         return client
 
     def release(self, client: KubernetesClient) -> None:
-        """Close a client before the end; does no harm twice."""
-        if client in self._clients:  # else the cluster has ended, and has closed it
+        """Close a client before the cluster closes. A second call does nothing."""
+        if client in self._clients:  # otherwise the cluster is closed, and with it the client
             self._clients.remove(client)
-            _close_where_it_lives(client)
+            _close_on_its_loop(client)
 
     def lightkube(self) -> Client:
-        """Return a plain lightkube client."""
+        """Return a new lightkube client."""
         client = Client(self._config, trust_env=False)
         self._lightkubes.append(client)
         return client
 
     def async_lightkube(self) -> AsyncClient:
-        """Return a plain asynchronous lightkube client, for any loop."""
+        """Return a new asynchronous lightkube client, for any loop."""
         client = AsyncClient(self._config, trust_env=False, transport=_transport_without_idle(self._config))
         self._async_lightkubes.append(client)
         return client
 
     def close(self) -> None:
-        """Close every client that was handed out."""
+        """Close all clients."""
         clients, self._clients = self._clients, []
         run_all(
             "the cluster's clients",
             *(client.close for client in self._lightkubes),
             *(partial(_close_on_servers_loop, client.close()) for client in self._async_lightkubes),
-            *(partial(_close_where_it_lives, client) for client in clients),
+            *(partial(_close_on_its_loop, client) for client in clients),
             SERVERS.release,
         )
 
@@ -76,14 +78,14 @@ def _close_on_servers_loop(closing: Coroutine[Any, Any, None]) -> None:
     SERVERS.call(closing, timeout=CALL_TIMEOUT, doing="closing a client")
 
 
-def _close_where_it_lives(client: KubernetesClient) -> None:
-    """Close a client on its own loop: the servers', or that of a test that ran its gateway by itself."""
+def _close_on_its_loop(client: KubernetesClient) -> None:
+    """Close a client on its own loop: the loop of the servers, or the loop of a test that ran its own gateway."""
     loop = client.loop
     if loop is None or SERVERS.runs(loop):
         _close_on_servers_loop(client.aclose())
     elif loop.is_running():
         closing = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
-        if loop is not _running_loop():  # else it is closed as soon as the test lets its loop run
+        if loop is not _running_loop():  # otherwise the client closes when the test yields to its loop
             closing.result(CALL_TIMEOUT)
 
 
@@ -95,9 +97,9 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _transport_without_idle(config: KubeConfig) -> httpx2.AsyncHTTPTransport:
-    """Keep no idle connections: one kept from a test's loop that has ended would fail the next test."""
+    """Return a transport without idle connections: a connection of a closed loop would fail the next test."""
     single = config.get()
-    assert single is not None  # checked, or written, by the cluster
+    assert single is not None  # the cluster has checked it, or written it
     assert single.user is not None
     return httpx2.AsyncHTTPTransport(
         verify=verify_cluster(single.cluster, single.user, single.abs_file, trust_env=False),

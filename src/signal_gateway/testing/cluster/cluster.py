@@ -1,4 +1,4 @@
-"""The Kubernetes of a test: what is asked of any, and the embedded one."""
+"""Cluster: the protocol of a Kubernetes cluster for tests, and its embedded implementation."""
 
 import secrets
 import tempfile
@@ -15,11 +15,11 @@ from signal_gateway.errors import ApiServerError, HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.kubernetes import KubernetesClient, crd_manifest
 from signal_gateway.testing.cluster.clients import ClusterClients
-from signal_gateway.testing.cluster.kubeconfig import kubeconfig_of
+from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
 from signal_gateway.testing.cluster.manifests import Manifest, read_manifests
-from signal_gateway.testing.cluster.workload import MANAGED_LABEL, Workload, objects_of, read_reference
+from signal_gateway.testing.cluster.workload import MANAGED_LABEL, Workload, parse_workload_reference, workload_objects
 from signal_gateway.testing.runtime.cleanup import run_all
-from signal_gateway.testing.runtime.loops import NEIGHBOURS
+from signal_gateway.testing.runtime.loops import DEPENDENCIES
 from signal_gateway.testing.runtime.server import LiveServer
 
 __all__ = ["Cluster", "EmbeddedCluster"]
@@ -28,31 +28,31 @@ _CALL_TIMEOUT: Final = 10.0
 
 
 class Cluster(Protocol):
-    """What tests and gateways need of a cluster, embedded or real."""
+    """A Kubernetes cluster for tests and gateways, embedded or existing."""
 
     @property
     def url(self) -> str:
-        """Where its API answers."""
+        """The URL of its API."""
         ...
 
     @property
     def kubeconfig(self) -> Path:
-        """A kubeconfig file for it."""
+        """The path of a kubeconfig file for this cluster."""
         ...
 
     @property
     def namespace(self) -> str:
-        """The controller namespace: where RemediationRequests live."""
+        """The controller namespace, which holds the RemediationRequests."""
         ...
 
     @property
     def faults(self) -> Faults:
-        """Failures to inject; only an embedded cluster has them."""
+        """The faults to inject; only in an embedded cluster."""
         ...
 
     @property
     def log(self) -> RequestLog:
-        """The requests that it answered; only an embedded cluster keeps them."""
+        """The log of the requests; only in an embedded cluster."""
         ...
 
     def install(self, *sources: Manifest | Path | str) -> None:
@@ -60,36 +60,36 @@ class Cluster(Protocol):
         ...
 
     def workload(self, reference: str, *, managed: bool | None = None, pods: int = 1) -> Workload:
-        """Create a workload with all that its controllers would make; only in an embedded cluster."""
+        """Create a workload with the objects of its controllers; only in an embedded cluster."""
         ...
 
     def client(self) -> KubernetesClient:
-        """Return a client as a gateway takes it; the cluster closes it."""
+        """Return a new client for a gateway; the cluster closes it."""
         ...
 
     def release(self, client: KubernetesClient) -> None:
-        """Close a client that it handed out, before its own end; does no harm twice."""
+        """Close a client before the cluster closes. A second call does nothing."""
         ...
 
     def lightkube(self) -> Client:
-        """Return a plain lightkube client; the cluster closes it."""
+        """Return a new lightkube client; the cluster closes it."""
         ...
 
     def async_lightkube(self) -> AsyncClient:
-        """Return a plain asynchronous lightkube client; the cluster closes it."""
+        """Return a new asynchronous lightkube client; the cluster closes it."""
         ...
 
 
 class EmbeddedCluster:
     """A fresh, empty Kubernetes API on loopback, with the RemediationRequest CRD installed.
 
-    Use it as a context manager, or call `start` and `close`. It answers plain HTTP and asks for no credentials, unless
-    it is given a table of tokens. Its kubeconfig and the clients it hands out may do everything in any case.
+    Use it as a context manager, or call `start` and `close`. It serves plain HTTP. Without `tokens` and `rules` it
+    needs no credentials. Its own kubeconfig and clients always have all permissions.
 
     Args:
-        crds: Further CustomResourceDefinitions to install, as JSON-like dicts.
-        tokens: Users by bearer token; if given, every request needs one, and TokenReviews know them.
-        rules: What users may do; if given, they may do nothing else, and SubjectAccessReviews answer by it.
+        crds: More CustomResourceDefinitions, as JSON-like dicts.
+        tokens: Users by bearer token. If given, every request needs a token, and TokenReviews use this table.
+        rules: The permissions of users. If given, a user has no others, and SubjectAccessReviews use these rules.
     """
 
     namespace: str = GatewayConfig().controller_namespace
@@ -105,17 +105,17 @@ class EmbeddedCluster:
         if self._token:
             tokens = {**(tokens or {}), self._token: User("kubernetes-admin", groups=("system:masters",))}
         self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds], tokens=tokens, rules=rules)
-        self._server = LiveServer(self._api.app, name="Kubernetes API", loop=NEIGHBOURS, before_drain=self._api.stop)
-        self._clients = ClusterClients(kubeconfig_of(self.url, token=self._token))
+        self._server = LiveServer(self._api.app, name="Kubernetes API", loop=DEPENDENCIES, before_drain=self._api.stop)
+        self._clients = ClusterClients(plain_http_kubeconfig(self.url, token=self._token))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
     def start(self) -> None:
-        """Start serving; returns when requests are answered."""
+        """Start the server and wait until it accepts requests."""
         self._server.start()
         self._clients.open()
 
     def close(self) -> None:
-        """Close the clients that were handed out, then the API itself."""
+        """Close the clients, then the API server."""
         run_all(
             f"the cluster at {self.url}",
             self._clients.close,
@@ -134,59 +134,59 @@ class EmbeddedCluster:
 
     @property
     def url(self) -> str:
-        """Where its API answers, a URL with scheme and port."""
+        """The URL of its API, with scheme and port."""
         return self._server.url
 
     @property
     def kubeconfig(self) -> Path:
-        """A kubeconfig file for any client; removed with the cluster."""
+        """The path of a kubeconfig file for any client; `close` removes it."""
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-cluster-")
             path = Path(self._directory.name) / "kubeconfig"
-            path.write_text(yaml.safe_dump(kubeconfig_of(self.url, token=self._token)))
+            path.write_text(yaml.safe_dump(plain_http_kubeconfig(self.url, token=self._token)))
         return Path(self._directory.name) / "kubeconfig"
 
     @property
     def faults(self) -> Faults:
-        """Failures to inject: `faults.fail(verb="create", resource="remediationrequests", status=503, times=1)`."""
+        """The faults to inject: `faults.fail(verb="create", resource="remediationrequests", status=503, times=1)`."""
         return self._api.faults
 
     @property
     def log(self) -> RequestLog:
-        """The requests that were answered, oldest first: verb, resource, namespace, name, code, time."""
+        """The requests, oldest first: verb, resource, namespace, name, code, time."""
         return self._api.log
 
     def install(self, *sources: Manifest | Path | str) -> None:
-        """Create objects, definitions and namespaces first, with strict field validation.
+        """Create objects with strict field validation: definitions first, then namespaces, then the others.
 
         Args:
-            *sources: Objects, and YAML files with one or many. An object without a namespace goes to `default`.
+            *sources: Objects, and YAML files with one or more. The default namespace is `default`.
 
         Raises:
-            HarnessError: A file can't be read, or the API server refuses an object; the message says why.
+            HarnessError: A file cannot be read, or the API server rejects an object. The message has the cause.
         """
         for manifest in read_manifests(sources):
             self._create(manifest)
 
     def workload(self, reference: str, *, managed: bool | None = None, pods: int = 1) -> Workload:
-        """Create a workload, and what its controllers would make of it: a Deployment's ReplicaSet and its pods.
+        """Create a workload and the objects of its controllers, such as the ReplicaSet and the pods of a Deployment.
 
         Args:
-            reference: Such as `prod/Deployment/api` or `Node/worker-1`; the kinds are Deployment, ReplicaSet,
-                StatefulSet, DaemonSet, Job, CronJob, Pod and Node. A namespace that is not there is made.
-            managed: The label `kubernaut.ai/managed` of the object at the top; None for none.
-            pods: How many pods it has.
+            reference: Such as `prod/Deployment/api` or `Node/worker-1`. The kinds are Deployment, ReplicaSet,
+                StatefulSet, DaemonSet, Job, CronJob, Pod and Node. A missing namespace is created.
+            managed: The label `kubernaut.ai/managed` of the top object; None: no label.
+            pods: The number of pods.
 
         Raises:
-            HarnessError: The reference is none, or something of that name is there already.
+            HarnessError: The reference has a wrong form, or an object of that name exists.
         """
-        namespace, kind, name = read_reference(reference)
+        namespace, kind, name = parse_workload_reference(reference)
         labels = {} if managed is None else {MANAGED_LABEL: str(managed).lower()}
         if namespace and not self._has_namespace(namespace):
             self._create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
         owner: dict[str, Any] | None = None
-        made = [name] if kind == "Pod" else []
-        for document, is_owner in objects_of(namespace, kind, name, labels=labels, pods=pods):
+        pod_names = [name] if kind == "Pod" else []
+        for document, is_owner in workload_objects(namespace, kind, name, labels=labels, pods=pods):
             if owner is not None:
                 document["metadata"]["ownerReferences"] = [owner]
             created = self._create(document)
@@ -200,23 +200,23 @@ class EmbeddedCluster:
                     "blockOwnerDeletion": True,
                 }
             elif document["kind"] == "Pod" and kind != "Pod":
-                made.append(document["metadata"]["name"])
-        return Workload(namespace, kind, name, tuple(made))
+                pod_names.append(document["metadata"]["name"])
+        return Workload(namespace, kind, name, tuple(pod_names))
 
     def client(self) -> KubernetesClient:
-        """Return a client as a gateway takes it; closed with the cluster."""
+        """Return a new client for a gateway; the cluster closes it."""
         return self._clients.client()
 
     def release(self, client: KubernetesClient) -> None:
-        """Close a client that it handed out, before its own end; does no harm twice."""
+        """Close a client before the cluster closes. A second call does nothing."""
         self._clients.release(client)
 
     def lightkube(self) -> Client:
-        """Return a plain lightkube client; closed with the cluster."""
+        """Return a new lightkube client; the cluster closes it."""
         return self._clients.lightkube()
 
     def async_lightkube(self) -> AsyncClient:
-        """Return a plain asynchronous lightkube client, for tests on any loop; closed with the cluster."""
+        """Return a new asynchronous lightkube client, for tests on any loop; the cluster closes it."""
         return self._clients.async_lightkube()
 
     def _create(self, manifest: Manifest) -> dict[str, Any]:
@@ -230,7 +230,7 @@ class EmbeddedCluster:
         return created
 
     def _has_namespace(self, name: str) -> bool:
-        async def look() -> bool:
+        async def find() -> bool:
             return self._api.has_namespace(name)
 
-        return bool(self._server.call(look(), timeout=_CALL_TIMEOUT, doing="looking for a namespace"))
+        return bool(self._server.call(find(), timeout=_CALL_TIMEOUT, doing="looking for a namespace"))

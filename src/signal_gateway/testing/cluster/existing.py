@@ -1,4 +1,4 @@
-"""ExistingCluster: a namespace of a test's own on a cluster that runs already."""
+"""ExistingCluster: a separate namespace for a test on a running cluster."""
 
 import secrets
 from pathlib import Path
@@ -24,17 +24,20 @@ from signal_gateway.testing.runtime.cleanup import run_all
 
 __all__ = ["ExistingCluster"]
 
-_LABELS_OF_OURS: Final = {"app.kubernetes.io/managed-by": "signal-gateway-tests"}
+_NAMESPACE_LABELS: Final = {"app.kubernetes.io/managed-by": "signal-gateway-tests"}
 
 
 class ExistingCluster:
-    """A namespace of its own on a cluster that runs already; the namespace is deleted at the end.
+    """A new namespace on a running cluster, deleted at the end.
 
-    Nothing else is installed: the RemediationRequest CRD must be there.
+    The cluster must have the RemediationRequest CRD: this class installs nothing.
 
     Args:
-        kubeconfig: How to reach the cluster; its current context is used.
-        source: Who chose it, for errors.
+        kubeconfig: The kubeconfig of the cluster, used with its current context.
+        source: The setting that named the kubeconfig, for errors.
+
+    Raises:
+        HarnessError: The kubeconfig is not readable, or has no current context.
     """
 
     def __init__(self, kubeconfig: Path | str, *, source: str = "argument") -> None:
@@ -44,7 +47,7 @@ class ExistingCluster:
             config = KubeConfig.from_file(self.kubeconfig)
             single = config.get()
         except (OSError, ValueError, yaml.YAMLError, ConfigError) as exc:
-            raise HarnessError(f"the kubeconfig {self.kubeconfig} (from {source}) can't be used: {exc}") from exc
+            raise HarnessError(f"cannot use the kubeconfig {self.kubeconfig} (from {source}): {exc}") from exc
         if single is None:
             raise HarnessError(f"the kubeconfig {self.kubeconfig} (from {source}) has no current context")
         self.url: str = single.cluster.server
@@ -55,12 +58,12 @@ class ExistingCluster:
         """Create the namespace.
 
         Raises:
-            HarnessError: The cluster can't be reached, refuses, or lacks the CRD; the message names it, the cause and,
-                for the CRD, the `kubectl` line that installs it.
+            HarnessError: The cluster is not reachable, refuses the request, or lacks the CRD. The message has the cause
+                and, for the CRD, the `kubectl` command that installs it.
         """
         self._clients.open()
         client = self._clients.lightkube()
-        namespace = Namespace(metadata=ObjectMeta(name=self.namespace, labels=_LABELS_OF_OURS))
+        namespace = Namespace(metadata=ObjectMeta(name=self.namespace, labels=_NAMESPACE_LABELS))
         try:
             next(iter(client.list(RemediationRequest, namespace=self.namespace, chunk_size=1)), None)
             client.create(namespace)
@@ -68,13 +71,13 @@ class ExistingCluster:
             self._clients.close()
             cause = str(exc)
             if isinstance(exc, httpx2.HTTPStatusError) and exc.response.status_code == httpx2.codes.NOT_FOUND:
-                cause = f"it does not know the kind RemediationRequest: run kubectl apply -f {crd_path()}"
+                cause = f"the kind RemediationRequest is not installed: run kubectl apply -f {crd_path()}"
             raise HarnessError(
-                f"can't use {self.url}, the cluster of {self.kubeconfig} (from {self._source}): {cause}"
+                f"cannot use the cluster {self.url} of {self.kubeconfig} (from {self._source}): {cause}"
             ) from exc
 
     def close(self) -> None:
-        """Delete the namespace and close the clients that were handed out."""
+        """Delete the namespace and close the clients."""
         run_all(
             f"the namespace {self.namespace} on {self.url}",
             lambda: self._clients.lightkube().delete(Namespace, self.namespace),
@@ -92,37 +95,37 @@ class ExistingCluster:
 
     @property
     def faults(self) -> Faults:
-        """Raise: a real cluster takes no orders to fail."""
-        self._refuse("can't be told to fail")
+        """Raise: an existing cluster has no fault injection."""
+        self._raise_unsupported("injects no faults")
 
     @property
     def log(self) -> RequestLog:
-        """Raise: a real cluster's requests are not seen here."""
-        self._refuse("does not tell what it was asked")
+        """Raise: an existing cluster has no request log."""
+        self._raise_unsupported("has no request log")
 
     def install(self, *sources: Manifest | Path | str) -> None:  # noqa: ARG002 - the protocol's
-        """Raise: nothing is installed in a real cluster unasked."""
-        self._refuse("gets nothing installed by a test: use .lightkube(), or kubectl apply")
+        """Raise: the harness installs no objects in an existing cluster."""
+        self._raise_unsupported("accepts no objects from install(): use .lightkube(), or kubectl apply")
 
     def workload(self, reference: str, *, managed: bool | None = None, pods: int = 1) -> Workload:  # noqa: ARG002
-        """Raise: in a real cluster controllers make what belongs to a workload."""
-        self._refuse("has controllers of its own that make what belongs to a workload: create it with .lightkube()")
+        """Raise: the controllers of an existing cluster create the pods of a workload."""
+        self._raise_unsupported("has its own controllers for workloads: create the top object with .lightkube()")
 
-    def _refuse(self, why: str) -> NoReturn:
-        raise HarnessError(f"{self.url} is a real cluster and {why}; or use the embedded one for this test")
+    def _raise_unsupported(self, reason: str) -> NoReturn:
+        raise HarnessError(f"{self.url} is an existing cluster, which {reason}; or use EmbeddedCluster for this test")
 
     def client(self) -> KubernetesClient:
-        """Return a client as a gateway takes it; closed with the cluster."""
+        """Return a new client for a gateway; the cluster closes it."""
         return self._clients.client()
 
     def release(self, client: KubernetesClient) -> None:
-        """Close a client that it handed out, before its own end; does no harm twice."""
+        """Close a client before the cluster closes. A second call does nothing."""
         self._clients.release(client)
 
     def lightkube(self) -> Client:
-        """Return a plain lightkube client whose default namespace is this one; closed with the cluster."""
+        """Return a new lightkube client with this namespace as its default; the cluster closes it."""
         return self._clients.lightkube()
 
     def async_lightkube(self) -> AsyncClient:
-        """Return a plain asynchronous lightkube client, for tests on any loop; closed with the cluster."""
+        """Return a new asynchronous lightkube client, for tests on any loop; the cluster closes it."""
         return self._clients.async_lightkube()

@@ -1,4 +1,4 @@
-"""Manifests: Kubernetes objects from files or dicts, in an order in which they can be created."""
+"""Reads manifests: Kubernetes objects from files and dicts, in an order that the API server accepts."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -16,13 +16,13 @@ _FIRST: Final = ("CustomResourceDefinition", "Namespace")
 
 
 def read_manifests(sources: Iterable[Manifest | Path | str]) -> list[Manifest]:
-    """Return objects, definitions and namespaces first, the others in the order in which they came.
+    """Return the objects: definitions first, then namespaces, then the others in the given order.
 
     Args:
-        sources: Objects, and YAML files with one or many; a `List` counts as its items.
+        sources: Objects, and YAML files with one or more objects. A `List` stands for its items.
 
     Raises:
-        HarnessError: A file can't be read, or has something that is no Kubernetes object; names file and document.
+        HarnessError: A file cannot be read, or a document is no Kubernetes object. The message names both.
     """
     found: list[Manifest] = []
     for source in sources:
@@ -32,7 +32,7 @@ def read_manifests(sources: Iterable[Manifest | Path | str]) -> list[Manifest]:
         try:
             documents = list(yaml.safe_load_all(Path(source).read_text(encoding="utf-8")))
         except (OSError, ValueError, yaml.YAMLError) as exc:
-            raise HarnessError(f"{source} can't be installed: {' '.join(str(exc).split())}") from exc
+            raise HarnessError(f"cannot install {source}: {' '.join(str(exc).split())}") from exc
         for number, document in enumerate(documents, 1):
             if document is not None:
                 found += _objects_in(document, f"document {number} of {source}")

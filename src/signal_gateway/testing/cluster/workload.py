@@ -1,4 +1,4 @@
-"""Workloads: an object of the usual kinds, and what its controllers would have made of it."""
+"""Workloads: an object such as a Deployment, with the objects that its controllers would create."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from signal_gateway.errors import HarnessError
 
-__all__ = ["MANAGED_LABEL", "Workload", "objects_of", "read_reference"]
+__all__ = ["MANAGED_LABEL", "Workload", "parse_workload_reference", "workload_objects"]
 
 MANAGED_LABEL: Final = "kubernaut.ai/managed"
 
@@ -35,13 +35,13 @@ _SCHEDULE: Final = "0 * * * *"
 
 @dataclass(frozen=True, slots=True)
 class Workload:
-    """What a workload consists of.
+    """The names of the objects of a workload.
 
     Attributes:
-        namespace: Empty for a cluster-scoped kind.
-        kind: Of the object at the top.
-        name: Of the object at the top.
-        pods: Names of its pods, itself if it is one.
+        namespace: The namespace; empty for a cluster-scoped kind.
+        kind: The kind of the top object.
+        name: The name of the top object.
+        pods: The names of its pods; its own name if it is a pod.
     """
 
     namespace: str
@@ -50,21 +50,21 @@ class Workload:
     pods: tuple[str, ...]
 
 
-def read_reference(reference: str) -> tuple[str, str, str]:
-    """Take `prod/Deployment/api`, or `Node/worker-1`, apart.
+def parse_workload_reference(reference: str) -> tuple[str, str, str]:
+    """Split a reference such as `prod/Deployment/api` or `Node/worker-1`.
 
     Returns:
-        Namespace, empty for a cluster-scoped kind, kind and name.
+        Namespace (empty for a cluster-scoped kind), kind and name.
 
     Raises:
-        HarnessError: It is neither, or the kind is none of those that can be made.
+        HarnessError: The reference has another form, or its kind is not supported.
     """
     parts = reference.split("/")
     namespace, kind, name = parts if len(parts) == 3 else ("", *parts) if len(parts) == 2 else ("", "", "")
     if kind not in _API_VERSIONS or not name:
         kinds = ", ".join(_API_VERSIONS)
         raise HarnessError(
-            f'{reference!r} is no workload: write "namespace/Kind/name", or "Node/name", with one of {kinds}'
+            f'{reference!r} is no workload: write "namespace/Kind/name" or "Node/name"; the kinds are {kinds}'
         )
     if bool(namespace) == (kind in _CLUSTER_SCOPED):
         should = "have no namespace" if kind in _CLUSTER_SCOPED else "be in a namespace"
@@ -72,20 +72,20 @@ def read_reference(reference: str) -> tuple[str, str, str]:
     return namespace, kind, name
 
 
-def objects_of(
+def workload_objects(
     namespace: str, kind: str, name: str, *, labels: dict[str, str], pods: int
 ) -> Iterator[tuple[dict[str, Any], bool]]:
-    """Yield the objects from the top down, each to be owned by the one before, or by the last that is no pod.
+    """Yield the objects of a workload from the top down. The owner of each one is the last owner before it.
 
     Args:
-        namespace: Empty for a cluster-scoped kind.
-        kind: Of the object at the top.
-        name: Of the object at the top.
-        labels: Of the object at the top.
-        pods: How many pods it has.
+        namespace: The namespace; empty for a cluster-scoped kind.
+        kind: The kind of the top object.
+        name: The name of the top object.
+        labels: The labels of the top object.
+        pods: The number of pods.
 
     Yields:
-        An object, and whether further ones belong to it.
+        An object, and whether it owns the objects after it.
     """
     yield _object(kind, name, namespace, labels | _labels(name)), kind in _CHILD_OF
     above, own = kind, name

@@ -1,4 +1,4 @@
-"""EmbeddedDataStorage: a real DataStorage on loopback that can be stopped and started again."""
+"""EmbeddedDataStorage: a real DataStorage on loopback that you can stop and start."""
 
 import socket
 import tempfile
@@ -9,7 +9,7 @@ from typing import Self
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
-from signal_gateway.testing.runtime.loops import NEIGHBOURS
+from signal_gateway.testing.runtime.loops import DEPENDENCIES
 from signal_gateway.testing.runtime.server import LiveServer
 from signal_gateway.web.serving.sockets import bind, reserve_port, url_of
 
@@ -17,16 +17,16 @@ __all__ = ["EmbeddedDataStorage"]
 
 
 class EmbeddedDataStorage:
-    """A DataStorage over SQLite, on a loopback port that stays its own until it is closed.
+    """A DataStorage with SQLite on a loopback port, which stays reserved until `close`.
 
-    Use it as a context manager, or call `start` and `close`. What was stored survives `stop` and `start`.
+    Use it as a context manager, or call `start` and `close`. The stored events survive `stop` and `start`.
 
     Args:
-        database: SQLite file to keep the events in, also after the end; by default a temporary one.
-        sock: A listening socket to serve on first; by default one on a free loopback port. A given socket
-            can't be taken up again after `stop`.
-        token_file: Who may read and write, in the form of `signal_gateway.datastorage.tokens`; by default everybody.
-            It may change while the DataStorage runs.
+        database: The SQLite file, which is not removed; by default a temporary file.
+        sock: A listening socket for the first start; by default one on a free loopback port. A DataStorage with a
+            given socket cannot start again after `stop`.
+        token_file: The tokens of readers and writers, in the format of `signal_gateway.datastorage.tokens`; by default
+            requests need no token. The file may change while the DataStorage runs.
     """
 
     def __init__(
@@ -53,18 +53,20 @@ class EmbeddedDataStorage:
         self._server: LiveServer | None = None
 
     def start(self) -> None:
-        """Listen and serve; returns when requests are answered. Does nothing while it runs.
+        """Start the server and wait until it accepts requests. Does nothing while the server runs.
 
         Raises:
-            HarnessError: It was closed, or stopped while it served on a socket that was given.
-            DataStorageError: The database can't be used.
-            ConfigurationError: The token file can't be used; the next start may find it mended.
+            HarnessError: It was closed, or it was stopped and has a given socket.
+            DataStorageError: The database is not usable.
+            ConfigurationError: The token file is not usable. A later start reads it again.
         """
         if self._server is not None:
             return
         if self._next_socket is None:
             if self._reservation is None:
-                raise HarnessError(f"the DataStorage at {self.url} can't start again: its port is not its own any more")
+                raise HarnessError(
+                    f"the DataStorage at {self.url} cannot start again: its port is not reserved any more"
+                )
             self._next_socket = bind(port=self._port, reuse_port=True)
         app = create_datastorage(f"sqlite:///{self.database}", token_file=self._token_file).app
         sock, self._next_socket = self._next_socket, None
@@ -72,21 +74,21 @@ class EmbeddedDataStorage:
             app,
             name="DataStorage",
             sock=sock,
-            loop=NEIGHBOURS,
+            loop=DEPENDENCIES,
             lifespan="on",
         )
         server.start()
         self._server = server
 
     def stop(self) -> None:
-        """Stop serving and refuse connections, but keep the port and the events. Does nothing when stopped."""
+        """Stop the server: connections are refused, the port and the events are kept. A second call does nothing."""
         server, self._server = self._server, None
         if server is not None:
             server.stop()
 
     def close(self) -> None:
-        """Stop for good: give the port back and remove a temporary database."""
-        run_all(f"the DataStorage at {self.url}", self.stop, self._let_go)
+        """Stop the server, release the port and remove a temporary database."""
+        run_all(f"the DataStorage at {self.url}", self.stop, self._release)
 
     def __enter__(self) -> Self:
         self.start()
@@ -97,7 +99,7 @@ class EmbeddedDataStorage:
     ) -> None:
         self.close()
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         for sock in (self._next_socket, self._reservation):
             if sock is not None:
                 sock.close()

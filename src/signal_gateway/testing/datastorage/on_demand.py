@@ -1,4 +1,4 @@
-"""A DataStorage whose URL is known at once, and which starts at the first connection."""
+"""OnDemandDataStorage: a DataStorage with a URL from the beginning that starts at the first connection."""
 
 import select
 import socket
@@ -17,13 +17,13 @@ STOP_TIMEOUT = 10.0
 
 
 class OnDemandDataStorage:
-    """A listening socket, and a thread that waits for its first connection and then starts a DataStorage on it.
+    """A listening socket, with a thread that starts a DataStorage on it at the first connection.
 
-    A run whose tests never use it pays for a socket and a sleeping thread: nothing else is imported before. The
-    thread ends when it has started the DataStorage, or at `close`.
+    The cost for a run that never connects is one socket and one waiting thread: other modules are imported with the
+    first connection. The thread ends after the start of the DataStorage, or at `close`.
 
     Args:
-        database: SQLite file to keep the events in, also after the end; by default a temporary one.
+        database: The SQLite file, which is not removed; by default a temporary file.
     """
 
     def __init__(self, database: str | None = None) -> None:
@@ -37,21 +37,23 @@ class OnDemandDataStorage:
         self._thread.start()
 
     def close(self) -> None:
-        """End the waiting, or the DataStorage if it was started.
+        """End the thread, and stop the DataStorage if it was started.
 
         Raises:
-            HarnessError: The DataStorage could not start, or doesn't stop.
+            HarnessError: The DataStorage failed to start, or does not stop.
         """
         self._waker.close()
         self._thread.join(STOP_TIMEOUT)
         self._wake.close()
         if self._thread.is_alive():
-            raise HarnessError(f"the DataStorage at {self.url} was still starting {STOP_TIMEOUT} s after the end")
+            raise HarnessError(
+                f"the DataStorage at {self.url} was still starting after {STOP_TIMEOUT} s: it cannot be stopped"
+            )
         if self._datastorage is not None:
             self._datastorage.close()
         self._sock.close()
         if self._error is not None:
-            raise HarnessError(f"the DataStorage at {self.url} could not start: {self._error}") from self._error
+            raise HarnessError(f"the DataStorage at {self.url} failed to start: {self._error}") from self._error
 
     def _wait(self) -> None:
         ready, _, _ = select.select([self._sock, self._wake], [], [])
@@ -63,6 +65,6 @@ class OnDemandDataStorage:
             datastorage = EmbeddedDataStorage(self._database, sock=self._sock)
             self._datastorage = datastorage
             datastorage.start()
-        except Exception as exc:  # noqa: BLE001 - raised by close(), on the thread that can act on it
+        except Exception as exc:  # noqa: BLE001 - close() raises it, on the thread of the session
             self._error = exc
-            self._sock.close()  # connections are refused from here on, instead of hanging
+            self._sock.close()  # from here on connections are refused; they do not hang

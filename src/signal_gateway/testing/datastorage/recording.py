@@ -1,4 +1,4 @@
-"""RecordingAuditStore: an audit store that is a list, for unit tests."""
+"""RecordingAuditStore: an audit store in memory, for unit tests."""
 
 from signal_gateway.audit.event import AuditEvent
 
@@ -6,11 +6,11 @@ __all__ = ["RecordingAuditStore"]
 
 
 class RecordingAuditStore:
-    """Keeps what was recorded in `events`, in order; delivers nothing.
+    """Keeps the recorded events in memory, in order, and delivers none.
 
     Attributes:
-        events: What was recorded.
-        accepting: What `AuditStore.accepting` answers; set it to False to see how a service takes it.
+        events: The recorded events.
+        accepting: The value of `AuditStore.accepting`. Set it to False to test a service with a full store.
     """
 
     def __init__(self) -> None:

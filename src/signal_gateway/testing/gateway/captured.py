@@ -1,4 +1,4 @@
-"""Captured webhooks: payloads that a real sender posted once, read from a file to be posted again."""
+"""Captured payloads: reads the recorded requests of a real sender from a file, for replay."""
 
 import json
 from collections.abc import Iterator
@@ -16,37 +16,37 @@ EVENT_SOURCE: Final = "kubernetes-event"
 _TIMES: Final = frozenset(
     ("startsAt", "endsAt", "firstTimestamp", "lastTimestamp", "eventTime", "creationTimestamp", "lastObservedTime")
 )
-_ZERO_YEAR: Final = "0001-"  # Go's zero time: not a moment, but none
+_ZERO_YEAR: Final = "0001-"  # Go's zero time stands for no time
 
 Captured = tuple[str, dict[str, Any]]
 
 
 def read_captured(path: Path | str, *, now: datetime | None = None) -> list[Captured]:
-    """Read payloads from a file: one JSON document, a JSON array of them, or one a line.
+    """Read payloads from a file: one JSON document, a JSON array of documents, or one document per line.
 
     Args:
         path: The file.
-        now: Moves the times of each payload so that its newest is this moment; None leaves them as they are.
+        now: The new value of the newest time of each payload; the other times move with it. None: no change.
 
     Returns:
-        For each payload the name of its source, `prometheus` or `kubernetes-event`, and itself.
+        The name of the source (`prometheus` or `kubernetes-event`) and the payload, for each payload.
 
     Raises:
-        HarnessError: The file can't be read, or has something else in it; names the file and the document.
+        HarnessError: The file cannot be read, or a document is no payload. The message names both.
     """
     try:
         text = Path(path).read_text(encoding="utf-8")
         documents = list(_documents(text))
     except (OSError, ValueError) as exc:
-        raise HarnessError(f"{path} can't be replayed: {exc}") from exc
+        raise HarnessError(f"cannot replay {path}: {exc}") from exc
     if not documents:
-        raise HarnessError(f"{path} can't be replayed: it is empty")
+        raise HarnessError(f"cannot replay {path}: the file is empty")
     captured = []
     for number, document in enumerate(documents, 1):
         source = _source_of(document)
         if source is None:
             raise HarnessError(
-                f"{path} can't be replayed: document {number} is neither an Alertmanager webhook, which has `alerts`,"
+                f"cannot replay {path}: document {number} is neither an Alertmanager webhook, which has `alerts`,"
                 " nor a Kubernetes Event, whose `kind` is Event"
             )
         captured.append((source, document if now is None else _moved(document, now)))

@@ -1,4 +1,4 @@
-"""What one test makes: any number of live gateways and servers, all stopped at its end."""
+"""Factories: create the live gateways and live services of one test, and stop them at its end."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +20,7 @@ from signal_gateway.gateway.signals import Adapter
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.testing.cluster.cluster import Cluster
 from signal_gateway.testing.gateway.live import LiveGateway
-from signal_gateway.testing.plugin.suite import Suite
+from signal_gateway.testing.runtime.host import ServerHost
 from signal_gateway.testing.runtime.metrics import MetricsView
 from signal_gateway.testing.runtime.server import LiveServer
 
@@ -30,34 +30,34 @@ AppFactory = Callable[[CollectorRegistry, AuditStore], ASGIApp]
 
 
 class GatewayFactory:
-    """Makes live gateways: `factory(processing={"retry": {"max_attempts": 1}})`.
+    """Creates live gateways: `factory(processing={"retry": {"max_attempts": 1}})`.
 
     Attributes:
-        made: The gateways that it made.
+        created: The gateways of this factory, oldest first.
 
     Args:
-        suite: Counts the servers and keeps their loops.
-        config: The settings to start from.
-        cluster: The cluster to work on.
-        audit_store: The process's audit store.
-        overrides: Settings over `config`, in rising precedence, such as those of a marker.
+        host: The host of the servers.
+        config: The default settings.
+        cluster: The default cluster.
+        audit_store: The default audit store.
+        overrides: Settings that override `config`, in rising precedence, such as those of a marker.
     """
 
     def __init__(
         self,
-        suite: Suite,
+        host: ServerHost,
         *,
         config: GatewayConfig,
         cluster: Cluster,
         audit_store: AuditStore,
         overrides: Sequence[Mapping[str, Any]] = (),
     ) -> None:
-        self._suite = suite
+        self._host = host
         self._audit_store = audit_store
         self._cluster = cluster
         self._kubernetes: dict[Cluster, KubernetesClient] = {}
         self._stack = ExitStack()
-        self.made: list[LiveGateway] = []
+        self.created: list[LiveGateway] = []
         self._config = config
         for override in overrides:
             self._config = merged(self._config, override)
@@ -73,19 +73,19 @@ class GatewayFactory:
         authenticator: Authenticator | None = None,
         **overrides: Any,
     ) -> LiveGateway:
-        """Make a gateway and serve it until the end of the test.
+        """Create a gateway and serve it until the end of the test.
 
         Args:
-            config: Settings to start from instead of the test's.
-            cluster: Another cluster than the test's.
-            audit_store: Another audit store than the process's one.
-            clock: Another clock than one of its own that runs with the machine and can be moved.
-            adapters: Sources of your own.
-            authenticator: Tells who a sender is; by default nobody is asked.
-            **overrides: Settings by key, merged deeply over `config` and validated anew.
+            config: Settings to use instead of the default settings.
+            cluster: A cluster to use instead of the default cluster.
+            audit_store: An audit store to use instead of the default store.
+            clock: The clock. Default: a new `MovableClock` that runs with the machine.
+            adapters: Adapters for your own sources.
+            authenticator: Authenticates the senders. Default: senders need no credentials.
+            **overrides: Settings by key, merged deeply into `config` and validated again.
 
         Raises:
-            ConfigurationError: A setting is wrong; the message names it and what is allowed.
+            ConfigurationError: A setting is wrong. The message names the setting and the allowed values.
         """
         cluster = cluster or self._cluster
         config = config or self._config
@@ -99,37 +99,35 @@ class GatewayFactory:
             adapters=adapters,
             authenticator=authenticator,
         )
-        self._suite.keep_loops()
-        self._suite.servers += 1
-        settings = self._suite.settings
+        self._host.register()
         live = LiveGateway(
             gateway,
             cluster=cluster,
-            startup_timeout=settings.startup_timeout.value,
-            stop_grace=settings.stop_grace.value,
+            startup_timeout=self._host.startup_timeout,
+            stop_grace=self._host.stop_grace,
         )
         self._stack.enter_context(live)
-        self.made.append(live)
+        self.created.append(live)
         return live
 
     def close(self) -> None:
-        """Stop every gateway that was made, the last one first, and give back the clients that they used."""
+        """Stop all gateways, the newest first, and release their Kubernetes clients."""
         self._stack.close()
 
     def _client_for(self, cluster: Cluster) -> KubernetesClient:
         if cluster not in self._kubernetes:
             client = self._kubernetes[cluster] = cluster.client()
-            self._stack.callback(cluster.release, client)  # a cluster may outlive the factory by a whole session
+            self._stack.callback(cluster.release, client)  # a cluster may live for the whole session
         return self._kubernetes[cluster]
 
 
 class LiveService:
-    """A service of your own on a real socket, under the rules of a gateway.
+    """Your own service on a real socket, with the same rules as a live gateway.
 
     Attributes:
         server: The server.
-        registry: The registry that the service was made with; None for an application that was made elsewhere.
-        audit_trail: Exact queries over what the process's audit store recorded.
+        registry: The metrics registry that was passed to your app factory; None if you passed an application.
+        audit_trail: Exact queries over the events of the audit store.
     """
 
     def __init__(self, server: LiveServer, *, registry: CollectorRegistry | None, audit_trail: AuditTrail) -> None:
@@ -141,86 +139,86 @@ class LiveService:
 
     @property
     def client(self) -> httpx.Client:
-        """A ready client; relative URLs are enough."""
+        """A client with the service as its base URL."""
         return self.server.client
 
     @property
     def async_client(self) -> httpx.AsyncClient:
-        """A ready client for tests on any loop; relative URLs are enough."""
+        """A client with the service as its base URL, for tests on any loop."""
         return self.server.async_client
 
     @property
     def metrics(self) -> MetricsView:
-        """This service's metrics, by name and labels.
+        """The metrics of the service, by name and labels.
 
         Raises:
-            HarnessError: The application was made elsewhere, so its registry is not known here.
+            HarnessError: The registry is not known: you passed an application, not an app factory.
         """
         if self.registry is None:
-            raise HarnessError("the registry of an application is not known: serve a (registry, audit_store) -> app")
+            raise HarnessError(
+                "the metrics registry of the application is not known: serve a callable (registry, audit_store) -> app"
+            )
         return MetricsView(self.registry)
 
 
 class ServiceFactory:
-    """Serves ASGI applications, or callables `(registry, audit_store) -> app` that make one.
+    """Serves ASGI applications, and app factories `(registry, audit_store) -> app`.
 
     Attributes:
-        made: The services that it made.
+        created: The services of this factory, oldest first.
 
     Args:
-        suite: Counts the servers and keeps their loops.
-        audit_store: The process's audit store.
+        host: The host of the servers.
+        audit_store: The audit store of the process.
     """
 
-    def __init__(self, suite: Suite, *, audit_store: BufferedAuditStore) -> None:
-        self._suite = suite
+    def __init__(self, host: ServerHost, *, audit_store: BufferedAuditStore) -> None:
+        self._host = host
         self._audit_store = audit_store
         self._stack = ExitStack()
-        self.made: list[LiveService] = []
+        self.created: list[LiveService] = []
 
     def __call__(self, app: ASGIApp | AppFactory) -> LiveService:
         """Serve an application until the end of the test.
 
         Args:
-            app: An ASGI application, or a callable that makes one from a fresh registry and the audit store.
+            app: An ASGI application, or a callable that creates one from a new registry and the audit store.
 
         Raises:
-            Exception: The application's own, if its start-up failed.
+            Exception: The start-up of the application failed with this exception.
         """
         store = self._audit_store
         registry: CollectorRegistry | None = None
-        if _makes_an_app(app):
+        if _is_app_factory(app):
             registry = CollectorRegistry()
             app = app(registry, store)  # type: ignore[call-arg, arg-type, assignment]
-        self._suite.keep_loops()
-        self._suite.servers += 1
-        settings = self._suite.settings
+        self._host.register()
         server = LiveServer(
             app,  # type: ignore[arg-type]
             name="service",
             websockets=True,
-            startup_timeout=settings.startup_timeout.value,
-            stop_grace=settings.stop_grace.value,
+            startup_timeout=self._host.startup_timeout,
+            stop_grace=self._host.stop_grace,
         )
         self._stack.enter_context(server)
 
         def barrier(timeout: float) -> FlushResult:
-            server.is_idle(timeout)
+            server.wait_until_idle(timeout)
             return store.flush(timeout=timeout)
 
         service = LiveService(server, registry=registry, audit_trail=AuditTrail(store.client, barrier=barrier))
-        self.made.append(service)
+        self.created.append(service)
         return service
 
     def close(self) -> None:
-        """Stop every server that was made, the last one first."""
+        """Stop all services, the newest first."""
         self._stack.close()
 
 
-def _makes_an_app(candidate: object) -> bool:
-    """Tell a `(registry, audit_store) -> app` from an application, which takes three arguments."""
+def _is_app_factory(candidate: object) -> bool:
+    """Return whether `candidate` is a `(registry, audit_store) -> app`. An application takes three arguments."""
     if not callable(candidate):
-        raise HarnessError(f"a {type(candidate).__name__} can't be served: pass an ASGI application or a callable")
+        raise HarnessError(f"cannot serve a {type(candidate).__name__}: pass an ASGI application or a callable")
     try:
         parameters = inspect.signature(candidate).parameters.values()
     except (TypeError, ValueError):

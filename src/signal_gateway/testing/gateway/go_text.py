@@ -1,9 +1,9 @@
-"""Text as programs in Go write it, of which Alertmanager is one."""
+"""Times and quoted strings in the format of Go programs such as Alertmanager."""
 
 from datetime import UTC, datetime
 from typing import Final
 
-__all__ = ["quoted", "rfc3339"]
+__all__ = ["go_quoted", "go_time"]
 
 _ESCAPES: Final = {
     '"': '\\"',
@@ -18,18 +18,18 @@ _ESCAPES: Final = {
 }
 
 
-def rfc3339(moment: datetime) -> str:
-    """Write a time: a fraction of a second ends with its last digit that is no zero (`time.RFC3339Nano`).
+def go_time(moment: datetime) -> str:
+    """Format a time as `time.RFC3339Nano` does: without zeros at the end of the fraction of a second.
 
     Args:
-        moment: Aware.
+        moment: An aware time.
     """
     whole, point, fraction = moment.astimezone(UTC).isoformat().removesuffix("+00:00").partition(".")
     return whole + (point + fraction).rstrip("0") + "Z"
 
 
-def quoted(text: str) -> str:
-    """Put text into quotes, and escape what can't be printed (`strconv.Quote`)."""
+def go_quoted(text: str) -> str:
+    """Quote a string as `strconv.Quote` does: non-printable characters are escaped."""
     return f'"{"".join(map(_escaped, text))}"'
 
 

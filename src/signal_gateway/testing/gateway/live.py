@@ -1,4 +1,4 @@
-"""LiveGateway: a gateway on a real socket, with what a test wants to know about it."""
+"""LiveGateway: a gateway on a real socket, with its metrics, its clock and its audit trail."""
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from signal_gateway.audit.store import BufferedAuditStore, FlushResult
 from signal_gateway.audit.trail import AuditTrail
-from signal_gateway.clock import ManualClock, MovableClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig
 from signal_gateway.gateway.factory import Gateway
@@ -29,18 +29,18 @@ PROMETHEUS_PATH = f"{SIGNALS_PATH}/{PROMETHEUS_SOURCE}"
 
 
 class LiveGateway:
-    """A gateway that serves on loopback. Stopping it never closes the audit store, the client or the cluster.
+    """A gateway on a loopback socket. Its stop never closes the audit store, the Kubernetes client or the cluster.
 
     Attributes:
-        gateway: The gateway itself.
-        metrics: This gateway's metrics, by name and labels.
+        gateway: The gateway.
+        metrics: The metrics of the gateway, by name and labels.
 
     Args:
         gateway: A gateway that was not started.
-        cluster: The cluster it works on, for `.cluster`.
-        startup_timeout: Seconds that its start may take, the first list of RemediationRequests included.
-        stop_grace: Seconds that open requests may go on after the stop.
-        settle_timeout: Seconds that `settle` waits unless told otherwise.
+        cluster: The value of `.cluster`.
+        startup_timeout: Seconds for the start, with the first list of RemediationRequests.
+        stop_grace: Seconds for open requests after the stop.
+        settle_timeout: The default timeout of `settle`, in seconds.
     """
 
     def __init__(
@@ -61,18 +61,18 @@ class LiveGateway:
         )
 
     def start(self) -> None:
-        """Start serving; returns when the gateway is ready.
+        """Start the server and wait until the gateway is ready.
 
         Raises:
-            Exception: The gateway's own, if its start-up failed.
+            Exception: The start-up of the gateway failed with this exception.
         """
         self._server.start()
 
     def stop(self) -> None:
-        """Stop serving and check that nothing is left. Does nothing twice.
+        """Stop the server and check for open tasks and sockets. A second call does nothing.
 
         Raises:
-            HarnessError: A step failed or something was left.
+            HarnessError: A step failed, or a task or socket is still open.
         """
         self._server.stop()
 
@@ -87,54 +87,54 @@ class LiveGateway:
 
     @property
     def url(self) -> str:
-        """Where it answers, a URL with scheme and port."""
+        """The URL of the gateway, with scheme and port."""
         return self._server.url
 
     @property
     def client(self) -> httpx.Client:
-        """A ready client; relative URLs are enough."""
+        """A client with the gateway as its base URL."""
         return self._server.client
 
     @property
     def async_client(self) -> httpx.AsyncClient:
-        """A ready client for tests on any loop; relative URLs are enough."""
+        """A client with the gateway as its base URL, for tests on any loop."""
         return self._server.async_client
 
     @property
-    def clock(self) -> ManualClock | MovableClock:
-        """This gateway's clock, to be moved: `gateway.clock.advance(30)`.
+    def clock(self) -> MovableClock:
+        """The clock of the gateway, which you can move: `gateway.clock.advance(30)`.
 
-        Backoff, breaker, freshness and cooldowns ask it; the time-outs of sockets do not.
+        Backoff, circuit breaker, freshness and cooldowns use this clock; the time-outs of sockets do not.
 
         Raises:
-            HarnessError: The gateway was created with a clock that can't be moved.
+            HarnessError: The gateway has another clock than a `MovableClock`.
         """
         clock = self.gateway.clock
-        if not isinstance(clock, ManualClock | MovableClock):
-            raise HarnessError(f"a {type(clock).__name__} can't be moved: create the gateway with clock=MovableClock()")
+        if not isinstance(clock, MovableClock):
+            raise HarnessError(f"cannot move a {type(clock).__name__}: create the gateway with clock=MovableClock()")
         return clock
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The last requests and their answers, oldest first."""
+        """The last requests and their responses, oldest first."""
         return self._server.exchanges
 
     @property
     def config(self) -> GatewayConfig:
-        """This gateway's own settings."""
+        """The settings of the gateway."""
         return self.gateway.config
 
     @property
     def registry(self) -> CollectorRegistry:
-        """This gateway's own metrics registry."""
+        """The metrics registry of the gateway."""
         return self.gateway.registry
 
     @property
     def cluster(self) -> Cluster:
-        """The cluster it works on.
+        """The cluster of the gateway.
 
         Raises:
-            HarnessError: None was passed to `serve`.
+            HarnessError: `serve` was called without a cluster.
         """
         if self._cluster is None:
             raise HarnessError("this gateway was served without a cluster: pass serve(gateway, cluster=...)")
@@ -142,10 +142,10 @@ class LiveGateway:
 
     @property
     def audit_trail(self) -> AuditTrail:
-        """Exact queries over what was recorded: each one settles this gateway first.
+        """Exact queries over the recorded events: each query settles the gateway first.
 
         Raises:
-            HarnessError: Its audit store has no DataStorage behind it.
+            HarnessError: The audit store does not deliver to a DataStorage.
         """
         store = self.gateway.audit_store
         if not isinstance(store, BufferedAuditStore):
@@ -165,16 +165,16 @@ class LiveGateway:
         ends_at: datetime | None = None,
         **labels: str,
     ) -> httpx.Response:
-        """Post one alert the way Alertmanager does.
+        """Send one alert in the format of Alertmanager.
 
         Args:
-            name: The alert's name.
+            name: The name of the alert.
             status: `firing` or `resolved`.
             severity: The label `severity`; None leaves it out.
-            annotations: The alert's annotations.
-            starts_at: Since when it fires; now by default, by the gateway's clock.
-            ends_at: When it was resolved; now by default, for a resolved one.
-            **labels: The alert's labels, such as `namespace="prod", deployment="api"`.
+            annotations: The annotations of the alert.
+            starts_at: The start time. Default: now, by the clock of the gateway.
+            ends_at: The end time of a resolved alert. Default: now.
+            **labels: More labels, such as `namespace="prod", deployment="api"`.
         """
         now = self.gateway.clock.now()
         one = alert(
@@ -199,16 +199,16 @@ class LiveGateway:
         type: str = "Warning",
         at: datetime | None = None,
     ) -> httpx.Response:
-        """Post one Kubernetes Event, as an exporter of events does.
+        """Send one Kubernetes Event, as an event exporter does.
 
         Args:
-            reason: Why it was sent, such as `BackOff`.
-            kind: Kind of the object that it is about.
-            name: Its name.
-            namespace: Its namespace; None for a cluster-scoped kind.
-            message: For people.
+            reason: The reason of the Event, such as `BackOff`.
+            kind: The kind of the object.
+            name: The name of the object.
+            namespace: The namespace of the object; None for a cluster-scoped kind.
+            message: The text for people.
             type: `Normal`, `Warning` or `Error`.
-            at: When it happened; now by default, by the gateway's clock.
+            at: The time of the Event. Default: now, by the clock of the gateway.
         """
         event = kubernetes_event(
             reason,
@@ -222,18 +222,18 @@ class LiveGateway:
         return self.client.post(f"{SIGNALS_PATH}/{EVENT_SOURCE}", json=event)
 
     def replay(self, path: Path | str, *, keep_times: bool = False) -> list[httpx.Response]:
-        """Post what a real Alertmanager, or an exporter of Kubernetes Events, posted once.
+        """Send captured payloads of a real Alertmanager or event exporter.
 
         Args:
-            path: A file with one payload as JSON, an array of them, or one a line.
-            keep_times: Whether the times stay as they were captured; by default each payload's newest one is now, by
-                the gateway's clock, since an Event that is too old is refused.
+            path: A file with one payload as JSON, an array of payloads, or one payload per line.
+            keep_times: Whether to keep the captured times. By default the newest time of each payload becomes now, by
+                the clock of the gateway, because the gateway rejects an Event that is too old.
 
         Returns:
-            The answers, in the order of the payloads.
+            The responses, in the order of the payloads.
 
         Raises:
-            HarnessError: The file can't be read, or has something else in it.
+            HarnessError: The file cannot be read, or a document is no payload.
         """
         now = None if keep_times else self.gateway.clock.now()
         return [
@@ -242,16 +242,16 @@ class LiveGateway:
         ]
 
     def settle(self, timeout: float | None = None) -> FlushResult | None:
-        """Wait until no request and no background write is left, then until every event is delivered.
+        """Wait for the requests in flight and the background writes, then flush the audit store.
 
         Args:
-            timeout: Seconds that each of the steps may take; by default the gateway's `settle_timeout`.
+            timeout: Seconds for each of the steps. Default: `settle_timeout`.
 
         Returns:
-            What the flush of the audit store said; None if the store is no `BufferedAuditStore`.
+            The result of the flush; None if the store is no `BufferedAuditStore`.
 
         Raises:
-            HarnessError: A request or a background write was still open then.
+            HarnessError: A request or a background write was still open after the timeout.
         """
         timeout = self._settle_timeout if timeout is None else timeout
         self._settle_gateway(timeout)
@@ -259,14 +259,14 @@ class LiveGateway:
         return store.flush(timeout=timeout) if isinstance(store, BufferedAuditStore) else None
 
     def wait_for(self, condition: Callable[[], bool], timeout: float = 30.0) -> None:
-        """Wait for a neighbour's doing, such as an Alertmanager that sends again, without polling.
+        """Wait for the requests of another process, such as an Alertmanager that repeats an alert. Does not poll.
 
         Args:
-            condition: Looked at now and after each request that this gateway answered.
-            timeout: Seconds to wait at the most.
+            condition: Checked now and after each request to this gateway.
+            timeout: The maximum number of seconds.
 
         Raises:
-            HarnessError: It still did not hold then.
+            HarnessError: The condition was still false after the timeout.
         """
         self._server.wait_for(condition, timeout)
 
@@ -275,11 +275,11 @@ class LiveGateway:
             await self._server.idle()
             await self.gateway.settle()
 
-        self._server.call(settle(), timeout=timeout, doing=f"waiting for open requests and writes of {self.url}")
+        self._server.call(settle(), timeout=timeout, doing=f"waiting for the requests and writes of {self.url}")
 
     def _barrier(self, timeout: float) -> FlushResult:
         result = self.settle(timeout)
-        assert result is not None  # `audit_trail` asked for a BufferedAuditStore
+        assert result is not None  # `audit_trail` has checked for a BufferedAuditStore
         return result
 
 
@@ -288,7 +288,7 @@ def serve(gateway: Gateway, *, cluster: Cluster | None = None, **options: Any) -
 
     Args:
         gateway: A gateway that was not started.
-        cluster: The cluster it works on, for `.cluster`.
-        **options: `startup_timeout`, `stop_grace`, `settle_timeout` in seconds, as `LiveGateway` takes them.
+        cluster: The value of `.cluster`.
+        **options: `startup_timeout`, `stop_grace` and `settle_timeout` of `LiveGateway`, in seconds.
     """
     return LiveGateway(gateway, cluster=cluster, **options)

@@ -1,4 +1,4 @@
-"""Webhook payloads as the real senders send them, field by field."""
+"""Payloads for tests, with the fields of the real senders: Alertmanager webhooks and Kubernetes Events."""
 
 import re
 import secrets
@@ -8,7 +8,7 @@ from typing import Final, Literal, TypedDict
 from urllib.parse import quote_plus
 from uuid import uuid4
 
-from signal_gateway.testing.gateway.go_text import quoted, rfc3339
+from signal_gateway.testing.gateway.go_text import go_quoted, go_time
 
 __all__ = [
     "AlertPayload",
@@ -49,7 +49,7 @@ class AlertPayload(TypedDict):
 
 
 class AlertmanagerWebhook(TypedDict):
-    """What Alertmanager posts for one group of alerts, version 4."""
+    """The webhook payload of Alertmanager for one group of alerts, version 4."""
 
     receiver: str
     status: str
@@ -64,7 +64,7 @@ class AlertmanagerWebhook(TypedDict):
 
 
 class ObjectReference(TypedDict, total=False):
-    """The object that an event is about."""
+    """The object of an Event."""
 
     kind: str
     namespace: str
@@ -74,7 +74,7 @@ class ObjectReference(TypedDict, total=False):
 
 
 class KubernetesEventPayload(TypedDict):
-    """A core/v1 Event as the API server stores it."""
+    """A core/v1 Event in the form that the API server stores."""
 
     apiVersion: Literal["v1"]
     kind: Literal["Event"]
@@ -102,19 +102,19 @@ def alert(
     ends_at: datetime | None = None,
     **labels: str,
 ) -> AlertPayload:
-    """Make one alert, as Alertmanager 0.25 and later puts it into a webhook.
+    """Create one alert in the format of Alertmanager 0.25 and later.
 
     Args:
         name: The label `alertname`.
         status: `firing` or `resolved`.
         severity: The label `severity`; None for an alert without one.
-        annotations: Such as `summary`.
-        starts_at: When it began to fire, aware; now by default, five minutes before its end if it is resolved.
-        ends_at: When it ended, aware; only for a resolved alert, now by default.
-        **labels: Further labels, such as `namespace="prod", pod="api-7c9"`.
+        annotations: The annotations, such as `summary`.
+        starts_at: The aware start time. Default: now, or five minutes before the end of a resolved alert.
+        ends_at: The aware end time of a resolved alert. Default: now.
+        **labels: More labels, such as `namespace="prod", pod="api-7c9"`.
 
     Raises:
-        ValueError: An argument is something that Alertmanager would never send; the message says which and why.
+        ValueError: Alertmanager never sends such an argument. The message names the argument and the reason.
         TypeError: A label or an annotation is not a string.
     """
     if status not in ("firing", "resolved"):
@@ -122,7 +122,7 @@ def alert(
     if status == "firing" and ends_at is not None:
         raise ValueError(f'a firing alert has no end, got ends_at={ends_at!r}: pass status="resolved" too')
     if "alertname" in labels:
-        raise ValueError("alertname is the alert's name, its first argument: leave the label out")
+        raise ValueError("the label alertname is the first argument of alert(): leave the label out")
     all_labels = {"alertname": name, **({} if severity is None else {"severity": severity}), **labels}
     for label, value in all_labels.items():
         _check_label(label, value)
@@ -144,18 +144,18 @@ def alert(
         "status": status,
         "labels": dict(sorted(all_labels.items())),
         "annotations": dict(sorted(all_annotations.items())),
-        "startsAt": rfc3339(starts_at),
-        "endsAt": _NOT_ENDED if ends_at is None else rfc3339(ends_at),
+        "startsAt": go_time(starts_at),
+        "endsAt": _NOT_ENDED if ends_at is None else go_time(ends_at),
         "generatorURL": f"http://prometheus.example:9090/graph?g0.expr={quote_plus(name)}&g0.tab=1",
         "fingerprint": alert_fingerprint(all_labels),
     }
 
 
 def alert_fingerprint(labels: Mapping[str, str]) -> str:
-    """Return Alertmanager's fingerprint of an alert's labels: 16 hex digits.
+    """Return the fingerprint of Alertmanager for the labels of an alert: 16 hex digits.
 
-    It is the 64-bit FNV-1a hash over the labels in order of their names, name and value each followed by a byte
-    0xFF (`LabelSet.Fingerprint` of prometheus/common).
+    The fingerprint is the 64-bit FNV-1a hash over the labels in order of their names. A byte 0xFF follows each name and
+    each value (`LabelSet.Fingerprint` of prometheus/common).
 
     Args:
         labels: All labels of the alert.
@@ -174,35 +174,35 @@ def alertmanager_webhook(
     external_url: str = "http://alertmanager.example:9093",
     truncated: int = 0,
 ) -> AlertmanagerWebhook:
-    """Make what Alertmanager posts for one group of alerts, payload version 4.
+    """Create the webhook payload of Alertmanager for one group of alerts, version 4.
 
-    Attention: Alertmanager groups by the values of `group_by`, so alerts that differ in one of these labels come in
-    several webhooks from it. Here such a label is left out of the group, as if it had not been grouped by.
+    Attention: Alertmanager groups by the values of `group_by`, and sends alerts that differ in one of these labels in
+    separate webhooks. This function leaves such a label out of the group labels instead.
 
     Args:
-        *alerts: At least one, in the order in which they are listed.
-        receiver: Name of the route's receiver.
-        group_by: The labels that the route groups by.
-        external_url: Where people find this Alertmanager.
-        truncated: How many alerts `max_alerts` cut off.
+        *alerts: One or more alerts, in order.
+        receiver: The name of the receiver of the route.
+        group_by: The names of the labels by which the route groups.
+        external_url: The external URL of Alertmanager.
+        truncated: The number of alerts that `max_alerts` cut off.
 
     Raises:
         ValueError: There is no alert, or `truncated` is negative.
-        TypeError: Something else than an alert was passed, or a string as `group_by`.
+        TypeError: An argument is no alert, or `group_by` is a string.
     """
     if not alerts:
         raise ValueError("Alertmanager never sends a webhook without alerts: pass at least one alert(...)")
     for number, one in enumerate(alerts):
         if not isinstance(one, Mapping) or "labels" not in one:
-            raise TypeError(f"argument {number} is no alert, got {one!r}: pass what alert(...) returns, one by one")
+            raise TypeError(f"argument {number} is no alert, got {one!r}: pass results of alert(...), one by one")
     if isinstance(group_by, str):
         raise TypeError(f'group_by is a sequence of label names, got {group_by!r}: pass ("{group_by}",)')
     if truncated < 0:
-        raise ValueError(f"truncated counts the alerts cut off, got {truncated}: pass zero or more")
+        raise ValueError(f"truncated is the number of alerts cut off, got {truncated}: pass zero or more")
 
     common_labels = _common([one["labels"] for one in alerts])
     group_labels = {label: common_labels[label] for label in sorted(group_by) if label in common_labels}
-    group = ", ".join(f"{label}={quoted(value)}" for label, value in group_labels.items())
+    group = ", ".join(f"{label}={go_quoted(value)}" for label, value in group_labels.items())
     return {
         "receiver": receiver,
         "status": "firing" if any(one["status"] == "firing" for one in alerts) else "resolved",
@@ -228,20 +228,20 @@ def kubernetes_event(
     count: int = 1,
     at: datetime | None = None,
 ) -> KubernetesEventPayload:
-    """Make a core/v1 Event about an object.
+    """Create a core/v1 Event about an object.
 
     Args:
-        reason: Why it was sent, such as `BackOff`.
-        kind: The object's kind, such as `Pod`.
-        name: The object's name.
-        namespace: The object's namespace; None for a cluster-scoped kind, whose events live in `default`.
-        message: For people.
+        reason: The reason of the Event, such as `BackOff`.
+        kind: The kind of the object, such as `Pod`.
+        name: The name of the object.
+        namespace: The namespace of the object; None for a cluster-scoped kind, which has its Events in `default`.
+        message: The text for people.
         type: `Normal`, `Warning` or `Error`.
-        count: How often it happened.
-        at: When it happened last, aware; now by default.
+        count: The number of occurrences.
+        at: The aware time of the last occurrence. Default: now.
 
     Raises:
-        ValueError: An argument is something that is never in an Event; the message says which and why.
+        ValueError: An Event never has such an argument. The message names the argument and the reason.
     """
     for field, value in (("reason", reason), ("kind", kind), ("name", name)):
         if not value:
@@ -249,10 +249,10 @@ def kubernetes_event(
     if type not in _EVENT_TYPES:
         raise ValueError(f"type is one of {', '.join(_EVENT_TYPES)}, not {type!r}")
     if count < 1:
-        raise ValueError(f"count is how often it happened, got {count}: pass 1 or more")
+        raise ValueError(f"count is the number of occurrences, got {count}: pass 1 or more")
 
     moment = _aware("at", at or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-    timestamp = rfc3339(moment)
+    timestamp = go_time(moment)
     involved: ObjectReference = {"kind": kind, "name": name, "uid": str(uuid4())}
     if namespace:
         involved["namespace"] = namespace
@@ -289,9 +289,9 @@ def _check_label(label: str, value: object) -> None:
         raise ValueError(f"label {label} is empty, and Alertmanager drops empty labels: leave it out")
 
 
-def _aware(what: str, moment: datetime) -> datetime:
+def _aware(argument: str, moment: datetime) -> datetime:
     if moment.tzinfo is None:
-        raise ValueError(f"{what} must be an aware datetime, got {moment!r}: pass tzinfo=datetime.UTC")
+        raise ValueError(f"{argument} must be an aware datetime, got {moment!r}: pass tzinfo=datetime.UTC")
     return moment
 
 

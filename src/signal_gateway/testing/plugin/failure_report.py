@@ -1,4 +1,4 @@
-"""What a failed test's report says of its gateways and services: enough to see what they did without a rerun."""
+"""The report of a failed test: requests, metrics and audit events of its gateways and services."""
 
 import logging
 import re
@@ -21,11 +21,11 @@ _SECRET: Final = re.compile(
 )
 _CREDENTIALS: Final = re.compile(r"(?<=://)[^/\s@]+(?=@)")
 
-Served = LiveGateway | LiveService
+Live = LiveGateway | LiveService
 
 
 class LogTail(logging.Handler):
-    """Keeps the last records of this package's loggers while a test runs."""
+    """Logging handler that keeps the last records of the loggers of this package."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -33,43 +33,43 @@ class LogTail(logging.Handler):
         self._records: deque[str] = deque(maxlen=_MOST_RECORDS)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep a record as text."""
+        """Format a record and keep the text."""
         self._records.append(self.format(record))
 
     @property
     def lines(self) -> list[str]:
-        """The records, oldest first."""
+        """The formatted records, oldest first."""
         return list(self._records)
 
 
-def failure_note(served: Sequence[Served]) -> str | None:
-    """Return one line about the last exchange of a failed test; None if there was none."""
-    exchanges = [exchange for one in served for exchange in _exchanges(one)]
+def failure_note(servers: Sequence[Live]) -> str | None:
+    """Return one line about the last exchange of a failed test; None without an exchange."""
+    exchanges = [exchange for one in servers for exchange in _exchanges(one)]
     if not exchanges:
         return None
     last = exchanges[-1]
-    answer = "no answer yet" if last.status is None else last.status
-    return f"gateway: the last request was {last.method} {last.path} -> {answer}; more in the sections below"
+    status = "no response yet" if last.status is None else last.status
+    return f"gateway: the last request was {last.method} {last.path} -> {status}; more in the sections below"
 
 
 def failure_sections(
-    served: Sequence[Served], *, settings: Settings, log: LogTail | None = None
+    servers: Sequence[Live], *, settings: Settings, log: LogTail | None = None
 ) -> list[tuple[str, str]]:
-    """Return titles and texts about what a failed test's gateways and services did; each is bounded.
+    """Return the titles and texts of the sections for a failed test. Each text has a maximum length.
 
-    Never raises: a section that can't be made says why.
+    Never raises: the section of an error contains its message.
 
     Args:
-        served: What the test served, oldest first.
-        settings: The session's; how much is told is one of them.
-        log: The records of the test; told of in a full report.
+        servers: The live gateways and services of the test, oldest first.
+        settings: The settings of the session, which choose the sections.
+        log: The log records of the test, for a full report.
     """
     if settings.report.value == "none":
         return []
     sections: list[tuple[str, Callable[[], Iterable[str]]]] = []
-    for number, one in enumerate(served, 1):
-        what = "gateway" if isinstance(one, LiveGateway) else "service"
-        title = f"{what} {number}, {one.url}" if len(served) > 1 else f"{what} {one.url}"
+    for number, one in enumerate(servers, 1):
+        noun = "gateway" if isinstance(one, LiveGateway) else "service"
+        title = f"{noun} {number}, {one.url}" if len(servers) > 1 else f"{noun} {one.url}"
         sections.append((f"{title}: last requests", _requests_of(one)))
         sections.append((f"{title}: metrics that counted", _metrics_of(one)))
         if isinstance(one, LiveGateway):
@@ -88,7 +88,7 @@ def _text(lines: Callable[[], Iterable[str]]) -> str:
     try:
         text = "\n".join(_redacted(line) for line in lines())
     except Exception as exc:  # noqa: BLE001 - a report must not hide the failure that it reports
-        return f"can't be told: {type(exc).__name__}: {exc}"
+        return f"this section failed: {type(exc).__name__}: {exc}"
     return text if len(text) <= _MOST_CHARACTERS else "...\n" + text[-_MOST_CHARACTERS:]
 
 
@@ -96,11 +96,11 @@ def _redacted(line: str) -> str:
     return _CREDENTIALS.sub("[redacted]", _SECRET.sub(r"\1[redacted]", line))
 
 
-def _exchanges(one: Served) -> list[Exchange]:
+def _exchanges(one: Live) -> list[Exchange]:
     return one.exchanges if isinstance(one, LiveGateway) else one.server.exchanges
 
 
-def _requests_of(one: Served) -> Callable[[], Iterable[str]]:
+def _requests_of(one: Live) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
         for exchange in _exchanges(one):
             yield str(exchange)
@@ -109,7 +109,7 @@ def _requests_of(one: Served) -> Callable[[], Iterable[str]]:
     return lines
 
 
-def _metrics_of(one: Served) -> Callable[[], Iterable[str]]:
+def _metrics_of(one: Live) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
         if isinstance(one, LiveGateway) or one.registry is not None:
             series = one.metrics.counted().items()
@@ -122,9 +122,9 @@ def _events_of(live: LiveGateway) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
         for event in live.gateway.recent_events:
             error = (event.event_data or {}).get("error_details")
-            told = f"  {error}" if error else ""
+            detail = f"  {error}" if error else ""
             moment = event.event_timestamp.strftime("%H:%M:%S.%f")[:-3]
-            yield f"{moment}  {event.event_type:<28} {event.event_outcome:<8} {event.correlation_id}{told}"
+            yield f"{moment}  {event.event_type:<28} {event.event_outcome:<8} {event.correlation_id}{detail}"
 
     return lines
 

@@ -1,4 +1,4 @@
-"""Guards of isolation: what servers of one process would share in silence is refused or warned of."""
+"""Isolation guards: errors and warnings about state that the servers of one process share by accident."""
 
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,39 +17,39 @@ _MULTIPROCESS_VARIABLES: Final = ("PROMETHEUS_MULTIPROC_DIR", "prometheus_multip
 
 
 class IsolationWarning(UserWarning):
-    """Something that a test left is shared with every other test of the process."""
+    """A test left state behind that all other tests of the process share."""
 
 
 def refuse_multiprocess_metrics(environ: Mapping[str, str]) -> None:
-    """Refuse prometheus_client's multiprocess mode, in which fresh registries share their values.
+    """Refuse the multiprocess mode of prometheus_client, in which new registries share their values.
 
     Raises:
-        HarnessError: It is on; names the variable and the remedies.
+        HarnessError: The mode is on. The message names the variable and the remedies.
     """
     for variable in _MULTIPROCESS_VARIABLES:
         if variable in environ:
             raise HarnessError(
-                f"the environment variable {variable} is set, to {environ[variable]!r}: with it every registry of a"
-                " process shares its values with the others, so no gateway's metrics are its own. Unset it for the"
-                " tests, or say gateway_multiprocess_metrics = true and live with it"
+                f"the environment variable {variable} is set to {environ[variable]!r}: with it, all metrics registries"
+                " of a process share their values. Unset it for the tests, or set gateway_multiprocess_metrics = true"
+                " to accept shared metrics"
             )
 
 
 @contextmanager
 def guarded(suite: Suite, *, is_registry_restored: bool = False) -> Iterator[None]:
-    """Warn of what a block leaves behind: metrics in the global registry, audit stores that nobody closed.
+    """Warn about metrics in the global registry and open audit stores that a block leaves behind.
 
     Args:
-        suite: Knows the stores that may be open; those that were warned of are added.
-        is_registry_restored: Whether somebody else takes what is left in the global registry away.
+        suite: The suite with the known stores; a store is added with its warning.
+        is_registry_restored: Whether the global registry is restored after the test.
     """
     before = set(REGISTRY._names_to_collectors)
     yield
     left = sorted(set(REGISTRY._names_to_collectors) - before)
     if left and not is_registry_restored:
         warnings.warn(
-            f"new in the global prometheus_client.REGISTRY: {', '.join(left)}; the next test that makes them anew fails"
-            " with duplicated timeseries. Register metrics with the registry that you are given, or use the fixture"
+            f"new in the global prometheus_client.REGISTRY: {', '.join(left)}; the next test that creates them fails"
+            " with duplicated time series. Register metrics in the registry of the service, or use the fixture"
             " gateway_isolated_registry",
             IsolationWarning,
             stacklevel=2,
@@ -58,8 +58,8 @@ def guarded(suite: Suite, *, is_registry_restored: bool = False) -> Iterator[Non
         if store not in suite.known_stores:
             suite.known_stores.add(store)
             warnings.warn(
-                f"a second audit store with a flusher of its own is open in this process: {store.service!r}, made at"
-                f" {store.made_at}. Take the one of gateway_audit_store, or close it",
+                f"a second audit store with a flusher is open in this process: {store.service!r}, created at"
+                f" {store.made_at}. Use the store of gateway_audit_store, or close this one",
                 IsolationWarning,
                 stacklevel=2,
             )
@@ -67,7 +67,7 @@ def guarded(suite: Suite, *, is_registry_restored: bool = False) -> Iterator[Non
 
 @contextmanager
 def isolated_registry() -> Iterator[CollectorRegistry]:
-    """Restore the global registry after a block: collectors added are gone, collectors removed are back."""
+    """Restore the global registry after a block: remove new collectors, and register removed ones again."""
     before = list(REGISTRY._collector_to_names)
     try:
         yield REGISTRY

@@ -1,4 +1,4 @@
-"""Outage: a DataStorage of a test's own to stop and start, and what depends on it."""
+"""Outage: a DataStorage for one test that can be stopped and started, with an audit store and a gateway factory."""
 
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -7,13 +7,13 @@ from typing import Any, Self
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.errors import HarnessError
-from signal_gateway.gateway.config import GatewayConfig
+from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.testing.cluster.cluster import Cluster
-from signal_gateway.testing.datastorage.delivery import close_store, open_store
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
-from signal_gateway.testing.datastorage.spool_directory import new_spool_directory
 from signal_gateway.testing.gateway.factory import GatewayFactory
+from signal_gateway.testing.plugin.delivery import close_store, open_store
 from signal_gateway.testing.plugin.settings import Setting, Settings
+from signal_gateway.testing.plugin.spool_directory import new_spool_directory
 from signal_gateway.testing.plugin.suite import Suite
 from signal_gateway.testing.runtime.cleanup import run_all
 
@@ -23,23 +23,23 @@ _SOURCE = "gateway_outage"
 
 
 class Outage:
-    """A private DataStorage with an audit store and a gateway factory; no other test sees its outages.
+    """A private DataStorage with an audit store and a gateway factory; its outages affect no other test.
 
-    Use it as a context manager. Its end starts a stopped DataStorage again and delivers what is left, so that an
-    outage of a test loses nothing either.
+    Use it as a context manager. At its end it starts a stopped DataStorage again and delivers the pending events, so
+    that no event is lost.
 
     Attributes:
-        datastorage: The DataStorage, running; `stop` and `start` it.
-        audit_store: The store that delivers there.
-        audit_trail: Exact queries over what the store recorded; a query needs the DataStorage running.
-        gateway_factory: Makes live gateways that record to the store: `gateway_factory(processing={...})`.
+        datastorage: The DataStorage; call `stop` and `start`.
+        audit_store: The store that delivers to this DataStorage.
+        audit_trail: Exact queries over the events of the store. A query needs a running DataStorage.
+        gateway_factory: Creates live gateways that record to the store: `gateway_factory(processing={...})`.
 
     Args:
-        cluster: The cluster that its gateways work on.
-        config: Settings that its gateways start from.
-        overrides: Settings over `config`, in rising precedence.
-        flush_timeout: Seconds that the end may take to deliver what is left.
-        suite: Whose servers its gateways are; by default the outage's own.
+        cluster: The cluster of the gateways.
+        config: The default settings of the gateways.
+        overrides: Settings that override `config`, in rising precedence.
+        flush_timeout: Seconds to deliver the pending events at the end.
+        suite: The suite that counts the gateways; by default a new one.
     """
 
     def __init__(
@@ -65,22 +65,22 @@ class Outage:
         suite.known_stores.add(self.audit_store)
         self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush)
         self.gateway_factory = GatewayFactory(
-            suite,
-            config=config or GatewayConfig(processing={"scope": {"enabled": False}}),
+            suite.host,
+            config=config or merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}}),
             cluster=cluster,
             audit_store=self.audit_store,
             overrides=overrides,
         )
 
     def close(self) -> None:
-        """Stop the gateways, end the outage, deliver what is left, and close everything.
+        """Stop the gateways, end the outage, deliver the pending events, and close all parts.
 
         Raises:
-            HarnessError: Events could not be delivered, the message says how many and where they are kept; or
-                something does not stop.
+            HarnessError: Events were not delivered, and the message has their number and location; or a part does
+                not stop.
         """
         run_all(
-            "the test's outage",
+            "the outage of the test",
             self.gateway_factory.close,
             self.datastorage.start,
             self._deliver,
@@ -107,9 +107,9 @@ class Outage:
             timeout=self._flush_timeout,
         )
         if verdict.spool is not None:
-            raise HarnessError(verdict.complaint)
+            raise HarnessError(verdict.loss_message)
 
     def _close_own_suite(self) -> None:
-        trouble = self._own_suite.close().trouble if self._own_suite is not None else None
-        if trouble is not None:
-            raise HarnessError(trouble)
+        stop_error = self._own_suite.close().stop_error if self._own_suite is not None else None
+        if stop_error is not None:
+            raise HarnessError(stop_error)

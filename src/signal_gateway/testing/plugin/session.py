@@ -1,18 +1,18 @@
-"""SessionHarness: the bodies of the pytest plugin's hooks, for a single process, an xdist controller or a worker.
+"""SessionHarness: the hooks of the pytest plugin, for a single process, an xdist controller or an xdist worker.
 
-Light to import: an xdist controller makes one for every run, also where no test uses a gateway.
+The module imports little, because an xdist controller needs it in every run, also if no test uses a gateway.
 """
 
 import os
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing.datastorage.on_demand import OnDemandDataStorage
-from signal_gateway.testing.datastorage.spool_directory import promised_spool_directory
-from signal_gateway.testing.datastorage.verdict import Verdict, totals
-from signal_gateway.testing.plugin.settings import Setting, resolve
+from signal_gateway.testing.plugin.settings import SessionOptions, Setting, resolve_settings
+from signal_gateway.testing.plugin.spool_directory import planned_spool_directory
+from signal_gateway.testing.plugin.verdict import Verdict, totals
 
 if TYPE_CHECKING:
     from signal_gateway.testing.cluster.cluster import EmbeddedCluster
@@ -29,25 +29,23 @@ _VERDICT_KEY = "gateway_verdict"
 
 
 class SessionHarness:
-    """What the plugin keeps for a session.
+    """The state of the plugin for one session.
 
     Args:
-        option: Looks up a command line option.
-        ini: Looks up an ini option.
-        workerinput: What an xdist controller gave this process; None outside a worker.
+        options: The command line options and the ini options.
+        workerinput: The values from the xdist controller; None outside a worker.
 
     Raises:
-        ConfigurationError: A setting is wrong; the message names it, its source and what is allowed.
+        ConfigurationError: A setting is wrong. The message names the setting, its source and the allowed values.
     """
 
     def __init__(
         self,
+        options: SessionOptions,
         *,
-        option: Callable[[str], Any],
-        ini: Callable[[str], Any],
         workerinput: MutableMapping[str, Any] | None,
     ) -> None:
-        self.settings = resolve(option=option, environ=os.environ, ini=ini)
+        self.settings = resolve_settings(options, os.environ)
         self._workerinput = workerinput
         self._suite: Suite | None = None
         self._on_demand: OnDemandDataStorage | None = None
@@ -56,15 +54,15 @@ class SessionHarness:
         self._workers_datastorage: Setting[str]  # set with the first node
         self._verdicts: dict[str, Verdict] = {}
         self._crashes: dict[str, str] = {}
-        self._own_troubles: list[str] = []
+        self._own_errors: list[str] = []
         self._has_reported = False
 
     @property
     def suite(self) -> "Suite":
-        """What the tests of this process share; made when first asked for.
+        """The suite of this process, created on first use.
 
         Raises:
-            HarnessError: prometheus_client's multiprocess mode is on, and nobody allowed it.
+            HarnessError: The multiprocess mode of prometheus_client is on, and no setting allows it.
         """
         if self._suite is None:
             from signal_gateway.testing.plugin.guards import refuse_multiprocess_metrics
@@ -82,10 +80,10 @@ class SessionHarness:
         return self._suite
 
     def check(self) -> None:
-        """Ask the services that were set, if any, whether they are what they should be.
+        """Check the configured services.
 
         Raises:
-            SignalGatewayError: One isn't; the message names it, where it came from and the cause.
+            SignalGatewayError: A service is not usable. The message names the service, its source and the cause.
         """
         if self.settings.datastorage_url.value is not None:
             self.suite.check_datastorage()
@@ -94,7 +92,7 @@ class SessionHarness:
                 pass
 
     def cluster(self) -> "EmbeddedCluster | ExistingCluster":
-        """Return a cluster for one test, not started."""
+        """Return a cluster for one test. It is not started."""
         from signal_gateway.testing.cluster.cluster import EmbeddedCluster
         from signal_gateway.testing.cluster.existing import ExistingCluster
 
@@ -102,13 +100,13 @@ class SessionHarness:
         return EmbeddedCluster() if setting.value is None else ExistingCluster(setting.value, source=setting.source)
 
     def equip_worker(self, node: Any) -> None:
-        """Give an xdist worker its spool directory, and the URL of the run's DataStorage unless one was set for all.
+        """Give an xdist worker its spool directory and, if none is configured, the URL of the DataStorage of the run.
 
         Args:
-            node: xdist's `WorkerController`.
+            node: The `WorkerController` of xdist.
         """
         self._nodes.append(node)
-        node.workerinput[_SPOOL_KEY] = str(promised_spool_directory(self._run, node.gateway.id))
+        node.workerinput[_SPOOL_KEY] = str(planned_spool_directory(self._run, node.gateway.id))
         given = self.settings.datastorage_url
         if given.value is not None:
             self._workers_datastorage = Setting(given.value, given.source)
@@ -119,11 +117,11 @@ class SessionHarness:
         node.workerinput[_URL_KEY] = self._on_demand.url
 
     def collect_worker(self, node: Any, error: object) -> None:
-        """Take over what an xdist worker said when it ended.
+        """Store the verdict or the crash of an xdist worker that ended.
 
         Args:
-            node: xdist's `WorkerController`; it has no `workeroutput` if the worker died.
-            error: How it died; None if it didn't.
+            node: The `WorkerController` of xdist. It has no `workeroutput` after a crash.
+            error: The cause of the crash; None without a crash.
         """
         worker: str = node.gateway.id
         output: Mapping[str, Any] | None = getattr(node, "workeroutput", None)
@@ -133,15 +131,15 @@ class SessionHarness:
             self._verdicts[worker] = Verdict(**output[_VERDICT_KEY])
 
     def finish(self, workeroutput: MutableMapping[str, Any] | None) -> bool:
-        """Close what the session shared, and say whether it must fail: events were lost, or something did not stop.
+        """Close the suite and return whether the session must fail: events were lost, or a part did not stop.
 
-        An xdist controller also delivers what workers left that died; when this is called, all of them have ended.
+        An xdist controller also delivers the events of crashed workers. All workers have ended before this call.
 
         Args:
-            workeroutput: Where an xdist worker leaves its verdict for the controller, which is the one to fail; None
+            workeroutput: The mapping for the verdict of an xdist worker, whose controller fails in its place; None
                 outside a worker.
         """
-        for node in self._nodes:  # after Ctrl-C the controller reads no more of what they say
+        for node in self._nodes:  # after Ctrl-C the controller reads no more output of workers
             if node.gateway.id not in self._verdicts | self._crashes:
                 self.collect_worker(node, "it was ended")
         if self._suite is not None:
@@ -150,28 +148,32 @@ class SessionHarness:
                 workeroutput[_VERDICT_KEY] = verdict.as_dict()
                 return False
             self._verdicts[verdict.worker] = verdict
-        self._deliver_for_dead_workers()
+        self._recover_crashed_workers()
         if self._on_demand is not None:
             self._close_on_demand(self._on_demand)
         losses_count = self.settings.lost_events.value == "error"
-        return bool(self._troubles) or (losses_count and bool(self._losses))
+        return bool(self._stop_errors) or (losses_count and bool(self._losses))
 
     def report(self) -> list[tuple[str, Markup]]:
-        """Return lines for the end of the session's output, if there is anything to say; empty when called again."""
+        """Return the lines for the end of the output of the session. A second call returns none."""
         if self._has_reported:
             return []
         self._has_reported = True
-        lines: list[tuple[str, Markup]] = [(f"gateway: {trouble}", {"red": True}) for trouble in self._troubles]
+        lines: list[tuple[str, Markup]] = [(f"gateway: {error}", {"red": True}) for error in self._stop_errors]
         if self.settings.lost_events.value != "ignore":
             markup: Markup = {"red" if self.settings.lost_events.value == "error" else "yellow": True}
             lines += [(f"gateway: {loss}", markup) for loss in self._losses]
-        lines += [(f"gateway: {verdict.notice}", {}) for verdict in self._verdicts.values() if verdict.notice]
+        lines += [
+            (f"gateway: {verdict.recovery_message}", {})
+            for verdict in self._verdicts.values()
+            if verdict.recovery_message
+        ]
         if self._is_used:
             lines.append((f"gateway: {totals(self._verdicts.values())}", {}))
         return lines
 
     def properties(self) -> list[tuple[str, str]]:
-        """Return what the report says as names and values, for JUnit."""
+        """Return the report as names and values, for JUnit."""
         if not self._is_used:
             return []
         return [
@@ -185,24 +187,28 @@ class SessionHarness:
 
     @property
     def _losses(self) -> list[str]:
-        return [verdict.complaint for verdict in self._verdicts.values() if verdict.lost_events]
+        return [verdict.loss_message for verdict in self._verdicts.values() if verdict.lost_events]
 
     @property
-    def _troubles(self) -> list[str]:
-        own = [f"{verdict.worker}: {verdict.trouble}" for verdict in self._verdicts.values() if verdict.trouble]
-        return own + self._own_troubles
+    def _stop_errors(self) -> list[str]:
+        verdicts = self._verdicts.values()
+        return [
+            f"{verdict.worker}: {verdict.stop_error}" for verdict in verdicts if verdict.stop_error
+        ] + self._own_errors
 
-    def _deliver_for_dead_workers(self) -> None:
+    def _recover_crashed_workers(self) -> None:
         crashed = [node for node in self._nodes if node.gateway.id in self._crashes]
-        here = [node for node in crashed if os.path.isdir(node.workerinput[_SPOOL_KEY])]  # else it had no store
-        if here:
-            from signal_gateway.testing.datastorage.delivery import DeadWorker, deliver_for_dead_workers
+        with_spool = [
+            node for node in crashed if os.path.isdir(node.workerinput[_SPOOL_KEY])
+        ]  # the others had no store
+        if with_spool:
+            from signal_gateway.testing.plugin.delivery import CrashedWorker, recover_crashed_workers
 
             workers = [
-                DeadWorker(node.gateway.id, self._crashes[node.gateway.id], Path(node.workerinput[_SPOOL_KEY]))
-                for node in here
+                CrashedWorker(node.gateway.id, self._crashes[node.gateway.id], Path(node.workerinput[_SPOOL_KEY]))
+                for node in with_spool
             ]
-            verdicts = deliver_for_dead_workers(
+            verdicts = recover_crashed_workers(
                 workers,
                 datastorage=self._workers_datastorage,
                 token_file=self.settings.datastorage_token_file,
@@ -213,9 +219,9 @@ class SessionHarness:
         if self._is_used:
             for node in crashed:
                 if not node.gateway.spec.popen or node.gateway.spec.via:
-                    self._verdicts[node.gateway.id] = self._verdict_of_worker_elsewhere(node)
+                    self._verdicts[node.gateway.id] = self._verdict_of_remote_worker(node)
 
-    def _verdict_of_worker_elsewhere(self, node: Any) -> Verdict:
+    def _verdict_of_remote_worker(self, node: Any) -> Verdict:
         datastorage = self._workers_datastorage
         return Verdict(
             node.gateway.id,
@@ -229,4 +235,4 @@ class SessionHarness:
         try:
             on_demand.close()
         except HarnessError as exc:
-            self._own_troubles.append(str(exc))
+            self._own_errors.append(str(exc))

@@ -1,13 +1,13 @@
-"""The harness's settings, each with the place that it came from."""
+"""The settings of a test session, each with its source."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Generic, Literal, TypeVar, cast, get_args
+from typing import Any, Generic, Literal, Protocol, TypeVar, cast, get_args
 
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["LostEvents", "Report", "Setting", "Settings", "resolve"]
+__all__ = ["LostEvents", "Report", "SessionOptions", "Setting", "Settings", "resolve_settings"]
 
 LostEvents = Literal["error", "warn", "ignore"]
 Report = Literal["none", "brief", "full"]
@@ -15,13 +15,25 @@ Report = Literal["none", "brief", "full"]
 _T_co = TypeVar("_T_co", covariant=True)
 
 
+class SessionOptions(Protocol):
+    """The command line options and ini options of a session: `pytest.Config`."""
+
+    def getoption(self, name: str, default: Any, /) -> Any:
+        """Return the command line option with this destination, such as `gateway_datastorage_url`."""
+        ...
+
+    def getini(self, name: str, /) -> Any:
+        """Return the ini option with this name; empty if it is not set."""
+        ...
+
+
 @dataclass(frozen=True)
 class Setting(Generic[_T_co]):
     """One setting.
 
     Attributes:
-        value: What it is; its default if nobody set it.
-        source: Who said so, for messages, such as `--gateway-datastorage-url` or `ini option gateway_kubeconfig`.
+        value: The value, or the default.
+        source: The source of the value, for messages, such as `--gateway-datastorage-url`.
     """
 
     value: _T_co
@@ -30,19 +42,19 @@ class Setting(Generic[_T_co]):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a test session is run with.
+    """The settings of a test session.
 
     Attributes:
-        datastorage_url: The DataStorage to use; None embeds one.
-        datastorage_token_file: A file with the bearer token that this DataStorage wants; None if it wants none.
-        kubeconfig: The cluster to use, one namespace a test; None embeds one, a cluster a test.
-        audit_db: The SQLite file that an embedded DataStorage keeps its events in; None for a temporary one.
-        startup_timeout: Seconds that a server's start may take.
-        stop_grace: Seconds that open requests may go on after a server's stop.
-        flush_timeout: Seconds that an audit store may take to deliver the rest at the end.
-        lost_events: What events that were not delivered are to the session.
-        report: How much a failed test tells of its gateways.
-        multiprocess_metrics: Whether prometheus_client may keep its values in files that servers share.
+        datastorage_url: The URL of a DataStorage; None for an embedded one.
+        datastorage_token_file: A file with the bearer token for this DataStorage; None for no token.
+        kubeconfig: The kubeconfig of a cluster, with one namespace per test; None for an embedded cluster per test.
+        audit_db: The SQLite file of the embedded DataStorage; None for a temporary file.
+        startup_timeout: Seconds for the start-up of a server.
+        stop_grace: Seconds for open requests after the stop of a server.
+        flush_timeout: Seconds to deliver the pending events of an audit store at the end.
+        lost_events: The effect of undelivered events on the session.
+        report: The amount of detail in the report of a failed test.
+        multiprocess_metrics: Whether the multiprocess mode of prometheus_client is allowed.
     """
 
     datastorage_url: Setting[str | None] = Setting(None)
@@ -57,13 +69,13 @@ class Settings:
     multiprocess_metrics: Setting[bool] = Setting(False)
 
     def lines(self) -> list[str]:
-        """Return every setting with the source of its value, one a line."""
+        """Return one line per setting, with the source of its value."""
         return [
             f"{name} = {'embedded' if value is None else value} ({source})" for name, value, source in self._items()
         ]
 
     def summary(self) -> str:
-        """Return what the session runs on, and what somebody has set, on one line."""
+        """Return one line with the services of the session and the settings that have no default value."""
         services = [
             f"DataStorage {_of(self.datastorage_url)}",
             f"Kubernetes {_of(self.kubeconfig)}",
@@ -80,46 +92,39 @@ class Settings:
         return [(name, setting.value, setting.source) for name, setting in settings]
 
 
-def resolve(
-    *,
-    option: Callable[[str], str | None],
-    environ: Mapping[str, str],
-    ini: Callable[[str], str],
-) -> Settings:
-    """Find each setting: command line over environment over ini file over default.
+def resolve_settings(options: SessionOptions, environ: Mapping[str, str]) -> Settings:
+    """Return the settings. The precedence is command line, environment, ini file, default.
 
     Args:
-        option: Looks up a command line option by its destination, such as `gateway_datastorage_url`; None for a
-            setting that has none.
-        environ: The environment; `PYTEST_GATEWAY_DATASTORAGE_URL` and so on.
-        ini: Looks up an ini option by the same name; empty if not set.
+        options: The command line options and the ini options.
+        environ: The environment, with variables such as `PYTEST_GATEWAY_DATASTORAGE_URL`.
 
     Raises:
-        ConfigurationError: A value is wrong; the message names the setting, its source and what is allowed.
+        ConfigurationError: A value is wrong. The message names the setting, its source and the allowed values.
     """
 
     def find(name: str) -> Setting[str | None]:
         flag = "--" + name.replace("_", "-")
         variable = f"PYTEST_{name.upper()}"
-        if value := option(name):
+        if value := options.getoption(name, None):
             return Setting(value, flag)
         if value := environ.get(variable):
             return Setting(value, f"environment variable {variable}")
-        if value := ini(name):
+        if value := options.getini(name):
             return Setting(value, f"ini option {name}")
         return Setting(None)
 
     datastorage_url, token_file = find("gateway_datastorage_url"), find("gateway_datastorage_token_file")
     if token_file.value is not None and datastorage_url.value is None:
         raise ConfigurationError(
-            f"gateway_datastorage_token_file is {token_file.value!r} (from {token_file.source}), and the embedded"
-            " DataStorage wants no token: set gateway_datastorage_url, too, or leave it out"
+            f"gateway_datastorage_token_file is {token_file.value!r} (from {token_file.source}), but the embedded"
+            " DataStorage has no tokens: set gateway_datastorage_url too, or leave the token file out"
         )
     audit_db = find("gateway_audit_db")
     if audit_db.value is not None and datastorage_url.value is not None:
         raise ConfigurationError(
-            f"gateway_audit_db is {audit_db.value!r} (from {audit_db.source}), and the DataStorage of"
-            f" {datastorage_url.source} keeps its own database: leave one of them out"
+            f"gateway_audit_db is {audit_db.value!r} (from {audit_db.source}), but the DataStorage of"
+            f" {datastorage_url.source} has its own database: leave one of them out"
         )
 
     def seconds(name: str, default: float) -> Setting[float]:
@@ -147,7 +152,7 @@ def _seconds(name: str, setting: Setting[str | None], *, default: float) -> Sett
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise _wrong(name, setting, "a number of seconds, 0 or more, such as 5")
+        raise _invalid(name, setting, "a number of seconds, 0 or more, such as 5")
     return Setting(seconds, setting.source)
 
 
@@ -168,7 +173,7 @@ def _one_of(name: str, setting: Setting[str | None], allowed: tuple[str, ...], *
     if setting.value is None:
         return Setting(default)
     if setting.value not in allowed:
-        raise _wrong(name, setting, f"one of {', '.join(allowed)}")
+        raise _invalid(name, setting, f"one of {', '.join(allowed)}")
     return Setting(setting.value, setting.source)
 
 
@@ -176,5 +181,5 @@ def _of(service: Setting[str | None]) -> str:
     return "embedded" if service.value is None else f"{service.value} (from {service.source})"
 
 
-def _wrong(name: str, setting: Setting[str | None], allowed: str) -> ConfigurationError:
+def _invalid(name: str, setting: Setting[str | None], allowed: str) -> ConfigurationError:
     return ConfigurationError(f"{name} is {setting.value!r} (from {setting.source}): give {allowed}")

@@ -1,4 +1,4 @@
-"""Suite: what all tests of one pytest process share. Made by the plugin, usable without pytest."""
+"""Suite: the DataStorage, the audit store and the server host that all tests of one process share."""
 
 import weakref
 from dataclasses import dataclass, replace
@@ -8,24 +8,24 @@ from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.lifetime import OpenStore, open_stores
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.errors import HarnessError, SignalGatewayError
-from signal_gateway.testing.datastorage.delivery import client_of, close_store, open_store
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
-from signal_gateway.testing.datastorage.spool_directory import new_spool_directory
-from signal_gateway.testing.datastorage.verdict import Verdict
+from signal_gateway.testing.plugin.delivery import close_store, datastorage_client, open_store
 from signal_gateway.testing.plugin.settings import Setting, Settings
+from signal_gateway.testing.plugin.spool_directory import new_spool_directory
+from signal_gateway.testing.plugin.verdict import Verdict
 from signal_gateway.testing.runtime.cleanup import run_all
-from signal_gateway.testing.runtime.loops import NEIGHBOURS, SERVERS
+from signal_gateway.testing.runtime.host import ServerHost
 
 __all__ = ["SharedDataStorage", "Suite"]
 
 
 @dataclass(frozen=True, slots=True)
 class SharedDataStorage:
-    """The DataStorage of the whole run. It has no `stop`: others use it too.
+    """The DataStorage of the whole run. It has no `stop`, because all tests use it.
 
     Attributes:
-        url: Where it answers.
-        source: Who chose it: a setting, or `embedded`.
+        url: The URL of the DataStorage.
+        source: The source of the URL: a setting, or `embedded`.
     """
 
     url: str
@@ -33,21 +33,21 @@ class SharedDataStorage:
 
 
 class Suite:
-    """One DataStorage and one audit store for a process, each made when it is first asked for.
+    """One DataStorage and one audit store for a process, each created on first use.
 
     Attributes:
-        settings: What the session is run with.
-        worker: The xdist worker's id, or `main`.
-        servers: How many servers were made.
-        known_stores: Audit stores that may be open: those that were before it was made, such as the one of a session
-            around this one, its own, and those of outages.
+        settings: The settings of the session.
+        worker: The id of the xdist worker, or `main`.
+        host: The host of the servers of the process.
+        known_stores: Audit stores that may be open: the stores from before this suite (such as the store of an outer
+            session), its own store, and the stores of outages.
 
     Args:
-        settings: What the session is run with.
-        worker: The xdist worker's id, or `main`.
-        shared_datastorage_url: The DataStorage that an xdist controller hands its workers.
-        spool_directory: Where an xdist controller looks for the store's events if the worker dies; without one, the
-            store gets a temporary directory. It goes with the store, unless something is left in it.
+        settings: The settings of the session.
+        worker: The id of the xdist worker, or `main`.
+        shared_datastorage_url: The DataStorage of the xdist controller, for its workers.
+        spool_directory: The spool directory, in which an xdist controller finds the events of a crashed worker. By
+            default a temporary directory. It is removed with the store if it is empty.
     """
 
     def __init__(
@@ -60,25 +60,25 @@ class Suite:
     ) -> None:
         self.settings = settings
         self.worker = worker
-        self.servers = 0
+        self.host = ServerHost(startup_timeout=settings.startup_timeout.value, stop_grace=settings.stop_grace.value)
         self.known_stores: weakref.WeakSet[OpenStore] = weakref.WeakSet(open_stores())
         self._shared_datastorage_url = shared_datastorage_url
         self._spool_directory = spool_directory
         self._embedded: EmbeddedDataStorage | None = None
         self._client: DataStorageClient | None = None
         self._audit_store: BufferedAuditStore | None = None
-        self._has_loops = False
 
     def check_datastorage(self) -> None:
-        """Ask the DataStorage that was set, if one was, whether it is one that answers and takes events.
+        """Check that the configured DataStorage, if any, is reachable and accepts events.
 
         Raises:
-            DataStorageUnavailable: Nothing answers there, or a stranger; names the URL, its source and the cause.
-            ConfigurationError: The URL is no URL, or the token file has no token.
+            DataStorageUnavailable: There is no server at the URL, or an unexpected one. The message names the URL, its
+                source and the cause.
+            ConfigurationError: The URL is invalid, or the token file has no token.
         """
         setting = self.settings.datastorage_url
         if setting.value is not None:
-            client = self._client_of(Setting(setting.value, setting.source))
+            client = self._client_for(Setting(setting.value, setting.source))
             try:
                 client.check()
                 client.check_delivery()
@@ -87,7 +87,7 @@ class Suite:
 
     @property
     def datastorage(self) -> SharedDataStorage:
-        """The DataStorage of the run: the one that was set, the xdist controller's, or an embedded one."""
+        """The DataStorage of the run: configured, of the xdist controller, or embedded."""
         setting = self._datastorage_setting()
         return SharedDataStorage(setting.value, setting.source)
 
@@ -95,7 +95,7 @@ class Suite:
     def audit_store(self) -> BufferedAuditStore:
         """The one audit store of this process."""
         if self._audit_store is None:
-            client = self._client_of(self._datastorage_setting())
+            client = self._client_for(self._datastorage_setting())
             try:
                 client.check()
                 self._spool_directory = self._spool_directory or new_spool_directory()
@@ -107,33 +107,26 @@ class Suite:
             self.known_stores.add(store)
         return self._audit_store
 
-    def keep_loops(self) -> None:
-        """Keep the two loop threads until the suite closes, so that they aren't started for each test anew."""
-        if not self._has_loops:
-            SERVERS.acquire()
-            NEIGHBOURS.acquire()
-            self._has_loops = True
-
     def close(self) -> Verdict:
-        """Deliver what is left within the flush timeout, close everything, and tell what became of the events.
+        """Deliver the pending events within the flush timeout, close all parts, and return the verdict.
 
-        Never raises: what of the harness's own does not stop is the verdict's `trouble`.
+        Never raises: the error of a part that does not stop is the `stop_error` of the verdict.
         """
         verdict = self._close_store()
         try:
             run_all(
-                "the test suite's harness",
+                "the harness of the test suite",
                 *([self._client.close] if self._client is not None else []),
                 *([self._embedded.close] if self._embedded is not None else []),
-                *([SERVERS.release, NEIGHBOURS.release] if self._has_loops else []),
+                self.host.close,
             )
         except HarnessError as exc:
-            return replace(verdict, trouble=str(exc))
+            return replace(verdict, stop_error=str(exc))
         return verdict
 
     def _close_store(self) -> Verdict:
         if self._audit_store is None or self._spool_directory is None:
-            return Verdict(self.worker, servers=self.servers)
+            return Verdict(self.worker, servers=self.host.servers)
         verdict = close_store(
             self._audit_store,
             spool_directory=self._spool_directory,
@@ -141,10 +134,10 @@ class Suite:
             datastorage=self._datastorage_setting(),
             timeout=self.settings.flush_timeout.value,
         )
-        return replace(verdict, servers=self.servers)
+        return replace(verdict, servers=self.host.servers)
 
-    def _client_of(self, datastorage: Setting[str]) -> DataStorageClient:
-        return client_of(datastorage, self.settings.datastorage_token_file)
+    def _client_for(self, datastorage: Setting[str]) -> DataStorageClient:
+        return datastorage_client(datastorage, self.settings.datastorage_token_file)
 
     def _datastorage_setting(self) -> Setting[str]:
         setting = self.settings.datastorage_url

@@ -1,4 +1,4 @@
-"""Run every step of a teardown, whatever the ones before it raised."""
+"""Teardown in steps: a step that fails does not prevent the steps after it."""
 
 from collections.abc import Callable
 
@@ -8,14 +8,14 @@ __all__ = ["run_all"]
 
 
 def run_all(subject: str, *steps: Callable[[], object]) -> None:
-    """Run the steps in order, all of them, and raise what they raised together.
+    """Run all steps in order, then raise their exceptions as one error.
 
     Args:
-        subject: What is being torn down, for the error.
-        steps: Callables without arguments; each bounds its own time.
+        subject: The object of the teardown, for the error.
+        steps: Callables without arguments. Each one limits its own time.
 
     Raises:
-        HarnessError: From the one exception, or from an `ExceptionGroup` of several.
+        HarnessError: At least one step failed. The cause is its exception, or an `ExceptionGroup` of several.
     """
     errors: list[Exception] = []
     for step in steps:

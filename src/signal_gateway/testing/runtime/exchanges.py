@@ -1,4 +1,4 @@
-"""Exchanges: the last requests that a live server answered, for the report of a test that failed."""
+"""ExchangeLog: the last requests and responses of a live server, for the report of a failed test."""
 
 import time
 import traceback
@@ -16,15 +16,15 @@ _MOST_FRAMES = 3
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and what was answered, as far as it has come.
+    """One request and its response, as far as it was sent.
 
     Attributes:
-        method: Such as `POST`.
-        path: The URL's path.
-        status: The answer's HTTP status; None until it begins.
-        seconds: How long the answer took; None until it is complete.
-        body: The beginning of the answer's body.
-        error: What the application raised, with its innermost lines; empty if nothing.
+        method: The HTTP method, such as `POST`.
+        path: The path of the URL.
+        status: The HTTP status of the response; None until the response begins.
+        seconds: The duration; None until the response is complete.
+        body: The first bytes of the response body.
+        error: The exception of the application with its innermost frames; empty if it raised none.
     """
 
     method: str
@@ -36,16 +36,16 @@ class Exchange:
 
     def __str__(self) -> str:
         if self.status is None:
-            return f"{self.method} {self.path} -> no answer yet"
+            return f"{self.method} {self.path} -> no response yet"
         took = "still sending" if self.seconds is None else f"{self.seconds * 1000:.1f} ms"
         return f"{self.method} {self.path} -> {self.status} ({took}) {self.body.decode(errors='replace')}".rstrip()
 
 
 class ExchangeLog:
-    """Keeps the last requests of an application; written on its loop, read from any thread.
+    """ASGI middleware that keeps the last exchanges. The loop of the server writes them, any thread reads them.
 
     Args:
-        app: The application.
+        app: The wrapped application.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -58,7 +58,7 @@ class ExchangeLog:
         return list(self._recent)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, and note it."""
+        """Serve a request and record the exchange."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -66,19 +66,19 @@ class ExchangeLog:
         self._recent.append(exchange)
         begin = time.perf_counter()
 
-        async def send_noted(message: Message) -> None:
+        async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 exchange.status = message["status"]
             elif message["type"] == "http.response.body":
-                room = _MOST_BODY_BYTES - len(exchange.body)
-                if room > 0:
-                    exchange.body += bytes(message.get("body", b"")[:room])
+                missing = _MOST_BODY_BYTES - len(exchange.body)
+                if missing > 0:
+                    exchange.body += bytes(message.get("body", b"")[:missing])
                 if not message.get("more_body", False):
                     exchange.seconds = time.perf_counter() - begin
             await send(message)
 
         try:
-            await self._app(scope, receive, send_noted)
+            await self._app(scope, receive, send_recorded)
         except Exception as exc:
             exchange.error = "".join(traceback.format_exception(exc, limit=-_MOST_FRAMES)).rstrip()
             raise

@@ -1,8 +1,8 @@
-"""The harness's two event loops, each on a daemon thread of its own.
+"""The two event loops of the harness, each on its own daemon thread.
 
-Servers under test run on one, what they depend on (the embedded cluster, DataStorage) on the other: on a single
-loop, an application that calls another harness server synchronously would wait for itself. This is module-level
-state on purpose: one pair of loops a process, started by its first user and ended by its last.
+Servers under test run on `SERVERS`, their dependencies (the embedded cluster, DataStorage) on `DEPENDENCIES`. On a
+single loop, an application that calls another harness server synchronously would deadlock. The module-level state is
+deliberate: a process has one pair of loops; the first user starts a loop and the last user ends it.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from signal_gateway.errors import HarnessError
 
-__all__ = ["NEIGHBOURS", "SERVERS", "LoopThread"]
+__all__ = ["DEPENDENCIES", "SERVERS", "LoopThread"]
 
 _T = TypeVar("_T")
 
@@ -24,11 +24,11 @@ STOP_TIMEOUT = 5.0
 class LoopThread:
     """One event loop on a daemon thread, shared by its users.
 
-    The lock guards the user count and the thread's start and end. A forked child starts afresh: threads do not
-    survive a fork.
+    The lock protects the number of users and the start and end of the thread. A forked child starts with no users and
+    no thread, because threads do not survive a fork.
 
     Args:
-        name: The thread's name.
+        name: The name of the thread.
     """
 
     def __init__(self, name: str) -> None:
@@ -42,15 +42,15 @@ class LoopThread:
 
     @property
     def users(self) -> int:
-        """How many users keep the loop running."""
+        """The number of users that keep the loop running."""
         return self._users
 
     def runs(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Whether that loop is the one on this thread."""
+        """Return whether `loop` runs on this thread."""
         return loop is self._loop
 
     def acquire(self) -> None:
-        """Add a user; the first one starts the thread and waits until its loop runs."""
+        """Add a user. The first user starts the thread and waits until its loop runs."""
         if self._pid != os.getpid():
             self.__init__(self.name)  # type: ignore[misc]
         with self._lock:
@@ -59,10 +59,10 @@ class LoopThread:
             self._users += 1
 
     def release(self) -> None:
-        """Remove a user; the last one ends the loop and joins the thread, within 5 seconds.
+        """Remove a user. The last user ends the loop and joins the thread, within 5 seconds.
 
         Raises:
-            HarnessError: A task on the loop ignores its cancellation.
+            HarnessError: A task on the loop ignored its cancellation.
         """
         with self._lock:
             self._users -= 1
@@ -73,24 +73,26 @@ class LoopThread:
         """Schedule a coroutine on the loop, from any thread."""
         if self._loop is None:
             coroutine.close()
-            raise HarnessError(f"the loop {self.name!r} does not run: acquire it first")
+            raise HarnessError(f"the loop {self.name!r} does not run: call acquire() first")
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
     def call(self, coroutine: Coroutine[Any, Any, _T], *, timeout: float, doing: str) -> _T:
         """Run a coroutine on the loop and wait for its result.
 
         Args:
-            coroutine: What to run.
-            timeout: Seconds to wait at the most; then it is cancelled.
-            doing: What it does, for the error.
+            coroutine: The work.
+            timeout: Seconds until the coroutine is cancelled.
+            doing: A description of the work, for the error.
 
         Raises:
-            HarnessError: The time is up, or the caller is the loop itself, which would wait for ever.
-            Exception: Whatever the coroutine raised.
+            HarnessError: The timeout passed, or the caller runs on this loop and would deadlock.
+            Exception: The exception of the coroutine.
         """
         if threading.current_thread() is self._thread:
             coroutine.close()
-            raise HarnessError(f"{doing} was asked for from inside a harness server: it would wait for itself")
+            raise HarnessError(
+                f"{doing} would deadlock on the loop {self.name!r}: call it from the test or from another thread"
+            )
         future = self.submit(coroutine)
         try:
             return future.result(timeout)
@@ -110,7 +112,7 @@ class LoopThread:
             await self._stopping.wait()
 
         def run() -> None:
-            with asyncio.Runner() as runner:  # its close cancels what is left and ends generators and executors
+            with asyncio.Runner() as runner:  # its close cancels open tasks and ends generators and executors
                 runner.run(live())
 
         self._thread = threading.Thread(target=run, name=self.name, daemon=True)
@@ -132,4 +134,4 @@ class LoopThread:
 
 
 SERVERS = LoopThread("gateway-servers")
-NEIGHBOURS = LoopThread("gateway-neighbours")
+DEPENDENCIES = LoopThread("gateway-dependencies")

@@ -1,4 +1,4 @@
-"""What a registry counts, as tests ask for it: one value by name and labels, or what changed meanwhile."""
+"""MetricsView: reads a metrics registry, one value by name and labels or the changes within a block."""
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
@@ -20,29 +20,29 @@ _SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
 }
 _NUMERIC_LABELS: Final = ("le", "quantile")
 _LABEL_OF_SUFFIX: Final[Mapping[str, str]] = {"_bucket": "le"}
-# they depend on how long something took or when it began: no test can foretell them
-_UNFORETELLABLE: Final = ("_bucket", "_sum", "_created")
+# durations and start times: a test cannot predict them
+_UNPREDICTABLE: Final = ("_bucket", "_sum", "_created")
 
 
-class UnknownMetric(HarnessError, LookupError):  # noqa: N818 - says what the name is
-    """No series of this registry has the name or the labels that were asked for; the message has near misses."""
+class UnknownMetric(HarnessError, LookupError):  # noqa: N818 - the condition itself
+    """The registry has no series with this name or these labels. The message suggests similar names."""
 
 
 class MetricsDelta(Mapping[str, float]):
-    """The series that changed in a block, by how much: `{'gateway_x_total{source_type="prometheus"}': 1.0}`.
+    """The changed series of a block and their differences: `{'gateway_x_total{source_type="prometheus"}': 1.0}`.
 
-    A key is the series as `/metrics` writes it, labels in order of their names; one without labels is its name alone.
-    It equals a dict with the same items, `expected.items() <= delta.items()` asks for some of them, and its repr shows
-    every changed series on a line of its own. It can be read when the block has ended.
+    A key is the series as `/metrics` writes it, with the labels in order of their names. The delta equals a dict with
+    the same items. `expected.items() <= delta.items()` compares a part of them. The repr shows each changed series on
+    its own line. You can read the delta after the end of the block.
 
-    Of histograms and summaries only the `_count` is here: buckets and sums depend on how long things took.
+    The delta contains only the `_count` of histograms and summaries: buckets and sums depend on durations.
     """
 
     def __init__(self) -> None:
         self._changes: dict[str, float] | None = None
 
     def settle(self, before: Mapping[str, float], after: Mapping[str, float]) -> None:
-        """Take the difference of two readings.
+        """Store the differences between two readings.
 
         Args:
             before: The series at the start.
@@ -69,32 +69,34 @@ class MetricsDelta(Mapping[str, float]):
 
     def _read(self) -> dict[str, float]:
         if self._changes is None:
-            raise HarnessError("the delta is known when its block has ended: read it after the with statement")
+            raise HarnessError(
+                "the delta is not complete before the end of its block: read it after the with statement"
+            )
         return self._changes
 
 
 class MetricsView:
-    """Reads one registry, and that one only.
+    """Reads the metrics of one registry.
 
     Args:
-        registry: A gateway's own, or any.
+        registry: The registry of a gateway, or any other.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry
 
     def value(self, name: str, /, **labels: object) -> float:
-        """Return one sample's value.
+        """Return the value of one sample.
 
         Args:
-            name: As `/metrics` writes it, suffix included: `gateway_crds_created_total`.
-            **labels: All of its labels; values that are no strings are made ones.
+            name: The name as `/metrics` writes it, with its suffix: `gateway_crds_created_total`.
+            **labels: All labels of the sample. Other values than strings are converted.
 
         Returns:
-            The value; 0 for labels that nothing was counted under yet.
+            The value; 0 for labels without a sample.
 
         Raises:
-            UnknownMetric: No such name, an unknown label, or a label is missing; the message has near misses.
+            UnknownMetric: The name or a label is unknown, or a label is missing. The message suggests similar names.
         """
         families = list(self._registry.collect())
         names = {sample_name: family for family in families for sample_name in _sample_names(family)}
@@ -118,10 +120,10 @@ class MetricsView:
 
     @contextmanager
     def delta(self) -> Iterator[MetricsDelta]:
-        """Compare before and after a block.
+        """Compare the registry before and after a block.
 
         Yields:
-            What changed in the block; readable when it has ended.
+            The changes; readable after the end of the block.
         """
         delta = MetricsDelta()
         before = self._series()
@@ -131,7 +133,7 @@ class MetricsView:
             delta.settle(before, self._series())
 
     def counted(self) -> dict[str, float]:
-        """Return every series that is not 0, by the keys of a `MetricsDelta`."""
+        """Return every series with another value than 0, with the keys of a `MetricsDelta`."""
         return {key: value for key, value in self._series().items() if value}
 
     def _series(self) -> dict[str, float]:
@@ -139,11 +141,11 @@ class MetricsView:
             _key(sample.name, sample.labels): sample.value
             for family in self._registry.collect()
             for sample in family.samples
-            if not (family.type in _SUFFIXES and sample.name.removeprefix(family.name) in _UNFORETELLABLE)
+            if not (family.type in _SUFFIXES and sample.name.removeprefix(family.name) in _UNPREDICTABLE)
         }
 
     def _declared_labels(self, family: Metric, name: str) -> frozenset[str] | None:
-        """Return the label names of a family without samples; None for a collector that does not declare any."""
+        """Return the label names of a family without samples; None if its collector declares none."""
         collector = self._registry._names_to_collectors.get(family.name)
         declared: tuple[str, ...] | None = getattr(collector, "_labelnames", None)
         if declared is None:

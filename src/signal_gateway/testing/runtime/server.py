@@ -1,4 +1,4 @@
-"""LiveServer: any ASGI app on a real socket of its own, for the length of a test."""
+"""LiveServer: an ASGI application on a real loopback socket, for the duration of a test."""
 
 import asyncio
 import contextvars
@@ -29,21 +29,20 @@ _owner: contextvars.ContextVar["weakref.WeakSet[asyncio.Task[Any]]"] = contextva
 
 
 class LiveServer:
-    """An ASGI app on a loopback socket, on a loop that all harness servers share.
+    """An ASGI application on a loopback socket, on an event loop that the harness servers share.
 
-    Use it as a context manager, or call `start` and `stop`. The URL is known before the start. It can be started
-    once.
+    Use it as a context manager, or call `start` and `stop`. The URL is known before the start. A server starts once.
 
     Args:
         app: Any ASGI application.
-        name: What to call it in errors.
-        sock: A listening socket to serve on; by default one on a free loopback port.
-        loop: The loop thread to run on.
-        lifespan: `on` if the application must have a lifespan, `auto` if it may.
-        websockets: Whether websocket upgrades are served.
-        startup_timeout: Seconds that the application's start-up may take.
-        stop_grace: Seconds that open requests may go on after the stop.
-        before_drain: Called on the loop once when stopping, before open responses are waited for.
+        name: The name of the server in errors.
+        sock: A listening socket; by default one on a free loopback port.
+        loop: The loop thread of the server.
+        lifespan: `on` if the application must support the lifespan protocol, `auto` if it may.
+        websockets: Whether the server accepts WebSocket upgrades.
+        startup_timeout: Seconds for the start-up of the application.
+        stop_grace: Seconds for open requests after the stop.
+        before_drain: Called once on the loop at the stop, before the server waits for open responses.
     """
 
     def __init__(
@@ -67,9 +66,9 @@ class LiveServer:
         self._loop = loop
         self._startup_timeout = startup_timeout
         self._stop_grace = stop_grace
-        self._answered = threading.Condition()
+        self._exchange_ended = threading.Condition()
         self._server = AppServer(
-            self._answer,
+            self._serve,
             sock=self._sock,
             lifespan=lifespan,
             websockets=websockets,
@@ -82,14 +81,14 @@ class LiveServer:
         self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def start(self) -> None:
-        """Start serving; returns when requests are answered.
+        """Start the server and wait until it accepts requests.
 
         Raises:
-            Exception: The application's own, if its start-up failed.
-            HarnessError: It took longer than the start-up timeout, or was started before.
+            Exception: The start-up of the application failed with this exception.
+            HarnessError: The start-up took longer than its timeout, or the server was started before.
         """
         if self._state != "new":
-            raise HarnessError(f"{self._name} was started before: make a new one")
+            raise HarnessError(f"the {self._name} was started before: create a new LiveServer")
         self._state = "stopped"
         self._loop.acquire()
         try:
@@ -101,10 +100,10 @@ class LiveServer:
         self._state = "running"
 
     def stop(self) -> None:
-        """Stop serving: close the clients, drain, shut down, check that nothing is left. Does nothing twice.
+        """Close the clients, drain, shut down, and check for open tasks and sockets. A second call does nothing.
 
         Raises:
-            HarnessError: A step failed or something was left; the other steps ran all the same.
+            HarnessError: A step failed, or a task or socket is still open. The other steps ran.
         """
         if self._state != "running":
             self._sock.close()
@@ -130,7 +129,7 @@ class LiveServer:
 
     @property
     def client(self) -> httpx.Client:
-        """A ready client for this server; closed with it. Relative URLs are enough."""
+        """A client with this server as its base URL; the server closes it."""
         if self._client is None:
             self._client = httpx.Client(
                 base_url=self.url,
@@ -143,9 +142,9 @@ class LiveServer:
 
     @property
     def async_client(self) -> httpx.AsyncClient:
-        """A ready client for tests on any loop.
+        """A client with this server as its base URL, for tests on any loop.
 
-        It keeps no idle connections: one kept from a loop that has ended would fail the next test.
+        The client keeps no idle connections: a connection of a closed loop would fail the next test.
         """
         if self._async_client is None:
             self._async_client = httpx.AsyncClient(
@@ -157,57 +156,57 @@ class LiveServer:
             )
         return self._async_client
 
-    def is_idle(self, timeout: float) -> None:
-        """Return as soon as no request is being answered.
+    def wait_until_idle(self, timeout: float) -> None:
+        """Wait until no request is in flight.
 
         Args:
-            timeout: Seconds to wait at the most.
+            timeout: The maximum number of seconds.
 
         Raises:
-            HarnessError: A request was still open then.
+            HarnessError: A request was still in flight after the timeout.
         """
-        self.call(self.idle(), timeout=timeout, doing=f"waiting for open requests of the {self._name}")
+        self.call(self.idle(), timeout=timeout, doing=f"waiting for the requests in flight of the {self._name}")
 
     @property
     def exchanges(self) -> list[Exchange]:
-        """The last requests and their answers, oldest first."""
+        """The last requests and their responses, oldest first."""
         return self._exchanges.recent
 
     async def idle(self) -> None:
-        """Return as soon as no request is being answered; runs on the server's loop."""
+        """Wait until no request is in flight. Runs on the loop of the server."""
         await self._server.is_idle()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
-        """Wait until a condition holds; it is looked at now and after each request that was answered.
+        """Wait until a condition is true. It is checked now and after each request.
 
         Args:
-            condition: Called without arguments, on this thread.
-            timeout: Seconds to wait at the most.
+            condition: Called without arguments, on the thread of the caller.
+            timeout: The maximum number of seconds.
 
         Raises:
-            HarnessError: It still did not hold then.
+            HarnessError: The condition was still false after the timeout.
         """
-        with self._answered:
-            if not self._answered.wait_for(condition, timeout):
-                raise HarnessError(f"the condition still did not hold {timeout} s later, at the {self._name}")
+        with self._exchange_ended:
+            if not self._exchange_ended.wait_for(condition, timeout):
+                raise HarnessError(f"the condition was still false after {timeout} s, at the {self._name}")
 
     def call(self, coroutine: Coroutine[Any, Any, Any], *, timeout: float, doing: str) -> Any:
-        """Run a coroutine on the server's loop and wait for its result."""
+        """Run a coroutine on the loop of the server and wait for its result."""
         return self._loop.call(coroutine, timeout=timeout, doing=doing)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await self._exchanges(scope, receive, send)
         finally:
             if scope["type"] == "http":
-                with self._answered:
-                    self._answered.notify_all()
+                with self._exchange_ended:
+                    self._exchange_ended.notify_all()
 
     async def _start(self) -> None:
         loop = asyncio.get_running_loop()
         if loop.get_task_factory() is None:
             loop.set_task_factory(_remember_task)
-        _owner.set(self._tasks)  # inherited by every task that serving this application makes
+        _owner.set(self._tasks)  # every task of this server inherits it
         await self._server.start()
 
     def _close_client(self) -> None:
@@ -220,21 +219,21 @@ class LiveServer:
                 await self._async_client.aclose()
             await self._server.stop()
         finally:
-            await self._check_left()
+            await self._check_closed()
 
-    async def _check_left(self) -> None:
+    async def _check_closed(self) -> None:
         open_tasks = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
         if open_tasks:
             _, open_tasks = await asyncio.wait(open_tasks, timeout=self._stop_grace)
-        left = [f"task {task.get_name()} ({task.get_coro()})" for task in open_tasks]
+        still_open = [f"task {task.get_name()} ({task.get_coro()})" for task in open_tasks]
         for task in open_tasks:
             task.cancel()
         if self._server.open_connections:
-            left.append(f"{self._server.open_connections} connections")
+            still_open.append(f"{self._server.open_connections} connections")
         if self._sock.fileno() != -1:
-            left.append("its listening socket")
-        if left:
-            raise HarnessError(f"it left behind: {', '.join(left)}")
+            still_open.append("its listening socket")
+        if still_open:
+            raise HarnessError(f"still open after the stop: {', '.join(still_open)}")
 
 
 def _remember_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":

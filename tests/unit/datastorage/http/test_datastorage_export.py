@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.backends import row
+from tests.support.datastorage_backends import row
 
 from signal_gateway.datastorage.backend import BackendUnavailable, StoredRecord
 from signal_gateway.datastorage.http.export import NDJSON, export_response

@@ -315,6 +315,7 @@ values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(k
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(detail=st.dictionaries(keys.filter(lambda key: key != "event_type"), values))
+@pytest.mark.slow
 def test_event_data_is_read_as_it_was_sent(client: httpx.Client, make_event: MakeEvent, detail: dict[str, Any]) -> None:
     document = make_event(detail=detail)
 
@@ -339,6 +340,7 @@ json_bodies = st.recursive(
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.binary() | json_bodies.map(orjson.dumps) | st.lists(json_bodies, min_size=1).map(orjson.dumps))
+@pytest.mark.slow
 def test_no_body_makes_the_server_fail(client: httpx.Client, body: bytes) -> None:
     for path in (EVENTS, BATCH):
         answer = client.post(path, content=body, headers={"Content-Type": "application/json"})

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
-from tests.postgres_server import PASSWORD, PostgresServer
-from tests.unit.datastorage.backends import envelopes, exported, opened, row
+from tests.support.datastorage_backends import envelopes, exported, opened, row
+from tests.support.postgres_server import PASSWORD, PostgresServer
 
 from signal_gateway.datastorage.backend import BackendUnavailable, QueryTooSlow
 from signal_gateway.datastorage.database import backend_for, redacted_url
@@ -50,10 +50,11 @@ async def test_empty_database_gets_the_schema_and_keeps_it(empty_postgres: str) 
     assert execute(empty_postgres, VERSIONS) == [("0001",)]
 
 
+@pytest.mark.slow
 def test_of_replicas_that_start_at_once_one_migrates(empty_postgres: str) -> None:
     start = f"""
 import asyncio, sys
-from tests.unit.datastorage.backends import opened, row
+from tests.support.datastorage_backends import opened, row
 async def main():
     sys.stdin.readline()
     async with opened({empty_postgres!r}) as backend:
@@ -306,6 +307,7 @@ except Exception as exc:
     assert "pip install 'signal-gateway[postgres]'" in said
 
 
+@pytest.mark.slow
 def test_sqlite_imports_nothing_of_postgresql() -> None:
     script = """
 import sys

@@ -6,9 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.viewer.viewer_client import get, rows, search, store
+from tests.support.viewer_client import get, rows, search, store
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.viewer import chart, pages
 
 MakeEvent = Callable[..., dict[str, Any]]
@@ -19,7 +19,7 @@ NOW = datetime(2026, 1, 31, 13, tzinfo=UTC)
 
 @pytest.fixture
 def viewer(serve: Serve) -> httpx.Client:
-    return serve(clock=ManualClock(NOW))
+    return serve(clock=MovableClock(NOW))
 
 
 def hour(make_event: MakeEvent) -> list[dict[str, Any]]:

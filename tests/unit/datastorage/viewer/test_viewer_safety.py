@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.viewer.html_tree import Element
-from tests.unit.datastorage.viewer.viewer_client import form_values, get, search, store, timeline
+from tests.support.html_tree import Element
+from tests.support.viewer_client import form_values, get, search, store, timeline
 
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.viewer.search import FIELDS

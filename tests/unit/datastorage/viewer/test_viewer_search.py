@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from starlette.applications import Starlette
-from tests.unit.datastorage.viewer.viewer_client import form_values, get, rows, search, store
+from tests.support.viewer_client import form_values, get, rows, search, store
 
-from signal_gateway.clock import ManualClock, SystemClock
+from signal_gateway.clock import MovableClock, SystemClock
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Page, QueryTooSlow
 from signal_gateway.datastorage.query import EventQuery
@@ -158,7 +158,7 @@ def test_page_past_the_last_event_leads_to_the_newest(client: httpx.Client, make
 
 
 def test_relative_times_and_ranges(serve: Serve, make_event: MakeEvent) -> None:
-    client = serve(clock=ManualClock(datetime(2026, 1, 31, 12, 30, tzinfo=UTC)))
+    client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, 30, tzinfo=UTC)))
     store(
         client,
         make_event(event_type="t.old", event_timestamp=at(1)),
@@ -174,7 +174,7 @@ def test_relative_times_and_ranges(serve: Serve, make_event: MakeEvent) -> None:
 
 
 def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_event: MakeEvent) -> None:
-    client = serve(clock=ManualClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
+    client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
     store(
         client, make_event(event_timestamp="2026-01-31T14:30:00Z"), make_event(event_timestamp="2026-01-31T12:30:00Z")
     )

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.datastorage.viewer.viewer_client import form_values, get, search, store, timeline
+from tests.support.viewer_client import form_values, get, search, store, timeline
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.viewer.times import span_text
 
 MakeEvent = Callable[..., dict[str, Any]]
@@ -18,7 +18,7 @@ Serve = Callable[..., httpx.Client]
 
 @pytest.fixture
 def viewer(serve: Serve) -> httpx.Client:
-    return serve(clock=ManualClock(datetime(2026, 1, 31, 12, 0, 10, tzinfo=UTC)))
+    return serve(clock=MovableClock(datetime(2026, 1, 31, 12, 0, 10, tzinfo=UTC)))
 
 
 def test_oldest_come_first_with_the_time_since_the_first(viewer: httpx.Client, make_event: MakeEvent) -> None:
@@ -54,6 +54,7 @@ def test_any_correlation_id_has_its_page(viewer: httpx.Client, make_event: MakeE
     assert link.partition("#")[2] in [item.attributes.get("id") for item in page.one("ol", class_="timeline").all("li")]
 
 
+@pytest.mark.slow
 def test_thousands_of_events_come_in_pages_both_ways(viewer: httpx.Client, make_event: MakeEvent) -> None:
     store(viewer, *(make_event(event_type=f"t.{n}") for n in range(2345)))
     seen = [page := timeline(viewer, "rr-1", limit="1000")]

@@ -1,7 +1,9 @@
 """However many replicas, at no moment two active RemediationRequests of one problem: all that may happen is tried."""
 
 import pytest
-from tests.unit.gateway.remediation.replicas_model import Found, Rules, begin, search
+from tests.support.replicas_model import Found, Rules, begin, search
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,9 @@
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.gateway.config import BreakerConfig
 from signal_gateway.gateway.resilience.breaker import BreakerOpen, CircuitBreaker
 from signal_gateway.kubernetes import ApiUnavailable, Conflict, NotFound, RequestRejected
@@ -42,7 +43,7 @@ def api(clock):
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 async def test_it_opens_when_enough_of_enough_calls_fail(api):

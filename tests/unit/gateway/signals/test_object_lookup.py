@@ -1,8 +1,9 @@
 import asyncio
+from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.clock import ManualClock
+from signal_gateway.clock import MovableClock
 from signal_gateway.gateway.http.activity import Activity
 from signal_gateway.gateway.targets import object_cache as lookup_module
 from signal_gateway.gateway.targets.object_cache import ObjectLookup
@@ -36,7 +37,7 @@ class Api:
 
 @pytest.fixture
 def clock():
-    return ManualClock()
+    return MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import yaml
 
 __all__ = ["FOLDER", "Json", "deployed", "monitoring", "pods_of", "read", "secrets", "selects", "workloads"]
 
-FOLDER = Path(__file__).parents[1] / "examples" / "deploy"
+FOLDER = Path(__file__).parents[2] / "examples" / "deploy"
 
 Json = dict[str, Any]
 

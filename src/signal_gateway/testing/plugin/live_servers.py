@@ -1,4 +1,4 @@
-"""Served: the live gateways and services of one test, guarded, and told of when it fails."""
+"""LiveServers: the live gateways and services of one test, with isolation guards and failure reports."""
 
 import logging
 from contextlib import ExitStack
@@ -13,18 +13,18 @@ from signal_gateway.testing.plugin.suite import Suite
 if TYPE_CHECKING:
     from signal_gateway.testing.plugin.failure_report import LogTail
 
-__all__ = ["Served"]
+__all__ = ["LiveServers"]
 
 
-class Served:
-    """What one test serves, from its first factory's making to its last one's end.
+class LiveServers:
+    """The live gateways and services of one test, from its first factory to the end of the last one.
 
     Attributes:
-        suite: What all tests of the process share.
+        suite: The suite of the process.
 
     Args:
-        suite: What all tests of the process share.
-        is_registry_restored: Whether the test has the global metrics registry restored.
+        suite: The suite of the process.
+        is_registry_restored: Whether the global metrics registry is restored after the test.
     """
 
     def __init__(self, suite: Suite, *, is_registry_restored: bool) -> None:
@@ -35,11 +35,11 @@ class Served:
         self._log: LogTail | None = None
 
     def add(self, factory: GatewayFactory | ServiceFactory) -> None:
-        """Take what a factory makes into account."""
+        """Add the servers of a factory."""
         self._factories.append(factory)
 
     def explain(self, exception: BaseException) -> None:
-        """Add a note about the last request to the exception that a test failed with."""
+        """Add a note about the last request to the exception of a failed test."""
         from signal_gateway.testing.plugin.failure_report import failure_note
 
         note = failure_note(self._all) if self.suite.settings.report.value != "none" else None
@@ -47,7 +47,7 @@ class Served:
             exception.add_note(note)
 
     def sections(self) -> list[tuple[str, str]]:
-        """Return titles and texts for the report of a test that failed."""
+        """Return titles and texts for the report of a failed test."""
         from signal_gateway.testing.plugin.failure_report import failure_sections
 
         return failure_sections(self._all, settings=self.suite.settings, log=self._log)
@@ -70,4 +70,4 @@ class Served:
 
     @property
     def _all(self) -> list[LiveGateway | LiveService]:
-        return [one for factory in self._factories for one in factory.made]
+        return [one for factory in self._factories for one in factory.created]

@@ -1,6 +1,6 @@
 """Forks one process after the other, each with a store on the same spool directory, and kills it.
 
-    python -m tests.campaigns.kill_nursery '{"url": ..., ...}'
+    python -m tests.campaigns.kill_supervisor '{"url": ..., ...}'
 
 Everything is imported before, and no thread ever runs here, so that a fork costs milliseconds. It takes a `Life` per
 line on standard input and answers with a `Death`.
@@ -32,7 +32,7 @@ from signal_gateway.audit import (
     DataStorageClient,
 )
 
-__all__ = ["WRITERS", "Death", "Life", "NurserySettings"]
+__all__ = ["WRITERS", "Death", "Life", "SupervisorSettings"]
 
 WRITERS = 4
 BURST = 5
@@ -46,8 +46,8 @@ READY, CLOSING, CLOSED = b"r", b"c", b"e"
 
 
 @dataclass(frozen=True)
-class NurserySettings:
-    """What a nursery is told once.
+class SupervisorSettings:
+    """The settings of a supervisor.
 
     Attributes:
         url: Of DataStorage.
@@ -110,7 +110,7 @@ class Death:
 
 
 class Tally:
-    """What a process tells its nursery, and what stays when it is killed: figures in memory that they share."""
+    """The figures of a process in memory that it shares with its supervisor; they survive its death."""
 
     _NAMES = ("wrong", "torn", "corrupt", "pending", "rejected")
     _LAYOUT = struct.Struct(f"<{len(_NAMES)}Q")
@@ -126,7 +126,7 @@ class Tally:
         return dict(zip(self._NAMES, self._LAYOUT.unpack(self._memory[:]), strict=True))
 
 
-def _live(life: Life, settings: NurserySettings, tally: Tally, pipe: int) -> None:
+def _live(life: Life, settings: SupervisorSettings, tally: Tally, pipe: int) -> None:
     store = BufferedAuditStore(
         DataStorageClient(settings.url, timeout=REQUEST_TIMEOUT), service="kill", config=_config(settings)
     )
@@ -148,14 +148,14 @@ def _live(life: Life, settings: NurserySettings, tally: Tally, pipe: int) -> Non
     forever.wait()
 
 
-def _config(settings: NurserySettings) -> AuditStoreConfig:
+def _config(settings: SupervisorSettings) -> AuditStoreConfig:
     spool = {"spool_directory": Path(settings.directory) / "spool"} if settings.durability == "process" else {}
     return AuditStoreConfig.model_validate(
         {"durability": settings.durability, "initial_backoff": 0.01, "max_backoff": 0.1, **spool}
     )
 
 
-def _write(life: Life, settings: NurserySettings, store: BufferedAuditStore, writer: int) -> None:
+def _write(life: Life, settings: SupervisorSettings, store: BufferedAuditStore, writer: int) -> None:
     attempted, returned, refused = (
         Ledger(Path(settings.directory) / f"{kind}-{writer}") for kind in ("attempted", "returned", "refused")
     )
@@ -201,7 +201,7 @@ def _sample(store: BufferedAuditStore, tally: Tally, *, wrong: int) -> None:
     )
 
 
-def _fork(life: Life, settings: NurserySettings, tally: Tally) -> tuple[int, int]:
+def _fork(life: Life, settings: SupervisorSettings, tally: Tally) -> tuple[int, int]:
     """Return the process id, and the pipe that it talks through; its end is the process's end."""
     reading, writing = os.pipe()
     process = os.fork()
@@ -214,7 +214,7 @@ def _fork(life: Life, settings: NurserySettings, tally: Tally) -> tuple[int, int
         threading.excepthook = _die_of
         _live(life, settings, tally, writing)
         status = 0
-    except BaseException:  # noqa: BLE001 - must not go on as a second nursery
+    except BaseException:  # noqa: BLE001 - must not go on as a second supervisor
         traceback.print_exc()
     finally:
         os._exit(status)
@@ -225,7 +225,7 @@ def _die_of(exception: threading.ExceptHookArgs) -> None:
     os._exit(1)
 
 
-def _let_live(life: Life, settings: NurserySettings) -> Death:
+def _let_live(life: Life, settings: SupervisorSettings) -> Death:
     tally = Tally()
     process, pipe = _fork(life, settings, tally)
     said = b""
@@ -272,7 +272,7 @@ def _read_until(pipe: int, moment: float) -> bytes:
     return os.read(pipe, 16) if readable else b""
 
 
-def main(settings: NurserySettings) -> None:
+def main(settings: SupervisorSettings) -> None:
     logging.disable(logging.CRITICAL)
     for line in sys.stdin:
         death = _let_live(Life(**json.loads(line)), settings)
@@ -281,4 +281,4 @@ def main(settings: NurserySettings) -> None:
 
 
 if __name__ == "__main__":
-    main(NurserySettings(**json.loads(sys.argv[1])))
+    main(SupervisorSettings(**json.loads(sys.argv[1])))

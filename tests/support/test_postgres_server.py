@@ -7,10 +7,10 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 
 OWNER = """
-from tests.postgres_server import PostgresServer
+from tests.support.postgres_server import PostgresServer
 server = PostgresServer()
 server.start()
 print(server.url(), flush=True)

@@ -20,7 +20,7 @@ def suite_of_its_own():
 
 def factory_on(cluster, suite):
     return GatewayFactory(
-        suite,
+        suite.host,
         config=GatewayConfig(processing={"scope": {"enabled": False}}),
         cluster=cluster,
         audit_store=RecordingAuditStore(),

@@ -1,4 +1,4 @@
-"""The ways to take an event that the record-cost benchmark compares: ours, and what one might take instead.
+"""The ways to receive an event that the record-cost benchmark compares: the audit store and its alternatives.
 
 Each is given events that were made before, in the form that its hot path wants, and a directory of its own.
 """
@@ -22,53 +22,53 @@ from tests.benchmarks.sinks import forget_events, nobody, validating_sink
 
 from signal_gateway.audit import AuditEvent
 
-__all__ = ["WAYS", "Taker"]
+__all__ = ["WAYS", "Receiver"]
 
 
 @dataclass(frozen=True)
-class Taker:
-    """Something that takes events.
+class Receiver:
+    """One way to receive events.
 
     Attributes:
-        items: What it takes, one for each event.
-        take: Its hot path.
-        drain: Empties it between two bursts; what stays in a store while its server is down may stay.
-        lost: How many of so many events given to it, it has lost.
+        items: Its arguments, one per event.
+        receive: Its hot path.
+        drain: Removes the received events between two bursts, except those in the spool of a store without server.
+        lost: Returns the number of lost events, from the number of given events.
     """
 
     items: Sequence[Any]
-    take: Callable[[Any], object]
+    receive: Callable[[Any], object]
     drain: Callable[[], object] = lambda: None
     lost: Callable[[int], int] = lambda _: 0
 
 
-Opener = Callable[[list[AuditEvent], Path], AbstractContextManager[Taker]]
+Opener = Callable[[list[AuditEvent], Path], AbstractContextManager[Receiver]]
 
 
 @contextmanager
-def spool(events: list[AuditEvent], directory: Path) -> Iterator[Taker]:
+def spool(events: list[AuditEvent], directory: Path) -> Iterator[Receiver]:
     with nobody() as url:
         store = crash_safe_store(url, directory)
-        yield Taker(events, store.record)
+        yield Receiver(events, store.record)
         store.close(0.0)
 
 
 @contextmanager
-def spool_delivering(events: list[AuditEvent], directory: Path) -> Iterator[Taker]:
+def spool_delivering(events: list[AuditEvent], directory: Path) -> Iterator[Receiver]:
     with validating_sink() as url, crash_safe_store(url, directory) as store:
 
         def drain() -> None:
             deliver_everything(store)
             forget_events(url)
 
-        yield Taker(events, store.record, drain)
+        yield Receiver(events, store.record, drain)
 
 
 @contextmanager
-def memory(events: list[AuditEvent], _: Path) -> Iterator[Taker]:
+def memory(events: list[AuditEvent], _: Path) -> Iterator[Receiver]:
     with nobody() as url:
         store = memory_store(url)
-        yield Taker(events, store.record)
+        yield Receiver(events, store.record)
         store.close(0.0)
 
 
@@ -105,7 +105,7 @@ class Keeper(LogRecordProcessor):
 
 
 @contextmanager
-def otel_on_emit(events: list[AuditEvent], _: Path) -> Iterator[Taker]:
+def otel_on_emit(events: list[AuditEvent], _: Path) -> Iterator[Receiver]:
     provider, keeper = LoggerProvider(), Keeper()
     provider.add_log_record_processor(keeper)
     logger = provider.get_logger("bench")
@@ -114,16 +114,18 @@ def otel_on_emit(events: list[AuditEvent], _: Path) -> Iterator[Taker]:
 
     exporter = Exporter()
     processor = BatchLogRecordProcessor(exporter)
-    yield Taker(keeper.records, processor.on_emit, processor.force_flush, lost=lambda given: given - exporter.exported)
+    yield Receiver(
+        keeper.records, processor.on_emit, processor.force_flush, lost=lambda given: given - exporter.exported
+    )
     processor.shutdown()
 
 
 @contextmanager
-def otel_emit(events: list[AuditEvent], _: Path) -> Iterator[Taker]:
+def otel_emit(events: list[AuditEvent], _: Path) -> Iterator[Receiver]:
     exporter, provider = Exporter(), LoggerProvider()
     provider.add_log_record_processor(BatchLogRecordProcessor(exporter))
     logger = provider.get_logger("bench")
-    yield Taker(
+    yield Receiver(
         [_as_log(event) for event in events],
         lambda arguments: logger.emit(**arguments),
         provider.force_flush,
@@ -140,51 +142,51 @@ def _as_log(event: AuditEvent) -> dict[str, Any]:
 
 
 @contextmanager
-def queue_handler(events: list[AuditEvent], _: Path) -> Iterator[Taker]:
+def queue_handler(events: list[AuditEvent], _: Path) -> Iterator[Receiver]:
     taken: queue.Queue[Any] = queue.Queue()
     logger = logging.getLogger("bench")
     logger.setLevel(logging.INFO)
     logger.propagate = False
     logger.addHandler(logging.handlers.QueueHandler(taken))
-    yield Taker(events, lambda event: logger.info("audit event", extra={"event": event}), taken.queue.clear)
+    yield Receiver(events, lambda event: logger.info("audit event", extra={"event": event}), taken.queue.clear)
 
 
 @contextmanager
-def plain_queue(events: list[AuditEvent], _: Path) -> Iterator[Taker]:
+def plain_queue(events: list[AuditEvent], _: Path) -> Iterator[Receiver]:
     taken: queue.Queue[AuditEvent] = queue.Queue()
-    yield Taker(events, taken.put_nowait, taken.queue.clear)
+    yield Receiver(events, taken.put_nowait, taken.queue.clear)
 
 
 def _sqlite(synchronous: str) -> Opener:
     @contextmanager
-    def sqlite(events: list[AuditEvent], directory: Path) -> Iterator[Taker]:
+    def sqlite(events: list[AuditEvent], directory: Path) -> Iterator[Receiver]:
         connection = sqlite3.connect(directory / "queue.db", isolation_level=None, check_same_thread=False)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {synchronous}")
         connection.execute("CREATE TABLE queue (id INTEGER PRIMARY KEY, event BLOB)")
         lock = threading.Lock()
 
-        def take(event: AuditEvent) -> None:
+        def receive(event: AuditEvent) -> None:
             with lock:
                 connection.execute("INSERT INTO queue (event) VALUES (?)", (event.to_wire(),))
 
-        yield Taker(events, take, lambda: connection.execute("DELETE FROM queue"))
+        yield Receiver(events, receive, lambda: connection.execute("DELETE FROM queue"))
         connection.close()
 
     return sqlite
 
 
 @contextmanager
-def persist_queue_sqlite(events: list[AuditEvent], directory: Path) -> Iterator[Taker]:
+def persist_queue_sqlite(events: list[AuditEvent], directory: Path) -> Iterator[Receiver]:
     taken = persistqueue.SQLiteQueue(str(directory), multithreading=True, auto_commit=True)
-    yield Taker(events, lambda event: taken.put(event.to_wire()), lambda: _empty(taken))
+    yield Receiver(events, lambda event: taken.put(event.to_wire()), lambda: _empty(taken))
     taken.close()
 
 
 @contextmanager
-def persist_queue_file(events: list[AuditEvent], directory: Path) -> Iterator[Taker]:
+def persist_queue_file(events: list[AuditEvent], directory: Path) -> Iterator[Receiver]:
     taken = persistqueue.Queue(str(directory / "queue"), tempdir=str(directory))
-    yield Taker(events, lambda event: taken.put(event.to_wire()), lambda: _empty(taken))
+    yield Receiver(events, lambda event: taken.put(event.to_wire()), lambda: _empty(taken))
 
 
 def _empty(taken: Any) -> None:

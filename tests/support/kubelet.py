@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.deploy_manifests import Json, pods_of
+from tests.support.deploy_manifests import Json, pods_of
 
 __all__ = ["Kubelet"]
 

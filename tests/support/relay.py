@@ -1,6 +1,6 @@
 """Relay: passes bytes between clients and a server, and cuts a connection where a test wants it cut.
 
-    python -m tests.relay PORT TARGET_PORT
+    python -m tests.support.relay PORT TARGET_PORT
 
 is one in a process of its own, which can be killed.
 """

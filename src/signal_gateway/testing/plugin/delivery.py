@@ -1,4 +1,4 @@
-"""The last delivery of an audit store: within a time, and with a verdict on what became of its events."""
+"""The last delivery of an audit store: ends within a timeout and returns a verdict."""
 
 import time
 from collections.abc import Iterable
@@ -11,21 +11,21 @@ from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.wal.rejected import FILE_NAME, read_rejected
 from signal_gateway.errors import AuditError, ConfigurationError
-from signal_gateway.testing.datastorage.spool_directory import remove_if_empty
-from signal_gateway.testing.datastorage.verdict import Verdict
 from signal_gateway.testing.plugin.settings import Setting
+from signal_gateway.testing.plugin.spool_directory import remove_if_empty
+from signal_gateway.testing.plugin.verdict import Verdict
 
-__all__ = ["DeadWorker", "client_of", "close_store", "deliver_for_dead_workers", "open_store"]
+__all__ = ["CrashedWorker", "close_store", "datastorage_client", "open_store", "recover_crashed_workers"]
 
 
 @dataclass(frozen=True, slots=True)
-class DeadWorker:
+class CrashedWorker:
     """An xdist worker that ended without a verdict.
 
     Attributes:
-        id: Its id.
-        crash: How it died.
-        spool_directory: Where its store kept its events.
+        id: The id of the worker.
+        crash: The error that xdist reported.
+        spool_directory: The spool directory of its store.
     """
 
     id: str
@@ -33,50 +33,50 @@ class DeadWorker:
     spool_directory: Path
 
 
-def client_of(datastorage: Setting[str], token_file: Setting[str | None]) -> DataStorageClient:
-    """Make a client of a DataStorage that was set.
+def datastorage_client(datastorage: Setting[str], token_file: Setting[str | None]) -> DataStorageClient:
+    """Create a client for the DataStorage of a setting.
 
     Raises:
-        ConfigurationError: The URL or the token file can't be used; the message says where it came from.
+        ConfigurationError: The URL or the token file is not usable. The message names its source.
     """
     token = None if token_file.value is None else read_token(token_file.value, source=token_file.source)
     return DataStorageClient(datastorage.value, token=token, source=datastorage.source)
 
 
 def open_store(client: DataStorageClient, *, service: str, spool_directory: Path) -> BufferedAuditStore:
-    """Open a store on a spool directory of its own.
+    """Open a store on its own spool directory.
 
     Raises:
-        ConfigurationError: The directory can't be used.
+        ConfigurationError: The directory is not usable.
     """
     try:
         return BufferedAuditStore(client, service=service, config=AuditStoreConfig(spool_directory=spool_directory))
     except ConfigurationError as exc:
         remove_if_empty(spool_directory)
-        exc.add_note("The test harness keeps its spool among the temporary files: set TMPDIR to have them elsewhere.")
+        exc.add_note("The test harness keeps its spool among the temporary files: set TMPDIR to another directory.")
         raise
 
 
 def close_store(
     store: BufferedAuditStore, *, spool_directory: Path, worker: str, datastorage: Setting[str], timeout: float
 ) -> Verdict:
-    """Close a store, and remove its directory if everything in it was delivered.
+    """Close a store, and remove its spool directory if all events were delivered.
 
     Args:
-        store: The only one on that directory, but for those of children that were forked from its process.
-        spool_directory: Where its events wait.
-        worker: Whose verdict this is.
-        datastorage: Where its events go.
-        timeout: Seconds to deliver what is left.
+        store: The only store on that directory, apart from the stores of forked children.
+        spool_directory: The spool directory of the store.
+        worker: The worker of the verdict.
+        datastorage: The DataStorage of the store.
+        timeout: Seconds to deliver the pending events.
     """
     error = store.close(timeout=timeout).error
     stats = store.stats
-    adopted = stats.adopted
+    recovered = stats.adopted
     is_gone = remove_if_empty(spool_directory)
-    delivered = stats.delivered + adopted.delivered
-    rejected = max(stats.rejected + adopted.rejected, _count_rejected(spool_directory))
-    pending = stats.pending + adopted.pending
-    if adopted.rejected or adopted.pending:
+    delivered = stats.delivered + recovered.delivered
+    rejected = max(stats.rejected + recovered.rejected, _count_rejected(spool_directory))
+    pending = stats.pending + recovered.pending
+    if recovered.rejected or recovered.pending:
         error = error or stats.last_error
     return Verdict(
         worker,
@@ -85,33 +85,33 @@ def close_store(
         delivered=delivered,
         rejected=rejected,
         pending=pending,
-        adopted=adopted.delivered + adopted.rejected + adopted.pending,
+        recovered=recovered.delivered + recovered.rejected + recovered.pending,
         refused=stats.refused,
-        corrupt=adopted.corrupt,
-        waited=timeout,
+        corrupt=recovered.corrupt,
+        timeout=timeout,
         error=error and error.removeprefix(f"{datastorage.value}: "),
         datastorage=f"{datastorage.value} (from {datastorage.source})",
         spool=None if is_gone else str(spool_directory),
     )
 
 
-def deliver_for_dead_workers(
-    workers: Iterable[DeadWorker], *, datastorage: Setting[str], token_file: Setting[str | None], timeout: float
+def recover_crashed_workers(
+    workers: Iterable[CrashedWorker], *, datastorage: Setting[str], token_file: Setting[str | None], timeout: float
 ) -> list[Verdict]:
-    """Adopt and deliver what xdist workers left that died, all at the same time. Never raises.
+    """Deliver the events in the spools of crashed xdist workers, all at the same time. Never raises.
 
-    What belongs to a process that is still alive, such as a child that a worker forked, stays where it is.
+    The segments of a live process, such as a forked child of a worker, are not changed.
 
     Args:
-        workers: Those whose spool directory is there.
-        datastorage: Where their events go.
-        token_file: The file with the token that is wanted there.
-        timeout: Seconds for all of it.
+        workers: The workers with an existing spool directory.
+        datastorage: The DataStorage of the run.
+        token_file: The file with the token for this DataStorage.
+        timeout: Seconds for all workers together.
     """
     deadline = time.monotonic() + timeout
-    adopted = [(worker, _adopt(worker, datastorage, token_file)) for worker in workers]
+    stores = [(worker, _open_store_of(worker, datastorage, token_file)) for worker in workers]
     verdicts = []
-    for worker, store in adopted:
+    for worker, store in stores:
         if isinstance(store, BufferedAuditStore):
             verdict = close_store(
                 store,
@@ -121,17 +121,17 @@ def deliver_for_dead_workers(
                 timeout=max(deadline - time.monotonic(), 0.0),
             )
             store.client.close()
-            verdicts.append(replace(verdict, waited=timeout, crash=worker.crash))
+            verdicts.append(replace(verdict, timeout=timeout, crash=worker.crash))
         else:
             verdicts.append(store)
     return verdicts
 
 
-def _adopt(
-    worker: DeadWorker, datastorage: Setting[str], token_file: Setting[str | None]
+def _open_store_of(
+    worker: CrashedWorker, datastorage: Setting[str], token_file: Setting[str | None]
 ) -> BufferedAuditStore | Verdict:
     try:
-        client = client_of(datastorage, token_file)
+        client = datastorage_client(datastorage, token_file)
         return open_store(client, service="gateway", spool_directory=worker.spool_directory)
     except (ConfigurationError, OSError) as exc:  # the client has made no connection yet
         return Verdict(
@@ -145,7 +145,7 @@ def _adopt(
 
 
 def _count_rejected(spool_directory: Path) -> int:
-    """Count also what was rejected before a process died, which is in nobody's statistics any more."""
+    """Count the rejected events of the directory: the statistics lack those from before a crash."""
     try:
         return len(read_rejected(spool_directory / FILE_NAME))
     except AuditError:

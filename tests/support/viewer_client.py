@@ -5,7 +5,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
-from tests.unit.datastorage.viewer.html_tree import Element, read_html
+from tests.support.html_tree import Element, read_html
 
 __all__ = ["form_values", "get", "rows", "search", "store", "timeline"]
 

@@ -9,7 +9,7 @@ from starlette.routing import Route
 
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing import LiveServer
-from signal_gateway.testing.runtime.loops import NEIGHBOURS, LoopThread
+from signal_gateway.testing.runtime.loops import DEPENDENCIES, LoopThread
 
 
 async def hello(_request):
@@ -81,15 +81,15 @@ def test_task_that_the_application_left_behind_is_an_error_that_names_it():
     server.start()
     server.client.get("/")
 
-    with pytest.raises(HarnessError, match="left behind: task forgotten"):
+    with pytest.raises(HarnessError, match="still open after the stop: task forgotten"):
         server.stop()
 
 
 def test_application_may_call_another_harness_server_synchronously():
-    with LiveServer(APP, loop=NEIGHBOURS) as neighbour:
+    with LiveServer(APP, loop=DEPENDENCIES) as dependency:
 
         async def ask_neighbour(_request):
-            return PlainTextResponse(neighbour.client.get("/").text)
+            return PlainTextResponse(dependency.client.get("/").text)
 
         with LiveServer(Starlette(routes=[Route("/", ask_neighbour)])) as server:
             assert server.client.get("/").text == "hello"
@@ -101,5 +101,5 @@ def test_server_starts_once_and_stops_as_often_as_you_like():
     server.stop()
     server.stop()
 
-    with pytest.raises(HarnessError, match="make a new one"):
+    with pytest.raises(HarnessError, match="create a new LiveServer"):
         server.start()
