@@ -17,7 +17,7 @@ from signal_gateway.datastorage.http.response_models import (
 )
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
 from signal_gateway.web.json_body import JSON
-from signal_gateway.web.openapi import REFERENCE, Schema, answer_schemas, first_lines, operation, ref
+from signal_gateway.web.openapi import REFERENCE, Schema, first_paragraph, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
 __all__ = ["openapi_document"]
@@ -60,16 +60,16 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "findEvents",
                     "Read a page of events, newest first unless asked otherwise.",
                     "read",
-                    answers={200: (JSON, ref("Page"), "A page.")},
-                    refusals=_BAD_REQUEST | _UNREADY,
+                    responses={200: (JSON, ref("Page"), "A page.")},
+                    problems=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name) for name in PARAMETERS],
                 ),
                 "post": api.operation(
                     "storeEvent",
                     "Store one event.",
                     "write",
-                    answers={201: (JSON, ref("EventStored"), "It is stored.")},
-                    refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
+                    responses={201: (JSON, ref("EventStored"), "It is stored.")},
+                    problems=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
                     body=ref("AuditEvent"),
                 ),
             },
@@ -78,8 +78,8 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "storeEvents",
                     "Store all of these events or, if one of them is wrong, none.",
                     "write",
-                    answers={201: (JSON, ref("BatchStored"), "They are stored.")},
-                    refusals=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
+                    responses={201: (JSON, ref("BatchStored"), "They are stored.")},
+                    problems=_BAD_REQUEST | _BODY_REFUSALS | _UNREADY,
                     body={
                         "type": "array",
                         "items": ref("AuditEvent"),
@@ -95,8 +95,8 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "An answer that is cut off is not complete.",
                     "read",
                     # a validator would take the lines for one document
-                    answers={200: (NDJSON, {}, "Lines that are StoredEvent objects.")},
-                    refusals=_BAD_REQUEST | _UNREADY,
+                    responses={200: (NDJSON, {}, "Lines that are StoredEvent objects.")},
+                    problems=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING],
                 )
             },
@@ -105,7 +105,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getLimits",
                     "Read what may be sent at once.",
                     "read",
-                    answers={200: (JSON, ref("Limits"), "The limits.")},
+                    responses={200: (JSON, ref("Limits"), "The limits.")},
                 )
             },
             "/healthz": {
@@ -113,7 +113,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "isAlive",
                     "Say that it runs.",
                     "open",
-                    answers={200: (JSON, ref("Status"), "It does.")},
+                    responses={200: (JSON, ref("Status"), "It does.")},
                 )
             },
             "/readyz": {
@@ -121,8 +121,8 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "isReady",
                     "Say whether events can be stored now.",
                     "open",
-                    answers={200: (JSON, ref("Status"), "They can.")},
-                    refusals=_UNREADY,
+                    responses={200: (JSON, ref("Status"), "They can.")},
+                    problems=_UNREADY,
                 )
             },
             "/metrics": {
@@ -130,7 +130,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getMetrics",
                     "Read the metrics of this service for Prometheus.",
                     "open",
-                    answers={200: (CONTENT_TYPE_LATEST, {"type": "string"}, "The metrics.")},
+                    responses={200: (CONTENT_TYPE_LATEST, {"type": "string"}, "The metrics.")},
                 )
             },
             "/openapi.json": {
@@ -138,7 +138,7 @@ def openapi_document(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getDescription",
                     "Read this description.",
                     "read",
-                    answers={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
+                    responses={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
                 )
             },
         },
@@ -168,8 +168,8 @@ class _Operations:
         summary: str,
         access: Access,
         *,
-        answers: Mapping[int, tuple[str, Schema, str]],
-        refusals: Mapping[int, str] = {},
+        responses: Mapping[int, tuple[str, Schema, str]],
+        problems: Mapping[int, str] = {},
         parameters: list[Schema] | None = None,
         body: Schema | None = None,
     ) -> Schema:
@@ -178,8 +178,8 @@ class _Operations:
         return operation(
             name,
             summary,
-            answers=answers,
-            refusals={**refusals, **(_ACCESS_REFUSALS if is_guarded else {})},
+            responses=responses,
+            problems={**problems, **(_ACCESS_REFUSALS if is_guarded else {})},
             parameters=parameters,
             body=body,
             security=security if is_guarded else None,
@@ -187,7 +187,7 @@ class _Operations:
 
 
 def _schemas() -> Schema:
-    schemas = answer_schemas(_ANSWERS)
+    schemas = response_schemas(_ANSWERS)
     sent, read = _sent_event(), _sent_event()
     # what is read has no nulls, the server's defaults and what the server knows
     read["properties"] = {name: _without_null(schema) for name, schema in read["properties"].items()} | {
@@ -236,7 +236,7 @@ def _sent_event() -> Schema:
     }
     return {
         "type": "object",
-        "description": first_lines(schema["description"]),
+        "description": first_paragraph(schema["description"]),
         "properties": properties,
         "required": list(REQUIRED_ON_THE_WIRE),
     }
