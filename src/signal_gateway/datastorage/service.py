@@ -28,7 +28,7 @@ async def run_datastorage(
     Args:
         database: Where the events are kept, as `create_datastorage` takes it.
         listen: `host:port`; beyond loopback only with a token file, or with `allow_anonymous`.
-        token_file: Who may read and write, in the form of `TokenFile`; None for everybody who can connect.
+        token_file: Who may read and write, in the form of `ScopedTokens`; None for everybody who can connect.
         allow_anonymous: Let everybody who can connect read and write, wherever it listens.
         purge_interval: Seconds between two purges of expired events; None to keep them.
         on_start: Called with the URL when requests are answered.

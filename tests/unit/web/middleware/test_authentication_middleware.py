@@ -1,6 +1,6 @@
 import pytest
 
-from signal_gateway.gateway.http.authentication import AuthenticationMiddleware
+from signal_gateway.web.middleware.authentication import AuthenticationMiddleware, Protection
 
 
 @pytest.mark.asyncio
@@ -17,7 +17,7 @@ async def test_what_a_sender_says_of_itself_in_the_name_of_a_proxy_is_dropped():
         (b"impersonate-group", b"x"),
         kept,
     ]
-    middleware = AuthenticationMiddleware(app, authenticator=None, metrics=None, protected=("/",), deadline=1)
+    middleware = AuthenticationMiddleware(app, authenticator=None, protection=Protection("test"), failures=None)
 
     await middleware({"type": "http", "path": "/", "headers": said}, None, None)
 
