@@ -8,7 +8,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from signal_gateway.apiserver.apimachinery.status import StatusError
 from signal_gateway.apiserver.testing.faults import Effects
-from signal_gateway.web.serving.extensions import ABORT
+from signal_gateway.web.serving.app_server import ABORT
 
 __all__ = ["Disturbance", "abort_of"]
 

@@ -18,7 +18,7 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.exchanges import Exchange, ExchangeLog
 from signal_gateway.testing.runtime.loops import SERVERS, LoopThread
-from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving.app_server import AppServer, OpenStreams
 from signal_gateway.web.serving.sockets import bind, url_of
 
 __all__ = ["LiveServer"]
@@ -43,7 +43,7 @@ class LiveServer:
         websockets: Whether websocket upgrades are served.
         startup_timeout: Seconds that the application's start-up may take.
         stop_grace: Seconds that open requests may go on after the stop.
-        before_drain: Called on the loop once when stopping, before open responses are waited for.
+        streams: The responses that the application holds open; ended on the loop before the server drains.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class LiveServer:
         websockets: bool = False,
         startup_timeout: float = 10.0,
         stop_grace: float = 2.0,
-        before_drain: Callable[[], None] | None = None,
+        streams: OpenStreams | None = None,
     ) -> None:
         self.app = app
         self._exchanges = ExchangeLog(app)
@@ -74,7 +74,7 @@ class LiveServer:
             lifespan=lifespan,
             websockets=websockets,
             grace=stop_grace,
-            before_drain=before_drain,
+            streams=streams,
         )
         self._state: Literal["new", "running", "stopped"] = "new"
         self._client: httpx.Client | None = None
@@ -175,7 +175,7 @@ class LiveServer:
 
     async def idle(self) -> None:
         """Return as soon as no request is being answered; runs on the server's loop."""
-        await self._server.is_idle()
+        await self._server.wait_until_idle()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
         """Wait until a condition holds; it is looked at now and after each request that was answered.
