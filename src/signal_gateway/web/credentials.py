@@ -76,7 +76,7 @@ def credentials_of(headers: Headers) -> Credentials:
         try:
             _, colon, password = base64.b64decode(value, validate=True).partition(b":")
         except (binascii.Error, ValueError):
-            colon = b""
+            colon = password = b""
         if colon:
             return Credentials(password, is_basic=True)
     raise BadCredentials(

@@ -15,7 +15,7 @@ from signal_gateway.web.credentials import unknown_token
 __all__ = ["SERVICE_NAME", "KubernetesAuthenticator"]
 
 SERVICE_NAME: Final = "gateway-service"
-"""A sender must be allowed to create the Service of this name in the controller namespace."""
+"""A sender needs the permission to create the Service of this name in the controller namespace."""
 
 _SECONDS_GOOD: Final = 60.0
 _SECONDS_BAD: Final = 5.0
@@ -32,17 +32,17 @@ class _Verdict:
 class KubernetesAuthenticator:
     """Finds the user of a token by TokenReview, and checks by SubjectAccessReview that the user may send signals.
 
-    A good answer is kept for 60 seconds, a bad one for 5, by the token's SHA-256. Of each sort 1 024 are kept, so that
-    somebody who tries tokens does not push out the good ones. Those who ask about one token at the same time share one
-    review. Runs on the client's loop.
+    A positive result is kept for 60 seconds, a negative result for 5, by the SHA-256 of the token. Up to 1 024 results
+    of each sort are kept, so that a sender of random tokens does not displace the positive results. Concurrent requests
+    with one token share one review. Runs on the client's loop.
 
     Source: https://kubernetes.io/docs/reference/access-authn-authz/
 
     Args:
-        kubernetes: Asks the cluster. Its own rights must allow both reviews.
+        kubernetes: Client of the cluster. Its permissions must include both reviews.
         namespace: The controller namespace.
-        clock: Tells how old an answer is.
-        observer: Told verb, resource and code of each call.
+        clock: Measures the age of a result.
+        observer: Receives verb, resource and code of each call.
     """
 
     def __init__(

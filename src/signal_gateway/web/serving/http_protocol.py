@@ -19,9 +19,8 @@ __all__ = ["BoundedProtocol", "ConnectionLimits"]
 
 _log = logging.getLogger(__name__)
 
-_READ_BYTES: Final = (
-    32 * 1024
-)  # per read; asyncio's 256 KiB, twice per connection, are too much for hundreds of connections
+# per read; asyncio's 256 KiB, twice per connection, are too much for hundreds of connections
+_READ_BYTES: Final = 32 * 1024
 _NOT_HTTP: Final = "The request is not valid HTTP/1.1 (RFC 9112). Send HTTP/1.1."
 
 
@@ -65,7 +64,7 @@ class BoundedProtocol(HttpToolsProtocol):
         """Wait for the first request."""
         super().connection_made(transport)
         if hasattr(transport, "max_size"):
-            transport.max_size = _READ_BYTES
+            transport.max_size = _READ_BYTES  # pyright: ignore[reportAttributeAccessIssue] - asyncio's own, not its ABC's
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
