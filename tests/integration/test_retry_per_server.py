@@ -119,7 +119,7 @@ class SilentApi:
         self._api = create_apiserver(crds=[crd_manifest()])
         self._may_answer = asyncio.Event()
         self.arrived = threading.Semaphore(0)
-        self.server = LiveServer(self._respond, name="silent Kubernetes API", before_drain=self._api.stop)
+        self.server = LiveServer(self._respond, name="silent Kubernetes API", streams=self._api)
 
     def answer(self):
         async def answer():

@@ -43,7 +43,7 @@ def serve_apiserver(
     if not is_loopback(sock):
         sock.close()
         raise ConfigurationError(f"{listen} can be reached from other machines, and anybody may do everything here")
-    server = AppServer(api.app, sock=sock, before_drain=api.stop)
+    server = AppServer(api.app, sock=sock, streams=api)
     if kubeconfig is not None:
         _write(kubeconfig, yaml.safe_dump(plain_http_kubeconfig(server.url)))
 

@@ -14,17 +14,17 @@ from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.http.api import AuditApi
-from signal_gateway.datastorage.http.authentication import AuthenticationMiddleware
-from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetricsMiddleware
+from signal_gateway.datastorage.http.authentication import PROTECTION, ScopeAuthenticator
+from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetrics
 from signal_gateway.datastorage.retention import PeriodicPurge
-from signal_gateway.datastorage.tokens import TokenFile
+from signal_gateway.datastorage.tokens import ScopedTokens
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.errors import ConfigurationError
+from signal_gateway.web.middleware.authentication import AuthenticationMiddleware
 from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
-from signal_gateway.web.middleware.request_id import RequestIdMiddleware
-from signal_gateway.web.middleware.security_headers import OWN_PAGES, SecurityHeadersMiddleware
-from signal_gateway.web.middleware.server_error import BugMiddleware
+from signal_gateway.web.middleware.standard import StandardMiddleware
 from signal_gateway.web.problem import problem_handlers
+from signal_gateway.web.response_headers import OWN_PAGES
 
 __all__ = ["BODY_TIMEOUT", "MAX_BATCH_EVENTS", "MAX_BODY_BYTES", "DataStorage", "create_datastorage"]
 
@@ -100,7 +100,7 @@ def create_datastorage(
         max_batch_events: The most events of one batch.
         max_body_bytes: The largest request body, in bytes.
         body_timeout: How long the body of a request may take to arrive, in seconds.
-        token_file: The tokens for reading and writing, in the form of `TokenFile`; None needs no token.
+        token_file: The tokens for reading and writing, in the form of `ScopedTokens`; None needs no token.
         purge_interval: Seconds between two purges of expired events; None keeps all events.
 
     Returns:
@@ -111,7 +111,7 @@ def create_datastorage(
     """
     if purge_interval is not None and not purge_interval > 0:
         raise ConfigurationError(f"the purge interval is {purge_interval} s: give more than 0, or none to keep events")
-    tokens = None if token_file is None else TokenFile(token_file)
+    tokens = None if token_file is None else ScopedTokens(token_file)
     backend = backend_for(database)
     registry = CollectorRegistry()
     metrics = DataStorageMetrics(registry)
@@ -125,8 +125,6 @@ def create_datastorage(
         has_tokens=tokens is not None,
     )
     routes = [*api.routes(), *Viewer(backend=backend, clock=clock).routes()]
-    handlers = problem_handlers()
-    on_bug = handlers.pop(Exception)
     purge = None
     if purge_interval is not None:
         purge = PeriodicPurge(backend, clock=clock, interval=purge_interval, metrics=metrics)
@@ -137,17 +135,24 @@ def create_datastorage(
         async with opened:
             yield
 
+    middleware = [
+        Middleware(
+            StandardMiddleware,
+            observer=RequestMetrics(metrics, paths={route.path for route in routes}),
+            clock=clock,
+            content_security_policy=OWN_PAGES,
+        ),
+        Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes, max_seconds=body_timeout),
+    ]
+    if tokens is not None:
+        authenticator = ScopeAuthenticator(tokens)
+        middleware.append(
+            Middleware(AuthenticationMiddleware, authenticator=authenticator, protection=PROTECTION, failures=metrics)
+        )
     app = Starlette(
         routes=routes,
-        middleware=[
-            Middleware(RequestIdMiddleware),
-            Middleware(RequestMetricsMiddleware, metrics=metrics, clock=clock, paths={route.path for route in routes}),
-            Middleware(SecurityHeadersMiddleware, content_security_policy=OWN_PAGES),
-            Middleware(BugMiddleware, on_bug=on_bug),
-            Middleware(BodyLimitMiddleware, max_body_bytes=max_body_bytes, max_seconds=body_timeout),
-            *([] if tokens is None else [Middleware(AuthenticationMiddleware, tokens=tokens, metrics=metrics)]),
-        ],
-        exception_handlers=handlers,
+        middleware=middleware,
+        exception_handlers=problem_handlers(),
         lifespan=lifespan,
     )
     app.router.redirect_slashes = False

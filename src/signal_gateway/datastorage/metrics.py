@@ -3,11 +3,9 @@
 from collections.abc import Collection
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Scope
 
-from signal_gateway.clock import Clock
-
-__all__ = ["AUTHENTICATION_FAILURES", "DataStorageMetrics", "RequestMetricsMiddleware"]
+__all__ = ["AUTHENTICATION_FAILURES", "DataStorageMetrics", "RequestMetrics"]
 
 AUTHENTICATION_FAILURES = ("missing", "malformed", "unknown_token", "basic_for_write", "insufficient_scope")
 """The reasons for a 401 or 403: no credentials, unreadable credentials, an unknown token, HTTP Basic for a write, or a
@@ -22,7 +20,6 @@ class DataStorageMetrics:
 
     Attributes:
         events: By `result`: `accepted`, `duplicate` or `refused`.
-        authentication_failures: By `reason`, one of `AUTHENTICATION_FAILURES`.
         purged: Events that were deleted at the end of their retention.
         request_seconds: By `method`, `path` (`other` for an unknown path) and `status`.
     """
@@ -36,14 +33,14 @@ class DataStorageMetrics:
         )
         for result in ("accepted", "duplicate", "refused"):
             self.events.labels(result)
-        self.authentication_failures = Counter(
+        self._authentication_failures = Counter(
             "datastorage_authentication_failures",
             "Requests without a token that allows them, by reason.",
             ["reason"],
             registry=registry,
         )
         for reason in AUTHENTICATION_FAILURES:
-            self.authentication_failures.labels(reason)
+            self._authentication_failures.labels(reason)
         self.purged = Counter(
             "datastorage_purged", "Audit events that were deleted at the end of their retention.", registry=registry
         )
@@ -54,44 +51,31 @@ class DataStorageMetrics:
             registry=registry,
         )
 
+    def count_authentication_failure(self, *, reason: str) -> None:
+        """Count a request that was refused; `reason` is one of `AUTHENTICATION_FAILURES`."""
+        self._authentication_failures.labels(reason).inc()
 
-class RequestMetricsMiddleware:
-    """Observe every request in `DataStorageMetrics.request_seconds`.
+
+class RequestMetrics:
+    """Observes every request in `DataStorageMetrics.request_seconds`.
 
     Args:
-        app: The measured application.
         metrics: The metrics.
-        clock: Measures the time.
         paths: The paths with their own label.
     """
 
-    def __init__(self, app: ASGIApp, *, metrics: DataStorageMetrics, clock: Clock, paths: Collection[str]) -> None:
-        self._app = app
+    def __init__(self, metrics: DataStorageMetrics, *, paths: Collection[str]) -> None:
         self._metrics = metrics
-        self._clock = clock
         self._paths = frozenset(paths)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one ASGI connection."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def begin_request(self) -> None:
+        """Do nothing: DataStorage has no metric for requests in flight."""
 
-        start = self._clock.monotonic()
-        status = 500
-
-        async def send_and_read_status(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await self._app(scope, receive, send_and_read_status)
-        finally:
-            path = scope["path"] if scope["path"] in self._paths else "other"
-            seconds = self._clock.monotonic() - start
-            self._metrics.request_seconds.labels(_method(scope), path, str(status)).observe(seconds)
+    def end_request(self, scope: Scope, *, status: int | None, seconds: float) -> None:
+        """Observe the duration; a request without a response counts as status 500."""
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        status = 500 if status is None else status
+        self._metrics.request_seconds.labels(_method(scope), path, str(status)).observe(seconds)
 
 
 def _method(scope: Scope) -> str:

@@ -28,7 +28,7 @@ async def run_datastorage(
     Args:
         database: The database URL, as in `create_datastorage`.
         listen: `host:port`. An address beyond loopback needs a token file or `allow_anonymous`.
-        token_file: The tokens for reading and writing, in the form of `TokenFile`; None needs no token.
+        token_file: The tokens for reading and writing, in the form of `ScopedTokens`; None needs no token.
         allow_anonymous: Allow requests without a token on any address.
         purge_interval: Seconds between two purges of expired events; None keeps all events.
         on_start: Called with the URL as soon as the service accepts requests.

@@ -284,8 +284,6 @@ class Gateway:
         return self._why_not_serving() or ("The gateway is shutting down." if self._is_shutting_down else None)
 
     def _build_app(self, health: Sequence[Route]) -> Starlette:
-        handlers = problem_handlers()
-        on_bug = handlers.pop(Exception)
         description = description_route(
             [endpoint.adapter for endpoint in self._endpoints],
             has_authenticator=self._authenticator is not None,
@@ -299,32 +297,28 @@ class Gateway:
                 metrics=self.metrics,
                 clock=self.clock,
                 why_not_serving=self._why_not_serving,
-                on_bug=on_bug,
                 authenticator=self._authenticator,
                 request_deadline=self.config.processing.request_deadline,
                 max_concurrent_requests=self.config.processing.max_concurrent_requests,
                 max_body_bytes=self.config.processing.max_body_bytes,
                 paths={route.path for route in routes},
             ),
-            exception_handlers=handlers,
+            exception_handlers=problem_handlers(),
             lifespan=self._lifespan,
         )
         app.router.redirect_slashes = False
         return app
 
     def _build_management_app(self, health: Sequence[Route]) -> Starlette:
-        handlers = problem_handlers()
-        on_bug = handlers.pop(Exception)
         app = Starlette(
             routes=health,
             middleware=management_middleware(
                 activity=self._activity,
                 metrics=self.metrics,
                 clock=self.clock,
-                on_bug=on_bug,
                 paths={route.path for route in health},
             ),
-            exception_handlers=handlers,
+            exception_handlers=problem_handlers(),
         )
         app.router.redirect_slashes = False
         return app

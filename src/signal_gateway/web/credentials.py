@@ -1,4 +1,4 @@
-"""Credentials: what a request's Authorization header says, and how a refusal asks for better ones."""
+"""Credentials of a request: parsing of the Authorization header, and the errors of credentials that are not valid."""
 
 import base64
 import binascii
@@ -6,41 +6,53 @@ from typing import NamedTuple
 
 from starlette.datastructures import Headers
 
-__all__ = ["BadCredentials", "Credentials", "credentials_of"]
+__all__ = ["BadCredentials", "Credentials", "credentials_of", "unknown_token"]
 
 
 class BadCredentials(Exception):  # noqa: N818 - an outcome, not an error
-    """A request is not let in for what it says of itself.
+    """The credentials of a request are missing, malformed, unknown, or do not allow the request.
 
     Attributes:
-        reason: Short code from a fixed list, fit for a metric's label.
-        status: 401, or 403 where other credentials are needed than those that are good.
-        detail: One sentence for the caller; never a token.
-        error: Error code of RFC 6750, section 3.1; empty where there were no credentials.
+        reason: Short code from a fixed list, for the label of a metric.
+        status: 401; or 403 if the credentials are valid and do not allow the request.
+        detail: One sentence for the caller, without any token.
+        error: Error code of RFC 6750, section 3.1; empty if the request had no credentials.
+        scope: The scope that the request needs (RFC 6750, section 3); empty if the service has no scopes.
     """
 
-    def __init__(self, reason: str, status: int, detail: str, error: str = "") -> None:
+    def __init__(self, reason: str, status: int, detail: str, error: str = "", scope: str = "") -> None:
         super().__init__(reason)
         self.reason = reason
         self.status = status
         self.detail = detail
         self.error = error
+        self.scope = scope
 
     def challenge(self, realm: str) -> str:
         """Return the value of the header WWW-Authenticate (RFC 6750).
 
         Args:
-            realm: What is protected.
+            realm: Name of the protected service.
         """
-        return f'Bearer realm="{realm}"' + (f', error="{self.error}"' if self.error else "")
+        challenge = f'Bearer realm="{realm}"'
+        if self.error:
+            challenge += f', error="{self.error}"'
+        if self.scope:
+            challenge += f', scope="{self.scope}"'
+        return challenge
+
+
+def unknown_token() -> BadCredentials:
+    """Return the refusal of a token that is not known."""
+    return BadCredentials("unknown_token", 401, "The token is unknown. Send a token of this service.", "invalid_token")
 
 
 class Credentials(NamedTuple):
-    """What a request brings.
+    """The credentials of one request.
 
     Attributes:
         token: The bearer token, or the password of HTTP Basic.
-        is_basic: Whether it came by HTTP Basic.
+        is_basic: Whether the token came by HTTP Basic.
     """
 
     token: bytes
@@ -48,14 +60,14 @@ class Credentials(NamedTuple):
 
 
 def credentials_of(headers: Headers) -> Credentials:
-    """Read the Authorization header: bearer tokens (RFC 6750) and HTTP Basic (RFC 7617).
+    """Parse the Authorization header: bearer tokens (RFC 6750) and HTTP Basic (RFC 7617).
 
     Raises:
-        BadCredentials: There is none, more than one, or it can't be read.
+        BadCredentials: The header is missing, repeated or malformed.
     """
     given = headers.getlist("authorization")
     if not given:
-        raise BadCredentials("missing", 401, "This needs a token: send it as Authorization: Bearer TOKEN.")
+        raise BadCredentials("missing", 401, "The request has no token. Send the header Authorization: Bearer TOKEN.")
     scheme, _, value = given[0].strip().partition(" ")
     value = value.strip()
     if len(given) == 1 and value and scheme.lower() == "bearer":
@@ -64,9 +76,12 @@ def credentials_of(headers: Headers) -> Credentials:
         try:
             _, colon, password = base64.b64decode(value, validate=True).partition(b":")
         except (binascii.Error, ValueError):
-            colon = b""
+            colon = password = b""
         if colon:
             return Credentials(password, is_basic=True)
     raise BadCredentials(
-        "malformed", 401, "The Authorization header can't be read: send Authorization: Bearer TOKEN.", "invalid_token"
+        "malformed",
+        401,
+        "The Authorization header is malformed. Send it once, as Authorization: Bearer TOKEN.",
+        "invalid_token",
     )

@@ -1,4 +1,4 @@
-"""Logs: what a service says through the standard library's `logging`, a line for each record, without secrets."""
+"""Logs of a service: one line per record of the standard library's `logging`, as JSON or text, without secrets."""
 
 import logging
 from collections.abc import Iterator, MutableMapping
@@ -28,21 +28,21 @@ EXTRA_KEYS: Final = (
     "status",
     "duration_ms",
 )
-"""What a call may pass by `extra={...}` to stand in the line beside the message; other keys are left out."""
+"""Keys that a call may pass by `extra={...}`; they appear in the line beside the message. Other keys are left out."""
 
 _Entry = MutableMapping[str, Any]
 
 
 @contextmanager
 def logs_written(stream: TextIO, *, level: LogLevel, format: LogFormat) -> Iterator[None]:
-    """Write the logs of the whole process to a stream, warnings of Python's included; afterwards all is as before.
+    """Write the logs of the process to a stream, including Python's warnings; restore the logging set-up at the end.
 
-    For the one service of a process. Other handlers, such as those of pytest's caplog, stay.
+    Use it once per process, for its service. Other handlers, such as those of pytest's caplog, stay.
 
     Args:
-        stream: Where to.
-        level: The least level that is written; of libraries, which tell of every call at info, warnings at least.
-        format: How.
+        stream: The destination.
+        level: The minimum level. For libraries, which log every call at info, the minimum is at least `warning`.
+        format: The format of the lines.
     """
     handler = logging.StreamHandler(stream)
     handler.setFormatter(log_formatter(format, colors=stream.isatty()))
@@ -59,16 +59,16 @@ def logs_written(stream: TextIO, *, level: LogLevel, format: LogFormat) -> Itera
 
 
 def log_formatter(format: LogFormat, *, colors: bool = False) -> logging.Formatter:
-    """Return what makes text of a record.
+    """Return a formatter for log records.
 
-    As JSON: an object in one line, with timestamp (RFC 3339, UTC), level, logger, event, those of `EXTRA_KEYS` that
-    are there, and exception. For a console: a line, under which an exception has lines of its own.
+    `json`: one object per line, with timestamp (RFC 3339, UTC), level, logger, event, the `EXTRA_KEYS` of the record,
+    and exception. `console`: one line of text; the lines of an exception follow.
 
     Args:
-        format: Which of the two.
+        format: `json` or `console`.
         colors: Whether the console shows colors.
     """
-    common: list[Processor] = [_arranged, format_exc_info, _without_secrets]
+    common: list[Processor] = [_arrange, format_exc_info, _without_secrets]
     if format == "json":
         return ProcessorFormatter(processors=[*common, JSONRenderer()])
     console = ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain_traceback)
@@ -85,7 +85,7 @@ def _at_level(logger: logging.Logger, level: int) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _arranged(_: object, __: str, entry: _Entry) -> _Entry:
+def _arrange(_: object, __: str, entry: _Entry) -> _Entry:
     record: logging.LogRecord = entry["_record"]
     at = datetime.fromtimestamp(record.created, UTC)
     arranged = {
@@ -107,14 +107,14 @@ def _without_secrets(_: object, __: str, entry: _Entry) -> _Entry:
 
 
 def _printable(_: object, __: str, entry: _Entry) -> _Entry:
-    """Escape control characters, of what others wrote: they could forge lines, or command the terminal."""
+    """Escape control characters: untrusted text could forge lines or control the terminal."""
     return {
-        key: _escaped(value, but="\n" if key in ("exception", "stack") else "") if isinstance(value, str) else value
+        key: _escaped(value, keep="\n" if key in ("exception", "stack") else "") if isinstance(value, str) else value
         for key, value in entry.items()
     }
 
 
-def _escaped(text: str, *, but: str) -> str:
+def _escaped(text: str, *, keep: str) -> str:
     return "".join(
-        char if char.isprintable() or char in but else char.encode("unicode_escape").decode() for char in text
+        char if char.isprintable() or char in keep else char.encode("unicode_escape").decode() for char in text
     )

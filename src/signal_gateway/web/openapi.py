@@ -1,4 +1,4 @@
-"""What OpenAPI 3.1 descriptions have in common, whatever they describe."""
+"""Parts of OpenAPI 3.1 documents that every service needs: operations, references and response schemas."""
 
 from collections.abc import Iterable, Mapping
 from inspect import cleandoc
@@ -9,20 +9,20 @@ from pydantic import TypeAdapter
 from signal_gateway.web.json_body import JSON
 from signal_gateway.web.problem import PROBLEM_JSON
 
-__all__ = ["REFERENCE", "Schema", "answer_schemas", "first_lines", "operation", "ref"]
+__all__ = ["REFERENCE", "Schema", "first_paragraph", "operation", "ref", "response_schemas"]
 
 Schema = dict[str, Any]
 
 REFERENCE = "#/components/schemas/{model}"
-"""Where a model's schema stands, as pydantic's `ref_template`."""
+"""Location of a model's schema, as pydantic's `ref_template`."""
 
 
 def operation(
     name: str,
     summary: str,
     *,
-    answers: Mapping[int, tuple[str, Schema, str]],
-    refusals: Mapping[int, str] = {},
+    responses: Mapping[int, tuple[str, Schema, str]],
+    problems: Mapping[int, str] = {},
     parameters: list[Schema] | None = None,
     body: Schema | None = None,
     security: list[Schema] | None = None,
@@ -32,23 +32,23 @@ def operation(
     Args:
         name: Its `operationId`.
         summary: One sentence.
-        answers: Media type, schema and description by status.
-        refusals: Descriptions of the statuses that come with a problem; one may be among the answers, too.
-        parameters: Those of the URL.
-        body: The schema of a body as JSON.
-        security: What its callers need, if that is asked for.
+        responses: Media type, schema and description by status.
+        problems: Descriptions of the statuses with a problem as the body; `responses` may have the same status.
+        parameters: The parameters of the URL.
+        body: The schema of the JSON body.
+        security: The security requirements; None if the service needs no credentials.
     """
-    responses = {
+    described_responses = {
         status: {"description": description, "content": {media_type: {"schema": schema}}}
-        for status, (media_type, schema, description) in answers.items()
+        for status, (media_type, schema, description) in responses.items()
     }
-    for status, description in sorted(refusals.items()):
-        response: Schema = responses.setdefault(status, {"description": description, "content": {}})
+    for status, description in sorted(problems.items()):
+        response: Schema = described_responses.setdefault(status, {"description": description, "content": {}})
         response["content"][PROBLEM_JSON] = {"schema": ref("Problem")}
     described: Schema = {
         "operationId": name,
         "summary": summary,
-        "responses": {str(status): response for status, response in responses.items()},
+        "responses": {str(status): response for status, response in described_responses.items()},
     }
     if security is not None:
         described["security"] = security
@@ -59,25 +59,25 @@ def operation(
     return described
 
 
-def answer_schemas(answers: Iterable[type]) -> Schema:
-    """Return the schemas of what is answered by the names of the types, and of what these consist of.
+def response_schemas(models: Iterable[type]) -> Schema:
+    """Return the schemas of response models and of their parts, by the names of the types.
 
     Args:
-        answers: Dataclasses or TypedDicts.
+        models: Dataclasses or TypedDicts.
     """
-    adapters: list[Any] = [(answer.__name__, "serialization", TypeAdapter(answer)) for answer in answers]
+    adapters: list[Any] = [(model.__name__, "serialization", TypeAdapter(model)) for model in models]
     _, definitions = TypeAdapter.json_schemas(adapters, ref_template=REFERENCE)
     schemas: Schema = definitions["$defs"]
     for schema in schemas.values():
-        schema["description"] = first_lines(schema["description"])
+        schema["description"] = first_paragraph(schema["description"])
     return schemas
 
 
-def first_lines(docstring: str) -> str:
+def first_paragraph(docstring: str) -> str:
     """Return the first paragraph of a docstring as one line."""
     return " ".join(cleandoc(docstring).partition("\n\n")[0].split())
 
 
 def ref(name: str) -> Schema:
-    """Return the reference to a schema among the components."""
+    """Return a reference to a schema of the components."""
     return {"$ref": REFERENCE.format(model=name)}

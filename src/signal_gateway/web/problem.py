@@ -1,4 +1,4 @@
-"""Errors as `application/problem+json` (RFC 9457), written in one place."""
+"""Problem: error responses as `application/problem+json` (RFC 9457)."""
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -10,15 +10,22 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from signal_gateway.web.middleware.request_id import REQUEST_ID_HEADER
+from signal_gateway.web.response_headers import REQUEST_ID_HEADER
 
-__all__ = ["PROBLEM_JSON", "PROBLEM_SCHEMA", "ExceptionHandler", "Problem", "problem_handlers", "problem_response"]
+__all__ = [
+    "PROBLEM_JSON",
+    "PROBLEM_SCHEMA",
+    "Problem",
+    "problem_handlers",
+    "problem_response",
+    "server_error_response",
+]
 
 PROBLEM_JSON = "application/problem+json"
 
 PROBLEM_SCHEMA: Mapping[str, Any] = {
     "type": "object",
-    "description": "RFC 9457: what was wrong, with which value, and what to do.",
+    "description": "RFC 9457: the error, the value that caused it, and the remedy.",
     "properties": {
         "type": {"type": "string"},
         "title": {"type": "string"},
@@ -29,21 +36,21 @@ PROBLEM_SCHEMA: Mapping[str, Any] = {
     },
     "required": ["type", "title", "status", "detail", "instance"],
 }
-"""JSON Schema of what `problem_response` writes."""
+"""JSON Schema of the body that `problem_response` writes."""
 
 _log = logging.getLogger(__name__)
 
-ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
+_ExceptionHandler = Callable[[Request, Exception], Awaitable[Response]]
 
 
 class Problem(Exception):  # noqa: N818 - the RFC's own noun
-    """An answer that is an error; raise it anywhere below a handler.
+    """An error response; raise it anywhere below a handler.
 
     Args:
         status: HTTP status, 400 to 599.
-        detail: One sentence for the caller: what was wrong, with which value, and what to do.
-        type: URI reference that names the kind of problem; `about:blank` says no more than the status.
-        title: Short and the same for every problem of this type; the status phrase by default.
+        detail: One sentence for the caller: the error, the value that caused it, and the remedy.
+        type: URI reference that names the type of problem; `about:blank` adds nothing to the status.
+        title: Short text, the same for every problem of this type; the status phrase by default.
         headers: Extra response headers, such as `Retry-After`.
         members: Extension members of the body (RFC 9457 section 3.2).
     """
@@ -71,13 +78,13 @@ def problem_response(problem: Problem, *, instance: str, request_id: str | None)
     """Write a problem as a response.
 
     Args:
-        problem: What to say.
-        instance: The path that was asked for.
-        request_id: The request's id, if it has one yet.
+        problem: The error.
+        instance: The path of the request.
+        request_id: The id of the request, if it has one.
 
     Returns:
-        A response with the members `type title status detail instance`, `request_id` when there is one, and
-        the problem's own.
+        A response with the members `type title status detail instance`, `request_id` if there is one, and the
+        extension members of the problem.
     """
     body: dict[str, Any] = {
         "type": problem.type,
@@ -89,7 +96,7 @@ def problem_response(problem: Problem, *, instance: str, request_id: str | None)
     headers = problem.headers
     if request_id is not None:
         body["request_id"] = request_id
-        headers = headers | {REQUEST_ID_HEADER: request_id}  # the answer to a bug passes no middleware of ours
+        headers = headers | {REQUEST_ID_HEADER: request_id}  # a refusal of the server passes no middleware
     return Response(
         orjson.dumps(body | problem.members),
         status_code=problem.status,
@@ -98,30 +105,19 @@ def problem_response(problem: Problem, *, instance: str, request_id: str | None)
     )
 
 
-def problem_handlers() -> dict[Any, ExceptionHandler]:
-    """Return Starlette exception handlers that turn every error, 404, 405 and bugs included, into a problem.
+def problem_handlers() -> dict[Any, _ExceptionHandler]:
+    """Return Starlette exception handlers that turn expected errors, including 404 and 405, into problems.
 
-    The text of an unexpected exception goes to the log with the request id, never to the caller.
+    `StandardMiddleware` handles unexpected errors.
     """
-    return {Problem: _on_problem, HTTPException: _on_http_exception, Exception: _on_bug}
+    return {Problem: _handle_problem, HTTPException: _handle_http_exception}
 
 
-async def _on_problem(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, Problem)
-    return problem_response(exc, instance=request.url.path, request_id=_request_id(request))
+def server_error_response(request: Request, exc: Exception) -> Response:
+    """Log an unexpected exception, and return a response with status 500.
 
-
-async def _on_http_exception(request: Request, exc: Exception) -> Response:
-    assert isinstance(exc, HTTPException)
-    details = {
-        404: f"Nothing is served at {request.url.path}.",
-        405: f"{request.method} is not allowed at {request.url.path}.",
-    }
-    problem = Problem(exc.status_code, details.get(exc.status_code, exc.detail), headers=exc.headers)
-    return problem_response(problem, instance=request.url.path, request_id=_request_id(request))
-
-
-async def _on_bug(request: Request, exc: Exception) -> Response:
+    The text of the exception goes to the log with the request id, never to the caller.
+    """
     request_id = _request_id(request)
     _log.error(
         "unexpected error in %s %s, request %s",
@@ -131,8 +127,23 @@ async def _on_bug(request: Request, exc: Exception) -> Response:
         exc_info=exc,
         extra={"request_id": request_id},
     )
-    problem = Problem(500, "Something went wrong on our side; the log has it under the request id.")
+    problem = Problem(500, "Internal error. The log of the service has the details under the request id.")
     return problem_response(problem, instance=request.url.path, request_id=request_id)
+
+
+async def _handle_problem(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, Problem)
+    return problem_response(exc, instance=request.url.path, request_id=_request_id(request))
+
+
+async def _handle_http_exception(request: Request, exc: Exception) -> Response:
+    assert isinstance(exc, HTTPException)
+    details = {
+        404: f"Nothing is served at {request.url.path}.",
+        405: f"{request.method} is not allowed at {request.url.path}.",
+    }
+    problem = Problem(exc.status_code, details.get(exc.status_code, exc.detail), headers=exc.headers)
+    return problem_response(problem, instance=request.url.path, request_id=_request_id(request))
 
 
 def _request_id(request: Request) -> str | None:

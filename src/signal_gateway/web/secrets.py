@@ -1,4 +1,4 @@
-"""Secrets: kept out of what people read, such as logs and the list of settings."""
+"""Masking of secrets in text for people, such as logs and the list of settings."""
 
 import re
 from typing import Final
@@ -10,7 +10,7 @@ MASK: Final = "***"
 _SECRET_NAME: Final = re.compile(
     r"(pass(word|wd|phrase)?|secret|token|api_?key|private_?key|credentials?|authorization|cookie)s?$", re.IGNORECASE
 )
-# a search begins once in a word, not at each of its letters: others write what is searched, as long as they like
+# each search starts once per word, not at each letter: the text is untrusted and can be long
 _URL_PASSWORD: Final = re.compile(r"(?P<before>://[^\s/:@]*:)[^\s/]+@")
 _BEARER: Final = re.compile(r"(?P<before>\bbearer\s+)[\w.~+/-]+=*", re.IGNORECASE)
 _HEADER: Final = re.compile(
@@ -23,18 +23,18 @@ _NAMED: Final = re.compile(
 )
 
 
-# one of them is in whatever the patterns match; most of what is logged, such as ids, has none
+# every match of the patterns contains one of these; most logged text, such as ids, contains none
 _TELLTALES: Final = ("://", "bearer", "authorization", "cookie", "passw", "secret", "token", "key")
 
 
 def is_secret_name(name: str) -> bool:
-    """Return whether what goes by a name is a secret itself; `token` is one, `token_file` is not."""
+    """Return whether a value with this name is a secret; `token` is a secret, `token_file` is not."""
     return _SECRET_NAME.search(name.replace("-", "_")) is not None
 
 
 def masked(text: str) -> str:
-    """Return a text in which stars stand for bearer tokens, passwords in URLs, and what is named like a secret."""
-    if text.isascii():  # beyond ASCII there are letters that match others, such as the long s, and stay in lower case
+    """Return a text with `***` in place of bearer tokens, passwords in URLs, and values with the name of a secret."""
+    if text.isascii():  # outside ASCII, some letters match others, such as the long s, and lower() keeps them
         lowered = text.lower()
         if not any(telltale in lowered for telltale in _TELLTALES):
             return text

@@ -1,4 +1,4 @@
-"""Tokens in a file: what each is good for, read again when the file changes.
+"""WatchedTokens: the tokens of a file, with the grant of each, read again after each change of the file.
 
 One token a line; a line that starts with `#` is a comment, and empty lines are skipped.
 """
@@ -9,24 +9,42 @@ import logging
 import os
 import re
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["MAX_TOKEN_FILE_BYTES", "MIN_TOKEN_LENGTH", "WatchedTokens"]
+__all__ = ["MAX_TOKEN_FILE_BYTES", "MIN_TOKEN_LENGTH", "LineFormat", "WatchedTokens"]
 
 MIN_TOKEN_LENGTH = 16
 MAX_TOKEN_FILE_BYTES = 1024 * 1024
 
-# RFC 6750 section 2.1, b64token: what can be sent as a bearer token
+# RFC 6750 section 2.1, b64token: the characters of a bearer token
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
 
 _log = logging.getLogger(__name__)
 
 Grant = TypeVar("Grant")
+ParsedGrant = TypeVar("ParsedGrant", covariant=True)
+
+
+class LineFormat(Protocol[ParsedGrant]):
+    """The format of one line with a token."""
+
+    @property
+    def example(self) -> str:
+        """A line of this format, for messages."""
+        ...
+
+    def parse(self, line: str) -> tuple[str, ParsedGrant]:
+        """Return the token of a line and its grant.
+
+        Raises:
+            ValueError: The line is not valid. The message must not repeat any part of the line that may be a token.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +55,7 @@ class _Entry(Generic[Grant]):
 
 @dataclass(frozen=True, slots=True)
 class _Version:
-    """What tells one state of a file from another; symbolic links are followed, so a swapped one tells too."""
+    """The state of a file; symbolic links are followed, so a swapped link changes the version, too."""
 
     device: int
     inode: int
@@ -47,55 +65,52 @@ class _Version:
 
 
 class WatchedTokens(Generic[Grant]):
-    """The tokens of a file, read again whenever it has changed.
+    """The tokens of a file, read again after each change of the file.
 
-    A changed file that can't be used is logged once; the tokens that were read before stay valid until it is mended.
-    Only digests of the tokens are kept, and no message repeats one.
+    If a changed file is not valid, the error is logged once, and the tokens that were read before stay valid until the
+    file is valid again. Only digests of the tokens are kept, and no message repeats a token.
 
     Args:
-        path: The file. Kubernetes swaps the symbolic links of a Secret: they are followed.
-        read_line: Returns the token of a line and what it is good for; raises ValueError with what is wrong, which
-            must not repeat what may be a token.
-        form: What a line looks like, for messages.
+        path: The file. Symbolic links are followed: Kubernetes swaps those of a Secret.
+        format: Parses the lines.
 
     Raises:
-        ConfigurationError: The file can't be read, or a line of it breaks a rule; the message says which.
+        ConfigurationError: The file is not readable, or a line is not valid; the message names the line.
     """
 
-    def __init__(self, path: Path, *, read_line: Callable[[str], tuple[str, Grant]], form: str) -> None:
+    def __init__(self, path: Path, *, format: LineFormat[Grant]) -> None:
         self._path = path
-        self._read_line = read_line
-        self._form = form
+        self._format = format
         self._seen = _version_of(path)
         self._entries = self._read()
 
     def grant_of(self, token: bytes) -> Grant | None:
-        """Return what a token is good for; None if it isn't in the file.
+        """Return the grant of a token; None if the token is not in the file.
 
-        How long this takes tells nothing about the tokens of the file but their number.
+        The duration depends on the number of tokens in the file alone: it reveals nothing about their characters.
 
         Args:
-            token: As it was sent.
+            token: The token of a request.
         """
-        self._look_again()
+        self._read_if_changed()
         digest = hashlib.sha256(token).digest()
         grant: Grant | None = None
         for entry in self._entries:
             if hmac.compare_digest(entry.digest, digest):
-                grant = entry.grant  # no early end: the position would show
+                grant = entry.grant  # no early end: the duration would reveal the position
         return grant
 
-    def _look_again(self) -> None:
+    def _read_if_changed(self) -> None:
         version = _version_of(self._path)
         if version == self._seen:
             return
-        self._seen = version  # before it is read: a change in between shows the next time
+        self._seen = version  # before reading, so that a change in between is found by the next call
         try:
             self._entries = self._read()
         except ConfigurationError as exc:
-            _log.error("the tokens that were read before stay valid: %s", exc)
+            _log.error("the changed token file is not valid, and the tokens read before stay valid: %s", exc)
         else:
-            _log.info("read %d tokens from %s again, because it changed", len(self._entries), self._path)
+            _log.info("read %d tokens from the changed file %s", len(self._entries), self._path)
 
     def _read(self) -> Sequence[_Entry[Grant]]:
         path = self._path
@@ -107,12 +122,14 @@ class WatchedTokens(Generic[Grant]):
             raise ConfigurationError(f"the token file {path} can't be read: {exc.strerror or exc}") from exc
         if len(content) > MAX_TOKEN_FILE_BYTES:
             raise ConfigurationError(
-                f"the token file {path} has more than {MAX_TOKEN_FILE_BYTES} bytes: is it another file?"
+                f"the token file {path} has more than {MAX_TOKEN_FILE_BYTES} bytes: check the path"
             )
         try:
             text = content.decode()
         except UnicodeDecodeError:
-            raise ConfigurationError(f"the token file {path} is not UTF-8") from None  # the cause would show its bytes
+            raise ConfigurationError(
+                f"the token file {path} is not UTF-8"
+            ) from None  # the cause contains bytes of the file
 
         entries: list[_Entry[Grant]] = []
         lines_of: dict[bytes, int] = {}
@@ -120,20 +137,22 @@ class WatchedTokens(Generic[Grant]):
             if not line.strip() or line.lstrip().startswith("#"):
                 continue
             try:
-                token, grant = self._read_line(line)
+                token, grant = self._format.parse(line)
                 digest = _digest_of(token)
             except ValueError as exc:
                 raise ConfigurationError(f"{path}, line {number}: {exc}") from None
             first = lines_of.setdefault(digest, number)
             if first != number:
                 raise ConfigurationError(
-                    f"{path}, line {number}: its token is that of line {first}; every line has its own"
+                    f"{path}, line {number}: its token is that of line {first}; give each line a token of its own"
                 )
             entries.append(_Entry(digest, grant))
         if not entries:
-            raise ConfigurationError(f"the token file {path} has no token; write lines of the form: {self._form}")
+            raise ConfigurationError(
+                f"the token file {path} has no token; write lines of the form: {self._format.example}"
+            )
         if mode & stat.S_IROTH:
-            _log.warning("everybody on this machine can read the tokens in %s: chmod o-r, or 0400 for a Secret", path)
+            _log.warning("every user of this machine can read the tokens in %s: chmod o-r, or 0400 for a Secret", path)
         return entries
 
 
@@ -141,7 +160,7 @@ def _version_of(path: Path) -> _Version | None:
     try:
         found = os.stat(path)
     except OSError:
-        return None  # reading it will say why
+        return None  # reading the file raises the error
     return _Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
@@ -149,7 +168,7 @@ def _digest_of(token: str) -> bytes:
     if not _TOKEN.fullmatch(token):
         raise ValueError(
             "its token has a character that a bearer token can't have: letters, digits and - . _ ~ + / are allowed, "
-            "and = at its end"
+            "and = at the end"
         )
     if len(token) < MIN_TOKEN_LENGTH:
         raise ValueError(

@@ -208,7 +208,7 @@ def server(request):
     """A server with the definitions of the suite: client, cluster and user of a kubeconfig."""
     if request.param == "embedded":
         embedded = create_apiserver(crds=[WIDGETS, GADGETS])
-        with LiveServer(embedded.app, name="Kubernetes API", before_drain=embedded.stop) as live:
+        with LiveServer(embedded.app, name="Kubernetes API", streams=embedded) as live:
             yield live.client, {"server": live.url}, {}
     elif request.param == "kube-apiserver":
         with real_server(Path(os.environ["KUBEBUILDER_ASSETS"])) as real:

@@ -158,7 +158,7 @@ def test_kubeconfig_that_is_not_there_stops_the_session(suite, tmp_path):
 
 def test_cluster_without_the_crd_stops_the_session_and_says_how_to_install_it(suite, tmp_path):
     api = create_apiserver()
-    with LiveServer(api.app, before_drain=api.stop) as server:
+    with LiveServer(api.app, streams=api) as server:
         kubeconfig = tmp_path / "kubeconfig"
         kubeconfig.write_text(
             yaml.safe_dump(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from signal_gateway.datastorage.tokens import MIN_TOKEN_LENGTH, TokenFile
+from signal_gateway.datastorage.tokens import ScopedTokens
 from signal_gateway.errors import ConfigurationError
+from signal_gateway.web.token_file import MIN_TOKEN_LENGTH
 
 READER = "r" * 40
 WRITER = "w" * 40
@@ -37,7 +38,7 @@ def test_file_says_who_may_do_what(path: Path) -> None:
         f"write,read {OPERATOR} operators",
     )
 
-    tokens = TokenFile(path)
+    tokens = ScopedTokens(path)
 
     assert tokens.scopes_of(READER.encode()) == {"read"}
     assert tokens.scopes_of(WRITER.encode()) == {"write"}
@@ -46,7 +47,7 @@ def test_file_says_who_may_do_what(path: Path) -> None:
 
 @pytest.mark.parametrize("token", [b"", READER[:-1].encode(), f"{READER} ".encode(), READER.upper().encode(), b"\xff"])
 def test_what_is_not_in_the_file_is_good_for_nothing(path: Path, token: bytes) -> None:
-    assert TokenFile(path).scopes_of(token) == frozenset()
+    assert ScopedTokens(path).scopes_of(token) == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -70,7 +71,7 @@ def test_bad_line_is_an_error_that_names_it_and_shows_no_token(path: Path, line:
     write(path, f"read {READER}\n\n{line}\n")
 
     with pytest.raises(ConfigurationError, match=complaint) as caught:
-        TokenFile(path)
+        ScopedTokens(path)
 
     assert f"{path}, line 3" in str(caught.value)
     assert not any(secret in str(caught.value) for secret in (OTHER, READER, "yyy"))
@@ -90,17 +91,17 @@ def test_file_of_another_kind_is_an_error(path: Path, content: bytes, complaint:
     write(path, content)
 
     with pytest.raises(ConfigurationError, match=complaint):
-        TokenFile(path)
+        ScopedTokens(path)
 
 
 @pytest.mark.parametrize("name", ["nowhere", "."])
 def test_file_that_cannot_be_read_is_an_error(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match="can't be read"):
-        TokenFile(tmp_path / name)
+        ScopedTokens(tmp_path / name)
 
 
 def test_changed_file_is_read_again(path: Path) -> None:
-    tokens = TokenFile(path)
+    tokens = ScopedTokens(path)
 
     write(path, f"read {OTHER}\n")
 
@@ -109,7 +110,7 @@ def test_changed_file_is_read_again(path: Path) -> None:
 
 
 def test_file_changed_in_place_is_read_again(path: Path) -> None:
-    tokens = TokenFile(path)
+    tokens = ScopedTokens(path)
 
     with path.open("a") as file:
         file.write(f"write {WRITER}\n")
@@ -125,7 +126,7 @@ def test_swapped_symbolic_link_is_followed(tmp_path: Path) -> None:
         os.utime(tmp_path / directory / "tokens", (1, 1))
     (tmp_path / "..data").symlink_to("..first")
     (tmp_path / "tokens").symlink_to("..data/tokens")
-    tokens = TokenFile(tmp_path / "tokens")
+    tokens = ScopedTokens(tmp_path / "tokens")
 
     (tmp_path / "..new").symlink_to("..second")
     (tmp_path / "..new").replace(tmp_path / "..data")
@@ -138,7 +139,7 @@ def test_swapped_symbolic_link_is_followed(tmp_path: Path) -> None:
 def test_broken_change_keeps_the_last_good_tokens_and_is_logged_once(
     path: Path, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tokens = TokenFile(path)
+    tokens = ScopedTokens(path)
 
     write(path, content)
 
@@ -152,7 +153,7 @@ def test_broken_change_keeps_the_last_good_tokens_and_is_logged_once(
 
 
 def test_removed_file_keeps_the_last_good_tokens(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tokens = TokenFile(path)
+    tokens = ScopedTokens(path)
 
     path.unlink()
 
@@ -167,7 +168,7 @@ def test_file_that_everybody_can_read_is_warned_of(
 ) -> None:
     path.chmod(mode)
 
-    TokenFile(path)
+    ScopedTokens(path)
 
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings
     assert READER not in caplog.text

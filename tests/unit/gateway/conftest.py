@@ -140,7 +140,7 @@ async def cluster():
     """An API server on a real socket whose wire a test can disturb: lost responses, held requests, silent watches."""
     api = create_apiserver(crds=[crd_manifest()])
     wire = Wire(api.app)
-    server = AppServer(wire, sock=bind(), before_drain=api.stop)
+    server = AppServer(wire, sock=bind(), streams=api)
     await server.start()
     async with httpx.AsyncClient(base_url=server.url, verify=False) as http:
         yield Cluster(api, wire, server.url, http)

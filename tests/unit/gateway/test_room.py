@@ -71,7 +71,7 @@ def test_what_a_refused_one_had_is_given_back(room):
 
 def test_memory_is_given_back_when_the_last_of_many_has_ended(monkeypatch):
     calls = []
-    monkeypatch.setattr("signal_gateway.gateway.http.admission.give_back_memory", lambda: calls.append(1))
+    monkeypatch.setattr("signal_gateway.gateway.http.admission.release_free_memory", lambda: calls.append(1))
     room = Room(BODY)
     small, large = room.lease(), room.lease()
     small.add_bytes(100_000)

@@ -73,7 +73,7 @@ def bare_api_server():
 
 
 def _serve(api):
-    with LiveServer(api.app, name="Kubernetes API", before_drain=api.stop) as server:
+    with LiveServer(api.app, name="Kubernetes API", streams=api) as server:
         api.url = server.url
         yield api
 

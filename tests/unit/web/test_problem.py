@@ -5,9 +5,11 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from signal_gateway.clock import SystemClock
 from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
-from signal_gateway.web.middleware.request_id import RequestIdMiddleware
+from signal_gateway.web.middleware.standard import StandardMiddleware
 from signal_gateway.web.problem import PROBLEM_JSON, Problem, problem_handlers
+from signal_gateway.web.response_headers import NO_PAGES
 
 
 async def echo(request):
@@ -22,11 +24,24 @@ async def bug(_request):
     raise RuntimeError("the password is hunter2")
 
 
+class NoObserver:
+    def begin_request(self):
+        pass
+
+    def end_request(self, scope, *, status, seconds):
+        pass
+
+
 @pytest.fixture
 def app():
     return Starlette(
         routes=[Route("/", echo, methods=["POST"]), Route("/teapot", teapot), Route("/bug", bug)],
-        middleware=[Middleware(RequestIdMiddleware), Middleware(BodyLimitMiddleware, max_body_bytes=10)],
+        middleware=[
+            Middleware(
+                StandardMiddleware, observer=NoObserver(), clock=SystemClock(), content_security_policy=NO_PAGES
+            ),
+            Middleware(BodyLimitMiddleware, max_body_bytes=10),
+        ],
         exception_handlers=problem_handlers(),
     )
 

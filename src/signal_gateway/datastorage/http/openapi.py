@@ -17,7 +17,7 @@ from signal_gateway.datastorage.http.response_models import (
 )
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
 from signal_gateway.web.json_body import JSON
-from signal_gateway.web.openapi import REFERENCE, Schema, answer_schemas, first_lines, operation, ref
+from signal_gateway.web.openapi import REFERENCE, Schema, first_paragraph, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
 __all__ = ["datastorage_openapi"]
@@ -61,7 +61,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "Read a page of events, newest first by default.",
                     "read",
                     responses={200: (JSON, ref("Page"), "A page.")},
-                    errors=_BAD_REQUEST | _UNREADY,
+                    problems=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name) for name in PARAMETERS],
                 ),
                 "post": api.operation(
@@ -69,7 +69,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "Store one event.",
                     "write",
                     responses={201: (JSON, ref("EventStored"), "The event is stored.")},
-                    errors=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
+                    problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
                     body=ref("AuditEvent"),
                 ),
             },
@@ -79,7 +79,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "Store all events of the batch, or none if one is not valid.",
                     "write",
                     responses={201: (JSON, ref("BatchStored"), "The events are stored.")},
-                    errors=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
+                    problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
                     body={
                         "type": "array",
                         "items": ref("AuditEvent"),
@@ -96,7 +96,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "read",
                     # no schema: a validator would read all lines as one document
                     responses={200: (NDJSON, {}, "One StoredEvent object per line.")},
-                    errors=_BAD_REQUEST | _UNREADY,
+                    problems=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING],
                 )
             },
@@ -122,7 +122,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "Check that events can be stored now.",
                     "open",
                     responses={200: (JSON, ref("StatusResponse"), "Events can be stored.")},
-                    errors=_UNREADY,
+                    problems=_UNREADY,
                 )
             },
             "/metrics": {
@@ -169,7 +169,7 @@ class _Operations:
         access: Access,
         *,
         responses: Mapping[int, tuple[str, Schema, str]],
-        errors: Mapping[int, str] = {},
+        problems: Mapping[int, str] = {},
         parameters: list[Schema] | None = None,
         body: Schema | None = None,
     ) -> Schema:
@@ -178,8 +178,8 @@ class _Operations:
         return operation(
             name,
             summary,
-            answers=responses,
-            refusals={**errors, **(_ACCESS_ERRORS if is_guarded else {})},
+            responses=responses,
+            problems={**problems, **(_ACCESS_ERRORS if is_guarded else {})},
             parameters=parameters,
             body=body,
             security=security if is_guarded else None,
@@ -187,7 +187,7 @@ class _Operations:
 
 
 def _schemas() -> Schema:
-    schemas = answer_schemas(_RESPONSES)
+    schemas = response_schemas(_RESPONSES)
     sent, read = _sent_event(), _sent_event()
     # a stored event has no nulls, and it has the defaults and the members of the server
     read["properties"] = {name: _without_null(schema) for name, schema in read["properties"].items()} | {
@@ -236,7 +236,7 @@ def _sent_event() -> Schema:
     }
     return {
         "type": "object",
-        "description": first_lines(schema["description"]),
+        "description": first_paragraph(schema["description"]),
         "properties": properties,
         "required": list(REQUIRED_ON_THE_WIRE),
     }

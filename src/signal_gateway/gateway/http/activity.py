@@ -2,8 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 __all__ = ["Activity"]
@@ -22,16 +21,15 @@ class Activity:
         self._is_idle = asyncio.Event()
         self._is_idle.set()
 
-    @contextmanager
-    def request(self) -> Iterator[None]:
-        """Count one request as in flight, from its head to the end of its answer."""
+    def begin_request(self) -> None:
+        """Count one more request as in flight, from its head to `end_request`."""
         self._requests += 1
         self._is_idle.clear()
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            self._note_end()
+
+    def end_request(self) -> None:
+        """Count one request less as in flight, at the end of its response."""
+        self._requests -= 1
+        self._note_end()
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Start a task that may outlive the request that needs it."""

@@ -4,7 +4,7 @@ from typing import Final
 
 from signal_gateway.gateway.http.responses import unavailable
 from signal_gateway.web.problem import Problem
-from signal_gateway.web.serving.allocator import give_back_memory
+from signal_gateway.web.serving.allocator import release_free_memory
 
 __all__ = ["Lease", "Room"]
 
@@ -71,7 +71,7 @@ class Room:
             raise unavailable("Other requests take too much memory now.", retry_after=1)
         self._free -= missing
         if self._free == self._total and self._least_free < self._total // 2:
-            give_back_memory()
+            release_free_memory()
             self._least_free = self._total
         self._least_free = min(self._least_free, self._free)
 

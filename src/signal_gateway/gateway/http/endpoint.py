@@ -67,7 +67,7 @@ class SignalEndpoint:
         deadline = asyncio.get_running_loop().time() + self._request_deadline
         lease = self._room.lease()
         try:
-            body = await json_body(request, on_part=lease.add_bytes)
+            body = await json_body(request, meter=lease)
             signals = self._parse(body, lease, received_at=received_at)
             del body  # the signals may wait for long
         except Problem as problem:

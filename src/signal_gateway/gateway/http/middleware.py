@@ -10,17 +10,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.http.activity import Activity
-from signal_gateway.gateway.http.authentication import AuthenticationMiddleware, Authenticator
-from signal_gateway.gateway.http.openapi import DESCRIPTION_PATH, SIGNALS_PATH
+from signal_gateway.gateway.http.authentication import PROTECTION, Authenticator, SenderAuthenticator
+from signal_gateway.gateway.http.openapi import SIGNALS_PATH
 from signal_gateway.gateway.http.responses import unavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.web.middleware.authentication import AuthenticationMiddleware
 from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
-from signal_gateway.web.middleware.request_id import RequestIdMiddleware
-from signal_gateway.web.middleware.security_headers import NO_PAGES, SecurityHeadersMiddleware
-from signal_gateway.web.middleware.server_error import BugMiddleware
-from signal_gateway.web.problem import ExceptionHandler, Problem, problem_response
+from signal_gateway.web.middleware.standard import StandardMiddleware
+from signal_gateway.web.problem import Problem, problem_response
+from signal_gateway.web.response_headers import NO_PAGES
 
-__all__ = ["gateway_middleware", "management_middleware"]
+__all__ = ["GatewayRequestObserver", "gateway_middleware", "management_middleware"]
 
 _log = logging.getLogger(__name__)
 
@@ -33,7 +33,6 @@ def gateway_middleware(
     metrics: GatewayMetrics,
     clock: Clock,
     why_not_serving: Callable[[], str | None],
-    on_bug: ExceptionHandler,
     authenticator: Authenticator | None,
     request_deadline: float,
     max_concurrent_requests: int,
@@ -47,7 +46,6 @@ def gateway_middleware(
         metrics: Where their durations go.
         clock: What measures them.
         why_not_serving: Says why the gateway cannot serve now; None if it can.
-        on_bug: Answers an unexpected exception.
         authenticator: Tells who a sender of signals is; None for asking nobody.
         request_deadline: Seconds that a body may take, and that asking who sends it may.
         max_concurrent_requests: Requests with signals in flight at once.
@@ -55,7 +53,7 @@ def gateway_middleware(
         paths: What is served.
     """
     return [
-        *management_middleware(activity=activity, metrics=metrics, clock=clock, on_bug=on_bug, paths=paths),
+        *management_middleware(activity=activity, metrics=metrics, clock=clock, paths=paths),
         # a body that is late is a 504, as is all that is late: after a 408 Alertmanager would not send it again
         Middleware(
             BodyLimitMiddleware, max_body_bytes=max_body_bytes, max_seconds=request_deadline, status_if_slow=504
@@ -63,16 +61,17 @@ def gateway_middleware(
         Middleware(_AdmissionMiddleware, why_not_serving=why_not_serving, max_requests=max_concurrent_requests),
         Middleware(
             AuthenticationMiddleware,
-            authenticator=authenticator,
-            metrics=metrics,
-            protected=(SIGNALS_PATH, DESCRIPTION_PATH),
-            deadline=request_deadline,
+            authenticator=None
+            if authenticator is None
+            else SenderAuthenticator(authenticator, deadline=request_deadline),
+            protection=PROTECTION,
+            failures=metrics,
         ),
     ]
 
 
 def management_middleware(
-    *, activity: Activity, metrics: GatewayMetrics, clock: Clock, on_bug: ExceptionHandler, paths: Collection[str]
+    *, activity: Activity, metrics: GatewayMetrics, clock: Clock, paths: Collection[str]
 ) -> list[Middleware]:
     """Return the middleware of what a gateway serves beside signals, which comes first for those, too.
 
@@ -80,60 +79,50 @@ def management_middleware(
         activity: Counts requests in flight.
         metrics: Where their durations go.
         clock: What measures them.
-        on_bug: Answers an unexpected exception.
         paths: What is served.
     """
     return [
-        Middleware(_ObserveMiddleware, activity=activity, metrics=metrics, clock=clock, paths=paths),
-        Middleware(RequestIdMiddleware),
-        Middleware(SecurityHeadersMiddleware, content_security_policy=NO_PAGES),
-        Middleware(BugMiddleware, on_bug=on_bug),
+        Middleware(
+            StandardMiddleware,
+            observer=GatewayRequestObserver(activity=activity, metrics=metrics, paths=paths),
+            clock=clock,
+            content_security_policy=NO_PAGES,
+        ),
     ]
 
 
-class _ObserveMiddleware:
-    """Counts the request as in flight and notes how long it took, by path: none of them has parameters.
+class GatewayRequestObserver:
+    """Counts the requests in flight, and measures them by path: no path has parameters.
 
-    One with signals is logged, too, at info.
+    It also logs each request with signals, at info.
+
+    Args:
+        activity: Counts the requests in flight.
+        metrics: Takes the durations.
+        paths: The served paths.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, activity: Activity, metrics: GatewayMetrics, clock: Clock, paths: Collection[str]
-    ) -> None:
-        self._app = app
-        self._paths = paths
+    def __init__(self, *, activity: Activity, metrics: GatewayMetrics, paths: Collection[str]) -> None:
         self._activity = activity
         self._metrics = metrics
-        self._clock = clock
+        self._paths = paths
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
+    def begin_request(self) -> None:
+        """Count a request as in flight."""
+        self._activity.begin_request()
 
-        status: int | None = None
-        begun_at = self._clock.monotonic()
-
-        async def send_noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        with self._activity.request():
-            try:
-                await self._app(scope, receive, send_noted)
-            finally:
-                seconds = self._clock.monotonic() - begun_at
-                if status is not None:
-                    self._metrics.observe_request(
-                        endpoint=scope["path"] if scope["path"] in self._paths else None,
-                        method=scope["method"],
-                        status=status,
-                        seconds=seconds,
-                    )
-                if scope["path"].startswith(SIGNALS_PATH) and _log.isEnabledFor(logging.INFO):
-                    _log_request(scope, status=status, seconds=seconds)
+    def end_request(self, scope: Scope, *, status: int | None, seconds: float) -> None:
+        """Measure a request and log it."""
+        self._activity.end_request()
+        if status is not None:
+            self._metrics.observe_request(
+                endpoint=scope["path"] if scope["path"] in self._paths else None,
+                method=scope["method"],
+                status=status,
+                seconds=seconds,
+            )
+        if scope["path"].startswith(SIGNALS_PATH) and _log.isEnabledFor(logging.INFO):
+            _log_request(scope, status=status, seconds=seconds)
 
 
 def _log_request(scope: Scope, *, status: int | None, seconds: float) -> None:

@@ -14,7 +14,7 @@ from signal_gateway import __version__
 from signal_gateway.gateway.http.response_models import BatchAnswer, Ready, SignalAnswer, Status
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.web.json_body import JSON
-from signal_gateway.web.openapi import Schema, answer_schemas, operation, ref
+from signal_gateway.web.openapi import Schema, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
 __all__ = ["DESCRIPTION_PATH", "SIGNALS_PATH", "description_route", "openapi_document"]
@@ -77,8 +77,8 @@ def openapi_document(adapters: Sequence[Adapter], *, has_authenticator: bool, ha
         "get": operation(
             "getDescription",
             "Read this description.",
-            answers={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
-            refusals=access_refusals,
+            responses={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
+            problems=access_refusals,
             security=security,
         )
     }
@@ -103,14 +103,14 @@ def _receive(adapter: Adapter, access_refusals: dict[int, str], security: list[S
     return operation(
         f"receive-{adapter.name}",
         f"Take signals of the source {adapter.name}.",
-        answers={
+        responses={
             200: (*signal, "The only signal asks for nothing: it is resolved, or rejected."),
             201: (*signal, "A RemediationRequest was created for the only signal."),
             202: (*signal, "The only signal is a duplicate of one that is being handled."),
             207: (*batch, "Each of several signals is decided."),
             503: (*batch, _UNAVAILABLE),
         },
-        refusals=_REFUSALS | access_refusals,
+        problems=_REFUSALS | access_refusals,
         body=dict(getattr(adapter, "body_schema", {})),
         security=security,
     )
@@ -120,20 +120,20 @@ def _management_paths() -> Schema:
     metrics = operation(
         "getMetrics",
         "Read the metrics of this gateway for Prometheus.",
-        answers={200: (choose_encoder("")[1], {"type": "string"}, "The metrics.")},
+        responses={200: (choose_encoder("")[1], {"type": "string"}, "The metrics.")},
     )
     open_metrics = choose_encoder("application/openmetrics-text")[1]
     metrics["responses"]["200"]["content"][open_metrics] = {"schema": {"type": "string"}}
     return {
         "/healthz": {
-            "get": operation("isAlive", "Say that it runs.", answers={200: (JSON, ref("Status"), "It does.")})
+            "get": operation("isAlive", "Say that it runs.", responses={200: (JSON, ref("Status"), "It does.")})
         },
         "/readyz": {
             "get": operation(
                 "isReady",
                 "Say whether signals can be handled now.",
-                answers={200: (JSON, ref("Ready"), "They can.")},
-                refusals={503: "They can't; `checks` says why."},
+                responses={200: (JSON, ref("Ready"), "They can.")},
+                problems={503: "They can't; `checks` says why."},
             )
         },
         "/metrics": {"get": metrics},
@@ -147,4 +147,4 @@ def _schemas() -> Schema:
         "properties": PROBLEM_SCHEMA["properties"] | {"checks": checks},
         "required": [*PROBLEM_SCHEMA["required"], "request_id"],
     }
-    return answer_schemas([SignalAnswer, BatchAnswer, Status, Ready]) | {"Problem": problem}
+    return response_schemas([SignalAnswer, BatchAnswer, Status, Ready]) | {"Problem": problem}

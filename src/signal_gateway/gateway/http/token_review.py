@@ -1,4 +1,4 @@
-"""KubernetesAuthenticator: the cluster says who a sender is, and whether it may send signals."""
+"""KubernetesAuthenticator: verifies bearer tokens by TokenReview and SubjectAccessReview."""
 
 import asyncio
 from collections import OrderedDict
@@ -8,13 +8,14 @@ from hashlib import sha256
 from typing import Any, Final
 
 from signal_gateway.clock import Clock
-from signal_gateway.gateway.http.authentication import not_allowed, not_known
+from signal_gateway.gateway.http.authentication import sender_not_allowed
 from signal_gateway.kubernetes import KubernetesClient, Observer
+from signal_gateway.web.credentials import unknown_token
 
 __all__ = ["SERVICE_NAME", "KubernetesAuthenticator"]
 
 SERVICE_NAME: Final = "gateway-service"
-"""A sender must be allowed to create the Service of this name in the controller namespace."""
+"""A sender needs the permission to create the Service of this name in the controller namespace."""
 
 _SECONDS_GOOD: Final = 60.0
 _SECONDS_BAD: Final = 5.0
@@ -29,19 +30,19 @@ class _Verdict:
 
 
 class KubernetesAuthenticator:
-    """Asks by a TokenReview whose token it is, and by a SubjectAccessReview whether its owner may send signals.
+    """Finds the user of a token by TokenReview, and checks by SubjectAccessReview that the user may send signals.
 
-    A good answer is kept for 60 seconds, a bad one for 5, by the token's SHA-256. Of each sort 1 024 are kept, so that
-    somebody who tries tokens does not push out the good ones. Those who ask about one token at the same time share one
-    review. Runs on the client's loop.
+    A positive result is kept for 60 seconds, a negative result for 5, by the SHA-256 of the token. Up to 1 024 results
+    of each sort are kept, so that a sender of random tokens does not displace the positive results. Concurrent requests
+    with one token share one review. Runs on the client's loop.
 
     Source: https://kubernetes.io/docs/reference/access-authn-authz/
 
     Args:
-        kubernetes: Asks the cluster. Its own rights must allow both reviews.
+        kubernetes: Client of the cluster. Its permissions must include both reviews.
         namespace: The controller namespace.
-        clock: Tells how old an answer is.
-        observer: Told verb, resource and code of each call.
+        clock: Measures the age of a result.
+        observer: Receives verb, resource and code of each call.
     """
 
     def __init__(
@@ -59,13 +60,13 @@ class KubernetesAuthenticator:
         """Return the user's name, such as `system:serviceaccount:monitoring:alertmanager`.
 
         Raises:
-            BadCredentials: The cluster does not know the token, or its owner may not send signals.
-            KubernetesError: The cluster could not be asked.
+            BadCredentials: The cluster does not know the token, or the user may not send signals.
+            KubernetesError: A review failed.
         """
         verdict = await self._verdict(sha256(token.encode("latin-1")).digest(), token)
         if verdict.sender is not None:
             return verdict.sender
-        raise not_allowed() if verdict.is_known else not_known()
+        raise sender_not_allowed() if verdict.is_known else unknown_token()
 
     async def _verdict(self, key: bytes, token: str) -> _Verdict:
         while True:
@@ -100,15 +101,15 @@ class KubernetesAuthenticator:
         user = status.get("user") or {}
         if not status.get("authenticated") or not user.get("username"):
             return _Verdict(None, is_known=False, ends_at=asked_at + _SECONDS_BAD)
-        access = await self._kubernetes.review_access(self._question(user), observer=self._observer)
+        access = await self._kubernetes.review_access(self._access_spec(user), observer=self._observer)
         if not access.get("allowed"):
             return _Verdict(None, is_known=True, ends_at=asked_at + _SECONDS_BAD)
         return _Verdict(user["username"], is_known=True, ends_at=asked_at + _SECONDS_GOOD)
 
-    def _question(self, user: Mapping[str, Any]) -> dict[str, Any]:
-        who = {"user": user["username"]} | {key: user[key] for key in ("groups", "uid", "extra") if user.get(key)}
-        what = {"namespace": self._namespace, "verb": "create", "resource": "services", "name": SERVICE_NAME}
-        return who | {"resourceAttributes": what}
+    def _access_spec(self, user: Mapping[str, Any]) -> dict[str, Any]:
+        subject = {"user": user["username"]} | {key: user[key] for key in ("groups", "uid", "extra") if user.get(key)}
+        action = {"namespace": self._namespace, "verb": "create", "resource": "services", "name": SERVICE_NAME}
+        return subject | {"resourceAttributes": action}
 
     def _keep(self, key: bytes, verdict: _Verdict) -> None:
         kept, other = (self._good, self._bad) if verdict.sender is not None else (self._bad, self._good)

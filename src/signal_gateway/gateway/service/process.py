@@ -21,7 +21,7 @@ from signal_gateway.gateway.service.config import AuditConfig, KubernetesConfig,
 from signal_gateway.gateway.signals.registry import load_adapters
 from signal_gateway.kubernetes import KubernetesClient, Observer
 from signal_gateway.web.logs import logs_written
-from signal_gateway.web.serving.allocator import keep_little_memory
+from signal_gateway.web.serving.allocator import limit_free_memory
 from signal_gateway.web.serving.app_server import AppServer
 from signal_gateway.web.serving.sockets import bind, parse_listen
 from signal_gateway.web.serving.stop_signals import StopSignals
@@ -63,7 +63,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
         ConfigurationError: A token file, the files of TLS, an adapter or the spool directory can't be used, or an
             address can't be listened on.
     """
-    keep_little_memory()
+    limit_free_memory()
     with logs_written(sys.stderr, level=config.logging.level, format=config.logging.format), StopSignals() as stop:
         tls, adapters = config.server.tls.load(), load_adapters(config.adapters)
         client = _client(config.audit)
@@ -88,9 +88,6 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                     sock=bind(*parse_listen(config.server.listen)),
                     tls=tls,
                     grace=config.processing.request_deadline + _ANSWER_SECONDS,
-                    before_drain=lambda: _log.info(
-                        "no requests are accepted any more, and those in flight are finished"
-                    ),
                 )
                 await server.run(
                     until=stop.requested,

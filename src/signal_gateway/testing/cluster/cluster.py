@@ -105,7 +105,7 @@ class EmbeddedCluster:
         if self._token:
             tokens = {**(tokens or {}), self._token: User("kubernetes-admin", groups=("system:masters",))}
         self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds], tokens=tokens, rules=rules)
-        self._server = LiveServer(self._api.app, name="Kubernetes API", loop=DEPENDENCIES, before_drain=self._api.stop)
+        self._server = LiveServer(self._api.app, name="Kubernetes API", loop=DEPENDENCIES, streams=self._api)
         self._clients = ClusterClients(plain_http_kubeconfig(self.url, token=self._token))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 

@@ -18,7 +18,7 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.exchanges import Exchange, ExchangeLog
 from signal_gateway.testing.runtime.loops import SERVERS, LoopThread
-from signal_gateway.web.serving.app_server import AppServer
+from signal_gateway.web.serving.app_server import AppServer, OpenStreams
 from signal_gateway.web.serving.sockets import bind, url_of
 
 __all__ = ["LiveServer"]
@@ -42,7 +42,7 @@ class LiveServer:
         websockets: Whether the server accepts WebSocket upgrades.
         startup_timeout: Seconds for the start-up of the application.
         stop_grace: Seconds for open requests after the stop.
-        before_drain: Called once on the loop at the stop, before the server waits for open responses.
+        streams: The open streams of the application; the server ends them before it waits for open responses.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class LiveServer:
         websockets: bool = False,
         startup_timeout: float = 10.0,
         stop_grace: float = 2.0,
-        before_drain: Callable[[], None] | None = None,
+        streams: OpenStreams | None = None,
     ) -> None:
         self.app = app
         self._exchanges = ExchangeLog(app)
@@ -73,7 +73,7 @@ class LiveServer:
             lifespan=lifespan,
             websockets=websockets,
             grace=stop_grace,
-            before_drain=before_drain,
+            streams=streams,
         )
         self._state: Literal["new", "running", "stopped"] = "new"
         self._client: httpx.Client | None = None
@@ -174,7 +174,7 @@ class LiveServer:
 
     async def idle(self) -> None:
         """Wait until no request is in flight. Runs on the loop of the server."""
-        await self._server.is_idle()
+        await self._server.wait_until_idle()
 
     def wait_for(self, condition: Callable[[], bool], timeout: float) -> None:
         """Wait until a condition is true. It is checked now and after each request.

@@ -1,4 +1,4 @@
-"""Refuse a body that is too large or too slow, while it streams in."""
+"""BodyLimitMiddleware: refuses a body that is too large or too slow, while it arrives."""
 
 import asyncio
 from contextlib import suppress
@@ -12,15 +12,15 @@ from signal_gateway.web.problem import Problem, problem_response
 
 __all__ = ["BodyLimitMiddleware"]
 
-_LINGER_SECONDS: Final = 1.0
+_DISCARD_SECONDS: Final = 1.0
 
 
-class _TooMuch(Exception):  # noqa: N818 - an outcome, not an error
-    """The body passed a limit while it was read.
+class _LimitExceeded(Exception):  # noqa: N818 - an outcome, not an error
+    """The body exceeded a limit while it was read.
 
     Args:
-        status: What to answer.
-        detail: Which limit.
+        status: HTTP status of the response.
+        detail: The limit, as one sentence.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -30,20 +30,20 @@ class _TooMuch(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class BodyLimitMiddleware:
-    """Answer 413 as soon as a body is known to be larger than the limit, announced or not, and 408 if it is too slow.
+    """Responds with 413 as soon as a body exceeds the limit, with or without Content-Length, and with 408 if slow.
 
-    The sender of one that is too large gets the answer at once, and its body is dropped for another second: closed in
-    the midst of it, the connection would take the answer with it.
+    The 413 is sent at once, and the rest of the body is discarded for another second. If the connection closed while
+    the sender still writes, the sender might not receive the response.
 
-    With a time limit, the rest of a body that the application left unread is read and dropped before its answer is
-    sent. Otherwise a sender who is refused early, and goes on sending a byte now and then, would keep the connection;
-    and one whose connection is closed for that may never see the answer.
+    With a time limit, the rest of a body that the application did not read is read and discarded before the response
+    is sent. Otherwise a sender could keep the connection open by sending single bytes after an early response. And if
+    the server closed that connection, the sender might not receive the response.
 
     Args:
-        app: What to protect.
-        max_body_bytes: The largest body that gets through, in bytes.
-        max_seconds: How long a body may take, from the request's headers on; by default as long as it likes.
-        status_if_slow: What a sender is told who takes longer.
+        app: The application.
+        max_body_bytes: The largest body, in bytes.
+        max_seconds: The time limit of a body, counted from the request's headers; None for no limit.
+        status_if_slow: HTTP status if the time limit is exceeded.
     """
 
     def __init__(
@@ -69,46 +69,48 @@ class BodyLimitMiddleware:
         deadline = None if self._max_seconds is None else asyncio.get_running_loop().time() + self._max_seconds
         received = 0
         is_complete = announced == "0" and "transfer-encoding" not in headers
-        has_answered = False
+        has_responded = False
 
         async def receive_bounded() -> Message:
             nonlocal received, is_complete
             if is_complete:
-                return await receive()  # waits for the connection's end
+                return await receive()  # waits for the end of the connection
             try:
                 async with asyncio.timeout_at(deadline):
                     message = await receive()
             except TimeoutError:
-                raise _TooMuch(self._status_if_slow, f"The body took longer than {self._max_seconds:g} s.") from None
+                raise _LimitExceeded(
+                    self._status_if_slow, f"The body took longer than {self._max_seconds:g} s."
+                ) from None
             received += len(message.get("body", b""))
             if received > self._max_body_bytes:
                 raise self._too_large()
             is_complete = not message.get("more_body", False)
             return message
 
-        async def send_noted(message: Message) -> None:
-            nonlocal has_answered
-            while deadline is not None and not is_complete and not has_answered:
+        async def send_after_body(message: Message) -> None:
+            nonlocal has_responded
+            while deadline is not None and not is_complete and not has_responded:
                 await receive_bounded()
-            has_answered = True
+            has_responded = True
             await send(message)
 
         try:
-            await self._app(scope, receive_bounded, send_noted)
-        except _TooMuch as exc:
-            if has_answered:
+            await self._app(scope, receive_bounded, send_after_body)
+        except _LimitExceeded as exc:
+            if has_responded:
                 raise
             await _refuse(exc, scope, receive, send)
 
-    def _too_large(self) -> _TooMuch:
-        return _TooMuch(413, f"The body is larger than {self._max_body_bytes} bytes.")
+    def _too_large(self) -> _LimitExceeded:
+        return _LimitExceeded(413, f"The body is larger than {self._max_body_bytes} bytes.")
 
 
-async def _refuse(why: _TooMuch, scope: Scope, receive: Receive, send: Send) -> None:
-    problem = Problem(why.status, why.detail, headers={"Connection": "close"})
+async def _refuse(limit: _LimitExceeded, scope: Scope, receive: Receive, send: Send) -> None:
+    problem = Problem(limit.status, limit.detail, headers={"Connection": "close"})
     request_id = scope.get("state", {}).get("request_id")
     response = problem_response(problem, instance=scope["path"], request_id=request_id)
-    if why.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+    if limit.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         await response(scope, receive, send)
         return
 
@@ -117,7 +119,7 @@ async def _refuse(why: _TooMuch, scope: Scope, receive: Receive, send: Send) -> 
 
     await response(scope, receive, send_without_end)
     with suppress(TimeoutError):
-        async with asyncio.timeout(_LINGER_SECONDS):
+        async with asyncio.timeout(_DISCARD_SECONDS):
             while (await receive()).get("more_body", False):
                 continue
     await send({"type": "http.response.body", "body": b""})

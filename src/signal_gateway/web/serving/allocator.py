@@ -1,9 +1,9 @@
-"""What the C library keeps of memory that was freed."""
+"""The memory allocator of glibc: limits for the free memory that a process keeps."""
 
 import ctypes
 from typing import Final
 
-__all__ = ["give_back_memory", "keep_little_memory"]
+__all__ = ["limit_free_memory", "release_free_memory"]
 
 # malloc.h of glibc
 _M_TRIM_THRESHOLD: Final = -1
@@ -13,11 +13,11 @@ _MMAP_BYTES: Final = 256 * 1024
 _TRIM_BYTES: Final = 1024 * 1024
 
 
-def keep_little_memory() -> None:
-    """Have memory given back to the system that large bodies took; does nothing where the C library isn't glibc.
+def limit_free_memory() -> None:
+    """Make the allocator return the memory of large bodies to the system; does nothing without glibc.
 
-    glibc learns from each large block that is freed to keep blocks of that size, up to 32 MiB, and twice as much free
-    heap. Set by hand, it doesn't learn. It is a setting of the whole process.
+    By default glibc adapts to large blocks: after one is freed, it keeps free blocks of that size, up to 32 MiB, and
+    free heap of twice that size. Fixed thresholds switch that off. They apply to the whole process.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
@@ -25,8 +25,8 @@ def keep_little_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _TRIM_BYTES)
 
 
-def give_back_memory() -> None:
-    """Give free pages in the midst of the heap back to the system; does nothing where the C library isn't glibc."""
+def release_free_memory() -> None:
+    """Return free pages within the heap to the system; does nothing without glibc."""
     malloc_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if malloc_trim is not None:
         malloc_trim(0)

@@ -1,8 +1,8 @@
-"""Serve an ASGI app on a socket that is already listening, and stop it without polling.
+"""AppServer: serves an ASGI app on a listening socket, and stops it without polling.
 
-uvicorn polls twice while it stops, 160 ms in all. Its `main_loop` and `shutdown` are overridden here by ones that
-wait for events, and its lifespan by one that raises what the application raises. None of that is documented, so a
-contract test looks whether it still holds; where it does not, `should_exit` ends the server all the same, only slower.
+uvicorn polls twice while it stops, which takes 160 ms. `_Server` overrides its `main_loop` and `shutdown` to wait for
+events, and `Lifespan` raises the exceptions of the application. uvicorn does not document these hooks, so a contract
+test checks them; without the hooks, `should_exit` still ends the server, only slower.
 """
 
 import asyncio
@@ -12,36 +12,45 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal, Protocol
 
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from signal_gateway.web.serving.extensions import ABORT
 from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits
 from signal_gateway.web.serving.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.serving.sockets import url_of
 
-__all__ = ["AppServer", "ServerStartError"]
+__all__ = ["ABORT", "AppServer", "OpenStreams", "ServerStartError"]
+
+ABORT: Final = "signal_gateway.abort"
+"""Key in the `extensions` of an ASGI scope: a function without arguments that closes the request's connection."""
 
 _log = logging.getLogger(__name__)
 
-_TLS_GOODBYE = 1.0  # seconds for a client to answer a TLS connection's end; an idle pool never does
+_TLS_CLOSE_TIMEOUT = 1.0  # seconds for a client to confirm the end of TLS; an idle connection pool never does
+
+
+class OpenStreams(Protocol):
+    """The responses that an application holds open, such as watches."""
+
+    def stop(self) -> None:
+        """End all of them. The server calls this when it stops, before it waits for open responses."""
+        ...
 
 
 class AppServer:
-    """One ASGI app on one listening socket. All coroutines run on one loop: the one that called `start`.
+    """One ASGI app on one listening socket. All coroutines run on one loop: the loop that called `start`.
 
     Args:
         app: The application.
         sock: A listening socket from `bind`; the server closes it.
-        tls: What it speaks TLS with, such as `server_tls`; None for plain HTTP.
+        tls: The TLS context, such as that of `server_tls`; None for plain HTTP.
         lifespan: `on` if the application must have a lifespan, `auto` if it may.
         websockets: Whether websocket upgrades are served, if a library for them is installed.
-        grace: How long open requests may go on after `stop`, in seconds; then they are cancelled.
-        before_drain: Called once when stopping, before open responses are waited for. An application that
-            holds responses open, such as a watch, ends them here.
-        limits: What a client may leave undone.
+        grace: Seconds that open requests get after `stop`, before they are cancelled.
+        streams: The responses that the application holds open; None if it holds none.
+        limits: Limits of a connection.
     """
 
     def __init__(
@@ -53,7 +62,7 @@ class AppServer:
         lifespan: Literal["on", "auto"] = "on",
         websockets: bool = False,
         grace: float = 2.0,
-        before_drain: Callable[[], None] | None = None,
+        streams: OpenStreams | None = None,
         limits: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - it is frozen
     ) -> None:
         self.url = url_of(sock, scheme="http" if tls is None else "https")
@@ -72,32 +81,32 @@ class AppServer:
         config.http_protocol_class = partial(BoundedProtocol, limits=limits)  # type: ignore[assignment]
         config.ssl = tls
         config.lifespan_class = lambda _: Lifespan(app, is_required=lifespan == "on")
-        self._uvicorn = _Server(config, grace=grace, before_drain=before_drain)
+        self._uvicorn = _Server(config, url=self.url, grace=grace, streams=streams)
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def requests_in_flight(self) -> int:
-        """How many requests are being answered now."""
+        """Number of requests in flight."""
         return len(self._uvicorn.server_state.tasks)
 
     @property
     def open_connections(self) -> int:
-        """How many client connections are open now, idle ones included."""
+        """Number of open client connections, including idle ones."""
         return len(self._uvicorn.server_state.connections)
 
     async def start(self) -> None:
-        """Run the application's start-up and accept connections.
+        """Run the application's start-up, then accept connections.
 
         Raises:
-            Exception: The application's own, if its start-up failed; the socket is closed then.
-            ServerStartError: It failed without one.
+            Exception: The exception of the application, if its start-up failed; the socket is closed.
+            ServerStartError: The start-up failed without an exception.
         """
         self._serving = asyncio.create_task(self._serve(), name=f"serve {self.url}")
         started = asyncio.create_task(self._uvicorn.has_started.wait())
         try:
             await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
         except asyncio.CancelledError:
-            self._serving.cancel()  # nobody waits for this start any more
+            self._serving.cancel()
             await asyncio.wait({self._serving})
             self._sock.close()
             raise
@@ -109,10 +118,10 @@ class AppServer:
             raise ServerStartError(f"the server at {self.url} ended before it had started")
 
     async def stop(self) -> None:
-        """Stop accepting, let open requests finish within the grace, run the application's shutdown.
+        """Stop accepting connections, finish open requests within the grace, then run the application's shutdown.
 
         Raises:
-            Exception: The application's own, if its shutdown failed.
+            Exception: The exception of the application, if its shutdown failed.
         """
         self._uvicorn.request_stop()
         if self._serving is not None:
@@ -126,40 +135,40 @@ class AppServer:
         on_start: Callable[[], None] = lambda: None,
         before_stop: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        """Serve until an event, then stop gracefully; if it comes during the start, that is given up.
+        """Serve until an event is set, then stop gracefully; an event during the start cancels the start.
 
         Args:
-            until: Asks for the end, such as `StopSignals.requested`.
-            on_start: Called once when requests are answered.
-            before_stop: Awaited once the end was asked for; requests are still accepted meanwhile.
+            until: Requests the end, such as `StopSignals.requested`.
+            on_start: Called once, when the server accepts requests.
+            before_stop: Awaited once, after the event and before the stop; requests are still accepted.
 
         Raises:
-            Exception: The application's own, if its start-up or shutdown failed.
+            Exception: The exception of the application, if its start-up or shutdown failed.
         """
-        asked_to_end = asyncio.create_task(until.wait())
+        end_requested = asyncio.create_task(until.wait())
         starting = asyncio.create_task(self.start())
         try:
-            await asyncio.wait({starting, asked_to_end}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({starting, end_requested}, return_when=asyncio.FIRST_COMPLETED)
             if not starting.done():
                 return
             starting.result()
             assert self._serving is not None
             on_start()
-            await asyncio.wait({self._serving, asked_to_end}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._serving, end_requested}, return_when=asyncio.FIRST_COMPLETED)
             if before_stop is not None and not self._serving.done():
                 await before_stop()
             await self.stop()
         finally:
-            asked_to_end.cancel()
+            end_requested.cancel()
             starting.cancel()
             await asyncio.wait({starting})
 
-    async def is_idle(self) -> None:
-        """Return as soon as no request is being answered."""
-        await self._uvicorn.tasks_done()
+    async def wait_until_idle(self) -> None:
+        """Return as soon as no request is in flight."""
+        await self._uvicorn.wait_until_idle()
 
     async def _with_abort(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application close a request's connection, as a network does that fails."""
+        """Let the application close a request's connection abruptly, like a network failure."""
         if scope["type"] == "http":
             scope.setdefault("extensions", {})[ABORT] = partial(self._abort, scope["client"])
         await self._app(scope, receive, send)
@@ -174,7 +183,7 @@ class AppServer:
 
 
 class _NotifyingSet(set[Any]):
-    """A set that says when its last member has left."""
+    """A set that notifies waiters when its last member has left."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -185,35 +194,36 @@ class _NotifyingSet(set[Any]):
         if not self:
             self.emptied.set()
 
-    async def is_empty(self) -> None:
+    async def wait_until_empty(self) -> None:
         while self:
             self.emptied.clear()
             await self.emptied.wait()
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, *, grace: float, before_drain: Callable[[], None] | None) -> None:
+    def __init__(self, config: uvicorn.Config, *, url: str, grace: float, streams: OpenStreams | None) -> None:
         super().__init__(config)
         self.has_started = asyncio.Event()
         self._stop_requested = asyncio.Event()
+        self._url = url
         self._grace = grace
-        self._before_drain = before_drain
+        self._streams = streams
         self._connections = _NotifyingSet()
         self._tasks = _NotifyingSet()
         self.server_state.connections = self._connections
         self.server_state.tasks = self._tasks
 
     def request_stop(self) -> None:
-        """Ask for the end, from the server's own loop."""
+        """Request the end; call it on the server's loop."""
         self.should_exit = True
         self._stop_requested.set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        yield  # whoever runs the server decides; uvicorn would raise the signal again before clean-up is done
+        yield  # the caller handles signals; uvicorn would raise the signal again before the clean-up
 
-    async def tasks_done(self) -> None:
-        await self._tasks.is_empty()
+    async def wait_until_idle(self) -> None:
+        await self._tasks.wait_until_empty()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -234,42 +244,43 @@ class _Server(uvicorn.Server):
             server.close()
         for sock in sockets or []:
             sock.close()
-        if self._before_drain is not None:
-            self._before_drain()
+        _log.info("no requests are accepted any more at %s, %d are in flight", self._url, len(self._tasks))
+        if self._streams is not None:
+            self._streams.stop()
 
         for connection in list(self._connections):
             connection.shutdown()
         try:
             async with asyncio.timeout(self._grace):
-                await self._drained()
+                await self._drain()
         except TimeoutError:
-            await self._cut_off()
+            await self._cancel_open()
 
         if not self.force_exit:
             await self.lifespan.shutdown()
 
-    async def _drained(self) -> None:
-        await self._tasks.is_empty()
+    async def _drain(self) -> None:
+        await self._tasks.wait_until_empty()
         if self.config.ssl is not None:
-            await self._leave_tls()
-        await self._connections.is_empty()
+            await self._close_tls()
+        await self._connections.wait_until_empty()
         for server in self.servers:
-            if self.config.ssl is None:  # with TLS it would wait for those who never shook hands
+            if self.config.ssl is None:  # with TLS it would wait for clients without a handshake
                 await server.wait_closed()
 
-    async def _leave_tls(self) -> None:
-        """Close the connections of clients that don't answer the end of TLS, which all connections have got."""
+    async def _close_tls(self) -> None:
+        """Close the connections of clients that do not confirm the end of TLS in time."""
         try:
-            async with asyncio.timeout(_TLS_GOODBYE):
-                await self._connections.is_empty()
+            async with asyncio.timeout(_TLS_CLOSE_TIMEOUT):
+                await self._connections.wait_until_empty()
         except TimeoutError:
             for connection in list(self._connections):
                 if connection.transport.get_write_buffer_size() == 0:
                     connection.transport.abort()
 
-    async def _cut_off(self) -> None:
+    async def _cancel_open(self) -> None:
         _log.warning(
-            "cut off %d requests and %d connections that were still open %s s after the stop",
+            "cancelled %d requests and closed %d connections that were still open %s s after the stop",
             len(self._tasks),
             len(self._connections),
             self._grace,
@@ -280,6 +291,6 @@ class _Server(uvicorn.Server):
             connection.transport.abort()
         try:
             async with asyncio.timeout(self._grace):
-                await self._drained()
+                await self._drain()
         except TimeoutError:
-            _log.error("%d requests ignored their cancellation", len(self._tasks))
+            _log.error("%d requests did not end after their cancellation", len(self._tasks))

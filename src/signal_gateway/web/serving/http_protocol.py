@@ -1,7 +1,7 @@
-"""BoundedProtocol: uvicorn's HTTP/1.1, with an end to what a client may leave undone.
+"""BoundedProtocol: uvicorn's HTTP/1.1 protocol with limits for slow clients and large heads.
 
-uvicorn itself waits for ever for the head of a request, takes a head of any size, keeps every trailer, and waits for
-ever for a client that doesn't read its answer. Nothing of that needs more of a client than to connect.
+uvicorn limits neither the time nor the size of a request's head, keeps all trailers, and waits without limit for a
+client that does not read its response. Any client that can connect could use up connections and memory that way.
 """
 
 import asyncio
@@ -12,25 +12,26 @@ from typing import Any, Final
 from uuid_utils import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from signal_gateway.web.middleware.security_headers import NO_PAGES, security_headers
 from signal_gateway.web.problem import Problem, problem_response
+from signal_gateway.web.response_headers import NO_PAGES, security_headers
 
 __all__ = ["BoundedProtocol", "ConnectionLimits"]
 
 _log = logging.getLogger(__name__)
 
-_READ_BYTES: Final = 32 * 1024  # at once; asyncio's 256 KiB, twice over for each connection, are much for a hundred
-_NOT_HTTP: Final = "This is not HTTP/1.1 as RFC 9112 has it, so nothing was read."
+# per read; asyncio's 256 KiB, twice per connection, are too much for hundreds of connections
+_READ_BYTES: Final = 32 * 1024
+_NOT_HTTP: Final = "The request is not valid HTTP/1.1 (RFC 9112). Send HTTP/1.1."
 
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """What a client may cost that does not say what it wants, or doesn't read what it is told.
+    """Limits of one connection.
 
     Attributes:
-        head_seconds: How long a request's head may take, from the connection's start or the head's first byte on.
-        head_bytes: How large a request's head may be; also, how much may come that is neither a head nor a body.
-        stall_seconds: How long a client may read nothing of an answer that waits for it.
+        head_seconds: Time limit for the head of a request, from the start of the connection or the head's first byte.
+        head_bytes: Size limit for the head of a request, and for bytes that belong to neither a head nor a body.
+        stall_seconds: Time limit in which a client must read some bytes of a response that waits for it.
     """
 
     head_seconds: float = 30.0
@@ -39,11 +40,13 @@ class ConnectionLimits:
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """One connection. A client that overdoes it is told so if no other answer is due, and its connection ends.
+    """One connection. If the client exceeds a limit, it gets an error response and the connection closes.
+
+    The error response is left out if the client could take it for the response to an earlier request.
 
     Args:
-        limits: What it may cost.
-        uvicorn: The arguments of uvicorn's own protocol.
+        limits: The limits.
+        uvicorn: The arguments of uvicorn's protocol.
     """
 
     def __init__(self, *, limits: ConnectionLimits, **uvicorn: Any) -> None:
@@ -55,52 +58,52 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._head_bytes = 0
         self._made_progress = False
-        self._bytes_for_nothing = 0
+        self._bytes_without_progress = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
         super().connection_made(transport)
         if hasattr(transport, "max_size"):
-            transport.max_size = _READ_BYTES
+            transport.max_size = _READ_BYTES  # pyright: ignore[reportAttributeAccessIssue] - asyncio's own, not its ABC's
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop the timers."""
         self._stop_head_timer()
         self._stop_stall_timer()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, unless the connection is about to be closed."""
+        """Parse received bytes, unless the connection is about to close."""
         if self._has_refused:
             return
         if self.cycle is None or self.cycle.response_complete:
             self._expect_head()
         self._made_progress = False
         super().data_received(data)
-        self._bytes_for_nothing = 0 if self._made_progress else self._bytes_for_nothing + len(data)
-        if self._bytes_for_nothing > self._limits.head_bytes and not self._has_refused:
+        self._bytes_without_progress = 0 if self._made_progress else self._bytes_without_progress + len(data)
+        if self._bytes_without_progress > self._limits.head_bytes and not self._has_refused:
             self._refuse(self._too_large())
 
     def on_message_begin(self) -> None:
-        """Note that a head begins."""
+        """Start to count the bytes of a head."""
         super().on_message_begin()
         self._is_in_head = True
         self._head_bytes = 0
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the target."""
+        """Take a part of the request target."""
         self._head_bytes += len(url)
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header; a trailer is dropped, for nobody reads one."""
+        """Take a header; discard a trailer, because the application never reads trailers."""
         if self._is_in_head:
             self._head_bytes += len(name) + len(value) + len(": \r\n")
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Note that a head is complete."""
+        """Check the size of a complete head."""
         self._stop_head_timer()
         self._is_in_head = False
         self._made_progress = True
@@ -116,25 +119,25 @@ class BoundedProtocol(HttpToolsProtocol):
             return
         super().on_body(body)
         if len(self.cycle.body) >= _READ_BYTES:
-            self.flow.pause_reading()  # until the application asks for more
+            self.flow.pause_reading()  # until the application reads on
 
     def on_message_complete(self) -> None:
-        """Note that a body is complete."""
+        """Take the end of a body."""
         self._made_progress = True
         if not self._has_refused:
             super().on_message_complete()
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's words are not for clients
-        """Answer what is not HTTP."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's text is not for clients
+        """Refuse bytes that are not HTTP."""
         self._refuse(Problem(400, _NOT_HTTP))
 
     def pause_writing(self) -> None:
-        """Give a client that has not read an answer some time for it."""
+        """Start the timer for a client that does not read its response."""
         super().pause_writing()
         self._expect_reading()
 
     def resume_writing(self) -> None:
-        """Note that a client has read."""
+        """Stop the timer: the client reads again."""
         self._stop_stall_timer()
         super().resume_writing()
 
@@ -167,7 +170,9 @@ class BoundedProtocol(HttpToolsProtocol):
         if self.transport.get_write_buffer_size() < was_waiting:
             self._expect_reading()
             return
-        _log.warning("cut off a client that read nothing of its answer for %g s", self._limits.stall_seconds)
+        _log.warning(
+            "closed the connection of a client that read nothing of its response for %g s", self._limits.stall_seconds
+        )
         self.transport.abort()
 
     def _too_large(self) -> Problem:
@@ -175,15 +180,15 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, problem: Problem) -> None:
         self._has_refused = True
-        if not self._has_answer_due():
+        if not self._has_response_due():
             problem.headers |= {"Connection": "close", **security_headers(NO_PAGES)}
             response = problem_response(problem, instance="/", request_id=str(uuid7()))
             lines = [b"%b: %b\r\n" % header for header in (*self.server_state.default_headers, *response.raw_headers)]
             self.transport.write(b"".join([STATUS_LINE[problem.status], *lines, b"\r\n", bytes(response.body)]))
         self.transport.close()
 
-    def _has_answer_due(self) -> bool:
-        """Whether the client would take a refusal for the answer to an earlier request, or for a part of one."""
+    def _has_response_due(self) -> bool:
+        """Return whether the client could take a refusal for (a part of) the response to an earlier request."""
         if self.cycle is None or self.cycle.response_complete:
             return False
         return bool(self.pipeline) or self.cycle.response_started or not self.cycle.more_body

@@ -1,6 +1,6 @@
-"""The ASGI lifespan of a served application, which raises what the application raises.
+"""Lifespan: runs the ASGI lifespan of an application, and raises the exceptions of the application.
 
-uvicorn's own logs the exception and ends the process, or the loop that many servers share.
+uvicorn's class logs the exception and ends the process, or the loop that many servers share.
 """
 
 import asyncio
@@ -14,15 +14,15 @@ __all__ = ["Lifespan", "ServerStartError"]
 
 
 class ServerStartError(SignalGatewayError):
-    """The application could not start, or has no lifespan where it must have one, and raised nothing that says why."""
+    """The application did not start and raised no exception, or lacks the lifespan that it must have."""
 
 
 class Lifespan:
-    """Runs one application's lifespan; in the shape that `uvicorn.Server` uses.
+    """Runs one application's lifespan, with the interface that `uvicorn.Server` expects.
 
     Attributes:
-        state: What the application's start-up leaves for its requests.
-        should_exit: Always False: a failure is raised instead.
+        state: The state that the application's start-up prepares for its requests.
+        should_exit: Always False: a failure raises an exception instead.
 
     Args:
         app: The application.
@@ -44,8 +44,8 @@ class Lifespan:
         """Run the application's start-up.
 
         Raises:
-            Exception: The application's own.
-            ServerStartError: It failed, or has no lifespan and must have one, without an exception of its own.
+            Exception: The exception of the application.
+            ServerStartError: The start-up failed without an exception, or the required lifespan is missing.
         """
         self._running = asyncio.create_task(self._run(), name="lifespan")
         self._to_app.put_nowait({"type": "lifespan.startup"})
@@ -70,7 +70,7 @@ class Lifespan:
         """Run the application's shutdown, if it has started.
 
         Raises:
-            Exception: The application's own.
+            Exception: The exception of the application.
         """
         if self._running is None or not self._is_started.is_set():
             return

@@ -1,6 +1,6 @@
-"""Listening sockets: bound before a server starts, so that the address is known and no port is raced for.
+"""Listening sockets, bound before the server starts: the address is known early, and no other process takes the port.
 
-Imports the standard library's `socket` alone, so that a port can be held without paying for a server.
+The module imports no server, so that reserving a port stays cheap.
 """
 
 import socket
@@ -20,28 +20,28 @@ def parse_listen(address: str) -> tuple[str, int]:
         address: Such as `127.0.0.1:8080` or `[::1]:8080`; port 0 lets the system choose.
 
     Raises:
-        ConfigurationError: It has another form, or the port is not within 0 to 65535.
+        ConfigurationError: The address has another form, or the port is not within 0 to 65535.
     """
     host, colon, port = address.rpartition(":")
     if not colon or not host or not port.isdecimal() or int(port) > 65535:
-        raise ConfigurationError(f"{address!r} is no address to listen on: write host:port, such as 127.0.0.1:8080")
+        raise ConfigurationError(f"{address!r} is not an address to listen on: write host:port, such as 127.0.0.1:8080")
     return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def bind(host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) -> socket.socket:
-    """Open a listening TCP socket: from here on the address is known and connections queue up.
+    """Open a listening TCP socket: the address is known and connections queue up from now on.
 
     Args:
         host: IPv4 or IPv6 address, or a name that resolves to one.
         port: TCP port; 0 lets the system choose a free one.
-        reuse_port: Set `SO_REUSEPORT`, for an owner that holds the port with a second socket.
+        reuse_port: Set `SO_REUSEPORT`, for a port that a second socket of yours reserves.
 
     Returns:
-        The socket, made with `IPPROTO_TCP` said: with protocol 0 asyncio never sets `TCP_NODELAY`, and each
-        request on a kept-alive connection takes 44 ms instead of 0.6.
+        The socket, with the protocol `IPPROTO_TCP`: with protocol 0 asyncio never sets `TCP_NODELAY`, and each request
+        on a kept-alive connection takes 44 ms instead of 0.6.
 
     Raises:
-        ConfigurationError: The address can't be bound; the message names it and the cause.
+        ConfigurationError: The address can't be bound; the message names the address and the cause.
     """
     sock: socket.socket | None = None
     try:
@@ -61,13 +61,13 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) ->
 
 
 def url_of(sock: socket.socket, *, scheme: str = "http") -> str:
-    """Return the `http://host:port` that a listening socket answers at."""
+    """Return the URL of a listening socket, as `http://host:port`."""
     host, port = sock.getsockname()[:2]
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 def reserve_port() -> socket.socket:
-    """Bind a free loopback port without listening: connections are refused, and nobody else gets the port.
+    """Bind a free loopback port without listening: connections are refused, and the port stays reserved.
 
     Listen on it with `bind(port=..., reuse_port=True)`.
     """
@@ -78,7 +78,7 @@ def reserve_port() -> socket.socket:
 
 
 def is_loopback(sock: socket.socket) -> bool:
-    """Look at the address that was really bound: a name may resolve to anything."""
+    """Return whether a socket is bound to a loopback address, even if a host name was given to `bind`."""
     host, _, _ = sock.getsockname()[0].partition("%")
     address = ip_address(host)
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:

@@ -1,4 +1,4 @@
-"""What SIGTERM and SIGINT mean to a service: the first asks it to end well, the second ends it."""
+"""StopSignals: the first SIGTERM or SIGINT requests a graceful stop, the second ends the process."""
 
 import asyncio
 import os
@@ -12,10 +12,10 @@ _NUMBERS = (signal.SIGINT, signal.SIGTERM)
 
 
 class StopSignals:
-    """Listens to SIGINT and SIGTERM as a context manager, on the main thread and with a loop running.
+    """Handles SIGINT and SIGTERM as a context manager, on the main thread with a running loop.
 
-    The second signal ends the process at once, with 128 and its number as exit status, whatever the loop is doing. The
-    system's default would not: it spares the first process of a container.
+    The second signal ends the process at once, even if the loop is blocked; the exit status is 128 plus the number of
+    the signal. The default action of the system would not end the first process of a container.
 
     Attributes:
         requested: Set by the first signal.
@@ -37,7 +37,7 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
-        """Run on the main thread, between two instructions of anything."""
+        """Handle a signal; Python calls this on the main thread between any two instructions."""
         if not self._is_first:
             os._exit(128 + number)
         self._is_first = False

@@ -1,4 +1,4 @@
-"""TLS of a server: a certificate and its key from files."""
+"""server_tls(): the TLS context of a server, from the files of its certificate and key."""
 
 import ssl
 from pathlib import Path
@@ -8,19 +8,19 @@ from signal_gateway.errors import ConfigurationError
 
 __all__ = ["server_tls"]
 
-_OF_ANOTHER_KEY: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
+_MISMATCHES: Final = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH")
 
 
 def server_tls(certificate: Path, key: Path, *, source: str) -> ssl.SSLContext:
-    """Return what a server speaks TLS with, 1.2 or newer, to whoever connects.
+    """Return a server's TLS context for TLS 1.2 or newer, without client certificates.
 
     Args:
-        certificate: PEM file: the server's own certificate first, then those of its issuers.
+        certificate: PEM file: the server's certificate first, then the certificates of its issuers.
         key: PEM file with the private key, not encrypted.
-        source: The setting that both are keys of, for messages.
+        source: The setting with the keys `certificate` and `key`, for messages.
 
     Raises:
-        ConfigurationError: A file can't be read or isn't what it should be, or the two don't belong together; the
+        ConfigurationError: A file is not readable or not valid, or the key does not belong to the certificate; the
             message names the file.
     """
     _require_readable(certificate, f"{source}.certificate")
@@ -32,7 +32,7 @@ def server_tls(certificate: Path, key: Path, *, source: str) -> ssl.SSLContext:
 
     def refuse_passphrase() -> Never:
         raise ConfigurationError(
-            f"{source}.key: {key} is encrypted, and nobody can type its passphrase: decrypt it (openssl pkey)"
+            f"{source}.key: {key} is encrypted, and the service has no passphrase: decrypt it (openssl pkey)"
         )
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -40,12 +40,12 @@ def server_tls(certificate: Path, key: Path, *, source: str) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, refuse_passphrase)
     except ssl.SSLError as exc:
-        if exc.reason in _OF_ANOTHER_KEY:
+        if exc.reason in _MISMATCHES:
             raise ConfigurationError(
                 f"{source}.key: {key} is not the key of the first certificate in {certificate}"
             ) from exc
         raise ConfigurationError(
-            f"{source}: {key} holds no private key as PEM that {certificate} can be served with: {exc}"
+            f"{source}: {key} holds no private key as PEM for the certificate in {certificate}: {exc}"
         ) from exc
     return context
 

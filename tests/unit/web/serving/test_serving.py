@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -209,7 +210,7 @@ async def test_request_that_outlasts_the_grace_is_cut_off(caplog):
         with pytest.raises(httpx.TransportError):
             await request
 
-    assert "cut off 1 requests" in caplog.text
+    assert "cancelled 1 requests" in caplog.text
 
 
 @pytest.mark.asyncio
@@ -222,7 +223,7 @@ async def test_app_is_told_to_end_its_open_responses_before_they_are_waited_for(
         return PlainTextResponse("over")
 
     app = Starlette(routes=[Route("/", watch)])
-    server = AppServer(app, sock=bind(), grace=3600, before_drain=is_over.set)
+    server = AppServer(app, sock=bind(), grace=3600, streams=SimpleNamespace(stop=is_over.set))
     await server.start()
 
     async with client_for(server) as client:
@@ -248,7 +249,7 @@ async def test_idle_waits_for_the_request_in_flight():
     async with client_for(server) as client:
         request = asyncio.create_task(client.get("/"))
         await has_begun.wait()
-        idle = asyncio.create_task(server.is_idle())
+        idle = asyncio.create_task(server.wait_until_idle())
         await asyncio.sleep(0)
         assert not idle.done()
         assert server.requests_in_flight == 1

@@ -154,7 +154,7 @@ async def test_client_that_never_shakes_hands_does_not_hold_the_stop(serving, ca
 async def test_answer_in_flight_reaches_a_client_that_reads_it_long_after_the_stop_has_begun(
     serving, made, monkeypatch
 ):
-    monkeypatch.setattr("signal_gateway.web.serving.app_server._TLS_GOODBYE", 0.0)
+    monkeypatch.setattr("signal_gateway.web.serving.app_server._TLS_CLOSE_TIMEOUT", 0.0)
     has_begun, may_answer = asyncio.Event(), asyncio.Event()
     content = "x" * 16 * 1024 * 1024
 
@@ -171,7 +171,7 @@ async def test_answer_in_flight_reaches_a_client_that_reads_it_long_after_the_st
     writer.transport.pause_reading()
     stop = asyncio.create_task(server.stop())
     may_answer.set()
-    await server.is_idle()
+    await server.wait_until_idle()
     for _ in range(100):
         await asyncio.sleep(0)  # the server's turn
 
