@@ -23,11 +23,10 @@ if TYPE_CHECKING:
     from signal_gateway.audit.event import AuditEvent
     from signal_gateway.audit.store import AuditStats, AuditStore, BufferedAuditStore, FlushResult
     from signal_gateway.audit.trail import AuditTrail, StoredEvent
-    from signal_gateway.audit.wal.recovery import AdoptionCounts
+    from signal_gateway.audit.wal.recovery import RecoveryCounts
     from signal_gateway.audit.wal.rejected import RejectedEvent
 
 __all__ = [
-    "AdoptionCounts",
     "AuditEvent",
     "AuditStats",
     "AuditStore",
@@ -42,6 +41,7 @@ __all__ = [
     "FlushResult",
     "InvalidAuditEvent",
     "Limits",
+    "RecoveryCounts",
     "RecursiveAuditEvent",
     "RejectedEvent",
     "StoredEvent",
@@ -51,7 +51,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "AdoptionCounts": "wal.recovery",
+        "RecoveryCounts": "wal.recovery",
         "AuditEvent": "event",
         "AuditStats": "store",
         "AuditStore": "store",

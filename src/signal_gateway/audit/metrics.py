@@ -70,7 +70,7 @@ def _families(stats: "AuditStats | None") -> Iterator[Metric]:
     yield counter("audit_events_rejected", "Audit events that DataStorage refused for good.", lambda now: now.rejected)
     yield counter("audit_events_refused", "Audit events that the store did not take.", lambda now: now.refused)
     yield counter(
-        "audit_events_adopted", "Audit events of dead stores that were delivered.", lambda now: now.adopted.delivered
+        "audit_events_adopted", "Audit events of dead stores that were delivered.", lambda now: now.recovered.delivered
     )
     yield counter("audit_delivery_retries", "Deliveries without a verdict, repeated.", lambda now: now.retries)
     yield gauge("audit_events_pending", "Audit events that wait for their delivery.", lambda now: now.pending)

@@ -19,9 +19,9 @@ from signal_gateway.audit.errors import AuditStoreFull, RecursiveAuditEvent
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.lifetime import Lifetime
 from signal_gateway.audit.payload import certain_bytes, encoded
-from signal_gateway.audit.wal.directory import DirectoryHome, Home, MemoryHome, Storage
-from signal_gateway.audit.wal.log import Spool, SpoolAbandoned, SpoolCounts
-from signal_gateway.audit.wal.recovery import Adoption, AdoptionCounts
+from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory, Segments, Storage
+from signal_gateway.audit.wal.log import LogAbandoned, LogCounts, WriteAheadLog
+from signal_gateway.audit.wal.recovery import Recovery, RecoveryCounts
 from signal_gateway.audit.wal.rejected import RejectedEvent
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
@@ -84,7 +84,7 @@ class AuditStats:
     oldest_pending_age: float
     durability: Durability
     storage: Storage
-    adopted: AdoptionCounts
+    adopted: RecoveryCounts
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +161,7 @@ class BufferedAuditStore:
 
     def _begin(self) -> None:
         home, self._adoption = self._home()
-        self._spool = Spool(home, max_bytes=self._config.max_spool_bytes, clock=self._clock, log=self._log)
+        self._spool = WriteAheadLog(home, max_bytes=self._config.max_spool_bytes, clock=self._clock, log=self._log)
         self._flusher = Flusher(
             spool=self._spool,
             adoption=self._adoption,
@@ -173,15 +173,15 @@ class BufferedAuditStore:
         if self._observe_delivery is not None:
             self._flusher.observe_delivery = self._observe_delivery
         self._refused = 0
-        self._reported = SpoolCounts(recorded=0, delivered=0, rejected=0, first_rejected=None)
+        self._reported = LogCounts(recorded=0, delivered=0, rejected=0, first_rejected=None)
         self._lock = threading.RLock()  # over the two above; re-entrant for signal handlers, never held in a wait
 
-    def _home(self) -> tuple[Home, Adoption | None]:
+    def _home(self) -> tuple[Segments, Recovery | None]:
         directory = self._config.spool_directory
         if directory is None:
-            return MemoryHome(service=self._service), None
-        home = DirectoryHome(directory, service=self._service)
-        return home, Adoption(home.directory, rejections=home.rejections, log=self._log)
+            return InMemorySegments(service=self._service), None
+        home = SegmentDirectory(directory, service=self._service)
+        return home, Recovery(home.directory, rejections=home.rejections, log=self._log)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._service!r} to {self._client.url}, {self._spool.counts()}>"
@@ -238,7 +238,7 @@ class BufferedAuditStore:
             oldest_pending_age=0.0 if oldest is None else max(self._clock.monotonic() - oldest, 0.0),
             durability=self._config.durability,
             storage=self._spool.storage,
-            adopted=self._adoption.counts() if self._adoption is not None else AdoptionCounts(),
+            adopted=self._adoption.counts() if self._adoption is not None else RecoveryCounts(),
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
@@ -277,7 +277,7 @@ class BufferedAuditStore:
             with self._lock:
                 self._refused += 1
             raise
-        except SpoolAbandoned:  # forked in the midst of this very call
+        except LogAbandoned:  # forked in the midst of this very call
             self.record(event)
             return
         if next(flusher.recorded) >= flusher.wake_at:
@@ -321,10 +321,10 @@ class BufferedAuditStore:
                 kept,
                 result.error,
             )
-        if first and self.stats.adopted.pending:
+        if first and self.stats.recovered.pending:
             self._log.warning(
                 "%d audit events of dead stores still wait in %s for the next store there",
-                self.stats.adopted.pending,
+                self.stats.recovered.pending,
                 self._config.spool_directory,
             )
         return result

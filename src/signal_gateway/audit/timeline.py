@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from signal_gateway.audit.trail import StoredEvent
 
-__all__ = ["MAX_ROWS", "printable", "timeline"]
+__all__ = ["MAX_ROWS", "timeline", "without_control_characters"]
 
 MAX_ROWS = 60
 """How many events a table shows: of more, the first and the last."""
@@ -34,7 +34,7 @@ def timeline(events: "Sequence[StoredEvent]", *, marked: Collection[str] = ()) -
     return "\n".join(lines)
 
 
-def printable(text: str) -> str:
+def without_control_characters(text: str) -> str:
     """Return a text that others wrote with its control characters escaped, so that none reaches the terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
@@ -44,8 +44,8 @@ def _row(event: "StoredEvent", first: "StoredEvent") -> tuple[str, ...]:
     return (
         f"{event.event_timestamp:%H:%M:%S.%f}",
         f"{offset:+.3f}s",
-        printable(event.event_type),
+        without_control_characters(event.event_type),
         event.event_outcome,
-        printable(event.correlation_id),
+        without_control_characters(event.correlation_id),
         event.event_id,
     )

@@ -14,7 +14,7 @@ from signal_gateway.audit.client.query import AuditFilters
 from signal_gateway.audit.errors import AuditTrailMismatch
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.audit.store import FlushResult
-from signal_gateway.audit.timeline import printable, timeline
+from signal_gateway.audit.timeline import timeline, without_control_characters
 from signal_gateway.errors import AuditError
 
 __all__ = ["AuditTrail", "StoredEvent"]
@@ -188,14 +188,14 @@ class AuditTrail:
         heading = ""
         if not found:
             heading, found = self._near_misses(filters)
-        return AuditTrailMismatch(f"{printable(claim)}{heading}\n{timeline(found, marked=marked)}")
+        return AuditTrailMismatch(f"{without_control_characters(claim)}{heading}\n{timeline(found, marked=marked)}")
 
     def _near_misses(self, filters: AuditFilters) -> tuple[str, Sequence[StoredEvent]]:
         """Find what may have been meant: the same matter, the same type elsewhere, or whatever came last."""
         correlation_id, event_type = filters.get("correlation_id"), filters.get("event_type")
         if correlation_id is not None and (found := self._query({"correlation_id": correlation_id})):
             alike = "" if event_type is None else _alike(event_type, found)
-            return f"{alike}; there is, about {printable(correlation_id)}:", found
+            return f"{alike}; there is, about {without_control_characters(correlation_id)}:", found
         if event_type is not None and (found := self._newest({"event_type": event_type})):
             return f"; of this type there are elsewhere, the last {len(found)}:", found
         found = self._newest({})

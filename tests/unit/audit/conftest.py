@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.wal.directory import DirectoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import SystemClock
 
 DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken
@@ -312,8 +312,8 @@ def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
     def leave(
         count: int, *, max_spool_bytes: int = 1024 * 1024, directory: Path = spool_directory, **fields: Any
     ) -> list[str]:
-        spool = Spool(
-            DirectoryHome(directory, service="shop"),
+        spool = WriteAheadLog(
+            SegmentDirectory(directory, service="shop"),
             max_bytes=max_spool_bytes,
             clock=SystemClock(),
             log=logging.getLogger("dead"),

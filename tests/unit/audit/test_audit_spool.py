@@ -5,8 +5,8 @@ import orjson
 import pytest
 
 from signal_gateway.audit import AuditStoreClosed, AuditStoreFull
-from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.audit.wal.segment import FRAME_BYTES
 from signal_gateway.clock import ManualClock
 
@@ -23,8 +23,8 @@ def clock():
 @pytest.fixture(params=["memory", "mapped", "written"])
 def home(request, tmp_path):
     if request.param == "memory":
-        return MemoryHome(service="shop")
-    home = DirectoryHome(tmp_path / "spool", service="shop")
+        return InMemorySegments(service="shop")
+    home = SegmentDirectory(tmp_path / "spool", service="shop")
     home.storage = request.param
     return home
 
@@ -34,7 +34,7 @@ def make_spool(home, clock):
     spools = []
 
     def make(max_bytes=1024 * 1024):
-        spool = Spool(home, max_bytes=max_bytes, clock=clock, log=logging.getLogger("spool"))
+        spool = WriteAheadLog(home, max_bytes=max_bytes, clock=clock, log=logging.getLogger("spool"))
         spools.append(spool)
         return spool
 
@@ -50,7 +50,7 @@ def spool(make_spool):
 
 
 def texts(head) -> list[bytes]:
-    return [segment.medium.read(begin, end) for segment, begin, end in head.places]
+    return [segment.buffer.read(begin, end) for segment, begin, end in head.places]
 
 
 def fill(spool, count: int, begin: int = 0) -> list[bytes]:

@@ -245,7 +245,7 @@ class DirectoryMachine(StoreMachine):
         if self.store.closed:
             self.restart()
         super().finish()
-        adopted = self.store.stats.adopted
+        adopted = self.store.stats.recovered
         assert adopted.pending == adopted.corrupt == 0
         assert set(self.server.stored) == self.left_good | set(self.good)
         assert {path.name for path in self.directory.iterdir()} <= {"rejected.jsonl"}

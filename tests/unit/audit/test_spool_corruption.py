@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
-from signal_gateway.audit.wal.directory import open_medium
+from signal_gateway.audit.wal.directory import open_buffer
 from signal_gateway.audit.wal.segment import FRAME_BYTES, Segment
 
 EVENTS = 5
@@ -29,7 +29,7 @@ def adopt(open_store, caplog):
     def adopt():
         store = open_store()
         assert store.close(timeout=10).ok
-        return store.stats.adopted
+        return store.stats.recovered
 
     return adopt
 
@@ -48,7 +48,7 @@ def new_directory(spool_directory):
 
 
 def frames_in(path):
-    medium = open_medium(path)
+    medium = open_buffer(path)
     places = list(Segment.open(medium).frames(HEADER_BYTES))
     medium.close()
     return places

@@ -8,8 +8,8 @@ import threading
 
 import pytest
 
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium, WrittenMedium
-from signal_gateway.audit.wal.directory import DirectoryHome
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, FileBuffer, MappedBuffer
+from signal_gateway.audit.wal.directory import SegmentDirectory
 
 DEADLINE = 10.0
 SIZE = 64 * 1024
@@ -20,14 +20,14 @@ def medium(request, tmp_path, monkeypatch):
     if request.param == "guarded":
         monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     if request.param == "anonymous":
-        medium = MappedMedium.anonymous(SIZE)
+        medium = MappedBuffer.anonymous(SIZE)
     else:
         fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
         if request.param == "written":
-            medium = WrittenMedium(fd, SIZE)
+            medium = FileBuffer(fd, SIZE)
         else:
             os.truncate(fd, SIZE)
-            medium = MappedMedium(fd, SIZE, fresh=True)
+            medium = MappedBuffer(fd, SIZE, fresh=True)
     yield medium
     medium.close()
 
@@ -96,7 +96,7 @@ def test_seal_among_writing_threads_lets_each_write_do_all_or_nothing(medium):
 
 def test_without_a_gil_each_write_waits_for_the_lock(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
-    medium = MappedMedium.anonymous(SIZE)
+    medium = MappedBuffer.anonymous(SIZE)
     done = threading.Event()
 
     def write():
@@ -117,7 +117,7 @@ def test_without_a_gil_each_write_waits_for_the_lock(monkeypatch):
 
 def test_with_a_gil_a_write_is_the_mappings_own(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
-    medium = MappedMedium.anonymous(SIZE)
+    medium = MappedBuffer.anonymous(SIZE)
 
     assert medium.write.__self__ is medium._mapping
     medium.close()
@@ -153,7 +153,7 @@ def test_what_no_file_system_refuses_for_good_is_no_reason_to_write(spool_direct
     def refuse(*_):
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-    home = DirectoryHome(spool_directory, service="shop")
+    home = SegmentDirectory(spool_directory, service="shop")
     home.open()
     monkeypatch.setattr(os if refused == "posix_fallocate" else mmap, refused, refuse)
 
@@ -193,7 +193,7 @@ def test_forked_child_does_not_wait_for_a_lock_that_its_parents_thread_held(tmp_
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     os.truncate(fd, SIZE)
-    medium = WrittenMedium(fd, SIZE) if kind == "written" else MappedMedium(fd, SIZE, fresh=True)
+    medium = FileBuffer(fd, SIZE) if kind == "written" else MappedBuffer(fd, SIZE, fresh=True)
     lock = medium._lock if kind == "written" else medium._guard
     held, done = threading.Event(), threading.Event()
     refused = threading.Event()

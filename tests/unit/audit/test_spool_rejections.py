@@ -130,10 +130,10 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
 ):
     refuse_bad_ones(server)
     program = start_program("""
-        from signal_gateway.audit.wal.pending import Head
+        from signal_gateway.audit.wal.pending import PendingRecords
         def die(*_):
             os.kill(os.getpid(), signal.SIGKILL)
-        Head.settle = die
+        PendingRecords.settle = die
         store = open_store()
         bad = event().model_copy(update={"severity": "bad"})
         say(bad.event_id)
@@ -147,7 +147,7 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
     store = open_store()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.rejected == 1
+    assert store.stats.recovered.rejected == 1
     assert len(rejected_file.read_bytes().splitlines()) == 2
     assert [one.event_id for one in read_rejected(rejected_file)] == [event_id]
     assert not list(rejected_file.parent.glob("*.segment"))
@@ -182,12 +182,12 @@ def test_adopted_event_that_can_not_be_kept_waits_too(server, open_store, leave_
     store = open_store()
     server.wait_for_batch()
     server.wait_for_batch()
-    assert store.stats.adopted.pending == 1
+    assert store.stats.recovered.pending == 1
 
     rejected_file.rmdir()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.rejected == 1
+    assert store.stats.recovered.rejected == 1
     assert [one.event_id for one in read_rejected(rejected_file)] == [event_id]
 
 

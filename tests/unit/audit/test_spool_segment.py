@@ -6,8 +6,8 @@ from zlib import crc32
 
 import pytest
 
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium
-from signal_gateway.audit.wal.directory import open_medium
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedBuffer
+from signal_gateway.audit.wal.directory import open_buffer
 from signal_gateway.audit.wal.segment import (
     FRAME_BYTES,
     BadSegment,
@@ -37,9 +37,9 @@ def origin():
 
 @pytest.fixture
 def segment(origin):
-    segment = Segment.create(MappedMedium.anonymous(SIZE), origin)
+    segment = Segment.create(MappedBuffer.anonymous(SIZE), origin)
     yield segment
-    segment.medium.close()
+    segment.buffer.close()
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def image(segment):
     ends = [end for _, end in segment.frames(HEADER_BYTES)]
     segment.settle(ends[0], delivered=1, rejected=0)
     segment.settle(ends[1], delivered=0, rejected=1)
-    return segment.medium.read(0, SIZE)
+    return segment.buffer.read(0, SIZE)
 
 
 @pytest.fixture
@@ -60,7 +60,7 @@ def reopen(tmp_path, storage):  # noqa: ARG001 - it changes how files are opened
     def reopen(image) -> Segment:
         path = tmp_path / "image"
         path.write_bytes(image)
-        media.append(open_medium(path))
+        media.append(open_buffer(path))
         return Segment.open(media[-1])
 
     yield reopen
@@ -77,7 +77,7 @@ def what_it_says(segment):
 
 
 def payloads(segment):
-    return [segment.medium.read(begin, end) for begin, end in segment.frames(HEADER_BYTES)]
+    return [segment.buffer.read(begin, end) for begin, end in segment.frames(HEADER_BYTES)]
 
 
 def test_header_cursor_and_frames_come_back(segment, image, reopen):
@@ -98,7 +98,7 @@ def test_newest_cursor_counts_in_whichever_slot_it_is(segment, reopen):
         (_, end), *_ = segment.frames(segment.acknowledged)
         segment.settle(end, delivered=1, rejected=0)
 
-        assert what_it_says(reopen(segment.medium.read(0, SIZE))) == (segment.origin, end, number, 0)
+        assert what_it_says(reopen(segment.buffer.read(0, SIZE))) == (segment.origin, end, number, 0)
 
 
 def test_service_of_any_length_comes_back_as_its_beginning(origin):
@@ -108,7 +108,7 @@ def test_service_of_any_length_comes_back_as_its_beginning(origin):
 
 
 def test_header_with_any_byte_flipped_is_refused_or_says_the_same(segment, image):
-    medium = MappedMedium.anonymous(SIZE)
+    medium = MappedBuffer.anonymous(SIZE)
     older = segment.acknowledged - FRAME_BYTES - len(b"payload 1"), 1, 0
     newest = segment.acknowledged, 1, 1
     refused = 0

@@ -6,15 +6,15 @@ import threading
 import orjson
 import pytest
 
-from signal_gateway.audit.wal.directory import DirectoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import SystemClock
 
 DEADLINE = 10.0
 PAYLOAD = orjson.dumps({"event_id": "1", "padding": "x" * 1000})
 
 
-class SlowHome(DirectoryHome):
+class SlowHome(SegmentDirectory):
     """Makes its second segment only when it is told to."""
 
     def __init__(self, directory):
@@ -38,7 +38,7 @@ def home(spool_directory):
 
 @pytest.fixture
 def spool(home):
-    spool = Spool(home, max_bytes=1024 * 1024, clock=SystemClock(), log=logging.getLogger("spool"))
+    spool = WriteAheadLog(home, max_bytes=1024 * 1024, clock=SystemClock(), log=logging.getLogger("spool"))
     spool.open()
     yield spool
     home.go_on.set()
@@ -49,7 +49,7 @@ def spool(home):
 def fill_first_segment(spool):
     (segment,) = spool._segments
     count = 0
-    while segment.size - segment.medium.limit() > len(PAYLOAD) + 20:
+    while segment.size - segment.buffer.limit() > len(PAYLOAD) + 20:
         spool.append(PAYLOAD, 7)
         count += 1
     return count

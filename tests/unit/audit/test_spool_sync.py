@@ -7,8 +7,8 @@ import threading
 
 import pytest
 
-from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import ManualClock
 
 DEADLINE = 10.0
@@ -50,8 +50,8 @@ def clock():
 
 @pytest.fixture
 def spool(spool_directory, clock):
-    home = DirectoryHome(spool_directory, service="shop")
-    spool = Spool(home, max_bytes=256 * 1024, clock=clock, log=logging.getLogger("spool"))
+    home = SegmentDirectory(spool_directory, service="shop")
+    spool = WriteAheadLog(home, max_bytes=256 * 1024, clock=clock, log=logging.getLogger("spool"))
     spool.open()
     yield spool
     spool.seal()
@@ -125,7 +125,9 @@ def test_directory_is_synced_with_its_new_names(spool, clock, monkeypatch, spool
 
 
 def test_memory_is_not_synced(clock, synced):
-    spool = Spool(MemoryHome(service="shop"), max_bytes=65536, clock=clock, log=logging.getLogger("spool"))
+    spool = WriteAheadLog(
+        InMemorySegments(service="shop"), max_bytes=65536, clock=clock, log=logging.getLogger("spool")
+    )
     spool.append(b"one", 7)
     clock.advance(10)
 

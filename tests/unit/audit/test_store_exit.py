@@ -36,7 +36,7 @@ def adopt(open_store):
     def adopt():
         with open_store() as store:
             pass
-        return store.stats.adopted
+        return store.stats.recovered
 
     return adopt
 

@@ -185,13 +185,13 @@ def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_bot
 ):
     program = start_program(
         """
-        from signal_gateway.audit.wal.log import Spool
-        append, forked = Spool.append, []
+        from signal_gateway.audit.wal.log import WriteAheadLog
+        append, forked = WriteAheadLog.append, []
         def fork_and_append(spool, payload, lane):
             if not forked:
                 forked.append(os.fork())
             append(spool, payload, lane)
-        Spool.append = fork_and_append
+        WriteAheadLog.append = fork_and_append
         store = open_store()
         ids = record(1)
         assert store.close(timeout=10).delivered == 1
@@ -284,7 +284,7 @@ def test_child_that_ends_at_once_leaves_its_events_to_its_parents_close(
             os._exit(0)
         assert status_of(child) == 0
         result = store.close(timeout=10)
-        assert (result.ok, result.delivered, store.stats.adopted.delivered) == (True, 0, 30), store.stats
+        assert (result.ok, result.delivered, store.stats.recovered.delivered) == (True, 0, 30), store.stats
         """,
         storage=storage,
         linger=3600,
@@ -328,13 +328,13 @@ def test_child_of_a_process_that_adopts_leaves_the_adopted_events_to_it(server, 
         if child == 0:
             mine = record(2)
             result = store.close(timeout=10)
-            assert store.stats.adopted.delivered == store.stats.adopted.pending == 0
+            assert store.stats.recovered.delivered == store.stats.recovered.pending == 0
             say(mine)
             os._exit(0)
         assert status_of(child) == 0
         sys.stdin.readline()
         store.close(timeout=10)
-        assert store.stats.adopted.delivered == 20
+        assert store.stats.recovered.delivered == 20
     """)
     server.wait_for_batch()
     program.tell()

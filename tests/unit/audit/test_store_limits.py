@@ -197,7 +197,7 @@ def test_events_of_dead_stores_take_room_until_they_are_delivered(
 
     beside_adopted = record_until_full(store, make_event)
     server.always(server.store)
-    wait_until(lambda: store.stats.adopted.pending == store.stats.pending == 0)
+    wait_until(lambda: store.stats.recovered.pending == store.stats.pending == 0)
     server.always(server.status(503))
     afterwards = record_until_full(store, make_event)
     server.always(server.store)

@@ -182,7 +182,7 @@ def test_log_of_an_adoption_of_damaged_files_is_not_recorded(
     result = store.close(timeout=DEADLINE)
 
     assert result.ok
-    assert (store.stats.adopted.delivered, store.stats.adopted.torn, store.stats.adopted.corrupt) == (2, 1, 2)
+    assert (store.stats.recovered.delivered, store.stats.recovered.torn, store.stats.recovered.corrupt) == (2, 1, 2)
     assert [word for word in ("dropped", "is damaged", "can't be read") if any(word in t for t in handler.texts)] == [
         "dropped",
         "is damaged",

@@ -10,8 +10,8 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from signal_gateway.web.serving.app_server import AppServer
 from signal_gateway.web.serving import app_server as serving
+from signal_gateway.web.serving.app_server import AppServer
 from signal_gateway.web.serving.sockets import bind
 
 

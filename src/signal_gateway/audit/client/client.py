@@ -15,15 +15,23 @@ import httpx
 
 from signal_gateway._idle import IDLE_SECONDS
 from signal_gateway._tls import tls_for_plain_http
-from signal_gateway.audit.client.query import AuditFilters, Limits, Page, parameters, read_limits, read_lines, read_page
-from signal_gateway.audit.client.results import DeliveryAnswer, Unavailable, describe, read_answer
+from signal_gateway.audit.client.query import (
+    AuditFilters,
+    EventPage,
+    Limits,
+    parameters,
+    read_limits,
+    read_lines,
+    read_page,
+)
+from signal_gateway.audit.client.results import BatchUndelivered, DeliveryResult, describe, read_result
 from signal_gateway.audit.client.token import checked_token
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError
 
-__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "Limits", "Page"]
+__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limits"]
 
 _EVENTS = "/api/v1/audit/events"
 _BATCH = "/api/v1/audit/events/batch"
@@ -98,7 +106,7 @@ class DataStorageClient:
         """Whether this very thread is inside a call of this client."""
         return self.calls.depth > 0
 
-    def deliver(self, batch: bytes, count: int) -> DeliveryAnswer:
+    def deliver(self, batch: bytes, count: int) -> DeliveryResult:
         """Send a batch and say what became of it; a server that can't be reached is an answer, too.
 
         Args:
@@ -108,8 +116,8 @@ class DataStorageClient:
         try:
             response = self._request("POST", _BATCH, content=batch, headers=_JSON)
         except httpx.RequestError as exc:
-            return Unavailable(_cause(exc))
-        return read_answer(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
+            return BatchUndelivered(_cause(exc))
+        return read_result(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
 
     def query(
         self,
@@ -119,7 +127,7 @@ class DataStorageClient:
         cursor: str | None = None,
         ascending: bool = False,
         **filters: Unpack[AuditFilters],
-    ) -> Page:
+    ) -> EventPage:
         """Ask for one page of events.
 
         Args:
@@ -157,7 +165,7 @@ class DataStorageClient:
 
     def pages(
         self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
-    ) -> Iterator[Page]:
+    ) -> Iterator[EventPage]:
         """Yield page after page, of at most 1000 events each.
 
         Args:
@@ -236,7 +244,7 @@ class DataStorageClient:
         try:
             return read_limits(response.content)
         except ValueError as exc:
-            raise self._stranger(response, exc) from exc
+            raise self._unexpected_server(response, exc) from exc
 
     def check(self, timeout: float = 5.0) -> None:
         """Make sure that a DataStorage answers.
@@ -280,7 +288,7 @@ class DataStorageClient:
         if connection is not None:
             connection.close()
 
-    def _page(self, params: Mapping[str, str], timeout: float) -> Page:
+    def _page(self, params: Mapping[str, str], timeout: float) -> EventPage:
         try:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
         except httpx.RequestError as exc:
@@ -290,11 +298,11 @@ class DataStorageClient:
         try:
             return read_page(response.content)
         except ValueError as exc:
-            raise self._stranger(response, exc) from exc
+            raise self._unexpected_server(response, exc) from exc
 
     def _exported(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
         if response.headers.get("content-type", "").partition(";")[0].strip() != "application/x-ndjson":
-            raise self._stranger(self._read(response), ValueError("it is no NDJSON"))
+            raise self._unexpected_server(self._read(response), ValueError("it is no NDJSON"))
         count = 0
         try:
             for event in read_lines(self._chunks(response)):
@@ -336,7 +344,7 @@ class DataStorageClient:
             )
         return self._unavailable(answered, answered=True)
 
-    def _stranger(self, response: httpx.Response, exc: ValueError) -> DataStorageUnavailable:
+    def _unexpected_server(self, response: httpx.Response, exc: ValueError) -> DataStorageUnavailable:
         answered = describe(response.status_code, response.headers, response.content)
         return self._unavailable(f"{answered}, but {exc}: something else lives there", answered=True)
 

@@ -1,4 +1,4 @@
-"""AuditFilters, Page and Limits: what DataStorage is asked, and what it answers."""
+"""AuditFilters, EventPage and Limits: what DataStorage is asked, and what it answers."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, TypedDict
 
 import orjson
 
-__all__ = ["AuditFilters", "Limits", "Page", "parameters", "read_limits", "read_lines", "read_page"]
+__all__ = ["AuditFilters", "EventPage", "Limits", "parameters", "read_limits", "read_lines", "read_page"]
 
 
 class AuditFilters(TypedDict, total=False):
@@ -37,7 +37,7 @@ class AuditFilters(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
+class EventPage:
     """One page of a query.
 
     Attributes:
@@ -73,7 +73,7 @@ def parameters(filters: AuditFilters) -> dict[str, str]:
     return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in filters.items()}
 
 
-def read_page(content: bytes) -> Page:
+def read_page(content: bytes) -> EventPage:
     """Read the body of an answer.
 
     Raises:
@@ -82,7 +82,7 @@ def read_page(content: bytes) -> Page:
     try:
         document = orjson.loads(content)
         pagination = document["pagination"]
-        return Page(
+        return EventPage(
             events=tuple(document["data"]),
             total=int(pagination["total"]),
             has_more=bool(pagination["has_more"]),

@@ -1,4 +1,4 @@
-"""DeliveryAnswer: what DataStorage's answer to a batch means for the events in it."""
+"""DeliveryResult: what DataStorage's answer to a batch means for the events in it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,19 +9,27 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Accepted", "DeliveryAnswer", "Refused", "TooLarge", "Unavailable", "describe", "read_answer"]
+__all__ = [
+    "BatchAccepted",
+    "BatchRejected",
+    "BatchTooLarge",
+    "BatchUndelivered",
+    "DeliveryResult",
+    "describe",
+    "read_result",
+]
 
 _MAX_RETRY_AFTER = 3600.0
 _SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class BatchAccepted:
     """Every event of the batch is stored, or taken by a server that answers 202."""
 
 
 @dataclass(frozen=True, slots=True)
-class TooLarge:
+class BatchTooLarge:
     """The batch is larger than the server takes.
 
     Attributes:
@@ -32,7 +40,7 @@ class TooLarge:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class BatchRejected:
     """The server finds fault with the events and stored none of them.
 
     Attributes:
@@ -45,7 +53,7 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable:
+class BatchUndelivered:
     """No verdict about the events: the server or the set-up is at fault, so they are kept.
 
     Attributes:
@@ -58,12 +66,12 @@ class Unavailable:
     retry_after: float | None = None
 
 
-DeliveryAnswer = Accepted | TooLarge | Refused | Unavailable
+DeliveryResult = BatchAccepted | BatchTooLarge | BatchRejected | BatchUndelivered
 
 
-def read_answer(
+def read_result(
     status: int, headers: Mapping[str, str], content: bytes, *, count: int, now: datetime
-) -> DeliveryAnswer:
+) -> DeliveryResult:
     """Say what an HTTP response to a batch means.
 
     Args:
@@ -74,27 +82,27 @@ def read_answer(
         now: The wall-clock time, for a Retry-After that is a date.
 
     Returns:
-        Anything but an acknowledgement or a verdict about the events is `Unavailable`.
+        Anything but an acknowledgement or a verdict about the events is `BatchUndelivered`.
     """
     said = describe(status, headers, content)
     match status:
         case HTTPStatus.ACCEPTED:
-            return Accepted()
+            return BatchAccepted()
         case HTTPStatus.CREATED:
             document = _json_object(content)
             event_ids = document.get("event_ids")
             if isinstance(event_ids, list) and len(event_ids) == count:
-                return Accepted()
+                return BatchAccepted()
             listed = len(event_ids) if isinstance(event_ids, list) else "no"
-            return Unavailable(f"{said}: {listed} event_ids for {count} events")
+            return BatchUndelivered(f"{said}: {listed} event_ids for {count} events")
         case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return TooLarge(said)
+            return BatchTooLarge(said)
         case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY if (
             _media_type(headers) == "application/problem+json"
         ):
-            return Refused(said, _named_items(_json_object(content), count=count, reason=said))
+            return BatchRejected(said, _named_items(_json_object(content), count=count, reason=said))
         case _:
-            return Unavailable(said, _retry_after(headers.get("retry-after"), now))
+            return BatchUndelivered(said, _retry_after(headers.get("retry-after"), now))
 
 
 def _media_type(headers: Mapping[str, str]) -> str:

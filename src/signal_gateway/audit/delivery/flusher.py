@@ -11,12 +11,18 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
 from signal_gateway.audit.client.client import DataStorageClient
-from signal_gateway.audit.client.results import Accepted, DeliveryAnswer, Refused, TooLarge, Unavailable
+from signal_gateway.audit.client.results import (
+    BatchAccepted,
+    BatchRejected,
+    BatchTooLarge,
+    BatchUndelivered,
+    DeliveryResult,
+)
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.delivery.batch import Batch, BatchLimit, Run
-from signal_gateway.audit.wal.log import Spool
-from signal_gateway.audit.wal.pending import Source
-from signal_gateway.audit.wal.recovery import Adoption
+from signal_gateway.audit.wal.log import WriteAheadLog
+from signal_gateway.audit.wal.pending import DeliveryQueue
+from signal_gateway.audit.wal.recovery import Recovery
 from signal_gateway.clock import Clock
 from signal_gateway.errors import AuditError
 
@@ -67,8 +73,8 @@ class Flusher:
     def __init__(
         self,
         *,
-        spool: Spool,
-        adoption: Adoption | None,
+        spool: WriteAheadLog,
+        adoption: Recovery | None,
         client: DataStorageClient,
         config: AuditStoreConfig,
         service: str,
@@ -185,10 +191,10 @@ class Flusher:
                 return False
             self._deliver_batch(source)
         except AuditError as exc:
-            self._back_off(Unavailable(str(exc)))
+            self._back_off(BatchUndelivered(str(exc)))
         except Exception as exc:  # noqa: BLE001 - the one thread outlives whatever a delivery raises
             self._log.exception("delivering audit events failed in an unexpected way; they are kept")
-            self._back_off(Unavailable(f"{type(exc).__name__}: {exc}"))
+            self._back_off(BatchUndelivered(f"{type(exc).__name__}: {exc}"))
         return True
 
     def _finish(self) -> None:
@@ -207,7 +213,7 @@ class Flusher:
                 request.done.set()
             self._client.close()
 
-    def _next_source(self) -> Source | None:
+    def _next_source(self) -> DeliveryQueue | None:
         """Wait until a batch is due, and return where it comes from; None when the thread is to end."""
         lingers_until: float | None = None
         try:
@@ -264,7 +270,7 @@ class Flusher:
             self.last_error = f"the audit spool can't be synced to the disk: {exc.strerror}"
             self._raise_alarm()
 
-    def _deliver_batch(self, source: Source) -> None:
+    def _deliver_batch(self, source: DeliveryQueue) -> None:
         """Settle the oldest events of a source one way or the other, unless told to stop before."""
         head = source.head(self._limit.events, self._limit.body_bytes)
         batch = Batch(head.sizes(), limit=self._limit)
@@ -274,17 +280,17 @@ class Flusher:
             self.observe_delivery(time.monotonic() - begin)
             self.batches += 1
             match answer:
-                case Accepted():
+                case BatchAccepted():
                     batch.accept(run)
-                case TooLarge(reason):
+                case BatchTooLarge(reason):
                     if self._has_learnt_limits(batch, run):
                         continue
                     batch.too_large(run, reason)
-                case Refused(reason, items):
+                case BatchRejected(reason, items):
                     if not items and self._has_learnt_limits(batch, run):
                         continue
                     batch.refuse(run, reason, items)
-                case Unavailable():
+                case BatchUndelivered():
                     self._back_off(answer)
                     continue
             self._acknowledge(source, batch)
@@ -309,7 +315,7 @@ class Flusher:
         narrowed = batch.next_run()
         return narrowed is not None and len(narrowed) < len(run)
 
-    def _acknowledge(self, source: Source, batch: Batch) -> None:
+    def _acknowledge(self, source: DeliveryQueue, batch: Batch) -> None:
         """Let go what is settled at the head of the queue, the rejected events with a word in the log."""
         count, rejected = batch.take_settled()
         if not count:
@@ -324,14 +330,14 @@ class Flusher:
         self._receive(timeout=0)
         self._answer_requests(self._spool.counts().acknowledged)
 
-    def _note_answer(self, answer: DeliveryAnswer) -> None:
+    def _note_answer(self, answer: DeliveryResult) -> None:
         if self._failures:
             self._log.info("DataStorage at %s answers again", self._client.url)
         self._failures = 0
-        if isinstance(answer, TooLarge | Refused):
+        if isinstance(answer, BatchTooLarge | BatchRejected):
             self.last_error = answer.reason
 
-    def _back_off(self, answer: Unavailable) -> None:
+    def _back_off(self, answer: BatchUndelivered) -> None:
         """Wait before the next attempt; a flush cuts it short, but not the time that the server asked for."""
         self.retries += 1
         self.last_error = f"{self._client.url}: {answer.reason}"

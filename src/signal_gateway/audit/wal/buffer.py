@@ -1,4 +1,4 @@
-"""Medium: the bytes of a segment, mapped into memory or, where that is refused, written to a file."""
+"""SegmentBuffer: the bytes of a segment, mapped into memory or, where that is refused, written to a file."""
 
 import errno
 import mmap
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, Self
 
-__all__ = ["HEADER_BYTES", "MappedMedium", "Medium", "WrittenMedium", "allocate", "is_refused"]
+__all__ = ["HEADER_BYTES", "FileBuffer", "MappedBuffer", "SegmentBuffer", "allocate", "is_unsupported"]
 
 HEADER_BYTES = 4096
 """Where the frames of a segment begin; before them is its header."""
@@ -21,7 +21,7 @@ _MADV_POPULATE_WRITE = 23  # Linux 5.14; not in Python's mmap module
 _REFUSALS = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENODEV, errno.ENOSYS}
 
 
-class Medium(Protocol):
+class SegmentBuffer(Protocol):
     """A fixed number of bytes: a header that is rewritten, and behind it frames that are only ever appended.
 
     Attributes:
@@ -73,7 +73,7 @@ class Medium(Protocol):
         ...
 
 
-class MappedMedium:
+class MappedBuffer:
     """Memory shared with a file, or with nothing.
 
     `write` is the mapping's own: one call that no other thread and no signal handler can interrupt while there is a
@@ -107,11 +107,11 @@ class MappedMedium:
 
     @property
     def write(self) -> Callable[[bytes], object]:
-        """Append a frame; see `Medium.write`."""
+        """Append a frame; see `SegmentBuffer.write`."""
         return self._mapping.write if isinstance(self._guard, nullcontext) else self._write_guarded
 
     def seal(self) -> None:
-        """Let every later `write` fail; see `Medium.seal`."""
+        """Let every later `write` fail; see `SegmentBuffer.seal`."""
         with self._guard:
             self._mapping.seek(0, os.SEEK_END)
             self.sealed = True
@@ -122,19 +122,19 @@ class MappedMedium:
             return self.size if self.sealed else self._mapping.tell()
 
     def window(self, _begin: int, _end: int, /) -> tuple[bytes | mmap.mmap, int]:
-        """Return the mapping itself; see `Medium.window`."""
+        """Return the mapping itself; see `SegmentBuffer.window`."""
         return self._mapping, 0
 
     def read(self, begin: int, end: int) -> bytes:
-        """Copy bytes out; see `Medium.read`."""
+        """Copy bytes out; see `SegmentBuffer.read`."""
         return self._mapping[begin:end]
 
     def put(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes of the header; see `Medium.put`."""
+        """Overwrite bytes of the header; see `SegmentBuffer.put`."""
         self._mapping[offset : offset + len(data)] = data
 
     def sync(self, begin: int, end: int, /) -> None:
-        """Write the bytes to the file once more and through to the disk, without the GIL; see `Medium.sync`.
+        """Write the bytes to the file once more and through to the disk, without the GIL; see `SegmentBuffer.sync`.
 
         `mmap.flush` would keep the GIL. `fdatasync` would have the kernel write-protect every page of the file, those
         that were touched ahead of the writer, too, and the next event on each would wait for a page fault.
@@ -145,13 +145,13 @@ class MappedMedium:
                 _write_through(self._fd, view, first, end)
 
     def close(self) -> None:
-        """Unmap and close; see `Medium.close`."""
+        """Unmap and close; see `SegmentBuffer.close`."""
         self.sealed = True
         self._mapping.close()
         self._close_file()
 
     def forget(self) -> None:
-        """Leave the mapping to the garbage collector; a stale `write` finds no room. See `Medium.forget`."""
+        """Leave the mapping to the garbage collector; a stale `write` finds no room. See `SegmentBuffer.forget`."""
         self._guard = nullcontext()  # whoever held it does not exist here
         if not self.sealed:
             self._mapping.seek(0, os.SEEK_END)
@@ -168,7 +168,7 @@ class MappedMedium:
             self._mapping.write(frame)
 
 
-class WrittenMedium:
+class FileBuffer:
     """A file that is written with system calls, under a lock: for file systems that refuse to be mapped.
 
     A signal handler that appends while its thread is in the midst of a `write` finds no room, and goes to another
@@ -191,11 +191,11 @@ class WrittenMedium:
 
     @property
     def write(self) -> Callable[[bytes], object]:
-        """Append a frame; see `Medium.write`."""
+        """Append a frame; see `SegmentBuffer.write`."""
         return self._write
 
     def seal(self) -> None:
-        """Let every later `write` fail; see `Medium.seal`. One that a signal handler interrupted is done first."""
+        """Let every later `write` fail; see `SegmentBuffer.seal`. One that a signal handler interrupted is done first."""
         with self._lock:
             if self._is_writing:
                 self._is_to_be_sealed = True
@@ -207,30 +207,30 @@ class WrittenMedium:
         return self._tail
 
     def window(self, begin: int, end: int, /) -> tuple[bytes | mmap.mmap, int]:
-        """Read the bytes; see `Medium.window`."""
+        """Read the bytes; see `SegmentBuffer.window`."""
         return self.read(begin, end), begin
 
     def read(self, begin: int, end: int) -> bytes:
-        """Copy bytes out, fewer where the file ends; see `Medium.read`."""
+        """Copy bytes out, fewer where the file ends; see `SegmentBuffer.read`."""
         data = os.pread(self._fd, end - begin, begin)
         while begin + len(data) < end and (more := os.pread(self._fd, end - begin - len(data), begin + len(data))):
             data += more
         return data
 
     def put(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes of the header; see `Medium.put`."""
+        """Overwrite bytes of the header; see `SegmentBuffer.put`."""
         _write_all(self._fd, data, offset)
 
     def sync(self, _begin: int, _end: int, /) -> None:
-        """Flush the file; see `Medium.sync`."""
+        """Flush the file; see `SegmentBuffer.sync`."""
         os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Close the file; see `Medium.close`."""
+        """Close the file; see `SegmentBuffer.close`."""
         self.forget()
 
     def forget(self) -> None:
-        """Close the file; see `Medium.forget`."""
+        """Close the file; see `SegmentBuffer.forget`."""
         self._lock = threading.RLock()  # whoever held it does not exist here
         self.sealed = True
         fd, self._fd = self._fd, -1
@@ -259,7 +259,7 @@ def allocate(fd: int, size: int) -> None:
     touching page after page of a mapping.
 
     Raises:
-        OSError: The disk is full, or the file system can't; `is_refused` tells the latter.
+        OSError: The disk is full, or the file system can't; `is_unsupported` tells the latter.
     """
     if not hasattr(os, "posix_fallocate"):
         raise OSError(errno.EOPNOTSUPP, "this platform has no posix_fallocate")
@@ -271,7 +271,7 @@ def allocate(fd: int, size: int) -> None:
         written += os.pwritev(fd, pieces[:_MAX_PIECES], written)
 
 
-def is_refused(exc: OSError) -> bool:
+def is_unsupported(exc: OSError) -> bool:
     """Tell whether a file system can't map or allocate at all, from a full disk or a missing right."""
     return exc.errno in _REFUSALS
 

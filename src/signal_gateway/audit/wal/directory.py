@@ -1,4 +1,4 @@
-"""Home: where a spool's segments live, in the process's memory or in a directory that outlives it."""
+"""Segments: where a spool's segments live, in the process's memory or in a directory that outlives it."""
 
 import errno
 import itertools
@@ -12,7 +12,14 @@ from uuid import UUID
 
 from uuid_utils import uuid7
 
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium, Medium, WrittenMedium, allocate, is_refused
+from signal_gateway.audit.wal.buffer import (
+    HEADER_BYTES,
+    FileBuffer,
+    MappedBuffer,
+    SegmentBuffer,
+    allocate,
+    is_unsupported,
+)
 from signal_gateway.audit.wal.ownership import StoreLock, sync_directory
 from signal_gateway.audit.wal.rejected import FileRejections, MemoryRejections, Rejections
 from signal_gateway.audit.wal.segment import Origin, Segment
@@ -21,13 +28,13 @@ from signal_gateway.errors import ConfigurationError
 __all__ = [
     "SEGMENT_SUFFIX",
     "TEMPORARY_SUFFIX",
-    "DirectoryHome",
-    "Home",
-    "MemoryHome",
+    "InMemorySegments",
+    "SegmentDirectory",
+    "Segments",
     "Storage",
     "boot_id",
     "is_running",
-    "open_medium",
+    "open_buffer",
     "remedy_for",
     "unusable",
 ]
@@ -41,7 +48,7 @@ Storage = Literal["memory", "mapped", "written"]
 """How events are kept: in anonymous memory, in mapped files, or in files that can only be written."""
 
 
-class Home(Protocol):
+class Segments(Protocol):
     """Makes the segments of one store, and removes them.
 
     Attributes:
@@ -93,7 +100,7 @@ class Home(Protocol):
         ...
 
 
-class MemoryHome:
+class InMemorySegments:
     """Anonymous memory: the same segments, which die with the process."""
 
     storage: Storage = "memory"
@@ -103,28 +110,28 @@ class MemoryHome:
         self._origins = _Origins(service)
 
     def open(self) -> None:
-        """Do nothing; see `Home.open`."""
+        """Do nothing; see `Segments.open`."""
 
     def make_segment(self, size: int) -> Segment:
-        """Map anonymous memory; see `Home.make_segment`."""
-        return Segment.create(MappedMedium.anonymous(size), self._origins.next())
+        """Map anonymous memory; see `Segments.make_segment`."""
+        return Segment.create(MappedBuffer.anonymous(size), self._origins.next())
 
     def free_bytes(self) -> float:
-        """Return infinity; see `Home.free_bytes`."""
+        """Return infinity; see `Segments.free_bytes`."""
         return math.inf
 
     def remove(self, segment: Segment) -> None:
-        """Unmap; see `Home.remove`."""
-        segment.medium.close()
+        """Unmap; see `Segments.remove`."""
+        segment.buffer.close()
 
     def close(self, *, is_empty: bool) -> None:
-        """Do nothing; see `Home.close`."""
+        """Do nothing; see `Segments.close`."""
 
     def forget(self) -> None:
-        """Do nothing; see `Home.forget`."""
+        """Do nothing; see `Segments.forget`."""
 
 
-class DirectoryHome:
+class SegmentDirectory:
     """A directory that stores share, each with a lock file and segment files of its own.
 
     Args:
@@ -148,7 +155,7 @@ class DirectoryHome:
         return str(self._origins.store_id)
 
     def open(self) -> None:
-        """Make the directory and the lock; see `Home.open`."""
+        """Make the directory and the lock; see `Segments.open`."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = StoreLock.create(self.directory, self.store_id)
@@ -156,7 +163,7 @@ class DirectoryHome:
             raise unusable(self.directory, exc) from exc
 
     def make_segment(self, size: int) -> Segment:
-        """Make a file that has its name only once it is whole; see `Home.make_segment`."""
+        """Make a file that has its name only once it is whole; see `Segments.make_segment`."""
         origin = self._origins.next()
         path = self._path(origin)
         temporary = path.with_suffix(TEMPORARY_SUFFIX)
@@ -174,13 +181,13 @@ class DirectoryHome:
         return segment
 
     def free_bytes(self) -> float:
-        """Ask the file system; see `Home.free_bytes`."""
+        """Ask the file system; see `Segments.free_bytes`."""
         found = os.statvfs(self.directory)
         return float(found.f_bavail * found.f_frsize)
 
     def remove(self, segment: Segment) -> None:
-        """Unmap and unlink; see `Home.remove`."""
-        segment.medium.close()
+        """Unmap and unlink; see `Segments.remove`."""
+        segment.buffer.close()
         self._path(segment.origin).unlink(missing_ok=True)
 
     def sync_names(self) -> None:
@@ -190,27 +197,27 @@ class DirectoryHome:
             sync_directory(self.directory)
 
     def close(self, *, is_empty: bool) -> None:
-        """Free the lock; see `Home.close`."""
+        """Free the lock; see `Segments.close`."""
         if self._lock is not None:
             self._lock.release(remove=is_empty)
 
     def forget(self) -> None:
-        """Close the lock file; see `Home.forget`."""
+        """Close the lock file; see `Segments.forget`."""
         if self._lock is not None:
             self._lock.forget()
 
-    def _medium(self, fd: int, size: int) -> Medium:
+    def _medium(self, fd: int, size: int) -> SegmentBuffer:
         if self.storage == "mapped":
             try:
                 allocate(fd, size)
-                return MappedMedium(fd, size, fresh=True)
+                return MappedBuffer(fd, size, fresh=True)
             except OSError as exc:
-                if not is_refused(exc):
+                if not is_unsupported(exc):
                     raise
                 os.ftruncate(fd, 0)
                 self.storage = "written"
         os.ftruncate(fd, HEADER_BYTES)
-        return WrittenMedium(fd, size)
+        return FileBuffer(fd, size)
 
     def _path(self, origin: Origin) -> Path:
         return self.directory / f"{origin.store_id}-{origin.sequence:06}{SEGMENT_SUFFIX}"
@@ -236,7 +243,7 @@ class _Origins:
         )
 
 
-def open_medium(path: Path) -> Medium:
+def open_buffer(path: Path) -> SegmentBuffer:
     """Open the segment file of another store.
 
     Raises:
@@ -246,13 +253,13 @@ def open_medium(path: Path) -> Medium:
     size = os.fstat(fd).st_size
     try:
         if not size:
-            return WrittenMedium(fd, 0, tail=0)
+            return FileBuffer(fd, 0, tail=0)
         try:
-            medium: Medium = MappedMedium(fd, size, fresh=False)
+            medium: SegmentBuffer = MappedBuffer(fd, size, fresh=False)
         except OSError as exc:
-            if not is_refused(exc):
+            if not is_unsupported(exc):
                 raise
-            medium = WrittenMedium(fd, size, tail=size)
+            medium = FileBuffer(fd, size, tail=size)
     except BaseException:
         os.close(fd)
         raise

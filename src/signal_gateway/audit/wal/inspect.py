@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 
-from signal_gateway.audit.wal.buffer import WrittenMedium
+from signal_gateway.audit.wal.buffer import FileBuffer
 from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX
 from signal_gateway.audit.wal.ownership import StoreLock
 from signal_gateway.audit.wal.recovery import CORRUPT_DIRECTORY, owners_in
@@ -114,7 +114,7 @@ def _inspect_store(directory: Path, store_id: str, names: Iterable[str]) -> Stor
         except FileNotFoundError:
             continue  # delivered meanwhile
         size = os.fstat(fd).st_size
-        medium = WrittenMedium(fd, size, tail=size)
+        medium = FileBuffer(fd, size, tail=size)
         try:
             segments += 1
             held_bytes += size

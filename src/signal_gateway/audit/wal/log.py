@@ -1,4 +1,4 @@
-"""Spool: where recorded events wait for their delivery, in the very bytes that will be sent."""
+"""WriteAheadLog: where recorded events wait for their delivery, in the very bytes that will be sent."""
 
 import errno
 import logging
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
-from signal_gateway.audit.wal.directory import DirectoryHome, Home, Storage, remedy_for
-from signal_gateway.audit.wal.pending import Head
+from signal_gateway.audit.wal.directory import SegmentDirectory, Segments, Storage, remedy_for
+from signal_gateway.audit.wal.pending import PendingRecords
 from signal_gateway.audit.wal.rejected import RejectedEvent
 from signal_gateway.audit.wal.segment import FRAME_BYTES, Segment, pack_frame_header
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
-__all__ = ["Spool", "SpoolAbandoned", "SpoolCounts"]
+__all__ = ["LogAbandoned", "LogCounts", "WriteAheadLog"]
 
 _MIB = 1024 * 1024
 _FIRST_SEGMENT_BYTES = _MIB
@@ -32,12 +32,12 @@ _WARNING_SECONDS = 60.0
 _DISK_SECONDS = 1.0  # for which a full disk is taken to be full still
 
 
-class SpoolAbandoned(Exception):  # noqa: N818 - never leaves the room
+class LogAbandoned(Exception):  # noqa: N818 - never leaves the room
     """The spool is a forked child's parent's."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolCounts:
+class LogCounts:
     """What a spool took and what became of it, at one moment.
 
     Attributes:
@@ -63,7 +63,7 @@ class SpoolCounts:
         return self.recorded - self.acknowledged
 
 
-class Spool:
+class WriteAheadLog:
     """A queue of encoded events in segments: many threads append; one, the flusher, takes and settles in order.
 
     `append` is one call of the current segment's `write`. Only when that one is full does it take the lock, which
@@ -80,7 +80,7 @@ class Spool:
         log: Where a warning goes when it is nearly full.
     """
 
-    def __init__(self, home: Home, *, max_bytes: int, clock: Clock, log: logging.Logger) -> None:
+    def __init__(self, home: Segments, *, max_bytes: int, clock: Clock, log: logging.Logger) -> None:
         self._home = home
         self._max_bytes = max_bytes
         self._now = time.monotonic if isinstance(clock, SystemClock) else clock.monotonic
@@ -91,11 +91,11 @@ class Spool:
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
         self._making = threading.RLock()  # held by the flusher while it makes that one; then it takes no other lock
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
-        self._head = Head([])  # the last one that was given out, less what is settled of it; the flusher's
+        self._head = PendingRecords([])  # the last one that was given out, less what is settled of it; the flusher's
         self._rolls = 0  # how many are under way, each in a signal handler that interrupted the other
         self._is_open = False
         self._abandoned = False
-        self._frozen: SpoolCounts | None = None
+        self._frozen: LogCounts | None = None
         self._removed_recorded = 0  # events of segments that are gone
         self._delivered = 0
         self._rejected = 0
@@ -136,7 +136,7 @@ class Spool:
         Raises:
             AuditStoreClosed: The spool is sealed.
             AuditStoreFull: The limit in bytes is reached, or the disk is full.
-            SpoolAbandoned: This is a forked child, which has a spool of its own by now.
+            LogAbandoned: This is a forked child, which has a spool of its own by now.
         """
         frame = pack_frame_header(len(payload), crc32(payload, lane), lane, self._now()) + payload
         try:
@@ -146,19 +146,19 @@ class Spool:
         except OSError as exc:
             raise self._refuse(self._disk_full(exc)) from exc
 
-    def counts(self) -> SpoolCounts:
+    def counts(self) -> LogCounts:
         """Return one consistent snapshot, from any thread. `recorded` in it is what a barrier waits for."""
         with self._lock:
             if self._frozen is not None:
                 return self._frozen
             recorded = self._removed_recorded + sum([segment.recorded() for segment in list(self._segments)])
-            return SpoolCounts(recorded, self._delivered, self._rejected, self._first_rejected)
+            return LogCounts(recorded, self._delivered, self._rejected, self._first_rejected)
 
-    def head(self, max_events: int, max_bytes: int) -> Head:
-        """Find the oldest unsettled events; see `Source.head`."""
+    def head(self, max_events: int, max_bytes: int) -> PendingRecords:
+        """Find the oldest unsettled events; see `DeliveryQueue.head`."""
         places: list[tuple[Segment, int, int]] = []
         body_bytes = 1  # each event brings a comma or the closing bracket
-        self._head = Head(places)
+        self._head = PendingRecords(places)
         with self._lock:
             for segment in list(self._segments):
                 for begin, end in segment.frames(segment.acknowledged):
@@ -169,7 +169,7 @@ class Spool:
         return self._head
 
     def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Move the cursors, behind the rejected events' own file; see `Source.acknowledge`."""
+        """Move the cursors, behind the rejected events' own file; see `DeliveryQueue.acknowledge`."""
         known = self._head if len(self._head) >= count else self.head(count, self._max_bytes)
         head, rest = known.split(count)
         rejected_events = head.rejected_events(rejected)
@@ -210,7 +210,7 @@ class Spool:
     @property
     def sync_interval(self) -> float:
         """How often `sync` wants to be called while events wait, in seconds; infinity in memory."""
-        return _SYNC_SECONDS if isinstance(self._home, DirectoryHome) else math.inf
+        return _SYNC_SECONDS if isinstance(self._home, SegmentDirectory) else math.inf
 
     @property
     def full(self) -> bool:
@@ -234,7 +234,7 @@ class Spool:
         with self._lock:
             if self.sealed or self._frozen is not None:
                 return 0
-            media = [segment.medium for segment in [*list(self._segments)[-1:], *self._spare]]
+            media = [segment.buffer for segment in [*list(self._segments)[-1:], *self._spare]]
             begun = sum([medium.size - medium.limit() for medium in media if not medium.sealed])
             unused = max(self._max_bytes - self.held_bytes, 0)
         try:
@@ -246,8 +246,8 @@ class Spool:
         """Refuse every later append. What was appended before stays to be taken. Idempotent."""
         with self._lock:
             self.sealed = True
-            if self._segments and not self._segments[-1].medium.sealed:
-                self._segments[-1].medium.seal()
+            if self._segments and not self._segments[-1].buffer.sealed:
+                self._segments[-1].buffer.seal()
 
     def prepare(self) -> None:
         """Do what appending threads should not have to: make the next segment in time, warn when it gets full.
@@ -282,7 +282,7 @@ class Spool:
         Returns:
             Whether there are pending events that are not on the disk, so that it should be called again.
         """
-        if not isinstance(self._home, DirectoryHome):
+        if not isinstance(self._home, SegmentDirectory):
             return False
         with self._lock:
             ends = [(segment, segment.end()) for segment in self._segments]
@@ -294,7 +294,7 @@ class Spool:
             return True
         for segment, end in unsynced:
             # what is settled needs no sync any more; the header is written with the first
-            segment.medium.sync(max(segment.synced, segment.acknowledged) if segment.synced else 0, end)
+            segment.buffer.sync(max(segment.synced, segment.acknowledged) if segment.synced else 0, end)
             segment.synced = end
         self._home.sync_names()
         self._next_sync = self._now() + _SYNC_SECONDS
@@ -318,7 +318,7 @@ class Spool:
         self._lock = threading.RLock()  # whoever held them does not exist here
         self._making = threading.RLock()
         for segment in [*self._segments, *self._spare]:
-            segment.medium.forget()
+            segment.buffer.forget()
         self._home.forget()
 
     def _give_back(self) -> None:
@@ -331,7 +331,7 @@ class Spool:
             kept = [segment for segment in self._segments if not _is_settled(segment)]
         for segment in segments:
             if segment in kept:
-                segment.medium.close()
+                segment.buffer.close()
             else:
                 self._home.remove(segment)
         self._home.close(is_empty=not kept)
@@ -341,7 +341,7 @@ class Spool:
         with self._lock:
             while True:
                 if self._abandoned:
-                    raise SpoolAbandoned
+                    raise LogAbandoned
                 if self.sealed:
                     raise AuditStoreClosed(
                         "the audit store is closed: record before close(), or make a store that lives longer"
@@ -385,10 +385,10 @@ class Spool:
         segment = self._take_spare(frame_bytes) or self._make(frame_bytes)
         self._segments.append(segment)
         for earlier in list(self._segments):
-            if earlier is not self._segments[-1] and not earlier.medium.sealed:
-                earlier.medium.seal()
+            if earlier is not self._segments[-1] and not earlier.buffer.sealed:
+                earlier.buffer.seal()
         if self.sealed:
-            self._segments[-1].medium.seal()
+            self._segments[-1].buffer.seal()
 
     def _take_spare(self, frame_bytes: int) -> Segment | None:
         with self._making:
@@ -405,7 +405,7 @@ class Spool:
         if self._spare or self.sealed or not self._segments:
             return 0
         last = self._segments[-1]
-        is_time = last.origin.sequence > 1 or last.medium.limit() > last.size // 2
+        is_time = last.origin.sequence > 1 or last.buffer.limit() > last.size // 2
         return self._next_size if is_time and self._next_size <= self._max_bytes - self.held_bytes else 0
 
     def _make(self, frame_bytes: int) -> Segment:
@@ -439,7 +439,7 @@ class Spool:
 
     def _disk_full(self, exc: OSError) -> AuditStoreFull:
         self._disk_refused_at = time.monotonic()
-        where = f"in {self._home.directory}" if isinstance(self._home, DirectoryHome) else "in memory"
+        where = f"in {self._home.directory}" if isinstance(self._home, SegmentDirectory) else "in memory"
         return AuditStoreFull(f"the audit spool {where} can't take more: {exc.strerror}; {remedy_for(exc)}")
 
     def _pop_settled(self) -> list[Segment]:
@@ -458,7 +458,7 @@ class Spool:
 
 
 def _is_settled(segment: Segment) -> bool:
-    return segment.medium.sealed and segment.oldest_recorded_at() is None
+    return segment.buffer.sealed and segment.oldest_recorded_at() is None
 
 
 def _no_segment(_: bytes) -> None:

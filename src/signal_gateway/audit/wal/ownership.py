@@ -8,10 +8,10 @@ from typing import Self
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["UNBORN_SUFFIX", "StoreLock", "sync_directory"]
+__all__ = ["INCOMPLETE_SUFFIX", "StoreLock", "sync_directory"]
 
 _SUFFIX = ".lock"
-UNBORN_SUFFIX = ".lock.tmp"
+INCOMPLETE_SUFFIX = ".lock.tmp"
 """Of a lock file that is not locked yet."""
 
 _owned: set[Path] = set()  # lock files that stores of this process hold; asked before one is opened
@@ -37,7 +37,7 @@ class StoreLock:
             OSError: The directory can't be written, or its file system has no locks.
         """
         path = _lock_path(directory, store_id)
-        temporary = path.with_suffix(UNBORN_SUFFIX)
+        temporary = path.with_suffix(INCOMPLETE_SUFFIX)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""Head: the oldest events of a source that are being delivered, and the source that they are taken from."""
+"""PendingRecords: the oldest events of a source that are being delivered, and the source that they are taken from."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ import orjson
 from signal_gateway.audit.wal.rejected import RejectedEvent
 from signal_gateway.audit.wal.segment import Segment
 
-__all__ = ["Head", "Source"]
+__all__ = ["DeliveryQueue", "PendingRecords"]
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class PendingRecords:
     """The oldest unsettled events of a source, where they are and not what they say: it takes little memory.
 
     Attributes:
@@ -31,9 +31,9 @@ class Head:
         """Return the length of each payload in bytes."""
         return [end - begin for _, begin, end in self.places]
 
-    def split(self, count: int) -> "tuple[Head, Head]":
+    def split(self, count: int) -> "tuple[PendingRecords, PendingRecords]":
         """Return the first so many events, and the rest."""
-        return Head(self.places[:count]), Head(self.places[count:])
+        return PendingRecords(self.places[:count]), PendingRecords(self.places[count:])
 
     def json_array(self, indices: Iterable[int]) -> bytes:
         """Join payloads, at least one, with commas."""
@@ -54,7 +54,7 @@ class Head:
         events = []
         for index, reason in sorted(reasons.items()):
             segment, begin, end = self.places[index]
-            payload = segment.medium.read(begin, end)
+            payload = segment.buffer.read(begin, end)
             events.append(RejectedEvent(orjson.loads(payload)["event_id"], payload, reason))
         return tuple(events)
 
@@ -80,10 +80,10 @@ class Head:
             segment.settle(end, delivered=delivered, rejected=refused)
 
 
-class Source(Protocol):
+class DeliveryQueue(Protocol):
     """What the flusher delivers from, and the only one to take from it."""
 
-    def head(self, max_events: int, max_bytes: int) -> Head:
+    def head(self, max_events: int, max_bytes: int) -> PendingRecords:
         """Return the oldest unsettled events, whose JSON array has at most `max_bytes`, or one; they stay."""
         ...
 

@@ -1,4 +1,4 @@
-"""Adoption: the events that dead stores left in a spool directory, delivered by a live one."""
+"""Recovery: the events that dead stores left in a spool directory, delivered by a live one."""
 
 import logging
 import os
@@ -11,22 +11,22 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_medium
-from signal_gateway.audit.wal.ownership import UNBORN_SUFFIX, StoreLock
-from signal_gateway.audit.wal.pending import Head
+from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_buffer
+from signal_gateway.audit.wal.ownership import INCOMPLETE_SUFFIX, StoreLock
+from signal_gateway.audit.wal.pending import PendingRecords
 from signal_gateway.audit.wal.rejected import RejectedEvent, Rejections
 from signal_gateway.audit.wal.segment import BadSegment, NewerSegment, Segment, TailState
 
-__all__ = ["CORRUPT_DIRECTORY", "Adoption", "AdoptionCounts", "owners_in"]
+__all__ = ["CORRUPT_DIRECTORY", "Recovery", "RecoveryCounts", "owners_in"]
 
 CORRUPT_DIRECTORY = "corrupt"
 _SPOOL_FILE = re.compile(r"(?P<store_id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.lock|-\d+\.(segment|tmp))")
-_UNBORN_SECONDS = 60.0
+_INCOMPLETE_SECONDS = 60.0
 _COPY_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class AdoptionCounts:
+class RecoveryCounts:
     """What became of the events of dead stores.
 
     Attributes:
@@ -54,7 +54,7 @@ class _Found:
     pending: int
 
 
-class Adoption:
+class Recovery:
     """Takes over what dead stores left, oldest first, one segment mapped at a time.
 
     All but `counts` and `held_bytes` is for the flusher alone. It never raises for what it finds: what can't be read
@@ -74,14 +74,14 @@ class Adoption:
         self._waiting: deque[_Found] = deque()
         self._current: Segment | None = None  # the first of those, once it is open
         self._delivered = self._rejected = self._torn = self._corrupt = 0
-        self._left: AdoptionCounts | None = None
+        self._left: RecoveryCounts | None = None
 
-    def counts(self) -> AdoptionCounts:
+    def counts(self) -> RecoveryCounts:
         """Return a snapshot."""
         if self._left is not None:
             return self._left
         pending = sum([found.pending for found in list(self._waiting)])
-        return AdoptionCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt)
+        return RecoveryCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt)
 
     @property
     def held_bytes(self) -> int:
@@ -97,7 +97,7 @@ class Adoption:
         """Take over whatever belongs to nobody alive."""
         try:
             names = os.listdir(self._directory)
-            self._remove_unborn(names)
+            self._remove_incomplete(names)
         except OSError as exc:
             self._log.error("can't look for audit events of dead stores in %s: %s", self._directory, exc.strerror)
             return
@@ -107,27 +107,27 @@ class Adoption:
             except OSError as exc:
                 self._put_off(store_id, exc)
 
-    def head(self, max_events: int, max_bytes: int) -> Head:
-        """Find the oldest events, all in one segment; empty when there are none left. See `Source.head`."""
+    def head(self, max_events: int, max_bytes: int) -> PendingRecords:
+        """Find the oldest events, all in one segment; empty when there are none left. See `DeliveryQueue.head`."""
         while self._waiting:
             found = self._waiting[0]
             try:
                 segment = self._current = self._current or _open(found.path)
                 places = list(self._intact(segment, max_events, max_bytes))
                 if places:
-                    return Head(places)
+                    return PendingRecords(places)
                 self._look_behind(segment)
                 self._finish()
             except (OSError, BadSegment) as exc:
                 self._put_off(found.store_id, exc)
-        return Head([])
+        return PendingRecords([])
 
     def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Move the cursor in the segment itself; see `Source.acknowledge`."""
+        """Move the cursor in the segment itself; see `DeliveryQueue.acknowledge`."""
         segment = self._current
         if segment is None:
             raise RuntimeError("acknowledge without a head")
-        head = Head([(segment, *place) for place in islice(segment.frames(segment.acknowledged), count)])
+        head = PendingRecords([(segment, *place) for place in islice(segment.frames(segment.acknowledged), count)])
         rejected_events = head.rejected_events(rejected)
         if rejected_events:
             self._rejections.keep(rejected_events)
@@ -149,17 +149,17 @@ class Adoption:
     def forget(self) -> None:
         """Let go of everything in a forked child, where it is the parent's."""
         if self._current is not None:
-            self._current.medium.forget()
+            self._current.buffer.forget()
         for lock in self._locks.values():
             lock.forget()
 
-    def _remove_unborn(self, names: Iterable[str]) -> None:
+    def _remove_incomplete(self, names: Iterable[str]) -> None:
         """Remove lock files of stores that died before they had one; a store needs much less than a minute for it."""
         for name in names:
-            if name.endswith(UNBORN_SUFFIX):
+            if name.endswith(INCOMPLETE_SUFFIX):
                 path = self._directory / name
                 with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > _UNBORN_SECONDS:
+                    if time.time() - path.stat().st_mtime > _INCOMPLETE_SECONDS:
                         path.unlink()
 
     def _take_over(self, store_id: str) -> None:
@@ -182,7 +182,7 @@ class Adoption:
                 continue
             pending = segment.recorded() - segment.delivered - segment.rejected
             pending_bytes = segment.end() - segment.acknowledged
-            segment.medium.close()
+            segment.buffer.close()
             self._waiting.append(_Found(path, store_id, pending_bytes, pending))
         self._free_if_finished(store_id)
 
@@ -193,7 +193,7 @@ class Adoption:
         for path in self._directory.glob(f"{store_id}-*{SEGMENT_SUFFIX}"):
             with suppress(BadSegment):
                 segment = _open(path)
-                segment.medium.close()
+                segment.buffer.close()
                 maker = segment.origin
                 return maker.boot_id == boot_id() and maker.pid != os.getpid() and is_running(maker.pid)
         return False
@@ -221,7 +221,7 @@ class Adoption:
                 target = self._corrupt_path(f"{path.name}-{offset}")
                 with target.open("wb") as file:
                     for begin in range(offset, segment.size, _COPY_BYTES):
-                        file.write(segment.medium.read(begin, min(begin + _COPY_BYTES, segment.size)))
+                        file.write(segment.buffer.read(begin, min(begin + _COPY_BYTES, segment.size)))
                     os.fsync(file.fileno())
                 self._note_corrupt(f"{path} is damaged from byte {offset} on", target)
 
@@ -257,7 +257,7 @@ class Adoption:
 
     def _close_current(self) -> None:
         if self._current is not None:
-            self._current.medium.close()
+            self._current.buffer.close()
             self._current = None
 
     def _free_if_finished(self, store_id: str) -> None:
@@ -280,7 +280,7 @@ def owners_in(names: Iterable[str]) -> set[str]:
 
 
 def _open(path: Path) -> Segment:
-    medium = open_medium(path)
+    medium = open_buffer(path)
     try:
         return Segment.open(medium)
     except BaseException:

@@ -89,11 +89,11 @@ def redeliver(
     stats = store.stats
     after = inspect_spool(directory)
     return Redelivery(
-        delivered=stats.delivered + stats.adopted.delivered,
-        rejected=stats.rejected + stats.adopted.rejected + unfit,
+        delivered=stats.delivered + stats.recovered.delivered,
+        rejected=stats.rejected + stats.recovered.rejected + unfit,
         left=after.pending(alive=False),
         left_to_live_stores=after.pending(alive=True),
-        torn=stats.adopted.torn,
+        torn=stats.recovered.torn,
         damaged=len(set(after.damaged) - set(before.damaged)),
         unreadable=tuple(reason for report in after.stores if not report.alive for reason in report.unreadable),
         error=result.error or stats.last_error,

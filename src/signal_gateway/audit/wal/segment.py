@@ -8,7 +8,7 @@ from enum import Enum
 from uuid import UUID
 
 from signal_gateway.audit.checksum import crc32
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, Medium
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, SegmentBuffer
 
 __all__ = ["FRAME_BYTES", "BadSegment", "NewerSegment", "Origin", "Segment", "TailState", "pack_frame_header"]
 
@@ -120,8 +120,8 @@ class Segment:
         origin: Who made it.
     """
 
-    def __init__(self, medium: Medium, origin: Origin) -> None:
-        self.medium = medium
+    def __init__(self, medium: SegmentBuffer, origin: Origin) -> None:
+        self.buffer = medium
         self.origin = origin
         self.write: Callable[[bytes], object] = medium.write
         self.acknowledged = HEADER_BYTES
@@ -132,7 +132,7 @@ class Segment:
         self._walked = (HEADER_BYTES, 0)  # an offset and how many frames there are before it; replaced as one
 
     @classmethod
-    def create(cls, medium: Medium, origin: Origin) -> "Segment":
+    def create(cls, medium: SegmentBuffer, origin: Origin) -> "Segment":
         """Write the header of a new segment."""
         segment = cls(medium, origin)
         medium.put(0, origin.encoded(medium.size))
@@ -142,7 +142,7 @@ class Segment:
         return segment
 
     @classmethod
-    def open(cls, medium: Medium) -> "Segment":
+    def open(cls, medium: SegmentBuffer) -> "Segment":
         """Read the header of a segment that somebody else made.
 
         Raises:
@@ -168,12 +168,12 @@ class Segment:
     @property
     def size(self) -> int:
         """Bytes that it takes, full or not."""
-        return self.medium.size
+        return self.buffer.size
 
     def frames(self, offset: int) -> Iterator[tuple[int, int]]:
         """Yield where the payload of each frame from `offset` on begins and ends."""
-        limit = self.medium.limit()
-        buffer, base = self.medium.window(offset, limit)
+        limit = self.buffer.limit()
+        buffer, base = self.buffer.window(offset, limit)
         length_at = _LENGTH.unpack_from
         last_header = limit - FRAME_BYTES
         while offset <= last_header:
@@ -190,13 +190,13 @@ class Segment:
         Args:
             bounds: Where each begins and ends, in the order of the segment; at least one.
         """
-        buffer, base = self.medium.window(bounds[0][0], bounds[-1][1])
+        buffer, base = self.buffer.window(bounds[0][0], bounds[-1][1])
         return [buffer[begin - base : end - base] for begin, end in bounds]
 
     def recorded(self) -> int:
         """Count the frames that came since the last look, and return how many there are."""
         offset, count = self._walked
-        if offset < self.medium.limit():
+        if offset < self.buffer.limit():
             for _, end in self.frames(offset):
                 offset = end
                 count += 1
@@ -210,7 +210,7 @@ class Segment:
 
     def oldest_recorded_at(self) -> float | None:
         """Return when the oldest pending event was recorded, by its process's monotonic clock; None without one."""
-        header = self.medium.read(self.acknowledged, min(self.acknowledged + FRAME_BYTES, self.medium.limit()))
+        header = self.buffer.read(self.acknowledged, min(self.acknowledged + FRAME_BYTES, self.buffer.limit()))
         if len(header) < FRAME_BYTES:
             return None
         length, _, _, recorded_at = _FRAME.unpack(header)
@@ -218,8 +218,8 @@ class Segment:
 
     def is_intact(self, begin: int, end: int) -> bool:
         """Compare a payload with its checksum."""
-        _, checksum, lane, _ = _FRAME.unpack(self.medium.read(begin - FRAME_BYTES, begin))
-        return bool(crc32(self.medium.read(begin, end), lane) == checksum)
+        _, checksum, lane, _ = _FRAME.unpack(self.buffer.read(begin - FRAME_BYTES, begin))
+        return bool(crc32(self.buffer.read(begin, end), lane) == checksum)
 
     def tail_state(self, offset: int) -> TailState:
         """Say what there is where the frames end that can be read, in a segment whose writer is dead.
@@ -227,8 +227,8 @@ class Segment:
         Args:
             offset: Behind the last intact frame.
         """
-        limit = self.medium.limit()
-        header = self.medium.read(offset, min(offset + FRAME_BYTES, limit))
+        limit = self.buffer.limit()
+        header = self.buffer.read(offset, min(offset + FRAME_BYTES, limit))
         if len(header) < FRAME_BYTES:
             return TailState.CLEAN if not any(header) else TailState.TORN
         (length,) = _LENGTH.unpack_from(header)
@@ -252,7 +252,7 @@ class Segment:
         self.acknowledged = acknowledged
         self.delivered += delivered
         self.rejected += rejected
-        self.medium.put(_CURSOR_SLOTS[self._generation % 2], self._cursor())
+        self.buffer.put(_CURSOR_SLOTS[self._generation % 2], self._cursor())
 
     def _cursor(self) -> bytes:
         data = _CURSOR.pack(self._generation, self.acknowledged, self.delivered, self.rejected)
@@ -260,7 +260,7 @@ class Segment:
 
     def _has_intact_frame(self, begin: int, end: int) -> bool:
         """Tell whether an event can be read anywhere there, which nobody can have recorded behind a torn one."""
-        data = self.medium.read(begin, end).rstrip(b"\0")
+        data = self.buffer.read(begin, end).rstrip(b"\0")
         payload = data.find(b"{", FRAME_BYTES)
         while payload >= 0:
             length, checksum, lane, _ = _FRAME.unpack_from(data, payload - FRAME_BYTES)
@@ -271,6 +271,6 @@ class Segment:
 
     def _has_data(self, begin: int, end: int) -> bool:
         for offset in range(begin, end, _ZEROS_TO_LOOK_AT):
-            if self.medium.read(offset, min(offset + _ZEROS_TO_LOOK_AT, end)).strip(b"\0"):
+            if self.buffer.read(offset, min(offset + _ZEROS_TO_LOOK_AT, end)).strip(b"\0"):
                 return True
         return False

@@ -82,7 +82,7 @@ def _delivery(store: AuditStore) -> dict[str, str]:
     if not isinstance(store, BufferedAuditStore):
         return {}
     stats = store.stats
-    waiting = stats.pending + stats.adopted.pending
+    waiting = stats.pending + stats.recovered.pending
     if not waiting:
         return {"datastorage": "ok"}
     events = "1 event waits" if waiting == 1 else f"{waiting} events wait"

@@ -71,7 +71,7 @@ def close_store(
     """
     error = store.close(timeout=timeout).error
     stats = store.stats
-    adopted = stats.adopted
+    adopted = stats.recovered
     is_gone = remove_if_empty(spool_directory)
     delivered = stats.delivered + adopted.delivered
     rejected = max(stats.rejected + adopted.rejected, _count_rejected(spool_directory))
