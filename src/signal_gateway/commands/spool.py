@@ -123,7 +123,7 @@ def _list_rejected(directory: Path) -> None:
 
 
 def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> None:
-    from signal_gateway.audit.wal.redeliver import redeliver
+    from signal_gateway.audit.redeliver import redeliver
 
     client.check_delivery()
     done = redeliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)

@@ -13,9 +13,9 @@ import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.audit.wal.inspect import inspect_spool
-from signal_gateway.audit.wal.redeliver import redeliver
+from signal_gateway.audit.redeliver import redeliver
 from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
-from signal_gateway.audit.wal.rejected_file import put_rejected_aside, rejected_entries
+from signal_gateway.audit.wal.rejected_file import set_rejected_aside, rejected_entries
 from signal_gateway.errors import AuditError
 
 NOBODY = "http://127.0.0.1:9"
@@ -318,7 +318,7 @@ def test_rejections_that_come_meanwhile_are_kept(spool, make_event):
     appender = threading.Thread(target=keep_them)
     appender.start()
     while appender.is_alive():
-        put_rejected_aside(spool)
+        set_rejected_aside(spool)
     appender.join()
 
     assert sorted(entry.event_id for entry in rejected_entries(spool)) == sorted(ids(events))
@@ -336,14 +336,14 @@ def test_nobody_can_append_while_the_file_is_copied_nor_retry_half_a_copy(spool,
 
     monkeypatch.setattr(shutil, "copyfileobj", copy_and_look)
 
-    assert len(put_rejected_aside(spool)) == 1
+    assert len(set_rejected_aside(spool)) == 1
 
 
 RETRIES = """
 import os, signal, sys
 from pathlib import Path
 from signal_gateway.audit import DataStorageClient
-from signal_gateway.audit.wal.redeliver import redeliver
+from signal_gateway.audit.redeliver import redeliver
 
 def retry(directory, url, steps):
     def die_at_the_last_step(name, arguments):
@@ -421,4 +421,4 @@ def test_file_that_can_not_be_read_is_an_error(spool):
     with pytest.raises(AuditError, match=r"can't read .*rejected.jsonl: Is a directory"):
         list(rejected_entries(spool))
     with pytest.raises(AuditError, match=r"can't put the rejected events in .* aside: Is a directory"):
-        put_rejected_aside(Path(spool))
+        set_rejected_aside(Path(spool))

@@ -160,18 +160,18 @@ def test_segments_take_the_whole_limit_and_no_more(make_spool):
 
 def test_room_shrinks_with_each_event_and_grows_with_what_is_settled(make_spool):
     spool = make_spool(65536)
-    at_first = spool.room_bytes
+    at_first = spool.free_bytes
     fill(spool, 10)
-    with_ten = spool.room_bytes
+    with_ten = spool.free_bytes
     with pytest.raises(AuditStoreFull):
         fill(spool, 10_000)
-    when_full = spool.room_bytes
+    when_full = spool.free_bytes
 
     spool.acknowledge(spool.counts().recorded, rejected={})
 
     assert 65536 >= at_first > with_ten > when_full >= 0
     assert when_full < len(payload(0)) + FRAME_BYTES
-    assert spool.room_bytes > with_ten // 2
+    assert spool.free_bytes > with_ten // 2
 
 
 def test_sealed_spool_has_no_room(make_spool):
@@ -179,7 +179,7 @@ def test_sealed_spool_has_no_room(make_spool):
 
     spool.seal()
 
-    assert spool.room_bytes == 0
+    assert spool.free_bytes == 0
 
 
 def test_event_larger_than_a_segment_gets_one_of_its_own_size(make_spool):

@@ -67,12 +67,12 @@ def record_until_full(store, make_event):
 def test_room_is_no_more_than_the_disk_has(mount, open_store):
     directory = mount("tmpfs", 8 * MIB)
     store = open_store(spool_directory=directory / "spool")
-    before = store.room_bytes
+    before = store.free_bytes
 
     fill_up(directory)
 
     assert MIB < before < 8 * MIB
-    assert store.room_bytes <= MIB  # what is left of the first segment
+    assert store.free_bytes <= MIB  # what is left of the first segment
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
