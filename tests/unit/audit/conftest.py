@@ -321,7 +321,7 @@ def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
         spool.open()
         events = [make_event(number, **fields) for number in range(count)]
         for event in events:
-            spool.append(event.to_wire(), 7)
+            spool.append(event.to_wire())
         spool.abandon()  # a process that is gone has no descriptors, and nothing else has happened to its files
         return [event.event_id for event in events]
 

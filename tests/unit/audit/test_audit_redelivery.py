@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.audit.redeliver import redeliver
+from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
-from signal_gateway.audit.wal.rejected_file import set_rejected_aside, rejected_entries
+from signal_gateway.audit.wal.rejected_file import rejected_entries, set_rejected_aside
 from signal_gateway.errors import AuditError
 
 NOBODY = "http://127.0.0.1:9"
@@ -168,7 +168,7 @@ def test_place_that_is_no_directory_is_an_error(tmp_path):
 
     with pytest.raises(AuditError, match=r"there is no spool directory '.*nowhere'"):
         inspect_spool(tmp_path / "nowhere")
-    with pytest.raises(AuditError, match=r"can't look into the spool directory '.*file': Not a directory"):
+    with pytest.raises(AuditError, match=r"cannot read the spool directory '.*file': Not a directory"):
         inspect_spool(tmp_path / "file")
 
 
@@ -418,7 +418,7 @@ def test_entry_reads_what_a_store_wrote(spool, server, open_store, make_event):
 def test_file_that_can_not_be_read_is_an_error(spool):
     (spool / "rejected.jsonl").mkdir()
 
-    with pytest.raises(AuditError, match=r"can't read .*rejected.jsonl: Is a directory"):
+    with pytest.raises(AuditError, match=r"cannot read .*rejected.jsonl: Is a directory"):
         list(rejected_entries(spool))
-    with pytest.raises(AuditError, match=r"can't put the rejected events in .* aside: Is a directory"):
+    with pytest.raises(AuditError, match=r"cannot set the rejected events in .* aside: Is a directory"):
         set_rejected_aside(Path(spool))

@@ -187,10 +187,10 @@ def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_bot
         """
         from signal_gateway.audit.wal.log import WriteAheadLog
         append, forked = WriteAheadLog.append, []
-        def fork_and_append(spool, payload, lane):
+        def fork_and_append(wal, payload):
             if not forked:
                 forked.append(os.fork())
-            append(spool, payload, lane)
+            return append(wal, payload)
         WriteAheadLog.append = fork_and_append
         store = open_store()
         ids = record(1)

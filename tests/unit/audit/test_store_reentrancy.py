@@ -183,10 +183,10 @@ def test_log_of_an_adoption_of_damaged_files_is_not_recorded(
 
     assert result.ok
     assert (store.stats.recovered.delivered, store.stats.recovered.torn, store.stats.recovered.corrupt) == (2, 1, 2)
-    assert [word for word in ("dropped", "is damaged", "can't be read") if any(word in t for t in handler.texts)] == [
+    assert [word for word in ("dropped", "is damaged", "cannot be read") if any(word in t for t in handler.texts)] == [
         "dropped",
         "is damaged",
-        "can't be read",
+        "cannot be read",
     ]
     assert all_recursive(handler)
     assert (store.stats.recorded, store.stats.refused) == (0, len(handler.refusals))

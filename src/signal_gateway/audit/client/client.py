@@ -340,7 +340,7 @@ class DataStorageClient:
         if response.status_code in (401, 403):
             found = _SCOPE.search(response.headers.get("www-authenticate", ""))
             scope = found[1] if found and self._headers else None
-            wants = "needs a token" if not self._headers else "refused the token"
+            wants = "wants a token" if not self._headers else "refuses the token"
             which = "" if scope is None else f", which lacks the scope {scope!r}"
             return TokenRefused(
                 f"DataStorage at {self._url} (from {self._source}) {wants}{which}: it {answered}", missing_scope=scope

@@ -191,7 +191,7 @@ def test_directory_of_somebody_else_is_an_error_that_says_so(start_program):
 
     assert directory in said
     assert "Permission denied" in said
-    assert "this user may write" in said
+    assert "write permission" in said
 
 
 def test_full_disk_at_construction_is_an_error_that_names_the_directory(mount, open_store):

@@ -419,7 +419,7 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
     store = open_store(max_batch_events=50)
     store.close(timeout=DEADLINE)
 
-    own = store._spool._home.store_id
+    own = store._wal._segments.store_id
     assert segments >= 10
     assert list(server.stored) == ids
     assert len(mapped) > segments
@@ -429,11 +429,11 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
 
 def test_lock_is_given_back_when_the_directory_can_not_be_used(spool_directory, monkeypatch):
     spool_directory.mkdir()
-    home = SegmentDirectory(spool_directory, service="shop")
+    segments = SegmentDirectory(spool_directory, service="shop")
     monkeypatch.setattr("pathlib.Path.rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no")))
 
     with pytest.raises(Exception, match="can't be used"):
-        home.open()
+        segments.open()
 
     assert not list(spool_directory.iterdir())
-    assert StoreLock.is_free(spool_directory, home.store_id)
+    assert StoreLock.is_free(spool_directory, segments.store_id)

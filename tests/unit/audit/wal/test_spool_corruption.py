@@ -48,9 +48,9 @@ def new_directory(spool_directory):
 
 
 def frames_in(path):
-    medium = open_buffer(path)
-    places = list(Segment.open(medium).frames(HEADER_BYTES))
-    medium.close()
+    buffer = open_buffer(path)
+    places = list(Segment.open(buffer).frames(HEADER_BYTES))
+    buffer.close()
     return places
 
 
@@ -81,7 +81,7 @@ def test_each_byte_of_the_last_frame_may_be_wrong(dead_segment, new_directory, a
             assert (len(server.stored), counts.delivered, counts.torn + counts.corrupt) == (EVENTS - 1, EVENTS - 1, 1)
             assert len(caplog.records) == 1
         else:
-            assert begin - FRAME_BYTES + 12 <= offset < begin  # when it was recorded, which nobody is told
+            assert begin - FRAME_BYTES + 8 <= offset < begin  # the time of the recording, which no delivery uses
             assert (list(server.stored), counts.delivered) == (ids, EVENTS)
         assert counts.pending == 0
         assert not list(spool_directory.glob("*.segment"))
@@ -105,14 +105,14 @@ def test_last_frame_that_was_not_written_out_is_torn(dead_segment, adopt, server
 
 
 @pytest.mark.parametrize("damaged", range(EVENTS - 1))
-@pytest.mark.parametrize("part", ["length", "checksum", "lane", "payload"])
+@pytest.mark.parametrize("part", ["length", "checksum", "payload"])
 @pytest.mark.usefixtures("storage")
 def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
     dead_segment, leave_behind, adopt, server, spool_directory, caplog, damaged, part
 ):
     path, ids, places = dead_segment
     begin, _ = places[damaged]
-    flip(path, begin - FRAME_BYTES + {"length": 0, "checksum": 4, "lane": 8, "payload": FRAME_BYTES + 50}[part])
+    flip(path, begin - FRAME_BYTES + {"length": 0, "checksum": 4, "payload": FRAME_BYTES + 50}[part])
     remainder = path.read_bytes()[begin - FRAME_BYTES :]
     of_a_younger_store = leave_behind(2)
 
@@ -232,7 +232,7 @@ def test_segment_of_a_newer_release_stays_where_it_is(
     leave_behind, adopt, server, spool_directory, monkeypatch, caplog
 ):
     with monkeypatch.context() as newer:
-        newer.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
+        newer.setattr("signal_gateway.audit.wal.origin._VERSION", 2)
         leave_behind(2)
     (path,) = spool_directory.glob("*.segment")
     content = path.read_bytes()
@@ -244,7 +244,7 @@ def test_segment_of_a_newer_release_stays_where_it_is(
     assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
     assert path.read_bytes() == content
     assert "version 2" in caplog.text
-    monkeypatch.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
+    monkeypatch.setattr("signal_gateway.audit.wal.origin._VERSION", 2)
     assert adopt().delivered == 2
 
 

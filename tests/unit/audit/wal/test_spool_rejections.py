@@ -93,7 +93,7 @@ def test_there_is_nothing_to_read_where_nothing_was_rejected(spool_directory):
 def test_file_that_can_not_be_read_is_said_so(spool_directory):
     (spool_directory / FILE_NAME).mkdir(parents=True)
 
-    with pytest.raises(AuditError, match="can't read"):
+    with pytest.raises(AuditError, match="cannot read"):
         read_rejected(spool_directory / FILE_NAME)
 
 
@@ -130,7 +130,7 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
 ):
     refuse_bad_ones(server)
     program = start_program("""
-        from signal_gateway.audit.wal.pending import PendingRecords
+        from signal_gateway.audit.wal.segment import PendingRecords
         def die(*_):
             os.kill(os.getpid(), signal.SIGKILL)
         PendingRecords.settle = die
