@@ -29,7 +29,7 @@ def delivery_histogram() -> Histogram:
 
 
 def register_metrics(registry: CollectorRegistry, store: ObservedStore, delivery_seconds: Histogram) -> None:
-    """Register the metrics of a store. A registry takes the metrics of one store.
+    """Register the metrics of a store. A registry can have the metrics of one store only.
 
     Args:
         registry: Keeps the metrics, with their last values, after the store is closed.

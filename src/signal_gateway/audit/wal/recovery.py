@@ -190,7 +190,7 @@ class Recovery:
             yield segment, begin, end
 
     def _check_tail(self, segment: Segment) -> None:
-        """Count what is behind the last intact frame."""
+        """Count the rest of a segment, behind its last intact frame, as torn or corrupt."""
         path = self._orphans[0].path
         offset = segment.acknowledged
         is_last = all(orphan.store_id != self._orphans[0].store_id for orphan in islice(self._orphans, 1, None))
@@ -216,9 +216,9 @@ class Recovery:
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory / name
 
-    def _note_corrupt(self, what: str, target: Path) -> None:
+    def _note_corrupt(self, damage: str, target: Path) -> None:
         self._corrupt += 1
-        self._log.error("%s: set aside as %s; its audit events are not delivered", what, target)
+        self._log.error("%s: set aside as %s; its audit events are not delivered", damage, target)
 
     def _finish(self) -> None:
         """Remove the current segment."""

@@ -220,7 +220,7 @@ class Segment:
 
 @dataclass(frozen=True, slots=True)
 class PendingRecords:
-    """The oldest unsettled events of a queue, by their places in segments, which takes little memory.
+    """The oldest unsettled events of a queue, as places in segments without a copy of the payloads.
 
     Attributes:
         places: Segment, begin and end of the payload of each event, in order.
