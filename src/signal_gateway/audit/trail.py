@@ -55,38 +55,38 @@ class AuditTrail:
         self._wait_for_events()
         return self._query(filters)
 
-    def one(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
+    def one(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
         """Return the only matching event.
 
         Args:
-            event_type: The filter `event_type`, as a positional argument.
+            wanted_type: The filter `event_type`, as a positional argument.
             **filters: See `AuditFilters`.
 
         Raises:
             AuditTrailMismatch: There is no matching event, or more than one.
             AuditError: As for `events`.
         """
-        if event_type is not None:
-            filters["event_type"] = event_type
+        if wanted_type is not None:
+            filters["event_type"] = wanted_type
         found = self.events(**filters)
         if len(found) != 1:
             claim = f"wanted one audit event with {_named(filters)}, found {len(found)}"
             raise self._mismatch(claim + (_SHARED if found else ""), found, filters)
         return found[0]
 
-    def none(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
+    def none(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
         """Check that no event matches.
 
         Args:
-            event_type: The filter `event_type`, as a positional argument.
+            wanted_type: The filter `event_type`, as a positional argument.
             **filters: See `AuditFilters`.
 
         Raises:
             AuditTrailMismatch: There is a matching event.
             AuditError: As for `events`.
         """
-        if event_type is not None:
-            filters["event_type"] = event_type
+        if wanted_type is not None:
+            filters["event_type"] = wanted_type
         found = self.events(**filters)
         if found:
             claim = f"wanted no audit event with {_named(filters)}, found {len(found)}{_SHARED}"
@@ -129,15 +129,15 @@ class AuditTrail:
         """Call `events` without blocking the event loop."""
         return await anyio.to_thread.run_sync(functools.partial(self.events, **filters), abandon_on_cancel=True)
 
-    async def aone(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
+    async def aone(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
         """Call `one` without blocking the event loop."""
         return await anyio.to_thread.run_sync(
-            functools.partial(self.one, event_type, **filters), abandon_on_cancel=True
+            functools.partial(self.one, wanted_type, **filters), abandon_on_cancel=True
         )
 
-    async def anone(self, event_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
+    async def anone(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
         """Call `none` without blocking the event loop."""
-        await anyio.to_thread.run_sync(functools.partial(self.none, event_type, **filters), abandon_on_cancel=True)
+        await anyio.to_thread.run_sync(functools.partial(self.none, wanted_type, **filters), abandon_on_cancel=True)
 
     async def asequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
         """Call `sequence` without blocking the event loop."""

@@ -268,7 +268,7 @@ def spool_directory(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["mapped", "written"])
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let every spool be of mapped files, and of files that can only be written, to make and to adopt."""
+    """Let every spool be of mapped files, and of files that can only be written, to make and to recover."""
     if request.param == "written":
         map_anything = mmap.mmap
 

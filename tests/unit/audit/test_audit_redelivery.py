@@ -84,7 +84,7 @@ def contents(directory):
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_dead_store_is_told_with_what_it_left(spool, leave_behind):
+def test_orphaned_store_is_told_with_what_it_left(spool, leave_behind):
     happened = datetime(2026, 1, 31, 12, tzinfo=UTC)
     begin = datetime.now(UTC).replace(microsecond=0)
     leave_behind(3, event_timestamp=happened)
@@ -172,7 +172,7 @@ def test_place_that_is_no_directory_is_an_error(tmp_path):
         inspect_spool(tmp_path / "file")
 
 
-def test_events_of_dead_stores_are_delivered_once(spool, server, leave_behind, deliver):
+def test_events_of_orphaned_stores_are_delivered_once(spool, server, leave_behind, deliver):
     events = leave_behind(3) + leave_behind(2)
 
     done = deliver()

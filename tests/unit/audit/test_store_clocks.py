@@ -86,7 +86,7 @@ def test_event_of_a_clock_that_is_ahead_is_marked_and_hurts_no_other(open_real_s
     assert [found[event.event_id] for event in events] == [False, True, False, True, False]
 
 
-def test_events_of_a_wrong_clock_in_a_dead_stores_spool_hurt_no_other(leave_behind, open_real_store, stored):
+def test_events_of_a_wrong_clock_in_an_orphaned_spool_hurt_no_other(leave_behind, open_real_store, stored):
     fine = leave_behind(5, correlation_id="order-of-two-stores")
     ahead = leave_behind(5, correlation_id="order-of-two-stores", event_timestamp=datetime.now(UTC) + AHEAD)
 

@@ -251,7 +251,7 @@ def work(url, settings):
     store = store or open_store(url, settings)
     ids = record(25)
     os.write(1, json.dumps(ids).encode() + b"\\n")
-    # it ends without a close, as multiprocessing has it: its parent adopts what is left
+    # it ends without a close, as multiprocessing has it: its parent recovers what is left
 
 if __name__ == "__main__":
     method, url, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -318,7 +318,7 @@ def test_child_of_a_child(server, start_program, spool_directory):
     assert not list(spool_directory.iterdir())
 
 
-def test_child_of_a_process_that_adopts_leaves_the_adopted_events_to_it(server, start_program, leave_behind):
+def test_child_of_a_process_that_recovers_leaves_the_recovered_events_to_it(server, start_program, leave_behind):
     ids = leave_behind(20)
     server.script(server.hang)
     program = start_program("""

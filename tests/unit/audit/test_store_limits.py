@@ -186,7 +186,7 @@ def test_rejected_events_of_an_earlier_store_take_room_too(server, open_store, m
     assert 0 < capacity() < fresh * 3 // 4
 
 
-def test_events_of_dead_stores_take_room_until_they_are_delivered(
+def test_events_of_orphaned_stores_take_room_until_they_are_delivered(
     server, open_store, leave_behind, make_event, tmp_path
 ):
     dead = leave_behind(400)
@@ -195,7 +195,7 @@ def test_events_of_dead_stores_take_room_until_they_are_delivered(
     store = open_store(max_spool_bytes=LIMIT)
     wait_until(lambda: store._wal._recovery.held_bytes)
 
-    beside_adopted = record_until_full(store, make_event)
+    beside_recovered = record_until_full(store, make_event)
     server.always(server.store)
     wait_until(lambda: store.stats.recovered.pending == store.stats.pending == 0)
     server.always(server.status(503))
@@ -203,6 +203,6 @@ def test_events_of_dead_stores_take_room_until_they_are_delivered(
     server.always(server.store)
 
     assert store.flush(timeout=DEADLINE).ok
-    assert len(beside_adopted) < len(alone) * 3 // 4
-    assert len(afterwards) > len(beside_adopted)
-    assert server.stored.keys() >= {*dead, *beside_adopted, *afterwards}
+    assert len(beside_recovered) < len(alone) * 3 // 4
+    assert len(afterwards) > len(beside_recovered)
+    assert server.stored.keys() >= {*dead, *beside_recovered, *afterwards}

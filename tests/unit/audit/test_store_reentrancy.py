@@ -163,9 +163,7 @@ def test_garbage_collector_records_in_the_midst_of_record(server, start_program,
     assert server.stored.keys() == set(ids)
 
 
-def test_log_of_an_adoption_of_damaged_files_is_not_recorded(
-    server, leave_behind, open_store, spool_directory, handler
-):
+def test_log_of_a_recovery_of_damaged_files_is_not_recorded(server, leave_behind, open_store, spool_directory, handler):
     leave_behind(3)
     leave_behind(4)
     leave_behind(5)
@@ -291,4 +289,4 @@ def test_log_of_a_thread_that_can_not_start_is_not_recorded(server, start_progra
 
     assert became_of_it == ["RecursiveAuditEvent"]
     assert is_ok
-    assert list(server.stored) == ids  # its parent adopted it
+    assert list(server.stored) == ids  # its parent recovered it

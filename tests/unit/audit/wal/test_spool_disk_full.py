@@ -141,7 +141,7 @@ def test_process_on_a_disk_that_fills_up_is_not_killed(mount, server, start_prog
     assert program.end() == [True]
 
 
-def test_events_of_dead_stores_are_delivered_from_a_full_disk(mount, server, open_store, leave_behind):
+def test_events_of_orphaned_stores_are_delivered_from_a_full_disk(mount, server, open_store, leave_behind):
     directory = mount("ext4", 6 * MIB)
     ids = leave_behind(50, directory=directory / "spool")
     store = open_store(spool_directory=directory / "spool", linger=3600)
@@ -191,7 +191,7 @@ def test_directory_of_somebody_else_is_an_error_that_says_so(start_program):
 
     assert directory in said
     assert "Permission denied" in said
-    assert "write permission" in said
+    assert "this user may write to" in said
 
 
 def test_full_disk_at_construction_is_an_error_that_names_the_directory(mount, open_store):

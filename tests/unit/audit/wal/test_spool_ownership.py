@@ -1,4 +1,4 @@
-"""Whose segments are whose: a live store's are nobody else's, a dead one's are delivered by one adopter."""
+"""Whose segments are whose: a live store's are nobody else's, a dead one's are delivered by one recoverer."""
 
 import os
 import signal
@@ -129,14 +129,15 @@ def test_events_that_a_closed_store_left_are_the_next_ones(server, open_store, m
     assert not list(spool_directory.iterdir())
 
 
-def test_dead_stores_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
+def test_orphaned_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
     ids = [event_id for _ in range(4) for event_id in leave_behind(7)]
     left = []
 
     def count_and_store(handler, events):
-        adopted = stores[0].stats.recovered if stores else None
+        recovered = stores[0].stats.recovered if stores else None
         left.append(
-            adopted is None or (adopted.delivered, adopted.pending) == (len(server.stored), 28 - len(server.stored))
+            recovered is None
+            or (recovered.delivered, recovered.pending) == (len(server.stored), 28 - len(server.stored))
         )
         server.store(handler, events)
 
@@ -152,18 +153,18 @@ def test_dead_stores_events_come_oldest_first_and_in_their_order(server, leave_b
     assert store.stats.recovered.delivered == 28
 
 
-def test_two_adopters_in_one_process_deliver_each_event_once(server, leave_behind, open_store, spool_directory):
+def test_two_recoveries_in_one_process_deliver_each_event_once(server, leave_behind, open_store, spool_directory):
     ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
     together = threading.Barrier(4, timeout=DEADLINE)
     stores = []
 
-    def adopt():
+    def recover():
         together.wait()
         store = open_store()
         stores.append(store)
         store.close(timeout=DEADLINE)
 
-    threads = [threading.Thread(target=adopt) for _ in range(4)]
+    threads = [threading.Thread(target=recover) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -175,7 +176,7 @@ def test_two_adopters_in_one_process_deliver_each_event_once(server, leave_behin
     assert not list(spool_directory.iterdir())
 
 
-def test_two_adopters_in_two_processes_deliver_each_event_once(server, leave_behind, start_program, spool_directory):
+def test_two_recoveries_in_two_processes_deliver_each_event_once(server, leave_behind, start_program, spool_directory):
     ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
     program = """
         say("ready")
@@ -184,14 +185,14 @@ def test_two_adopters_in_two_processes_deliver_each_event_once(server, leave_beh
         result = store.close(timeout=10)
         say([result.ok, store.stats.recovered.delivered])
     """
-    adopters = [start_program(program), start_program(program)]
-    for adopter in adopters:
-        assert adopter.hear() == "ready"
+    recoverers = [start_program(program), start_program(program)]
+    for recoverer in recoverers:
+        assert recoverer.hear() == "ready"
 
-    for adopter in adopters:
-        adopter.tell()
+    for recoverer in recoverers:
+        recoverer.tell()
 
-    said = [adopter.end()[0] for adopter in adopters]
+    said = [recoverer.end()[0] for recoverer in recoverers]
     assert [ok for ok, _ in said] == [True, True]
     assert sum(delivered for _, delivered in said) == 100
     assert server.received == dict.fromkeys(ids, 1)
@@ -357,15 +358,15 @@ def test_process_of_an_earlier_run_of_the_machine_is_not_taken_for_its_namesake(
 @pytest.mark.parametrize(("age", "stays"), [(50, True), (70, False)])
 def test_lock_file_that_was_never_locked_is_removed_after_a_minute(open_store, spool_directory, age, stays):
     spool_directory.mkdir()
-    unborn = spool_directory / f"{STORE_ID}.lock.tmp"
-    unborn.write_bytes(b"")
+    incomplete = spool_directory / f"{STORE_ID}.lock.tmp"
+    incomplete.write_bytes(b"")
     then = time.time() - age
-    os.utime(unborn, (then, then))
+    os.utime(incomplete, (then, then))
 
     with open_store():
         pass
 
-    assert [path.name for path in spool_directory.iterdir()] == ([unborn.name] if stays else [])
+    assert [path.name for path in spool_directory.iterdir()] == ([incomplete.name] if stays else [])
 
 
 def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, open_store, spool_directory, server):

@@ -59,7 +59,7 @@ def test_rejected_events_come_back_as_they_were(rejections, rejected_file):
 
 def test_repeated_event_is_read_once(rejections, rejected_file):
     rejections.keep([rejected(0), rejected(1)])
-    FileRejections(rejected_file.parent, "its adopter").keep([rejected(0), rejected(2)])
+    FileRejections(rejected_file.parent, "its recoverer").keep([rejected(0), rejected(2)])
 
     assert [event.event_id for event in read_rejected(rejected_file)] == ["event-0", "event-1", "event-2"]
 
@@ -175,7 +175,7 @@ def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(server,
     assert list(server.stored) == [before.event_id, behind.event_id]
 
 
-def test_adopted_event_that_can_not_be_kept_waits_too(server, open_store, leave_behind, rejected_file):
+def test_recovered_event_that_can_not_be_kept_waits_too(server, open_store, leave_behind, rejected_file):
     (event_id,) = leave_behind(1)
     server.always(server.problem(400, detail="no such thing"))
     rejected_file.mkdir()
