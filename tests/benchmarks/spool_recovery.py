@@ -76,7 +76,7 @@ def adopt(directory: Path) -> float:
     with nobody() as url:
         start = time.perf_counter()
         store = crash_safe_store(url, directory / "spool")
-        while (shown := store.stats.adopted.pending + store.stats.adopted.delivered) != EVENTS:
+        while (shown := store.stats.recovered.pending + store.stats.recovered.delivered) != EVENTS:
             if time.perf_counter() - start > DEADLINE:
                 raise SystemExit(f"{shown} of {EVENTS} events were adopted")
             time.sleep(POLL)  # gives the GIL to whoever adopts

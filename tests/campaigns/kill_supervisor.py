@@ -194,10 +194,10 @@ def _sample(store: BufferedAuditStore, tally: Tally, *, wrong: int) -> None:
     stats = store.stats
     tally.set(
         wrong=wrong,
-        torn=stats.adopted.torn,
-        corrupt=stats.adopted.corrupt,
-        pending=stats.pending + stats.adopted.pending,
-        rejected=stats.rejected + stats.adopted.rejected,
+        torn=stats.recovered.torn,
+        corrupt=stats.recovered.corrupt,
+        pending=stats.pending + stats.recovered.pending,
+        rejected=stats.rejected + stats.recovered.rejected,
     )
 
 

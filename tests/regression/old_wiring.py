@@ -14,7 +14,7 @@ from starlette.routing import Mount
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.audit import AuditEvent, DataStorageClient
-from signal_gateway.audit.client.results import Accepted
+from signal_gateway.audit.client.results import BatchAccepted
 from signal_gateway.kubernetes import KubernetesClient
 
 __all__ = ["DEFAULT_PORT", "FLUSHER", "FLUSH_INTERVAL", "URL_VARIABLE", "OldAuditStore", "OldGateway"]
@@ -75,7 +75,7 @@ class OldAuditStore:
 
     def _deliver(self, batch: list[AuditEvent]) -> None:
         body = b"[" + b",".join(event.to_wire() for event in batch) + b"]"
-        if isinstance(self.client.deliver(body, len(batch)), Accepted):
+        if isinstance(self.client.deliver(body, len(batch)), BatchAccepted):
             self.flushed.set()
             return
         with self._lock:

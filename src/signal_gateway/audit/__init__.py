@@ -1,4 +1,9 @@
-"""Events in, batches out, nothing lost. Knows nothing of gateways.
+"""The audit trail: records events, delivers them to DataStorage without loss, and queries them.
+
+`event` (wire format) → `store` (record, flush, close) → `wal/` (the write-ahead log) → `delivery/` (the background
+thread) → `client/` (DataStorage over HTTP) → `trail` (queries for tests and people) → `timeline` (a table of events).
+Beside them: `config`, `stats`, `errors`, `checksum`, `lifetime` (exit and fork), `metrics`, and `redeliver` (delivery
+of a spool directory by hand).
 
 Importing this package imports nothing else: each public name is loaded when it is first used (PEP 562).
 """
@@ -21,13 +26,13 @@ if TYPE_CHECKING:
         TokenRefused,
     )
     from signal_gateway.audit.event import AuditEvent
-    from signal_gateway.audit.store import AuditStats, AuditStore, BufferedAuditStore, FlushResult
-    from signal_gateway.audit.trail import AuditTrail, StoredEvent
-    from signal_gateway.audit.wal.recovery import AdoptionCounts
+    from signal_gateway.audit.stats import AuditStats, AuditStore, FlushResult, RecoveryCounts
+    from signal_gateway.audit.store import BufferedAuditStore
+    from signal_gateway.audit.timeline import StoredEvent
+    from signal_gateway.audit.trail import AuditTrail
     from signal_gateway.audit.wal.rejected import RejectedEvent
 
 __all__ = [
-    "AdoptionCounts",
     "AuditEvent",
     "AuditStats",
     "AuditStore",
@@ -42,6 +47,7 @@ __all__ = [
     "FlushResult",
     "InvalidAuditEvent",
     "Limits",
+    "RecoveryCounts",
     "RecursiveAuditEvent",
     "RejectedEvent",
     "StoredEvent",
@@ -51,10 +57,10 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
-        "AdoptionCounts": "wal.recovery",
+        "RecoveryCounts": "stats",
         "AuditEvent": "event",
-        "AuditStats": "store",
-        "AuditStore": "store",
+        "AuditStats": "stats",
+        "AuditStore": "stats",
         "AuditStoreClosed": "errors",
         "AuditStoreConfig": "config",
         "AuditStoreFull": "errors",
@@ -63,12 +69,12 @@ __getattr__, __dir__ = lazy_names(
         "BufferedAuditStore": "store",
         "DataStorageClient": "client.client",
         "DataStorageUnavailable": "errors",
-        "FlushResult": "store",
+        "FlushResult": "stats",
         "InvalidAuditEvent": "errors",
         "Limits": "client.query",
         "RecursiveAuditEvent": "errors",
         "RejectedEvent": "wal.rejected",
-        "StoredEvent": "trail",
+        "StoredEvent": "timeline",
         "TokenRefused": "errors",
     },
 )

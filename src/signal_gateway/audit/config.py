@@ -1,4 +1,4 @@
-"""AuditStoreConfig: how a BufferedAuditStore batches, retries and keeps events."""
+"""AuditStoreConfig: batches, retries and the spool of a BufferedAuditStore."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,19 +23,19 @@ class AuditStoreConfig(BaseModel):
     """Settings of one store.
 
     Attributes:
-        durability: What recorded events survive. `process`, the default: the death of the process. `memory`: nothing
-            but the store's own life.
-        spool_directory: Where events wait, and where those of stores that died are found again; made if it isn't
-            there. Required unless durability is `memory`. Stores may share one. A local file system, not a network's.
-        max_batch_events: Most events in one delivery; the server may make it less.
-        max_batch_bytes: Most bytes in one delivery, and so in one event.
-        linger: Seconds that a batch may wait to become full.
-        initial_backoff: Upper end of the first pause after a failed delivery, in seconds.
-        max_backoff: Upper end of every later one, in seconds.
-        max_spool_bytes: Where `record` begins to raise `AuditStoreFull`. 1 GiB of disk, or 256 MiB of memory.
+        durability: Failures that recorded events survive. `process` (default): the death of the process. `memory`:
+            none; events live as long as the store.
+        spool_directory: Directory for pending events, from which a later store recovers them. Created if missing.
+            Required unless durability is `memory`. Several stores may share it. Must be on a local file system.
+        max_batch_events: Maximum events of a delivery. DataStorage may lower it.
+        max_batch_bytes: Maximum bytes of a delivery, and so of an event.
+        linger: Maximum seconds that a batch waits for more events.
+        initial_backoff: Upper bound of the first pause after a failed delivery, in seconds.
+        max_backoff: Upper bound of all later pauses, in seconds.
+        max_spool_bytes: Size at which `record` raises `AuditStoreFull`. Default: 1 GiB of disk, or 256 MiB of memory.
 
     Raises:
-        ConfigurationError: There is no spool directory, or one that would be of no use.
+        ConfigurationError: The spool directory is missing, or contradicts the durability.
         pydantic.ValidationError: A value is out of range, or a key is unknown.
     """
 
@@ -51,21 +51,21 @@ class AuditStoreConfig(BaseModel):
     max_spool_bytes: int = Field(default_factory=_spool_limit, ge=64 * 1024)
 
     @model_validator(mode="after")
-    def _knows_where_events_wait(self) -> Self:
+    def _has_a_spool_directory_if_needed(self) -> Self:
         if self.durability == "process" and self.spool_directory is None:
             raise ConfigurationError(
-                "spool_directory is missing: name a local directory where audit events wait for their delivery and"
-                ' survive the process, or choose durability="memory" if they may die with it'
+                "spool_directory is missing: set it to a local directory for pending audit events, or set"
+                ' durability="memory" if events may be lost with the process'
             )
         if self.durability == "memory" and self.spool_directory is not None:
             raise ConfigurationError(
-                f'spool_directory {str(self.spool_directory)!r} is of no use to durability="memory": leave one of them'
-                " out"
+                f'spool_directory {str(self.spool_directory)!r} is of no use to durability="memory": remove one of the'
+                " two settings"
             )
         return self
 
     @model_validator(mode="after")
     def _backs_off_further_each_time(self) -> Self:
         if self.max_backoff < self.initial_backoff:
-            raise ValueError(f"max_backoff, {self.max_backoff}, is less than initial_backoff, {self.initial_backoff}")
+            raise ValueError(f"max_backoff {self.max_backoff} is less than initial_backoff {self.initial_backoff}")
         return self

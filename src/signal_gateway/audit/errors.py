@@ -1,4 +1,4 @@
-"""What the audit room raises."""
+"""Exceptions of the audit package."""
 
 from signal_gateway.errors import AuditError
 
@@ -14,26 +14,26 @@ __all__ = [
 
 
 class AuditStoreClosed(AuditError):  # noqa: N818 - public name
-    """`record` was called after `close`: the event was not taken."""
+    """`record` was called after `close`. The event is not recorded."""
 
 
 class AuditStoreFull(AuditError):  # noqa: N818 - public name
-    """The spool reached its limit in bytes: the event was not taken, and nothing older was dropped for it."""
+    """The spool reached its limit in bytes. The event is not recorded; no older event is dropped."""
 
 
 class InvalidAuditEvent(AuditError, ValueError):  # noqa: N818 - public name
-    """The event breaks a rule of the wire format; the message names the field, the value and the rule."""
+    """The event violates a rule of the wire format. The message names the field, the value and the rule."""
 
 
 class RecursiveAuditEvent(AuditError):  # noqa: N818 - public name
-    """`record` was called from within the store's own HTTP call or logging: the event was not taken."""
+    """`record` was called inside the store's own HTTP call or logging. The event is not recorded."""
 
 
 class DataStorageUnavailable(AuditError):  # noqa: N818 - public name
-    """No DataStorage answers at the URL; the message names the URL, where it came from and the cause.
+    """No DataStorage responds at the URL. The message names the URL, the source of the URL and the cause.
 
     Attributes:
-        answered: Whether something answered that is no DataStorage, or one out of order; else nothing did.
+        answered: Whether a server responded: an unexpected server, or a DataStorage with a failure.
     """
 
     def __init__(self, message: str, *, answered: bool) -> None:
@@ -42,10 +42,10 @@ class DataStorageUnavailable(AuditError):  # noqa: N818 - public name
 
 
 class TokenRefused(DataStorageUnavailable):
-    """DataStorage wants a token, another one, or one that may do more; the message has its reason.
+    """DataStorage refused the request for lack of a token, of a valid token, or of a scope. The message has the reason.
 
     Attributes:
-        missing_scope: What the token is not good for, such as `read`; None if it is not that, or wasn't said.
+        missing_scope: Scope that the token lacks, such as `read`; None if the scope is not the reason or not known.
     """
 
     def __init__(self, message: str, *, missing_scope: str | None) -> None:
@@ -54,4 +54,4 @@ class TokenRefused(DataStorageUnavailable):
 
 
 class AuditTrailMismatch(AuditError, AssertionError):  # noqa: N818 - public name
-    """The trail is not what was claimed; the message prints the timeline that was found."""
+    """The audit trail differs from the expectation. The message contains the timeline of the trail."""

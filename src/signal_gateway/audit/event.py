@@ -1,4 +1,4 @@
-"""AuditEvent: the wire model that client and server share."""
+"""AuditEvent: the wire format of an audit event, shared by client and server."""
 
 import math
 import re
@@ -13,18 +13,17 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import core_schema
 from uuid_utils import uuid7
-
-from signal_gateway.audit.checksum import crc32
 
 __all__ = [
     "MAX_CORRELATION_ID_LENGTH",
@@ -64,32 +63,33 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 def new_event_id() -> str:
-    """Return a UUIDv7 (RFC 9562) in its canonical text form: unique, and sortable by the time it was made."""
+    """Return a new UUIDv7 (RFC 9562) in canonical text form. UUIDv7 values sort by creation time."""
     return str(uuid7())
 
 
 def encoded_event_data(event_data: Mapping[str, Any]) -> bytes:
-    """Encode `event_data` and check what the wire format asks of it.
+    """Encode `event_data` and check it against the limits of the wire format.
 
     Args:
         event_data: A JSON object.
 
     Returns:
-        Its JSON, at most `MAX_EVENT_DATA_BYTES` long.
+        The JSON, at most `MAX_EVENT_DATA_BYTES` long.
 
     Raises:
-        ValueError: It is too large or too deep, has a NUL character, or is not JSON; the message says which.
+        ValueError: The value is not JSON, is too large or too deep, or has a NUL character. The message names the
+            violated limit.
     """
     try:
         encoded = orjson.dumps(event_data)
     except orjson.JSONEncodeError as exc:
         _check_shape(event_data, 1)
         raise ValueError(f"is not JSON: {exc}") from exc
-    # no depth without brackets, and what has no JSON form is written as null: most events need no closer look
+    # depth needs brackets, and orjson writes NaN as null: most events need no closer check
     if encoded.count(b"{") + encoded.count(b"[") > MAX_EVENT_DATA_DEPTH or encoded.find(b"null") >= 0:
         _check_shape(event_data, 1)
     if len(encoded) > MAX_EVENT_DATA_BYTES:
-        raise ValueError(f"is {len(encoded)} bytes of JSON, more than the {MAX_EVENT_DATA_BYTES} allowed")
+        raise ValueError(f"is {len(encoded)} bytes of JSON, the limit is {MAX_EVENT_DATA_BYTES}")
     if encoded.find(b"\\") >= 0 and _ESCAPED_NUL.search(encoded):
         raise ValueError("must not contain a NUL character")
     return encoded
@@ -125,13 +125,10 @@ def _ip(text: str) -> str:
     return text
 
 
-def _not_a_number(value: Any) -> Any:
+def _in_utc(value: Any, validate: ValidatorFunctionWrapHandler) -> datetime:
     if isinstance(value, (int, float)):
         raise ValueError("must be an RFC 3339 date-time such as 2026-01-31T12:00:00Z")
-    return value
-
-
-def _in_utc(moment: datetime) -> datetime:
+    moment: datetime = validate(value)
     if moment.tzinfo is UTC:
         return moment
     try:
@@ -149,51 +146,51 @@ _Text255 = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH), AfterValidator(_without_nul)
 ]
 _Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
-_Timestamp = Annotated[AwareDatetime, BeforeValidator(_not_a_number), AfterValidator(_in_utc)]
+_Timestamp = Annotated[AwareDatetime, WrapValidator(_in_utc)]
 
 
 class AuditEvent(BaseModel):
-    """One thing that happened, in the envelope of the audit API (v1).
+    """An immutable record of one action, in the envelope of the audit API (v1).
 
-    It validates when it is made, so that whatever it accepts the server accepts. Making it gives it its
-    `event_id`, the idempotency key: recording or sending the same object twice is the same event.
+    The model validates at construction: DataStorage accepts every event that the model accepts. The `event_id` is
+    the idempotency key. DataStorage stores an event once, even if you record or send the same object again.
 
     Attributes:
         version: Version of the envelope.
-        event_id: UUID in canonical text form; a UUIDv7 unless given.
-        event_type: What happened, dotted, such as `gateway.crd.created`.
-        event_timestamp: When it happened; aware, kept in UTC.
-        event_category: The service's part that it belongs to, such as `gateway`.
-        event_action: The verb, such as `created`.
+        event_id: UUID in canonical text form. Default: a new UUIDv7.
+        event_type: Dotted name of the action, such as `gateway.crd.created`.
+        event_timestamp: Time of the action. Must be timezone-aware; converted to UTC.
+        event_category: Part of the service, such as `gateway`.
+        event_action: Verb, such as `created`.
         event_outcome: `success`, `failure` or `pending`.
-        correlation_id: What ties the events of one matter together.
+        correlation_id: Id shared by all events of one case.
         event_data: JSON object whose `event_type` repeats the outer one; at most 256 KiB and 10 levels deep.
-        actor_type: What acted; the server's default is `service`.
-        actor_id: Who acted; the server's default is `<category>-service`.
+        actor_type: Type of the actor. DataStorage's default: `service`.
+        actor_id: Id of the actor. DataStorage's default: `<category>-service`.
         actor_ip: IPv4 or IPv6 address of the actor.
-        resource_type: What was acted on; the server's default is the category.
-        resource_id: Which one; the server's default is the correlation id.
-        parent_event_id: UUID of the event that led to this one.
-        parent_event_date: The UTC day of that event.
+        resource_type: Type of the affected resource. DataStorage's default: the category.
+        resource_id: Id of the affected resource. DataStorage's default: the correlation id.
+        parent_event_id: UUID of the event that caused this one.
+        parent_event_date: UTC day of the parent event.
         namespace: Kubernetes namespace.
-        cluster_id: Which cluster.
-        severity: As the source said it.
-        duration_ms: How long it took, in milliseconds.
+        cluster_id: Id of the cluster.
+        severity: Severity as reported by the source.
+        duration_ms: Duration of the action in milliseconds.
         error_code: Short code of a failure.
         error_message: Text of a failure.
-        retention_days: How long to keep it, 1 to 2555 days.
-        is_sensitive: Whether its payload needs care.
+        retention_days: Days to keep the event, 1 to 2555.
+        is_sensitive: Whether `event_data` is sensitive.
 
     Raises:
-        pydantic.ValidationError: A field breaks a rule; the error names the field, the value and the rule.
+        pydantic.ValidationError: A field violates a rule. The error names the field, the value and the rule.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
-    # what of __dict__ goes over the wire, and the lane; a slot, because pydantic's copies of an event leave it behind
-    __slots__ = ("_prepared",)
+    # the members that are not None; a slot, because pydantic does not carry it over to copies of an event
+    __slots__ = ("_members",)
     if TYPE_CHECKING:
-        _prepared: tuple[dict[str, Any], int]
+        _members: dict[str, Any]
 
     version: _Text10 = "1.0"
     event_id: _Uuid = Field(default_factory=new_event_id)
@@ -224,13 +221,17 @@ class AuditEvent(BaseModel):
 
     @classmethod
     def __pydantic_on_complete__(cls) -> None:
-        """Note which fields may be None, once for the class."""
+        """Collect the optional fields, once per class."""
         super().__pydantic_on_complete__()
         cls._optional = tuple(name for name in cls.model_fields if name not in _NEVER_NONE)
 
     def model_post_init(self, _context: Any, /) -> None:
-        """Leave out what is None once and for all: `record` has less time than whoever makes an event."""
-        object.__setattr__(self, "_prepared", self._prepare())
+        """Select the members that are not None here, because `record` has to be fast."""
+        members = self.__dict__.copy()
+        for field in self._optional:
+            if members[field] is None:
+                del members[field]
+        object.__setattr__(self, "_members", members)
 
     @field_validator("event_data")
     @classmethod
@@ -244,14 +245,14 @@ class AuditEvent(BaseModel):
 
     @classmethod
     def from_wire(cls, document: object) -> Self:
-        """Read an event that came over the wire.
+        """Validate an event in wire format.
 
         Args:
-            document: The decoded JSON. Unknown members are ignored, so that a newer client can talk to an
-                older server; the members of `REQUIRED_ON_THE_WIRE` must be there.
+            document: The decoded JSON. Unknown members are ignored, which lets a newer client use an older server.
+                All members of `REQUIRED_ON_THE_WIRE` must be present.
 
         Raises:
-            pydantic.ValidationError: A member is missing or breaks a rule.
+            pydantic.ValidationError: A member is missing or violates a rule.
         """
         event = cls.model_validate(document, extra="ignore")
         if not event.model_fields_set >= _REQUIRED:
@@ -262,40 +263,26 @@ class AuditEvent(BaseModel):
         return event
 
     def to_wire(self) -> bytes:
-        """Encode the event as it is sent and stored: one JSON object, fields that are None left out.
+        """Return the event in wire format: one JSON object without the fields that are None.
 
         Raises:
-            orjson.JSONEncodeError: `event_data` was changed after validation into something that is not JSON.
-        """
-        return self.encoded()[0]
-
-    def encoded(self) -> tuple[bytes, int]:
-        """Return what `to_wire` returns, and the event's lane: the CRC-32 of its correlation id.
-
-        Raises:
-            orjson.JSONEncodeError: As `to_wire`.
+            orjson.JSONEncodeError: `event_data` was modified after validation and is not JSON any more.
         """
         try:
-            members, lane = self._prepared
+            return orjson.dumps(self._members)
         except AttributeError:  # a copy of an event
-            members, lane = self._prepare()
-        return orjson.dumps(members), lane
-
-    def _prepare(self) -> tuple[dict[str, Any], int]:
-        members = self.__dict__.copy()
-        for field in self._optional:
-            if members[field] is None:
-                del members[field]
-        return members, crc32(self.correlation_id.encode())
+            self.model_post_init(None)
+            return orjson.dumps(self._members)
 
 
 def members_schema() -> core_schema.TypedDictSchema:
-    """Return the schema of an event's wire members as a dict, for whoever reads thousands at once.
+    """Return a fast schema of the wire format, for code that validates thousands of events at once.
 
-    It is made of `AuditEvent`'s own rules, but for those that are slow: written in Python. What it accepts it reads
-    as `AuditEvent.from_wire` does, if these hold besides: no text has a NUL character, `event_timestamp` has a form
-    in UTC (it is left as it was sent), and `event_data` is a dict that passes `encoded_event_data` and repeats the
-    `event_type`. It refuses some things that `from_wire` accepts: null, and a UUID that is not in canonical form.
+    The schema has the rules of `AuditEvent` without the slow ones, which are written in Python. A document that the
+    schema accepts is valid for `AuditEvent.from_wire`, too, if three more rules hold: no text has a NUL character,
+    `event_timestamp` can be converted to UTC (the schema does not convert the value), and `event_data` is a dict
+    that passes `encoded_event_data` and repeats the `event_type`. The schema rejects two things that `from_wire`
+    accepts: null members, and UUIDs in non-canonical form.
     """
     model_fields: Any = AuditEvent.__pydantic_core_schema__
     while model_fields["type"] != "model-fields":
@@ -304,22 +291,22 @@ def members_schema() -> core_schema.TypedDictSchema:
     for name, field in model_fields["fields"].items():
         schema = field["schema"]
         while schema["type"] in ("default", "nullable") and name != "event_id":
-            schema = schema["schema"]  # what isn't sent is not there
+            schema = schema["schema"]  # an optional member is absent, not null
         members[name] = core_schema.typed_dict_field(_without_python(schema), required=name in _REQUIRED)
     return core_schema.typed_dict_schema(members, extra_behavior="ignore")
 
 
 def _without_python(schema: Any) -> Any:
-    """Leave out the validators above, or put one in Rust in their place; whatever else is there stays."""
+    """Remove the validators of this module, or replace them by equivalents in Rust; keep all others."""
     if schema["type"] == "default":
         return schema | {"schema": _without_python(schema["schema"])}
-    if schema["type"] not in ("function-after", "function-before"):
+    if schema["type"] not in ("function-after", "function-wrap"):
         return schema
 
     validator = schema["function"]["function"]
-    if validator in (_without_nul, _in_utc):
+    if validator is _without_nul:
         return _without_python(schema["schema"])
-    if validator is _not_a_number:
+    if validator is _in_utc:
         return core_schema.chain_schema([core_schema.str_schema(strict=True), _without_python(schema["schema"])])
     if validator is _canonical_uuid:
         return core_schema.str_schema(pattern=f"^{_CANONICAL_UUID.pattern}$")

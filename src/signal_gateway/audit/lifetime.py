@@ -1,4 +1,4 @@
-"""Lifetime: where a store was made, and what the process does to it while it is open: interpreter exit and fork."""
+"""Lifetime: closes an open store at interpreter exit, and resets it in a forked child."""
 
 import atexit
 import functools
@@ -15,11 +15,11 @@ _OWN_PACKAGE = __name__.partition(".")[0]
 
 
 class OpenStore(Protocol):
-    """What the process knows of a store that is open."""
+    """The interface of a store for the process: exit, fork and diagnostics."""
 
     @property
     def service(self) -> str:
-        """Whose events these are."""
+        """Name of the service."""
         ...
 
     @property
@@ -29,19 +29,19 @@ class OpenStore(Protocol):
 
     @property
     def made_at(self) -> str:
-        """File and line that made it."""
+        """File and line of the code that created the store."""
         ...
 
     def close(self, timeout: float) -> object:
-        """Deliver what is left within so many seconds, and end."""
+        """Deliver pending events within `timeout` seconds, and end."""
         ...
 
     def abandon(self) -> None:
-        """Write nothing more: the process is a forked child."""
+        """Release everything: the process is a forked child."""
         ...
 
     def forget(self) -> None:
-        """Start afresh in a forked child, with nothing of the parent's."""
+        """Start again in a forked child, without the events of the parent."""
         ...
 
 
@@ -49,7 +49,7 @@ _live: "weakref.WeakSet[OpenStore]" = weakref.WeakSet()
 
 
 class Lifetime:
-    """Closes a store at interpreter exit, and lets it forget everything in a forked child; holds it weakly.
+    """Closes a store at interpreter exit, and resets it in a forked child. Holds a weak reference to the store.
 
     Args:
         store: A new store.
@@ -66,12 +66,12 @@ class Lifetime:
         _live.add(store)
 
     def end(self) -> None:
-        """Leave the exit alone: the store is closed."""
+        """Cancel the action at interpreter exit, because the store is closed."""
         atexit.unregister(self._close_at_exit)
 
 
 def open_stores() -> list[OpenStore]:
-    """Return the audit stores of this process that nobody has closed."""
+    """Return the open audit stores of this process."""
     return [store for store in list(_live) if not store.closed]
 
 
@@ -98,7 +98,7 @@ def _forget_in_forked_children() -> None:
 
 def _forget_all() -> None:
     stores = list(_live)
-    for store in stores:  # before anything that could fail: until then they write over their parent's
+    for store in stores:  # first, because until then a store may overwrite the data of its parent
         store.abandon()
     for store in stores:
         store.forget()

@@ -1,136 +1,62 @@
-"""AuditStore, what others depend on, and BufferedAuditStore: record now, deliver in the background, lose nothing."""
+"""BufferedAuditStore: records audit events at once, and delivers them to DataStorage in the background."""
 
 import functools
 import logging
 import threading
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
+import orjson
 
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.audit.delivery.flusher import Flusher
-from signal_gateway.audit.errors import AuditStoreFull, RecursiveAuditEvent
-from signal_gateway.audit.event import AuditEvent
+from signal_gateway.audit.errors import AuditStoreFull, InvalidAuditEvent, RecursiveAuditEvent
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent, encoded_event_data
 from signal_gateway.audit.lifetime import Lifetime
-from signal_gateway.audit.payload import certain_bytes, encoded
-from signal_gateway.audit.wal.directory import DirectoryHome, Home, MemoryHome, Storage
-from signal_gateway.audit.wal.log import Spool, SpoolAbandoned, SpoolCounts
-from signal_gateway.audit.wal.recovery import Adoption, AdoptionCounts
+from signal_gateway.audit.stats import AuditStats, FlushResult, RecoveryCounts
+from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory, Segments
+from signal_gateway.audit.wal.log import LogAbandoned, LogCounts, WriteAheadLog
+from signal_gateway.audit.wal.recovery import Recovery
 from signal_gateway.audit.wal.rejected import RejectedEvent
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
+    from prometheus_client import CollectorRegistry, Histogram
 
-__all__ = ["AuditStats", "AuditStore", "BufferedAuditStore", "FlushResult"]
+__all__ = ["BufferedAuditStore"]
 
 _TIMEOUT = 5.0
-_LAST_DELIVERY_GRACE = 0.04  # seconds that close may take beyond its timeout
-
-
-class AuditStore(Protocol):
-    """What takes audit events; all that a gateway needs to know of one."""
-
-    def record(self, event: AuditEvent) -> None:
-        """Take an event, without blocking on the network.
-
-        Raises:
-            AuditError: It was not taken; the subclass says why.
-        """
-        ...
-
-    @property
-    def accepting(self) -> bool:
-        """Whether `record` takes events at present."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class AuditStats:
-    """What a store did so far. `recorded == delivered + rejected + pending`, at every moment.
-
-    Attributes:
-        recorded: Events that `record` took.
-        delivered: Those that DataStorage acknowledged.
-        rejected: Those that it refused for good.
-        pending: Those that still wait.
-        refused: Calls of `record` that raised; their events were never recorded.
-        batches: Deliveries that were attempted.
-        retries: Those among them that got no verdict and are repeated.
-        last_error: What went wrong last, also when it is over; None if nothing ever did.
-        oldest_pending_age: Seconds since the oldest pending event was recorded; 0.0 when there is none.
-        durability: What recorded events survive.
-        storage: How they are kept: `mapped` files, files that are `written` because the file system refuses to be
-            mapped (slower), or `memory`.
-        adopted: What became of events that dead stores left in the spool directory. They are in none of the counts
-            above, nor in any flush's.
-    """
-
-    recorded: int
-    delivered: int
-    rejected: int
-    pending: int
-    refused: int
-    batches: int
-    retries: int
-    last_error: str | None
-    oldest_pending_age: float
-    durability: Durability
-    storage: Storage
-    adopted: AdoptionCounts
-
-
-@dataclass(frozen=True, slots=True)
-class FlushResult:
-    """What a barrier found.
-
-    Attributes:
-        ok: Whether everything recorded before the call is delivered. A rejected event is not delivered, and never
-            will be: from the first one on no barrier behind it is ok.
-        delivered: Events delivered since the previous flush.
-        rejected: Events rejected since the previous flush.
-        pending: Events recorded before the call that still wait.
-        error: Why it is not ok; None when it is.
-    """
-
-    ok: bool
-    delivered: int
-    rejected: int
-    pending: int
-    error: str | None
+_LAST_DELIVERY_GRACE = 0.04  # seconds that `close` may take beyond its timeout
 
 
 class BufferedAuditStore:
-    """Takes events at once and delivers them from one background thread until DataStorage has them.
+    """Records audit events at once, and delivers them from one background thread.
 
-    Whoever makes a store closes it, by `close`, `aclose`, `with` or `async with`; closing it closes the client's
-    connections. A store dropped without that is a ResourceWarning, and its thread delivers what it still can; a store
-    open at interpreter exit is closed there, with 5 seconds.
+    The owner of a store closes it, with `close`, `aclose`, `with` or `async with`. Closing a store closes the
+    connections of its client. A store that is garbage-collected without `close` is a ResourceWarning, and its thread
+    still tries to deliver. A store that is open at interpreter exit is closed there, with a timeout of 5 seconds.
 
-    With a spool directory, an event is safe from the death of the process once `record` returns: what a store could not
-    deliver, the next one on that directory does, at its start, every 30 s and when it closes. Without one the thread
-    starts with the first `record`.
+    With a spool directory, a recorded event survives the death of the process: a later store on the directory delivers
+    it, at its start, every 30 s and at its close. Without a spool directory, the thread starts with the first event.
 
-    `record` takes no lock and makes no system call but to wake the thread, or to begin another segment, so that it may
-    run in a signal handler which interrupted another `record`. A forked child has an empty store, a thread and
-    connections of its own, from its first `record` on.
+    `record` takes no lock. It makes a system call only to wake the thread or to begin a segment. A signal handler that
+    interrupts `record` may call `record`. A forked child has an empty store, with a thread and connections of its own
+    from its first `record` on.
 
     Args:
-        client: Where events are delivered.
-        service: Whose events these are; in the thread's name, `audit-flusher-<service>`.
-        config: How to batch, retry and buffer.
-        clock: Times `oldest_pending_age` and the alarm; waits use the machine's own clock.
-        registry: Where the store's metrics go; without one it has none.
+        client: Client for the delivery.
+        service: Name of the service, part of the thread's name `audit-flusher-<service>`.
+        config: Batches, retries and the spool.
+        clock: Clock for `oldest_pending_age` and the alarm. Waits use the clock of the machine.
+        registry: Registry for the metrics of the store; None for no metrics.
 
     Raises:
-        ConfigurationError: The spool directory can't be used.
+        ConfigurationError: The spool directory is unusable.
     """
 
     def __init__(
@@ -147,85 +73,91 @@ class BufferedAuditStore:
         self._service = service
         self._config = config
         self._clock = clock or SystemClock()
-        self._max_event_bytes = config.max_batch_bytes
-        self._fine_event_bytes = certain_bytes(config.max_batch_bytes)
+        self._max_event_bytes = config.max_batch_bytes - 2  # the brackets of the array
+        # an event that is no longer than this has no part that is too long
+        self._unchecked_bytes = min(MAX_EVENT_DATA_BYTES, self._max_event_bytes)
         self._log = logging.getLogger(__name__)
-        self._observe_delivery: Callable[[float], object] | None = None
+        self._delivery_seconds = None if registry is None else _delivery_histogram()
         self._begin()
         self._open()
-        if registry is not None:
-            self._register(registry)
+        if registry is not None and self._delivery_seconds is not None:
+            self._register(registry, self._delivery_seconds)
         if config.durability == "process":
             self._start_flusher()
         self._lifetime = Lifetime(self)
 
     def _begin(self) -> None:
-        home, self._adoption = self._home()
-        self._spool = Spool(home, max_bytes=self._config.max_spool_bytes, clock=self._clock, log=self._log)
+        segments, self._recovery = self._new_segments()
+        self._wal = WriteAheadLog(
+            segments,
+            max_bytes=self._config.max_spool_bytes,
+            clock=self._clock,
+            log=self._log,
+            recovery=self._recovery,
+        )
         self._flusher = Flusher(
-            spool=self._spool,
-            adoption=self._adoption,
+            wal=self._wal,
+            recovery=self._recovery,
             client=self._client,
             config=self._config,
             service=self._service,
             clock=self._clock,
+            delivery_seconds=self._delivery_seconds,
         )
-        if self._observe_delivery is not None:
-            self._flusher.observe_delivery = self._observe_delivery
         self._refused = 0
-        self._reported = SpoolCounts(recorded=0, delivered=0, rejected=0, first_rejected=None)
+        self._reported = LogCounts()
         self._lock = threading.RLock()  # over the two above; re-entrant for signal handlers, never held in a wait
 
-    def _home(self) -> tuple[Home, Adoption | None]:
-        directory = self._config.spool_directory
-        if directory is None:
-            return MemoryHome(service=self._service), None
-        home = DirectoryHome(directory, service=self._service)
-        return home, Adoption(home.directory, rejections=home.rejections, log=self._log)
+    def _new_segments(self) -> tuple[Segments, Recovery | None]:
+        if self._config.spool_directory is None:
+            return InMemorySegments(service=self._service), None
+        segments = SegmentDirectory(self._config.spool_directory, service=self._service)
+        return segments, Recovery(segments.directory, rejections=segments.rejections, log=self._log)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._service!r} to {self._client.url}, {self._spool.counts()}>"
+        return f"<{type(self).__name__} {self._service!r} to {self._client.url}, {self._wal.counts()}>"
 
     @property
     def client(self) -> DataStorageClient:
-        """The client that delivers, which may be asked, too."""
+        """The client for the delivery, which is also usable for queries."""
         return self._client
 
     @property
     def service(self) -> str:
-        """Whose events these are."""
+        """Name of the service."""
         return self._service
 
     @property
     def made_at(self) -> str:
-        """File and line that made it."""
+        """File and line of the code that created the store."""
         return self._lifetime.made_at
 
     @property
     def durability(self) -> Durability:
-        """What recorded events survive."""
+        """Failures that a recorded event survives."""
         return self._config.durability
 
     @property
     def accepting(self) -> bool:
-        """Whether `record` takes events: the store is neither closed nor full."""
-        return not self._spool.sealed and not self._spool.full
+        """Whether `record` accepts events: the store is neither closed nor full."""
+        wal = self._wal
+        return not (wal.sealed or (wal.refusing and wal.full))
 
     @property
-    def room_bytes(self) -> float:
-        """How many bytes of events it has room for, as far as can be told; 0 once it is closed."""
-        return self._spool.room_bytes
+    def free_bytes(self) -> float:
+        """Free space for events in bytes, as far as known; 0 after `close`."""
+        return self._wal.free_bytes
 
     @property
     def closed(self) -> bool:
         """Whether `close` was called."""
-        return self._spool.sealed
+        return self._wal.sealed
 
     @property
     def stats(self) -> AuditStats:
         """A snapshot of the counters."""
-        counts = self._spool.counts()
-        oldest = self._spool.oldest_recorded_at()
+        counts = self._wal.counts()
+        oldest = self._wal.oldest_recorded_at()
         return AuditStats(
             recorded=counts.recorded,
             delivered=counts.delivered,
@@ -237,75 +169,82 @@ class BufferedAuditStore:
             last_error=self._flusher.last_error,
             oldest_pending_age=0.0 if oldest is None else max(self._clock.monotonic() - oldest, 0.0),
             durability=self._config.durability,
-            storage=self._spool.storage,
-            adopted=self._adoption.counts() if self._adoption is not None else AdoptionCounts(),
+            storage=self._wal.storage,
+            recovered=self._recovery.counts() if self._recovery is not None else RecoveryCounts(),
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
-        """Return the events that DataStorage refused for good, oldest first; on disk they are in `rejected.jsonl`.
+        """Return the events that DataStorage rejected, oldest first. On disk they are in `rejected.jsonl`.
 
         Raises:
-            OSError: That file can't be read.
+            OSError: The file cannot be read.
         """
-        return self._spool.rejected_events()
+        return self._wal.rejected_events()
 
     def record(self, event: AuditEvent) -> None:
-        """Take an event; when this returns, it is in the spool and will be delivered.
+        """Record an event. When the call returns, the event is in the spool and will be delivered.
 
         Args:
-            event: What happened. It is encoded here: changing its `event_data` afterwards changes nothing.
+            event: The event. `record` encodes it: later changes of its `event_data` have no effect.
 
         Raises:
-            InvalidAuditEvent: It is no AuditEvent, or its `event_data` was changed into something unfit.
+            InvalidAuditEvent: The argument is no AuditEvent, or its `event_data` was modified and is invalid now.
             AuditStoreClosed: `close` was called.
-            AuditStoreFull: The spool holds as much as it may, or the disk is full.
-            RecursiveAuditEvent: The store's own HTTP call or logging tried to record.
-            AuditError: The flusher's thread can't be started, and the spool is in memory; or this is a forked child
-                and the spool directory can't be used any more.
+            AuditStoreFull: The spool reached its limit, or the disk is full.
+            RecursiveAuditEvent: The call comes from the store's own HTTP call or logging.
+            AuditError: The thread cannot be started and the spool is in memory, or the spool directory is unusable
+                in this forked child.
         """
         try:
             if self._calls.depth:
                 raise RecursiveAuditEvent(
-                    "the audit store's own HTTP call or logging can't record audit events: leave it out"
+                    "cannot record audit events inside the audit store's own HTTP call or logging: remove this call"
                 )
-            payload, lane = encoded(event, self._fine_event_bytes, self._max_event_bytes)
+            if not isinstance(event, AuditEvent):
+                raise InvalidAuditEvent(f"record takes an AuditEvent, not {type(event).__name__} {event!r:.200}")
+            try:
+                payload = event.to_wire()
+            except orjson.JSONEncodeError as exc:
+                raise _modified(event, f"is not JSON: {exc}") from exc
+            if len(payload) > self._unchecked_bytes:
+                self._check_size(event, payload)
             flusher = self._flusher
-            if flusher.start_ticket and not self._spool.sealed:
+            if flusher.start_ticket and not self._wal.sealed:
                 self._start_flusher()
-            self._spool.append(payload, lane)
+            is_new_segment = self._wal.append(payload)
         except AuditError:
             with self._lock:
                 self._refused += 1
             raise
-        except SpoolAbandoned:  # forked in the midst of this very call
+        except LogAbandoned:  # the process forked inside this call
             self.record(event)
             return
-        if next(flusher.recorded) >= flusher.wake_at:
+        if next(flusher.recorded) >= flusher.wake_at or is_new_segment:
             flusher.wake()
 
     def flush(self, timeout: float = _TIMEOUT) -> FlushResult:
-        """Wait until everything recorded before this call has left the queue. Never raises.
+        """Wait until all events recorded before this call are delivered or rejected. Never raises.
 
-        Events recorded meanwhile don't delay it. It cuts a pause between attempts short.
+        Events recorded during the call do not delay it. The call ends a pause between two attempts.
 
         Args:
-            timeout: Seconds to wait at most.
+            timeout: Maximum seconds to wait.
         """
-        barrier = self._spool.counts().recorded
+        barrier = self._wal.counts().recorded
         self._flusher.wait(barrier, timeout)
         return self._report(barrier, timeout)
 
     def close(self, timeout: float = _TIMEOUT) -> FlushResult:
-        """Take no more events, deliver what there is, end the thread. Idempotent, never raises.
+        """Refuse further events, deliver the pending ones, and end the thread. Idempotent, never raises.
 
         Args:
-            timeout: Seconds for all of it. What is pending then is named in the result and the log; it stays in the
-                spool directory for the next store there, and in memory it is lost.
+            timeout: Maximum seconds of the call. Result and log report the events that are still pending. They stay
+                in the spool directory for a later store; in memory they are lost.
         """
         deadline = time.monotonic() + timeout
-        first = not self._spool.sealed
-        self._spool.seal()
-        barrier = self._spool.counts().recorded
+        first = not self._wal.sealed
+        self._wal.seal()
+        barrier = self._wal.counts().recorded
         self._flusher.drain_and_end()
         self._flusher.wait(barrier, timeout)
         self._flusher.wait_until_finished(deadline - time.monotonic())
@@ -321,20 +260,20 @@ class BufferedAuditStore:
                 kept,
                 result.error,
             )
-        if first and self.stats.adopted.pending:
+        if first and self.stats.recovered.pending:
             self._log.warning(
-                "%d audit events of dead stores still wait in %s for the next store there",
-                self.stats.adopted.pending,
+                "%d orphaned audit events stay pending in %s for a later store",
+                self.stats.recovered.pending,
                 self._config.spool_directory,
             )
         return result
 
-    async def aflush(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - the result tells it
-        """Do `flush` without blocking the loop, asyncio's or trio's."""
+    async def aflush(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - a timeout is a result
+        """Call `flush` without blocking the event loop, asyncio's or trio's."""
         return await anyio.to_thread.run_sync(functools.partial(self.flush, timeout), abandon_on_cancel=True)
 
-    async def aclose(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - the result tells it
-        """Do `close` without blocking the loop, asyncio's or trio's."""
+    async def aclose(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - a timeout is a result
+        """Call `close` without blocking the event loop, asyncio's or trio's."""
         return await anyio.to_thread.run_sync(functools.partial(self.close, timeout), abandon_on_cancel=True)
 
     def __enter__(self) -> Self:
@@ -354,9 +293,9 @@ class BufferedAuditStore:
         await self.aclose()
 
     def __del__(self) -> None:
-        if not hasattr(self, "_lifetime") or self._spool.sealed:  # half made, or closed
+        if not hasattr(self, "_lifetime") or self._wal.sealed:  # half constructed, or closed
             return
-        self._spool.seal()
+        self._wal.seal()
         self._flusher.drain_and_end()
         self._lifetime.end()
         warnings.warn(
@@ -365,18 +304,18 @@ class BufferedAuditStore:
 
     def _report(self, barrier: int, timeout: float) -> FlushResult:
         with self._lock:
-            counts = self._spool.counts()
+            counts = self._wal.counts()
             previous, self._reported = self._reported, counts
-        pending = max(barrier - counts.acknowledged, 0)
+        pending = max(barrier - counts.settled, 0)
         rejected_before = counts.first_rejected is not None and counts.first_rejected <= barrier
         ok = not pending and not rejected_before
         if ok:
             error = None
         elif pending:
-            error = self._flusher.last_error or f"no answer from DataStorage at {self._client.url} within {timeout} s"
+            error = self._flusher.last_error or f"no response from DataStorage at {self._client.url} within {timeout} s"
         else:
             reason = self._flusher.last_rejection
-            error = f"{counts.rejected} audit events were rejected so far, the last one because of: {reason}"
+            error = f"{counts.rejected} audit events were rejected so far; reason of the last one: {reason}"
         return FlushResult(
             ok=ok,
             delivered=counts.delivered - previous.delivered,
@@ -386,31 +325,31 @@ class BufferedAuditStore:
         )
 
     def abandon(self) -> None:
-        """Let go of everything in a forked child, where it is the parent's. Not for anything else."""
-        self._spool.abandon()
-        if self._adoption is not None:
-            self._adoption.forget()
+        """Release everything in a forked child, where it belongs to the parent. For `Lifetime` only."""
+        self._wal.abandon()
+        if self._recovery is not None:
+            self._recovery.forget()
 
     def forget(self) -> None:
-        """Begin anew, in a forked child, after `abandon`: what was recorded is its parent's to deliver."""
-        closed = self._spool.sealed
+        """Start again in a forked child, after `abandon`, without the events of the parent. For `Lifetime` only."""
+        closed = self._wal.sealed
         self._begin()
         if closed:
-            self._spool.seal()
+            self._wal.seal()
 
     def _open(self) -> None:
         try:
-            self._spool.open()
+            self._wal.open()
         except AuditStoreFull as exc:
             raise ConfigurationError(str(exc)) from exc
 
-    def _register(self, registry: "CollectorRegistry") -> None:
+    def _register(self, registry: "CollectorRegistry", delivery_seconds: "Histogram") -> None:
         from signal_gateway.audit.metrics import register_metrics
 
         try:
-            self._observe_delivery = self._flusher.observe_delivery = register_metrics(registry, self)
+            register_metrics(registry, self, delivery_seconds)
         except ValueError:
-            self._spool.seal()
+            self._wal.seal()
             self._flusher.drain_and_end()
             raise
 
@@ -420,5 +359,28 @@ class BufferedAuditStore:
         except AuditError as exc:
             if self._config.durability == "memory":
                 raise
-            with self._client.inside():  # whoever logs by recording must not come back here
-                self._log.warning("audit events wait in %s for another process: %s", self._config.spool_directory, exc)
+            with self._client.inside():  # a logging handler that records must not recurse
+                self._log.warning("audit events stay in %s for another process: %s", self._config.spool_directory, exc)
+
+    def _check_size(self, event: AuditEvent, payload: bytes) -> None:
+        try:
+            encoded_event_data(event.event_data)
+        except ValueError as exc:
+            raise _modified(event, str(exc)) from exc
+        if len(payload) > self._max_event_bytes:
+            raise InvalidAuditEvent(
+                f"{event.event_type} {event.event_id} is {len(payload)} bytes of JSON, the limit is"
+                f" {self._max_event_bytes}: shorten the event, or raise max_batch_bytes"
+            )
+
+
+def _delivery_histogram() -> "Histogram":
+    from signal_gateway.audit.metrics import delivery_histogram
+
+    return delivery_histogram()
+
+
+def _modified(event: AuditEvent, problem: str) -> InvalidAuditEvent:
+    return InvalidAuditEvent(
+        f"event_data of {event.event_type} {event.event_id} was modified after validation and now {problem}"
+    )

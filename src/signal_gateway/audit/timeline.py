@@ -1,25 +1,40 @@
-"""Audit events as a table for a terminal."""
+"""StoredEvent: an audit event as DataStorage returns it; timeline: a table of events for a terminal."""
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from datetime import date, datetime
 
-if TYPE_CHECKING:
-    from signal_gateway.audit.trail import StoredEvent
+from signal_gateway.audit.event import AuditEvent
 
-__all__ = ["MAX_ROWS", "printable", "timeline"]
+__all__ = ["MAX_ROWS", "StoredEvent", "timeline", "without_control_characters"]
 
 MAX_ROWS = 60
-"""How many events a table shows: of more, the first and the last."""
+"""Maximum rows of a table. A longer timeline shows its first and its last events."""
 
 _HEADINGS = ("time (UTC)", "offset", "event_type", "outcome", "correlation_id", "event_id")
 
 
-def timeline(events: "Sequence[StoredEvent]", *, marked: Collection[str] = ()) -> str:
-    """Return a table of events in their order; what it leaves out it counts.
+class StoredEvent(AuditEvent):
+    """An audit event as DataStorage returns it.
+
+    Attributes:
+        event_date: UTC day of the event.
+        sequence: Position in the order of storage.
+        received_at: Time at which DataStorage received the event.
+        clock_skew: Whether the timestamp was more than an hour ahead of `received_at`.
+    """
+
+    event_date: date | None = None
+    sequence: int | None = None
+    received_at: datetime | None = None
+    clock_skew: bool | None = None
+
+
+def timeline(events: Sequence[StoredEvent], *, marked: Collection[str] = ()) -> str:
+    """Return a table of the events, with the number of omitted ones.
 
     Args:
-        events: Oldest first; the offsets are seconds from the first.
-        marked: Ids of the events that an arrow points to.
+        events: Oldest first. Offsets are seconds from the first event.
+        marked: Ids of the events to mark with an arrow.
     """
     if not events:
         return "  (no events)"
@@ -28,24 +43,24 @@ def timeline(events: "Sequence[StoredEvent]", *, marked: Collection[str] = ()) -
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     arrows = ["  ", *("→ " if event.event_id in marked else "  " for event in (*first, *last))]
     lines = [arrow + "  ".join(map(str.ljust, row, widths)).rstrip() for arrow, row in zip(arrows, rows, strict=True)]
-    left_out = len(events) - len(first) - len(last)
-    if left_out:
-        lines.insert(1 + len(first), f"  … {left_out} events between them are left out …")
+    omitted = len(events) - len(first) - len(last)
+    if omitted:
+        lines.insert(1 + len(first), f"  … {omitted} events between them are left out …")
     return "\n".join(lines)
 
 
-def printable(text: str) -> str:
-    """Return a text that others wrote with its control characters escaped, so that none reaches the terminal."""
+def without_control_characters(text: str) -> str:
+    """Return the text with escaped control characters, safe to print on a terminal."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _row(event: "StoredEvent", first: "StoredEvent") -> tuple[str, ...]:
+def _row(event: StoredEvent, first: StoredEvent) -> tuple[str, ...]:
     offset = (event.event_timestamp - first.event_timestamp).total_seconds()
     return (
         f"{event.event_timestamp:%H:%M:%S.%f}",
         f"{offset:+.3f}s",
-        printable(event.event_type),
+        without_control_characters(event.event_type),
         event.event_outcome,
-        printable(event.correlation_id),
+        without_control_characters(event.correlation_id),
         event.event_id,
     )

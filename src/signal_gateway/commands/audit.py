@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from signal_gateway.audit.timeline import printable
+from signal_gateway.audit.timeline import without_control_characters
 from signal_gateway.commands.output import count, new_table, note, say, say_json, wide_console
 from signal_gateway.commands.question import Question, asks
 from signal_gateway.errors import SignalGatewayError
@@ -33,7 +33,7 @@ def list_events(
                 if as_json:
                     say_json(event)
                 else:
-                    table.add_row(*(printable(str(event.get(column, ""))) for column in COLUMNS))
+                    table.add_row(*(without_control_characters(str(event.get(column, ""))) for column in COLUMNS))
             listed, total = listed + len(page.events), page.total
 
     summary = f"{listed} of {total} events"
@@ -68,9 +68,13 @@ def show_correlation(
 
 
 def _show(event: dict[str, Any]) -> None:
-    say(printable("  ".join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))))
+    say(
+        without_control_characters(
+            "  ".join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
+        )
+    )
     payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
-    say("\n".join(map(printable, payload.split("\n"))))
+    say("\n".join(map(without_control_characters, payload.split("\n"))))
 
 
 @asks

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signal_gateway.audit.timeline import printable
+from signal_gateway.audit.timeline import without_control_characters
 from signal_gateway.commands.output import age, count, mebibytes, new_table, say, wide_console
 from signal_gateway.commands.question import TokenFile, client_of
 from signal_gateway.errors import ConfigurationError
@@ -115,7 +115,7 @@ def _list_rejected(directory: Path) -> None:
         event_type, correlation_id = (str(entry.event.get(name)) for name in ("event_type", "correlation_id"))
         rejected_at = entry.rejected_at[:19]
         cells = (rejected_at, event_type, correlation_id, entry.event_id, entry.reason)
-        table.add_row(*map(printable, cells))
+        table.add_row(*map(without_control_characters, cells))
     console = wide_console()
     if table.row_count:
         console.print(table)
@@ -123,7 +123,7 @@ def _list_rejected(directory: Path) -> None:
 
 
 def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> None:
-    from signal_gateway.audit.wal.redeliver import redeliver
+    from signal_gateway.audit.redeliver import redeliver
 
     client.check_delivery()
     done = redeliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)

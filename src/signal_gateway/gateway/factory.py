@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.audit.store import AuditStore
+from signal_gateway.audit.stats import AuditStore
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.audit.recorder import Journal

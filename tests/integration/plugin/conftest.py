@@ -35,7 +35,7 @@ def deliver():
         with BufferedAuditStore(client, service="next", config=AuditStoreConfig(spool_directory=spool)) as store:
             pass
         client.close()
-        return store.stats.adopted
+        return store.stats.recovered
 
     return run
 

@@ -1,6 +1,6 @@
 import pytest
 
-from signal_gateway.audit import AdoptionCounts
+from signal_gateway.audit import RecoveryCounts
 from signal_gateway.testing import EmbeddedDataStorage
 
 RECORD = """
@@ -162,7 +162,7 @@ def test_crash_fails_a_session_without_failures_only_if_its_events_can_not_be_de
             "gateway: *, 2 events recorded, 0 delivered, 0 rejected, 2 pending, 2 adopted from processes that died",
         ]
     )
-    assert deliver(spool, datastorage.url) == AdoptionCounts(delivered=2)
+    assert deliver(spool, datastorage.url) == RecoveryCounts(delivered=2)
 
 
 def test_events_that_were_rejected_before_a_worker_died_are_counted(suite, failing_datastorage, spools):
@@ -263,6 +263,6 @@ def test_single_process_that_is_killed_leaves_its_events_among_the_temporary_fil
 
     adopted = deliver(spool, datastorage.url)
 
-    assert adopted == AdoptionCounts(delivered=3)
+    assert adopted == RecoveryCounts(delivered=3)
     assert stored(datastorage.url) == ["c-1", "c-2", "c-3"]
     assert list(spool.iterdir()) == []

@@ -2,7 +2,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from signal_gateway.audit import AdoptionCounts
+from signal_gateway.audit import RecoveryCounts
 from signal_gateway.testing import EmbeddedDataStorage
 
 BRIEF = ("-o", "gateway_flush_timeout=0.1")
@@ -104,7 +104,7 @@ def test_events_that_were_not_delivered_are_there_for_another_time(suite, failin
     with EmbeddedDataStorage() as datastorage:
         adopted = deliver(spool, datastorage.url)
 
-    assert adopted == AdoptionCounts(delivered=2)
+    assert adopted == RecoveryCounts(delivered=2)
 
 
 def test_rejected_events_fail_the_session_and_are_kept(suite, failing_datastorage, spools):

@@ -23,8 +23,8 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
-from signal_gateway.audit.wal.directory import DirectoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import SystemClock
 
 DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken
@@ -273,7 +273,7 @@ def spool_directory(tmp_path: Path) -> Path:
 
 @pytest.fixture(params=["mapped", "written"])
 def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Let every spool be of mapped files, and of files that can only be written, to make and to adopt."""
+    """Let every spool be of mapped files, and of files that can only be written, to make and to recover."""
     if request.param == "written":
         map_anything = mmap.mmap
 
@@ -317,8 +317,8 @@ def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
     def leave(
         count: int, *, max_spool_bytes: int = 1024 * 1024, directory: Path = spool_directory, **fields: Any
     ) -> list[str]:
-        spool = Spool(
-            DirectoryHome(directory, service="shop"),
+        spool = WriteAheadLog(
+            SegmentDirectory(directory, service="shop"),
             max_bytes=max_spool_bytes,
             clock=SystemClock(),
             log=logging.getLogger("dead"),
@@ -326,7 +326,7 @@ def leave_behind(spool_directory: Path, make_event: MakeEvent) -> LeaveBehind:
         spool.open()
         events = [make_event(number, **fields) for number in range(count)]
         for event in events:
-            spool.append(event.to_wire(), 7)
+            spool.append(event.to_wire())
         spool.abandon()  # a process that is gone has no descriptors, and nothing else has happened to its files
         return [event.event_id for event in events]
 

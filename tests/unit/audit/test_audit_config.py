@@ -8,7 +8,7 @@ from signal_gateway.errors import ConfigurationError
 
 @pytest.mark.parametrize("settings", [{}, {"durability": "process"}])
 def test_missing_spool_directory_is_refused_with_both_remedies(settings):
-    with pytest.raises(ConfigurationError, match=r'spool_directory is missing: name .* or choose durability="memory"'):
+    with pytest.raises(ConfigurationError, match=r'spool_directory is missing: set it .* or set durability="memory"'):
         AuditStoreConfig(**settings)
 
 

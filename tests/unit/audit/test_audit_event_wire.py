@@ -97,7 +97,7 @@ def test_event_data_may_have_its_largest_size_and_no_byte_more() -> None:
     largest = {"x": "y" * (MAX_EVENT_DATA_BYTES - len(b'{"x":""}'))}
 
     assert len(encoded_event_data(largest)) == MAX_EVENT_DATA_BYTES
-    with pytest.raises(ValueError, match=r"^is 262145 bytes of JSON, more than the 262144 allowed$"):
+    with pytest.raises(ValueError, match=r"^is 262145 bytes of JSON, the limit is 262144$"):
         encoded_event_data({"x": largest["x"] + "y"})
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
+from signal_gateway.audit.redeliver import redeliver
 from signal_gateway.audit.wal.inspect import inspect_spool
-from signal_gateway.audit.wal.redeliver import redeliver
 from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
-from signal_gateway.audit.wal.rejected_file import put_rejected_aside, rejected_entries
+from signal_gateway.audit.wal.rejected_file import rejected_entries, set_rejected_aside
 from signal_gateway.errors import AuditError
 
 NOBODY = "http://127.0.0.1:9"
@@ -84,7 +84,7 @@ def contents(directory):
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
-def test_dead_store_is_told_with_what_it_left(spool, leave_behind):
+def test_orphaned_store_is_told_with_what_it_left(spool, leave_behind):
     happened = datetime(2026, 1, 31, 12, tzinfo=UTC)
     begin = datetime.now(UTC).replace(microsecond=0)
     leave_behind(3, event_timestamp=happened)
@@ -168,11 +168,11 @@ def test_place_that_is_no_directory_is_an_error(tmp_path):
 
     with pytest.raises(AuditError, match=r"there is no spool directory '.*nowhere'"):
         inspect_spool(tmp_path / "nowhere")
-    with pytest.raises(AuditError, match=r"can't look into the spool directory '.*file': Not a directory"):
+    with pytest.raises(AuditError, match=r"cannot read the spool directory '.*file': Not a directory"):
         inspect_spool(tmp_path / "file")
 
 
-def test_events_of_dead_stores_are_delivered_once(spool, server, leave_behind, deliver):
+def test_events_of_orphaned_stores_are_delivered_once(spool, server, leave_behind, deliver):
     events = leave_behind(3) + leave_behind(2)
 
     done = deliver()
@@ -318,7 +318,7 @@ def test_rejections_that_come_meanwhile_are_kept(spool, make_event):
     appender = threading.Thread(target=keep_them)
     appender.start()
     while appender.is_alive():
-        put_rejected_aside(spool)
+        set_rejected_aside(spool)
     appender.join()
 
     assert sorted(entry.event_id for entry in rejected_entries(spool)) == sorted(ids(events))
@@ -336,14 +336,14 @@ def test_nobody_can_append_while_the_file_is_copied_nor_retry_half_a_copy(spool,
 
     monkeypatch.setattr(shutil, "copyfileobj", copy_and_look)
 
-    assert len(put_rejected_aside(spool)) == 1
+    assert len(set_rejected_aside(spool)) == 1
 
 
 RETRIES = """
 import os, signal, sys
 from pathlib import Path
 from signal_gateway.audit import DataStorageClient
-from signal_gateway.audit.wal.redeliver import redeliver
+from signal_gateway.audit.redeliver import redeliver
 
 def retry(directory, url, steps):
     def die_at_the_last_step(name, arguments):
@@ -419,7 +419,7 @@ def test_entry_reads_what_a_store_wrote(spool, server, open_store, make_event):
 def test_file_that_can_not_be_read_is_an_error(spool):
     (spool / "rejected.jsonl").mkdir()
 
-    with pytest.raises(AuditError, match=r"can't read .*rejected.jsonl: Is a directory"):
+    with pytest.raises(AuditError, match=r"cannot read .*rejected.jsonl: Is a directory"):
         list(rejected_entries(spool))
-    with pytest.raises(AuditError, match=r"can't put the rejected events in .* aside: Is a directory"):
-        put_rejected_aside(Path(spool))
+    with pytest.raises(AuditError, match=r"cannot set the rejected events in .* aside: Is a directory"):
+        set_rejected_aside(Path(spool))

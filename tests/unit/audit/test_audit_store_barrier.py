@@ -105,7 +105,7 @@ def test_flush_says_so_when_no_answer_came_at_all(server, make_store, make_event
     result = store.flush(timeout=0.05)
 
     assert result.pending == 1
-    assert "no answer" in result.error
+    assert "no response" in result.error
     server.release()
 
 

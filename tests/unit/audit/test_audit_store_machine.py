@@ -243,12 +243,12 @@ class DirectoryMachine(StoreMachine):
             shutil.rmtree(self.directory)
 
     def finish(self):
-        """Close the last store, which adopts what everybody else left."""
+        """Close the last store, which recovers what everybody else left."""
         if self.store.closed:
             self.restart()
         super().finish()
-        adopted = self.store.stats.adopted
-        assert adopted.pending == adopted.corrupt == 0
+        recovered = self.store.stats.recovered
+        assert recovered.pending == recovered.corrupt == 0
         assert set(self.server.stored) == self.left_good | set(self.good)
         assert {path.name for path in self.directory.iterdir()} <= {"rejected.jsonl"}
 

@@ -65,7 +65,7 @@ def test_spool_of_30_days_ago_is_delivered(leave_behind, open_real_store, stored
     assert {event.event_date for event in events} == {then.date()}
     assert all(abs(event.event_timestamp - then) < timedelta(milliseconds=1) for event in events)
     assert not any(event.clock_skew for event in events)
-    assert (store.stats.adopted.delivered, store.stats.adopted.rejected) == (25, 0)
+    assert (store.stats.recovered.delivered, store.stats.recovered.rejected) == (25, 0)
 
 
 def test_event_of_a_clock_that_is_ahead_is_marked_and_hurts_no_other(open_real_store, make_event, stored):
@@ -86,7 +86,7 @@ def test_event_of_a_clock_that_is_ahead_is_marked_and_hurts_no_other(open_real_s
     assert [found[event.event_id] for event in events] == [False, True, False, True, False]
 
 
-def test_events_of_a_wrong_clock_in_a_dead_stores_spool_hurt_no_other(leave_behind, open_real_store, stored):
+def test_events_of_a_wrong_clock_in_an_orphaned_spool_hurt_no_other(leave_behind, open_real_store, stored):
     fine = leave_behind(5, correlation_id="order-of-two-stores")
     ahead = leave_behind(5, correlation_id="order-of-two-stores", event_timestamp=datetime.now(UTC) + AHEAD)
 
@@ -95,7 +95,7 @@ def test_events_of_a_wrong_clock_in_a_dead_stores_spool_hurt_no_other(leave_behi
 
     skewed = {event.event_id: bool(event.clock_skew) for event in stored("order-of-two-stores")}
     assert skewed == {**dict.fromkeys(fine, False), **dict.fromkeys(ahead, True)}
-    assert store.stats.adopted.delivered == 10
+    assert store.stats.recovered.delivered == 10
 
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
@@ -141,5 +141,5 @@ def test_machine_that_does_not_tell_its_boot_id(
     result = store.close(timeout=DEADLINE)
 
     assert result.ok
-    assert store.stats.adopted.delivered == 4
+    assert store.stats.recovered.delivered == 4
     assert server.stored.keys() == {*ids, event.event_id}

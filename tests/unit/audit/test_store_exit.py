@@ -34,13 +34,13 @@ def run(start_program):
 
 
 @pytest.fixture
-def adopt(open_store):
-    def adopt():
+def recover(open_store):
+    def recover():
         with open_store() as store:
             pass
-        return store.stats.adopted
+        return store.stats.recovered
 
-    return adopt
+    return recover
 
 
 def arrived_once(server, ids):
@@ -50,7 +50,7 @@ def arrived_once(server, ids):
 @pytest.mark.parametrize(("ending", "status"), ENDINGS, ids=NAMES)
 @pytest.mark.parametrize("storage", ["mapped", "written"])
 def test_events_that_wait_when_the_process_ends_are_delivered(
-    server, run, adopt, spool_directory, ending, status, storage
+    server, run, recover, spool_directory, ending, status, storage
 ):
     said, returned = run(
         f"""
@@ -63,7 +63,7 @@ def test_events_that_wait_when_the_process_ends_are_delivered(
     )
     delivered_by_itself = len(server.stored)
 
-    counts = adopt()
+    counts = recover()
 
     (ids,) = said
     assert returned == status
@@ -76,7 +76,7 @@ def test_events_that_wait_when_the_process_ends_are_delivered(
 
 
 @pytest.mark.parametrize(("ending", "status"), ENDINGS, ids=NAMES)
-def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, adopt, spool_directory, ending, status):
+def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, recover, spool_directory, ending, status):
     said, returned = run(
         f"""
         store = open_store()
@@ -101,7 +101,7 @@ def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, ado
         linger=0.001,
     )
 
-    adopt()
+    recover()
 
     assert returned == status
     assert len(said) >= 400
@@ -112,7 +112,7 @@ def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, ado
 
 
 @pytest.mark.parametrize("storage", ["mapped", "written"])
-def test_events_delivered_before_the_process_is_killed_do_not_come_again(server, run, adopt, storage):
+def test_events_delivered_before_the_process_is_killed_do_not_come_again(server, run, recover, storage):
     said, _ = run(
         """
         store = open_store()
@@ -125,13 +125,13 @@ def test_events_delivered_before_the_process_is_killed_do_not_come_again(server,
         linger=3600,
     )
 
-    counts = adopt()
+    counts = recover()
 
     assert counts.delivered == 5
     assert arrived_once(server, [event_id for ids in said for event_id in ids])
 
 
-def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(server, start_program, adopt):
+def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(server, start_program, recover):
     program = start_program(
         """
         store = open_store()
@@ -145,7 +145,7 @@ def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(ser
     rest, _ = program.process.communicate(timeout=DEADLINE)
     said += [json.loads(line) for line in rest.splitlines()]
 
-    adopt()
+    recover()
 
     assert set(said) <= server.stored.keys()
     assert len(server.stored) <= len(said) + 1
@@ -199,7 +199,7 @@ def test_exit_handler_of_a_store_that_was_never_used_before_records(server, run,
     assert not list(spool_directory.iterdir())
 
 
-def test_exit_while_datastorage_is_down_leaves_the_events_to_the_next_store(server, run, adopt):
+def test_exit_while_datastorage_is_down_leaves_the_events_to_the_next_store(server, run, recover):
     server.always(server.status(503))
     said, returned = run("""
         store = open_store()
@@ -208,7 +208,7 @@ def test_exit_while_datastorage_is_down_leaves_the_events_to_the_next_store(serv
     """)
     server.always(server.store)
 
-    counts = adopt()
+    counts = recover()
 
     assert returned == 0
     assert said == [list(server.stored)]

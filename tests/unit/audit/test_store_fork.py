@@ -187,13 +187,13 @@ def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_bot
 ):
     program = start_program(
         """
-        from signal_gateway.audit.wal.log import Spool
-        append, forked = Spool.append, []
-        def fork_and_append(spool, payload, lane):
+        from signal_gateway.audit.wal.log import WriteAheadLog
+        append, forked = WriteAheadLog.append, []
+        def fork_and_append(wal, payload):
             if not forked:
                 forked.append(os.fork())
-            append(spool, payload, lane)
-        Spool.append = fork_and_append
+            return append(wal, payload)
+        WriteAheadLog.append = fork_and_append
         store = open_store()
         ids = record(1)
         assert store.close(timeout=10).delivered == 1
@@ -253,7 +253,7 @@ def work(url, settings):
     store = store or open_store(url, settings)
     ids = record(25)
     os.write(1, json.dumps(ids).encode() + b"\\n")
-    # it ends without a close, as multiprocessing has it: its parent adopts what is left
+    # it ends without a close, as multiprocessing has it: its parent recovers what is left
 
 if __name__ == "__main__":
     method, url, settings = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
@@ -286,7 +286,7 @@ def test_child_that_ends_at_once_leaves_its_events_to_its_parents_close(
             os._exit(0)
         assert status_of(child) == 0
         result = store.close(timeout=10)
-        assert (result.ok, result.delivered, store.stats.adopted.delivered) == (True, 0, 30), store.stats
+        assert (result.ok, result.delivered, store.stats.recovered.delivered) == (True, 0, 30), store.stats
         """,
         storage=storage,
         linger=3600,
@@ -320,7 +320,7 @@ def test_child_of_a_child(server, start_program, spool_directory):
     assert not list(spool_directory.iterdir())
 
 
-def test_child_of_a_process_that_adopts_leaves_the_adopted_events_to_it(server, start_program, leave_behind):
+def test_child_of_a_process_that_recovers_leaves_the_recovered_events_to_it(server, start_program, leave_behind):
     ids = leave_behind(20)
     server.script(server.hang)
     program = start_program("""
@@ -330,13 +330,13 @@ def test_child_of_a_process_that_adopts_leaves_the_adopted_events_to_it(server, 
         if child == 0:
             mine = record(2)
             result = store.close(timeout=10)
-            assert store.stats.adopted.delivered == store.stats.adopted.pending == 0
+            assert store.stats.recovered.delivered == store.stats.recovered.pending == 0
             say(mine)
             os._exit(0)
         assert status_of(child) == 0
         sys.stdin.readline()
         store.close(timeout=10)
-        assert store.stats.adopted.delivered == 20
+        assert store.stats.recovered.delivered == 20
     """)
     server.wait_for_batch()
     program.tell()

@@ -33,7 +33,7 @@ class Warnings(logging.Handler):
         self.came = threading.Semaphore(0)
 
     def emit(self, record):
-        if "the audit spool holds" in record.getMessage():
+        if "the audit spool is nearly full" in record.getMessage():
             self.texts.append(record.getMessage())
             self.came.release()
 
@@ -97,7 +97,7 @@ def test_store_that_is_nearly_full_warns_once_a_minute(server, make_store, make_
 def test_warning_comes_at_four_fifths_of_the_limit_and_not_before(server, make_store, make_event, warned):
     server.always(server.status(503))
     store = make_store(max_spool_bytes=LIMIT)
-    while store._spool.held_bytes + LIMIT // 4 < LIMIT * 8 // 10:  # the flusher makes a segment ahead of need
+    while store._wal.held_bytes + LIMIT // 4 < LIMIT * 8 // 10:  # the flusher makes a segment ahead of need
         store.record(make_event())
     wait_for_attempts(server, 10)
     early = list(warned.texts)
@@ -105,7 +105,7 @@ def test_warning_comes_at_four_fifths_of_the_limit_and_not_before(server, make_s
     record_until_full(store, make_event)
 
     warned.wait()
-    held = int(warned.texts[0].split("holds ")[1].split(" ")[0])
+    held = int(warned.texts[0].split("nearly full: ")[1].split(" ")[0])
     assert not early
     assert held >= LIMIT * 8 // 10
 
@@ -186,23 +186,23 @@ def test_rejected_events_of_an_earlier_store_take_room_too(server, open_store, m
     assert 0 < capacity() < fresh * 3 // 4
 
 
-def test_events_of_dead_stores_take_room_until_they_are_delivered(
+def test_events_of_orphaned_stores_take_room_until_they_are_delivered(
     server, open_store, leave_behind, make_event, tmp_path
 ):
     dead = leave_behind(400)
     server.always(server.status(503))
     alone = record_until_full(open_store(max_spool_bytes=LIMIT, spool_directory=tmp_path / "other"), make_event)
     store = open_store(max_spool_bytes=LIMIT)
-    wait_until(lambda: store._spool.foreign_bytes)
+    wait_until(lambda: store._wal._recovery.held_bytes)
 
-    beside_adopted = record_until_full(store, make_event)
+    beside_recovered = record_until_full(store, make_event)
     server.always(server.store)
-    wait_until(lambda: store.stats.adopted.pending == store.stats.pending == 0)
+    wait_until(lambda: store.stats.recovered.pending == store.stats.pending == 0)
     server.always(server.status(503))
     afterwards = record_until_full(store, make_event)
     server.always(server.store)
 
     assert store.flush(timeout=DEADLINE).ok
-    assert len(beside_adopted) < len(alone) * 3 // 4
-    assert len(afterwards) > len(beside_adopted)
-    assert server.stored.keys() >= {*dead, *beside_adopted, *afterwards}
+    assert len(beside_recovered) < len(alone) * 3 // 4
+    assert len(afterwards) > len(beside_recovered)
+    assert server.stored.keys() >= {*dead, *beside_recovered, *afterwards}

@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_stats(server, registry, make_metered, make_eve
     assert sample(registry, "audit_delivery_seconds_sum") > 0
 
 
-def test_adopted_events_are_counted(open_store, leave_behind, registry):
+def test_recovered_events_are_counted(open_store, leave_behind, registry):
     leave_behind(6)
 
     open_store(registry=registry).close(timeout=DEADLINE)

@@ -163,9 +163,7 @@ def test_garbage_collector_records_in_the_midst_of_record(server, start_program,
     assert server.stored.keys() == set(ids)
 
 
-def test_log_of_an_adoption_of_damaged_files_is_not_recorded(
-    server, leave_behind, open_store, spool_directory, handler
-):
+def test_log_of_a_recovery_of_damaged_files_is_not_recorded(server, leave_behind, open_store, spool_directory, handler):
     leave_behind(3)
     leave_behind(4)
     leave_behind(5)
@@ -182,11 +180,11 @@ def test_log_of_an_adoption_of_damaged_files_is_not_recorded(
     result = store.close(timeout=DEADLINE)
 
     assert result.ok
-    assert (store.stats.adopted.delivered, store.stats.adopted.torn, store.stats.adopted.corrupt) == (2, 1, 2)
-    assert [word for word in ("dropped", "is damaged", "can't be read") if any(word in t for t in handler.texts)] == [
+    assert (store.stats.recovered.delivered, store.stats.recovered.torn, store.stats.recovered.corrupt) == (2, 1, 2)
+    assert [word for word in ("dropped", "is damaged", "cannot be read") if any(word in t for t in handler.texts)] == [
         "dropped",
         "is damaged",
-        "can't be read",
+        "cannot be read",
     ]
     assert all_recursive(handler)
     assert (store.stats.recorded, store.stats.refused) == (0, len(handler.refusals))
@@ -291,4 +289,4 @@ def test_log_of_a_thread_that_can_not_start_is_not_recorded(server, start_progra
 
     assert became_of_it == ["RecursiveAuditEvent"]
     assert is_ok
-    assert list(server.stored) == ids  # its parent adopted it
+    assert list(server.stored) == ids  # its parent recovered it

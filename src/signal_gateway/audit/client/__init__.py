@@ -1,1 +1,5 @@
-"""DataStorage over HTTP."""
+"""The HTTP client of DataStorage.
+
+`client` (delivery, queries, checks) → `url`, `token` (rules for its arguments) → `query` (filters, pages, limits) →
+`results` (responses to a batch).
+"""

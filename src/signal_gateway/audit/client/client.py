@@ -1,4 +1,4 @@
-"""DataStorageClient: one DataStorage over HTTP; deliver a batch, query, ask whether it is there."""
+"""DataStorageClient: HTTP client of one DataStorage, for delivery, queries and checks."""
 
 import encodings.idna  # noqa: F401 - see httpcore
 import os
@@ -8,22 +8,30 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
-import httpcore  # noqa: F401 - httpx loads it with the first connection; a fork meanwhile would find half of it
+import httpcore  # noqa: F401 - httpx imports it with the first connection; a concurrent fork would see half of it
 import httpx
 
 from signal_gateway._idle import IDLE_SECONDS
 from signal_gateway._tls import tls_for_plain_http
-from signal_gateway.audit.client.query import AuditFilters, Limits, Page, parameters, read_limits, read_lines, read_page
-from signal_gateway.audit.client.results import DeliveryAnswer, Unavailable, describe, read_answer
+from signal_gateway.audit.client.query import (
+    AuditFilters,
+    EventPage,
+    Limits,
+    parameters,
+    read_limits,
+    read_lines,
+    read_page,
+)
+from signal_gateway.audit.client.results import BatchUndelivered, DeliveryResult, describe, read_result
 from signal_gateway.audit.client.token import checked_token
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError
 
-__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "Limits", "Page"]
+__all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limits"]
 
 _EVENTS = "/api/v1/audit/events"
 _BATCH = "/api/v1/audit/events/batch"
@@ -36,28 +44,34 @@ _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6
 
 
 class CallDepth(threading.local):
-    """How many calls of a client a thread is inside of."""
+    """Number of nested calls of a client in the current thread."""
 
     depth = 0
 
 
-class DataStorageClient:
-    """Talks to one DataStorage. Any thread may call it; connections are made when first needed.
+class _Response(NamedTuple):
+    status_code: int
+    headers: httpx.Headers
+    content: bytes
 
-    It reads no environment variables: no proxy, no default URL. A forked child gets connections of its own.
+
+class DataStorageClient:
+    """Client of one DataStorage, safe to use from any thread. Connections are opened when needed.
+
+    The client reads no environment variables: no proxy, no default URL. A forked child has its own connections.
 
     Args:
-        url: Where DataStorage is, such as `http://127.0.0.1:8080`; a path in front of `/api` is kept.
-        token: Bearer token, if it wants one.
-        timeout: Seconds for each phase of a call (connect, write, read), and for a response body as a whole.
-        source: Where the URL came from, for error messages: `argument`, `--gateway-datastorage-url`, ….
-        clock: For a `Retry-After` that is a date.
+        url: URL of DataStorage, such as `http://127.0.0.1:8080`, with an optional path before `/api`.
+        token: Bearer token, if DataStorage needs one.
+        timeout: Seconds for each phase of a call (connect, write, read), and for a response body in total.
+        source: Source of the URL, for error messages: `argument`, `--gateway-datastorage-url`, ….
+        clock: Clock for a `Retry-After` with a date.
 
     Attributes:
-        calls: How deep the current thread is inside of calls; for whoever must not be caused by one.
+        calls: Nested calls of the current thread, to detect recursion.
 
     Raises:
-        ConfigurationError: The URL or the token can't be used.
+        ConfigurationError: The URL or the token is invalid.
     """
 
     def __init__(
@@ -73,11 +87,11 @@ class DataStorageClient:
         self._headers = {} if token is None else {"authorization": f"Bearer {checked_token(token, self._url)}"}
         self._timeout = timeout
         self._source = source
-        # here and not with the first connection: a child forked meanwhile would wait for OpenSSL's lock for ever
+        # not with the first connection: a child forked at that moment would wait for OpenSSL's lock forever
         self._tls = _tls_for(self._url)
         self._clock = clock or SystemClock()
         self.calls = CallDepth()
-        # by process: a forked child must not touch its parent's connections, nor a lock over them
+        # by process id: a forked child must not use the connections of its parent, or a lock for them
         self._connections: dict[int, httpx.Client] = {}
 
     def __repr__(self) -> str:
@@ -85,31 +99,31 @@ class DataStorageClient:
 
     @property
     def url(self) -> str:
-        """The URL, without a slash at its end."""
+        """The URL, without a trailing slash."""
         return self._url
 
     @property
     def source(self) -> str:
-        """Where the URL came from."""
+        """Source of the URL."""
         return self._source
 
     @property
     def calling(self) -> bool:
-        """Whether this very thread is inside a call of this client."""
+        """Whether the current thread is inside a call of this client."""
         return self.calls.depth > 0
 
-    def deliver(self, batch: bytes, count: int) -> DeliveryAnswer:
-        """Send a batch and say what became of it; a server that can't be reached is an answer, too.
+    def deliver(self, batch: bytes, count: int) -> DeliveryResult:
+        """Send a batch. A connection error is a result, not an exception.
 
         Args:
             batch: JSON array of events.
-            count: How many there are in it.
+            count: Number of events.
         """
         try:
             response = self._request("POST", _BATCH, content=batch, headers=_JSON)
         except httpx.RequestError as exc:
-            return Unavailable(_cause(exc))
-        return read_answer(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
+            return BatchUndelivered(_cause(exc))
+        return read_result(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
 
     def query(
         self,
@@ -119,19 +133,19 @@ class DataStorageClient:
         cursor: str | None = None,
         ascending: bool = False,
         **filters: Unpack[AuditFilters],
-    ) -> Page:
-        """Ask for one page of events.
+    ) -> EventPage:
+        """Return one page of matching events.
 
         Args:
-            limit: Most events on the page, 1 to 1000.
-            offset: How many to pass over.
-            cursor: Where the page begins, from the page before; instead of `offset`.
+            limit: Maximum events of the page, 1 to 1000.
+            offset: Number of events to skip.
+            cursor: `cursor` of the previous page, instead of `offset`.
             ascending: Oldest first; newest first otherwise.
-            **filters: What to ask for.
+            **filters: See `AuditFilters`.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query; the message has its reason.
+            DataStorageUnavailable: No DataStorage responds.
+            AuditError: DataStorage rejected the query; the message has the reason.
         """
         params = parameters(filters) | {"limit": str(limit)}
         if ascending:
@@ -143,31 +157,31 @@ class DataStorageClient:
         return self._page(params, self._timeout)
 
     def events(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
-        """Yield every event that matches, oldest first, page after page.
+        """Yield all matching events, oldest first, page by page.
 
         Args:
-            **filters: What to ask for.
+            **filters: See `AuditFilters`.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query; the message has its reason.
+            DataStorageUnavailable: No DataStorage responds.
+            AuditError: DataStorage rejected the query; the message has the reason.
         """
         for page in self.pages(ascending=True, **filters):
             yield from page.events
 
     def pages(
         self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
-    ) -> Iterator[Page]:
-        """Yield page after page, of at most 1000 events each.
+    ) -> Iterator[EventPage]:
+        """Yield pages of at most 1000 matching events each.
 
         Args:
-            limit: Most events in all; without one, every event that matches.
+            limit: Maximum events of all pages; None for all matching events.
             ascending: Oldest first; newest first otherwise.
-            **filters: What to ask for.
+            **filters: See `AuditFilters`.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query; the message has its reason.
+            DataStorageUnavailable: No DataStorage responds.
+            AuditError: DataStorage rejected the query; the message has the reason.
         """
         passed = 0
         cursor: str | None = None
@@ -180,22 +194,22 @@ class DataStorageClient:
                 return
             if not page.events:
                 raise AuditError(
-                    f"DataStorage at {self._url} says that there is more than {passed} events, and gave none"
+                    f"DataStorage at {self._url} announced more than {passed} events, and returned an empty page"
                 )
             cursor = page.cursor
 
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
-        """Yield every event that matches, oldest first, from one answer as it comes in; it is never held as a whole.
+        """Yield all matching events, oldest first, from one streamed response.
 
-        A DataStorage that has no export is asked page after page, as `events` does.
+        For a DataStorage without export, the method yields the events page by page, as `events` does.
 
         Args:
-            **filters: What to ask for.
+            **filters: See `AuditFilters`.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query, the message has its reason; or, a `DataStorageUnavailable`, too, the
-                answer ends before it is complete, and the message says how many events came.
+            DataStorageUnavailable: No DataStorage responds, or the response ended early; the message has the number
+                of received events.
+            AuditError: DataStorage rejected the query; the message has the reason.
         """
         params = parameters(filters) | {"order": "asc"}
         connection = self._connection()
@@ -211,19 +225,16 @@ class DataStorageClient:
                 yield from self._exported(response)
                 return
             if response.status_code != 404:
-                raise self._refusal(self._read(response), params)
+                raise self._error(self._read(response), params)
         finally:
             response.close()
         yield from self.events(**filters)
 
     def limits(self) -> Limits | None:
-        """Ask how much this DataStorage takes.
-
-        Returns:
-            None from a DataStorage that doesn't tell.
+        """Return the limits of this DataStorage; None from a DataStorage that does not tell them.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
+            DataStorageUnavailable: No DataStorage responds.
         """
         try:
             response = self._request("GET", _LIMITS)
@@ -232,33 +243,33 @@ class DataStorageClient:
         if response.status_code == 404:
             return None
         if response.status_code != 200:
-            raise self._refusal(response, {})
+            raise self._error(response, {})
         try:
             return read_limits(response.content)
         except ValueError as exc:
-            raise self._stranger(response, exc) from exc
+            raise self._unexpected_server(response, exc) from exc
 
     def check(self, timeout: float = 5.0) -> None:
-        """Make sure that a DataStorage answers.
+        """Check that a DataStorage responds.
 
         Args:
-            timeout: Seconds, for all of it.
+            timeout: Maximum seconds of the check.
 
         Raises:
-            DataStorageUnavailable: None does, or a stranger; the message names URL, source and cause.
-            AuditError: It refuses the query.
+            DataStorageUnavailable: No server responds, or an unexpected one; the message has URL, source and cause.
+            AuditError: DataStorage rejected the query.
         """
         self._page({"limit": "1"}, timeout)
 
     def check_delivery(self, timeout: float = 5.0) -> None:
-        """Make sure that a DataStorage answers that takes this client's events; its token need not be for reading.
+        """Check that a DataStorage responds and authorizes deliveries. The token needs no scope to read.
 
         Args:
-            timeout: Seconds, for each of at most two questions.
+            timeout: Maximum seconds of each of at most two requests.
 
         Raises:
-            DataStorageUnavailable: None does, or a stranger; the message names URL, source and cause.
-            AuditError: It refuses the query.
+            DataStorageUnavailable: No server responds, or an unexpected one; the message has URL, source and cause.
+            AuditError: DataStorage rejected the query.
         """
         try:
             self.check(timeout)
@@ -271,30 +282,30 @@ class DataStorageClient:
             response = self._request("POST", _BATCH, content=b"[]", headers=_JSON, timeout=timeout)
         except httpx.RequestError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
-        if response.status_code in (401, 403):  # anything else is about a batch without events
-            raise self._refusal(response, {})
+        if response.status_code in (401, 403):  # any other status is about the empty batch
+            raise self._error(response, {})
 
     def close(self) -> None:
-        """Close the connections. The client stays usable: its next call opens new ones."""
+        """Close the connections. The client stays usable: the next call opens new ones."""
         connection = self._connections.pop(os.getpid(), None)
         if connection is not None:
             connection.close()
 
-    def _page(self, params: Mapping[str, str], timeout: float) -> Page:
+    def _page(self, params: Mapping[str, str], timeout: float) -> EventPage:
         try:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
         except httpx.RequestError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code != 200:
-            raise self._refusal(response, params)
+            raise self._error(response, params)
         try:
             return read_page(response.content)
         except ValueError as exc:
-            raise self._stranger(response, exc) from exc
+            raise self._unexpected_server(response, exc) from exc
 
     def _exported(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
         if response.headers.get("content-type", "").partition(";")[0].strip() != "application/x-ndjson":
-            raise self._stranger(self._read(response), ValueError("it is no NDJSON"))
+            raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))
         count = 0
         try:
             for event in read_lines(self._chunks(response)):
@@ -309,23 +320,23 @@ class DataStorageClient:
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         chunks = response.iter_bytes()
         while True:
-            with self.inside():  # but not while whoever reads the events has one
+            with self.inside():  # but not while the caller processes a chunk
                 chunk = next(chunks, None)
             if chunk is None:
                 return
             yield chunk
 
-    def _read(self, response: httpx.Response) -> httpx.Response:
+    def _read(self, response: httpx.Response) -> _Response:
         try:
             with self.inside():
                 return _whole(response, time.monotonic() + self._timeout)
         except httpx.RequestError as exc:
             raise self._unavailable(_cause(exc), answered=True) from exc
 
-    def _refusal(self, response: httpx.Response, asked: Mapping[str, str]) -> AuditError:
+    def _error(self, response: _Response, params: Mapping[str, str]) -> AuditError:
         answered = describe(response.status_code, response.headers, response.content)
         if response.status_code in (400, 422):
-            return AuditError(f"DataStorage at {self._url} {answered} to the query {dict(asked)}")
+            return AuditError(f"DataStorage at {self._url} {answered} to the query {dict(params)}")
         if response.status_code in (401, 403):
             found = _SCOPE.search(response.headers.get("www-authenticate", ""))
             scope = found[1] if found and self._headers else None
@@ -336,9 +347,9 @@ class DataStorageClient:
             )
         return self._unavailable(answered, answered=True)
 
-    def _stranger(self, response: httpx.Response, exc: ValueError) -> DataStorageUnavailable:
+    def _unexpected_server(self, response: _Response, exc: ValueError) -> DataStorageUnavailable:
         answered = describe(response.status_code, response.headers, response.content)
-        return self._unavailable(f"{answered}, but {exc}: something else lives there", answered=True)
+        return self._unavailable(f"{answered}, but {exc}: check the URL, this is another server", answered=True)
 
     def _unavailable(self, cause: str, *, answered: bool) -> DataStorageUnavailable:
         return DataStorageUnavailable(
@@ -354,21 +365,22 @@ class DataStorageClient:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
-    ) -> httpx.Response:
+    ) -> _Response:
         deadline = time.monotonic() + (timeout or self._timeout)
-        # to connect and to wait for the answer come one after the other, so that they share a total
+        # half for each phase, because connecting and waiting for the response share the total
         phases = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout / 2)
-        with (
-            self.inside(),
-            self._connection().stream(
+        self.calls.depth += 1
+        try:
+            with self._connection().stream(
                 method, self._url + path, params=params, content=content, headers=headers, timeout=phases
-            ) as response,
-        ):
-            return _whole(response, deadline)
+            ) as response:
+                return _whole(response, deadline)
+        finally:
+            self.calls.depth -= 1
 
     @contextmanager
     def inside(self) -> Iterator[None]:
-        """Count what this thread does as a call of this client."""
+        """Mark the code in the `with` block as a call of this client."""
         self.calls.depth += 1
         try:
             yield
@@ -392,21 +404,14 @@ def _tls_for(url: str) -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else tls_for_plain_http()
 
 
-def _whole(response: httpx.Response, deadline: float) -> httpx.Response:
+def _whole(response: httpx.Response, deadline: float) -> _Response:
     body = bytearray()
     for chunk in response.iter_bytes():
         body += chunk
         if time.monotonic() > deadline:
             raise httpx.ReadTimeout("the response body takes too long", request=response.request)
-    return httpx.Response(response.status_code, headers=_without_encoding(response.headers), content=bytes(body))
+    return _Response(response.status_code, response.headers, bytes(body))
 
 
 def _cause(exc: Exception) -> str:
     return f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-
-
-def _without_encoding(headers: httpx.Headers) -> httpx.Headers:
-    kept = headers.copy()
-    for name in ("content-encoding", "content-length", "transfer-encoding"):
-        kept.pop(name, None)
-    return kept

@@ -1,4 +1,4 @@
-"""AuditFilters, Page and Limits: what DataStorage is asked, and what it answers."""
+"""AuditFilters: the filters of a query; EventPage and Limits: the decoded responses of DataStorage."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from typing import Any, TypedDict
 
 import orjson
 
-__all__ = ["AuditFilters", "Limits", "Page", "parameters", "read_limits", "read_lines", "read_page"]
+__all__ = ["AuditFilters", "EventPage", "Limits", "parameters", "read_limits", "read_lines", "read_page"]
 
 
 class AuditFilters(TypedDict, total=False):
-    """What an audit query may ask for; every filter is exact, and they are all to be met.
+    """Filters of an audit query. Every filter is exact, and an event must match all of them.
 
     Attributes:
-        correlation_id: Whole correlation id.
-        event_type: Whole event type.
-        event_category: Whole category.
+        correlation_id: Correlation id.
+        event_type: Event type.
+        event_category: Category.
         event_outcome: `success`, `failure` or `pending`.
-        severity: Whole severity.
-        since: From then on; an aware datetime, or a text that the server reads (RFC 3339, a date, `24h`).
-        until: Until then; the same forms.
-        detail_key: A key of `event_data`; together with `detail_value`.
-        detail_value: Its value.
+        severity: Severity.
+        since: Earliest time: an aware datetime, or a text for the server (RFC 3339, a date, `24h`).
+        until: Latest time, in the same forms.
+        detail_key: Key in `event_data`, together with `detail_value`.
+        detail_value: Value of that key.
     """
 
     correlation_id: str
@@ -37,14 +37,14 @@ class AuditFilters(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a query.
+class EventPage:
+    """One page of the result of a query.
 
     Attributes:
-        events: The events as the server sent them, decoded.
-        total: How many match in all.
-        has_more: Whether another page follows.
-        cursor: Where it begins, from a server that has cursors.
+        events: The events, decoded.
+        total: Number of matching events.
+        has_more: Whether there is another page.
+        cursor: Cursor of the next page; None from a server without cursors.
     """
 
     events: tuple[dict[str, Any], ...]
@@ -55,12 +55,12 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much a DataStorage takes.
+    """Limits of a DataStorage.
 
     Attributes:
-        max_batch: Events in a batch.
-        max_body_bytes: Bytes of a request's body.
-        max_event_bytes: Bytes of one event's `event_data`.
+        max_batch: Maximum events of a batch.
+        max_body_bytes: Maximum bytes of a request body.
+        max_event_bytes: Maximum bytes of the `event_data` of an event.
     """
 
     max_batch: int
@@ -73,16 +73,16 @@ def parameters(filters: AuditFilters) -> dict[str, str]:
     return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in filters.items()}
 
 
-def read_page(content: bytes) -> Page:
-    """Read the body of an answer.
+def read_page(content: bytes) -> EventPage:
+    """Decode the body of a response to a query.
 
     Raises:
-        ValueError: It is none that a DataStorage gives; the message says what is missing.
+        ValueError: The body is not a page; the message names the missing members.
     """
     try:
         document = orjson.loads(content)
         pagination = document["pagination"]
-        return Page(
+        return EventPage(
             events=tuple(document["data"]),
             total=int(pagination["total"]),
             has_more=bool(pagination["has_more"]),
@@ -93,10 +93,10 @@ def read_page(content: bytes) -> Page:
 
 
 def read_limits(content: bytes) -> Limits:
-    """Read the body of an answer.
+    """Decode the body of a response with limits.
 
     Raises:
-        ValueError: It is none that a DataStorage gives; the message says what is missing.
+        ValueError: The body does not contain limits; the message names the missing members.
     """
     try:
         document = orjson.loads(content)
@@ -111,15 +111,15 @@ def read_limits(content: bytes) -> Limits:
 
 
 def read_lines(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the events of an export, holding one line and one chunk at a time.
+    """Yield the events of an export, with one line and one chunk in memory at a time.
 
     Args:
-        chunks: The NDJSON, cut anywhere.
+        chunks: NDJSON in chunks of any size.
 
     Raises:
-        ValueError: A line is no JSON object, or the last one has no end.
+        ValueError: A line is not a JSON object, or the last line is incomplete.
     """
-    parts: list[bytes] = []  # of a line whose end has not come; joined once, however many chunks it takes
+    parts: list[bytes] = []  # of an incomplete line; joined once, for any number of chunks
     for chunk in chunks:
         first, *others = chunk.split(b"\n")
         parts.append(first)
@@ -127,11 +127,11 @@ def read_lines(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             yield _read_line(b"".join(parts))
             parts = [other]
     if any(parts):
-        raise ValueError("the last line has no end")
+        raise ValueError("the last line is incomplete")
 
 
 def _read_line(line: bytes) -> dict[str, Any]:
     document = orjson.loads(line)
     if not isinstance(document, dict):
-        raise ValueError(f"a line is no JSON object but {line[:50]!r}")
+        raise ValueError(f"a line is not a JSON object: {line[:50]!r}")
     return document

@@ -1,4 +1,4 @@
-"""DeliveryAnswer: what DataStorage's answer to a batch means for the events in it."""
+"""DeliveryResult: the meaning of DataStorage's response for the events of a batch."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,35 +9,43 @@ from typing import Any
 
 import orjson
 
-__all__ = ["Accepted", "DeliveryAnswer", "Refused", "TooLarge", "Unavailable", "describe", "read_answer"]
+__all__ = [
+    "BatchAccepted",
+    "BatchRejected",
+    "BatchTooLarge",
+    "BatchUndelivered",
+    "DeliveryResult",
+    "describe",
+    "read_result",
+]
 
 _MAX_RETRY_AFTER = 3600.0
 _SHOWN_CHARACTERS = 300
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """Every event of the batch is stored, or taken by a server that answers 202."""
+class BatchAccepted:
+    """DataStorage stored all events of the batch (201), or accepted them for storage (202)."""
 
 
 @dataclass(frozen=True, slots=True)
-class TooLarge:
-    """The batch is larger than the server takes.
+class BatchTooLarge:
+    """The batch exceeds a limit of DataStorage.
 
     Attributes:
-        reason: What the server said.
+        reason: Reason that DataStorage gave.
     """
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """The server finds fault with the events and stored none of them.
+class BatchRejected:
+    """DataStorage rejected events and stored none of the batch.
 
     Attributes:
-        reason: What the server said about the batch.
-        items: What it said about single events, by their index in the batch; empty when it named none.
+        reason: Reason for the batch.
+        items: Reasons for single events, by their index in the batch; empty if DataStorage named none.
     """
 
     reason: str
@@ -45,56 +53,55 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Unavailable:
-    """No verdict about the events: the server or the set-up is at fault, so they are kept.
+class BatchUndelivered:
+    """No verdict on the events, because of a failure of the network, the server or the configuration.
 
     Attributes:
-        reason: What went wrong.
-        retry_after: Seconds that the server asked to be left alone, at most an hour: a broken clock there must
-            not park the queue for days.
+        reason: The failure.
+        retry_after: Seconds to wait, from `Retry-After`, at most an hour: a wrong clock of the server must not stop
+            the delivery for days.
     """
 
     reason: str
     retry_after: float | None = None
 
 
-DeliveryAnswer = Accepted | TooLarge | Refused | Unavailable
+DeliveryResult = BatchAccepted | BatchTooLarge | BatchRejected | BatchUndelivered
 
 
-def read_answer(
+def read_result(
     status: int, headers: Mapping[str, str], content: bytes, *, count: int, now: datetime
-) -> DeliveryAnswer:
-    """Say what an HTTP response to a batch means.
+) -> DeliveryResult:
+    """Return the meaning of an HTTP response for a batch.
 
     Args:
         status: HTTP status.
-        headers: Response headers, by their names in lower case or in any case if the mapping ignores it.
-        content: The whole body.
-        count: How many events were sent.
-        now: The wall-clock time, for a Retry-After that is a date.
+        headers: Response headers, with names in lower case or in a case-insensitive mapping.
+        content: Complete body.
+        count: Number of events in the batch.
+        now: Wall-clock time, for a `Retry-After` with a date.
 
     Returns:
-        Anything but an acknowledgement or a verdict about the events is `Unavailable`.
+        `BatchUndelivered` for any response that is neither an acknowledgement nor a verdict.
     """
-    said = describe(status, headers, content)
-    match status:
-        case HTTPStatus.ACCEPTED:
-            return Accepted()
-        case HTTPStatus.CREATED:
-            document = _json_object(content)
-            event_ids = document.get("event_ids")
-            if isinstance(event_ids, list) and len(event_ids) == count:
-                return Accepted()
-            listed = len(event_ids) if isinstance(event_ids, list) else "no"
-            return Unavailable(f"{said}: {listed} event_ids for {count} events")
-        case HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-            return TooLarge(said)
-        case HTTPStatus.BAD_REQUEST | HTTPStatus.UNPROCESSABLE_ENTITY if (
-            _media_type(headers) == "application/problem+json"
-        ):
-            return Refused(said, _named_items(_json_object(content), count=count, reason=said))
-        case _:
-            return Unavailable(said, _retry_after(headers.get("retry-after"), now))
+    if status == HTTPStatus.ACCEPTED:
+        return BatchAccepted()
+    if status == HTTPStatus.CREATED:
+        try:
+            event_ids = orjson.loads(content)["event_ids"]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            event_ids = None
+        if isinstance(event_ids, list) and len(event_ids) == count:
+            return BatchAccepted()
+        listed = len(event_ids) if isinstance(event_ids, list) else "no"
+        return BatchUndelivered(f"{describe(status, headers, content)}: {listed} event_ids for {count} events")
+    reason = describe(status, headers, content)
+    if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+        return BatchTooLarge(reason)
+    is_problem = _media_type(headers) == "application/problem+json"
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY) and is_problem:
+        return BatchRejected(reason, _named_items(_json_object(content), count=count, reason=reason))
+    return BatchUndelivered(reason, _retry_after(headers.get("retry-after"), now))
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
@@ -110,7 +117,7 @@ def _json_object(content: bytes) -> dict[str, Any]:
 
 
 def describe(status: int, headers: Mapping[str, str], content: bytes) -> str:
-    """Say in a few words what a server answered: the status and its own words, or else the content type."""
+    """Describe a response in a few words: its status, and its detail or else its content type."""
     document = _json_object(content)
     detail = document.get("detail") or document.get("message") or document.get("title")
     if not isinstance(detail, str):

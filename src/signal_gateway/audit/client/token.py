@@ -1,4 +1,4 @@
-"""The bearer token of a client: what one may look like, and the file that keeps it out of command lines."""
+"""checked_token and read_token: the rules for the bearer token of a client, and its file."""
 
 import os
 from pathlib import Path
@@ -11,34 +11,36 @@ _MAX_BYTES = 64 * 1024
 
 
 def checked_token(token: str, url: str) -> str:
-    """Return the token if a header can carry it.
+    """Return the token if it is valid in an HTTP header.
 
     Args:
         token: The token.
-        url: Where it is for, for the error message.
+        url: URL of the server, for the error message.
 
     Raises:
-        ConfigurationError: It can't; the message does not repeat it.
+        ConfigurationError: The token is invalid. The message does not contain the token.
     """
     if not _fits_a_header(token):
-        raise ConfigurationError(f"the token for DataStorage at {url} is empty or has characters that no header takes")
+        raise ConfigurationError(
+            f"the token for DataStorage at {url} is empty or has characters that are not valid in an HTTP header"
+        )
     return token
 
 
 def read_token(path: str | os.PathLike[str], *, source: str) -> str:
-    """Return the token that a file holds: its first line, without the spaces around it.
+    """Return the token in a file: its first line, without the spaces around it.
 
     Args:
-        path: The file.
-        source: Where its name came from, for error messages: `--token-file`, `audit.token_file`, ….
+        path: Name of the file.
+        source: Source of the name, for error messages: `--token-file`, `audit.token_file`, ….
 
     Raises:
-        ConfigurationError: It can't be read, or does not hold one token; the message names the file, never what is
-            in it.
+        ConfigurationError: The file cannot be read, or does not contain one token. The message names the file, never
+            its content.
     """
 
-    def wrong(what: str) -> ConfigurationError:
-        return ConfigurationError(f"token file {os.fspath(path)!r} (from {source}) {what}")
+    def wrong(problem: str) -> ConfigurationError:
+        return ConfigurationError(f"token file {os.fspath(path)!r} (from {source}) {problem}")
 
     try:
         with Path(path).open("rb") as file:
@@ -49,13 +51,13 @@ def read_token(path: str | os.PathLike[str], *, source: str) -> str:
     first, *others = content.decode(errors="replace").splitlines() or [""]
     token = first.strip()
     if len(content) > _MAX_BYTES:
-        raise wrong(f"has more than {_MAX_BYTES} bytes: it is to hold one token")
+        raise wrong(f"has more than {_MAX_BYTES} bytes: it must contain one token")
     if any(line.strip() for line in others):
-        raise wrong("has more than one line: it is to hold one token")
+        raise wrong("has more than one line: it must contain one token")
     if not token:
-        raise wrong("is empty, or its first line is: it is to hold one token")
+        raise wrong("is empty, or its first line is: it must contain one token")
     if not _fits_a_header(token):
-        raise wrong("holds no token: there are spaces in it, or characters that no header takes")
+        raise wrong("contains no valid token: it has spaces, or characters that are not valid in an HTTP header")
     return token
 
 

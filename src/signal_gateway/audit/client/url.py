@@ -1,4 +1,4 @@
-"""The URL of a DataStorage: what one may look like."""
+"""checked_url: the rules for the URL of a DataStorage."""
 
 import httpx
 
@@ -8,19 +8,19 @@ __all__ = ["checked_url"]
 
 
 def checked_url(url: str, source: str) -> str:
-    """Return the URL without a slash at its end.
+    """Return the URL without a trailing slash.
 
     Args:
-        url: Where a DataStorage is to be.
-        source: Where the URL came from, for the error message.
+        url: URL of a DataStorage.
+        source: Source of the URL, for the error message.
 
     Raises:
-        ConfigurationError: It is none that a DataStorage can have.
+        ConfigurationError: The URL is missing or invalid.
     """
 
-    def wrong(what: str) -> ConfigurationError:
+    def wrong(problem: str) -> ConfigurationError:
         return ConfigurationError(
-            f"DataStorage URL {url!r} (from {source}) {what}: give one such as http://127.0.0.1:8080"
+            f"DataStorage URL {url!r} (from {source}) {problem}: give a URL such as http://127.0.0.1:8080"
         )
 
     if not isinstance(url, str) or not url.strip():

@@ -1,1 +1,4 @@
-"""The background flusher and its batches."""
+"""The delivery of recorded events to DataStorage.
+
+`flusher` (the background thread) → `batch` (queues of pending records, bisection of a batch that was not accepted).
+"""

@@ -1,19 +1,51 @@
-"""Batch: the events of one delivery, and what became of each while its size or a bad event is being found out."""
+"""DeliveryQueue: a source of pending records; Batch: the outcome of each event of a batch that was not accepted."""
 
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-__all__ = ["Batch", "BatchLimit", "Run"]
+from signal_gateway.audit.wal.rejected import RejectedEvent
+from signal_gateway.audit.wal.segment import PendingRecords
+
+__all__ = ["Batch", "BatchLimit", "DeliveryQueue", "Run"]
+
+
+class DeliveryQueue(Protocol):
+    """A source of pending records. Only the flusher calls the methods."""
+
+    def peek(self, max_events: int, max_bytes: int) -> PendingRecords:
+        """Return the oldest unsettled events without removing them.
+
+        Args:
+            max_events: Maximum number of events.
+            max_bytes: Maximum size of their JSON array. A single event may be larger.
+        """
+        ...
+
+    def ack(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
+        """Settle the oldest events. The rejected ones among them are stored first.
+
+        Args:
+            count: Number of events, delivered and rejected.
+            rejected: Reason for each rejected event, by its index among them.
+
+        Returns:
+            The rejected events.
+
+        Raises:
+            AuditError: A rejected event cannot be stored; no event is settled.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimit:
-    """How much one delivery may hold.
+    """Maximum size of one delivery.
 
     Attributes:
-        events: Most events.
-        body_bytes: Most bytes of the JSON array; a single event may be larger.
+        events: Maximum number of events.
+        body_bytes: Maximum bytes of the JSON array. A single event may be larger.
     """
 
     events: int
@@ -22,10 +54,10 @@ class BatchLimit:
 
 @dataclass(slots=True)
 class _Cut:
-    """A run that did not pass and was halved."""
+    """A run that was not accepted and was halved."""
 
-    limit_if_both_pass: BatchLimit
-    halves_to_pass: int = 2
+    limit_if_accepted: BatchLimit
+    open_halves: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +65,7 @@ class Run:
     """Events of a batch that are sent together.
 
     Attributes:
-        indices: Which ones, in order.
+        indices: Indices of the events, in order.
     """
 
     indices: Sequence[int]
@@ -44,14 +76,14 @@ class Run:
 
 
 class Batch:
-    """Works on the oldest events first, so that what is settled can be acknowledged in order.
+    """Bisection of a batch, oldest events first: events settle in order.
 
-    What does not pass is halved, and its halves again, until a bad event stands alone. If both halves of something
-    pass, then its size was at fault, and `limit` becomes what passed.
+    A run that is not accepted is halved, again and again, until the rejected event stands alone. If both halves of a
+    run are accepted, the size of the run was the reason: `limit` becomes the size of a half.
 
     Args:
-        sizes: The events' lengths in bytes, encoded.
-        limit: How much one delivery may hold.
+        sizes: Size of each encoded event in bytes.
+        limit: Maximum size of one delivery.
     """
 
     def __init__(self, sizes: Sequence[int], *, limit: BatchLimit) -> None:
@@ -62,7 +94,7 @@ class Batch:
         self._acknowledged = 0
 
     def next_run(self) -> Run | None:
-        """Return the oldest events that are not settled, within the limit; the same again until they are."""
+        """Return the oldest unsettled events, within the limit; None if all events are settled."""
         if not self._runs:
             return None
         run = self._runs[0]
@@ -73,56 +105,56 @@ class Batch:
         return self._runs[0]
 
     def narrow(self, limit: BatchLimit) -> None:
-        """Hold the runs from now on to this limit, too."""
+        """Lower the limit of all later runs."""
         self.limit = BatchLimit(min(self.limit.events, limit.events), min(self.limit.body_bytes, limit.body_bytes))
 
     def accept(self, run: Run) -> None:
-        """Settle a run as delivered."""
+        """Settle all events of a run as delivered."""
         self._runs.popleft()
         if run._cut is not None:
-            run._cut.halves_to_pass -= 1
-            if run._cut.halves_to_pass == 0:
-                self.limit = run._cut.limit_if_both_pass
+            run._cut.open_halves -= 1
+            if run._cut.open_halves == 0:
+                self.limit = run._cut.limit_if_accepted
 
     def too_large(self, run: Run, reason: str) -> None:
-        """Halve a run that has too many bytes; a single event is rejected."""
+        """Halve a run with too many bytes; reject a single event."""
         left, right = _halves(run)
         self._halve(run, reason, replace(self.limit, body_bytes=max(self._body_bytes(left), self._body_bytes(right))))
 
-    def refuse(self, run: Run, reason: str, items: Mapping[int, str]) -> None:
-        """Reject the named events of a run and keep the others; when none is named, halve it.
+    def reject(self, run: Run, reason: str, items: Mapping[int, str]) -> None:
+        """Reject the named events of a run and keep the others. Without named events, halve the run.
 
         Args:
-            run: What was sent.
-            reason: What the server said about all of it.
-            items: What it said about single events, by their index in the run.
+            run: The run that was sent.
+            reason: Reason of the server for the whole run.
+            items: Reasons for single events, by their index in the run.
         """
         if not items:
             self._halve(run, reason, replace(self.limit, events=len(_halves(run)[0])))
             return
         self._runs.popleft()
-        self._rejected.update({run.indices[item]: said for item, said in items.items()})
+        self._rejected.update({run.indices[item]: why for item, why in items.items()})
         others = [index for item, index in enumerate(run.indices) if item not in items]
         if others:
             self._runs.appendleft(Run(others))
 
     def take_settled(self) -> tuple[int, dict[int, str]]:
-        """Return how many events at the batch's head are newly settled, and the rejected ones among them.
+        """Return the newly settled events at the beginning of the batch.
 
         Returns:
-            The count to acknowledge, and the reason for each rejected event by its index among them.
+            The number of events, and the reason for each rejected one, by its index among them.
         """
         begin = self._acknowledged
         end = self._runs[0].indices[0] if self._runs else len(self._sizes)
         self._acknowledged = end
-        return end - begin, {i - begin: said for i, said in self._rejected.items() if begin <= i < end}
+        return end - begin, {i - begin: why for i, why in self._rejected.items() if begin <= i < end}
 
-    def _halve(self, run: Run, reason: str, limit_if_both_pass: BatchLimit) -> None:
+    def _halve(self, run: Run, reason: str, limit_if_accepted: BatchLimit) -> None:
         self._runs.popleft()
         if len(run) == 1:
             self._rejected[run.indices[0]] = reason
             return
-        cut = _Cut(limit_if_both_pass)
+        cut = _Cut(limit_if_accepted)
         self._runs.extendleft(Run(half, cut) for half in reversed(_halves(run)))
 
     def _fitting(self, run: Run) -> int:

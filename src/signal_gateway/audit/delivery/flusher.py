@@ -1,4 +1,4 @@
-"""Flusher: the one background thread of a store; delivers what is in its spool, and what dead stores left."""
+"""Flusher: the background thread of a store; delivers its pending events and those of orphaned segments."""
 
 import functools
 import itertools
@@ -7,92 +7,112 @@ import math
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from typing import Protocol
 
 from signal_gateway.audit.client.client import DataStorageClient
-from signal_gateway.audit.client.results import Accepted, DeliveryAnswer, Refused, TooLarge, Unavailable
+from signal_gateway.audit.client.results import (
+    BatchAccepted,
+    BatchRejected,
+    BatchTooLarge,
+    BatchUndelivered,
+    DeliveryResult,
+)
 from signal_gateway.audit.config import AuditStoreConfig
-from signal_gateway.audit.delivery.batch import Batch, BatchLimit, Run
-from signal_gateway.audit.wal.log import Spool
-from signal_gateway.audit.wal.pending import Source
-from signal_gateway.audit.wal.recovery import Adoption
+from signal_gateway.audit.delivery.batch import Batch, BatchLimit, DeliveryQueue, Run
+from signal_gateway.audit.wal.log import WriteAheadLog
+from signal_gateway.audit.wal.recovery import Recovery
+from signal_gateway.audit.wal.segment import PendingRecords
 from signal_gateway.clock import Clock
 from signal_gateway.errors import AuditError
 
-__all__ = ["FlushRequest", "Flusher"]
+__all__ = ["DurationObserver", "FlushRequest", "Flusher"]
 
 _SCAN_SECONDS = 30.0
 _ALARM_SECONDS = 60.0
-_LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is beyond any max_backoff
+_LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is more than any max_backoff
 
-_ANYTHING = 0.0
-_NOTHING = math.inf
+_ANY_EVENT = 0.0
+_NO_EVENT = math.inf
 
 
+class DurationObserver(Protocol):
+    """A metric of durations, such as a Prometheus histogram."""
+
+    def observe(self, amount: float, /) -> None:
+        """Count one duration, in seconds."""
+        ...
+
+
+@dataclass(slots=True, eq=False)
 class FlushRequest:
-    """One caller that waits until everything up to its barrier has left the queue.
+    """One caller that waits until all events up to its barrier are settled.
 
-    Args:
+    Attributes:
         barrier: Ordinal of the last event to wait for.
+        done: Set when the events are settled, or the flusher ends.
+        abandoned: Whether the caller does not wait any more.
     """
 
-    def __init__(self, barrier: int) -> None:
-        self.barrier = barrier
-        self.done = threading.Event()
-        self.abandoned = False
+    barrier: int
+    done: threading.Event = field(default_factory=threading.Event)
+    abandoned: bool = False
 
 
 class Flusher:
-    """Delivers what is in a spool, forever, on a daemon thread of its own.
+    """Delivers the events of a write-ahead log on a daemon thread of its own, until the store is closed.
 
-    Its mailbox is a SimpleQueue, whose `put` may be re-entered by a signal handler; only this thread reads it.
-    Every wait is a wait for the mailbox, so that a flush or a stop ends it. It holds no lock during I/O.
+    The mailbox is a SimpleQueue, whose `put` is safe in a signal handler. Only the thread reads the mailbox. The
+    thread waits on the mailbox alone, so that a flush or a stop ends every wait. It holds no lock during I/O.
 
     Args:
-        spool: Where events come from; released with the thread.
-        adoption: Where events of dead stores come from; they wait while this store's own flush does.
-        client: Where they go; its connections are closed with the thread.
+        wal: Events of this store. Released at the end of the thread.
+        recovery: Events of orphaned segments, which wait while a flush does; None in memory.
+        client: Client for the delivery. Its connections are closed at the end of the thread.
         config: Batches and pauses.
-        service: In the thread's name, `audit-flusher-<service>`.
-        clock: Times the alarm.
+        service: Name of the service, part of the thread's name `audit-flusher-<service>`.
+        clock: Clock for the alarm.
+        delivery_seconds: Metric of the duration of each delivery; None without metrics.
 
     Attributes:
-        observe_delivery: Told how many seconds each delivery took.
-        recorded: Numbers the events; whoever appended one takes a number.
-        wake_at: From which number on to call `wake`; written by the thread alone.
-        start_ticket: Not empty until somebody starts the thread.
+        recorded: Numbers the events. Take a number after each append.
+        wake_at: Number from which on `wake` must be called. Only the thread writes it.
+        wake: End the thread's current wait. Safe in a signal handler.
+        start_ticket: Empty after a caller started the thread.
     """
 
     def __init__(
         self,
         *,
-        spool: Spool,
-        adoption: Adoption | None,
+        wal: WriteAheadLog,
+        recovery: Recovery | None,
         client: DataStorageClient,
         config: AuditStoreConfig,
         service: str,
         clock: Clock,
+        delivery_seconds: DurationObserver | None,
     ) -> None:
-        self._spool = spool
-        self._adoption = adoption
-        self.observe_delivery: Callable[[float], object] = _observe_nothing
+        self._wal = wal
+        self._recovery = recovery
         self._client = client
         self._config = config
         self._clock = clock
+        self._delivery_seconds = delivery_seconds
         self._log = logging.getLogger(__name__)
         self._mailbox: SimpleQueue[FlushRequest | None] = SimpleQueue()
-        spool.on_new_segment = functools.partial(self._mailbox.put, None)
+        self.wake: Callable[[], None] = functools.partial(self._mailbox.put, None)
         self.recorded = itertools.count(1)
-        self.wake_at = _NOTHING
+        self.wake_at = _NO_EVENT
         self._requests: list[FlushRequest] = []
         self._limit = BatchLimit(config.max_batch_events, config.max_batch_bytes)
-        self._has_asked_limits = False
-        self._failures = 0  # in a row, since the last answer, flush or stop
+        self._has_requested_limits = False
+        self._failures = 0  # in a row, since the last verdict, flush or stop
         self._alarm_at = -math.inf
         self._scan_at = -math.inf
         self._scanned_at_close = False
-        self._is_adoptions_turn = False
+        self._is_recoverys_turn = False
         self._stopping = False
         self._finished = threading.Event()
         self.start_ticket = [None]
@@ -108,32 +128,28 @@ class Flusher:
         return threading.get_ident() == self._thread.ident
 
     def ensure_started(self) -> None:
-        """Start the thread if nobody did; from any thread, and from a signal handler in the midst of it.
+        """Start the thread unless it is started. Safe in any thread and in a signal handler.
 
         Raises:
             AuditError: No thread can be started, as at interpreter exit.
         """
         try:
-            self.start_ticket.pop()  # atomic: one caller gets it
+            self.start_ticket.pop()  # atomic: one caller gets the ticket
         except IndexError:
             return
         try:
             self._thread.start()
         except RuntimeError as exc:
             self.start_ticket.append(None)
-            raise AuditError(f"the audit flusher can't start: {exc}") from exc
-
-    def wake(self) -> None:
-        """Wake the thread: the event that it waits for is there."""
-        self._mailbox.put(None)
+            raise AuditError(f"the audit flusher cannot start: {exc}") from exc
 
     def wait(self, barrier: int, timeout: float) -> None:
-        """Ask for delivery now, and wait until all up to `barrier` have left the queue, at most `timeout` seconds."""
-        if self._spool.counts().acknowledged >= barrier or self.is_this_thread:
+        """Request the delivery of all events up to `barrier`, and wait until they are settled or `timeout` is over."""
+        if self._wal.counts().settled >= barrier or threading.get_ident() == self._thread.ident:
             return
         request = FlushRequest(barrier)
         self._mailbox.put(request)
-        if self._finished.is_set():  # else the thread answers every request that it finds when it ends
+        if self._finished.is_set():  # otherwise the thread completes all requests at its end
             return
         try:
             request.done.wait(max(timeout, 0.0))
@@ -141,18 +157,18 @@ class Flusher:
             request.abandoned = True
 
     def wait_until_finished(self, timeout: float) -> None:
-        """Wait for the thread to end by itself, as it does when a sealed spool is empty, at most `timeout` seconds."""
+        """Wait at most `timeout` seconds for the end of the thread, which ends when a sealed log is empty."""
         if not self.is_this_thread:
             self._finished.wait(max(timeout, 0.0))
 
     def stop(self, timeout: float) -> bool:
-        """End the thread after the delivery that it is in.
+        """End the thread after the current delivery.
 
         Args:
-            timeout: Seconds to wait for that; what is left then ends with the call's own timeout.
+            timeout: Maximum wait in seconds. A longer delivery ends by the timeout of its HTTP call.
 
         Returns:
-            Whether it has ended.
+            Whether the thread ended.
         """
         self._stopping = True
         self.drain_and_end()
@@ -161,7 +177,7 @@ class Flusher:
         return self._finished.is_set()
 
     def drain_and_end(self) -> None:
-        """Let the thread deliver all that is in the sealed spool and then end; nobody waits for it."""
+        """Make the thread deliver all events of the sealed log and end, without waiting for it."""
         try:
             self.start_ticket.pop()
         except IndexError:
@@ -170,36 +186,42 @@ class Flusher:
             self._finish()
 
     def _run(self) -> None:
-        self._client.calls.depth += 1  # whatever runs on this thread is the store's own doing
+        self._client.calls.depth += 1  # all code on this thread belongs to the store
         try:
-            while self._deliver_what_comes():
+            while self._deliver_next():
                 pass
         finally:
             self._finish()
 
-    def _deliver_what_comes(self) -> bool:
-        """Return False when the thread is to end."""
+    def _deliver_next(self) -> bool:
+        """Wait for a batch and deliver it; return False when the thread must end."""
         try:
-            source = self._next_source()
-            if source is None:
+            queue = self._next_queue()
+            if queue is None:
                 return False
-            self._deliver_batch(source)
+            records = queue.peek(self._limit.events, self._limit.body_bytes)
+            if records.places and not self._stopping:
+                result = self._send(records, range(len(records.places)))
+                if isinstance(result, BatchAccepted):
+                    self._ack(queue, len(records.places), {})
+                else:
+                    self._bisect(queue, records, result)
         except AuditError as exc:
-            self._back_off(Unavailable(str(exc)))
-        except Exception as exc:  # noqa: BLE001 - the one thread outlives whatever a delivery raises
-            self._log.exception("delivering audit events failed in an unexpected way; they are kept")
-            self._back_off(Unavailable(f"{type(exc).__name__}: {exc}"))
+            self._back_off(BatchUndelivered(str(exc)))
+        except Exception as exc:  # noqa: BLE001 - the thread outlives any error of a delivery
+            self._log.exception("unexpected error in the delivery of audit events; the events are kept")
+            self._back_off(BatchUndelivered(f"{type(exc).__name__}: {exc}"))
         return True
 
     def _finish(self) -> None:
         try:
             try:
-                self._spool.release()
+                self._wal.release()
             finally:
-                if self._adoption is not None:
-                    self._adoption.release()
+                if self._recovery is not None:
+                    self._recovery.release()
         except OSError as exc:
-            self._log.error("the audit spool could not be closed as it should, its events are kept: %s", exc)
+            self._log.error("cannot close the audit spool properly, its events are kept: %s", exc)
         finally:
             self._finished.set()
             self._receive(timeout=0)
@@ -207,146 +229,151 @@ class Flusher:
                 request.done.set()
             self._client.close()
 
-    def _next_source(self) -> Source | None:
-        """Wait until a batch is due, and return where it comes from; None when the thread is to end."""
+    def _next_queue(self) -> DeliveryQueue | None:
+        """Wait until a batch is due, and return its queue; None when the thread must end."""
         lingers_until: float | None = None
         try:
             while not self._stopping:
-                self._look_after_spool()
-                was_sealed = self._spool.sealed  # before counting: what is sealed and empty stays empty
-                counts = self._spool.counts()
-                self._answer_requests(counts.acknowledged)
+                self._maintain_log()
+                was_sealed = self._wal.sealed  # before counting: a log that is sealed and empty stays empty
+                counts = self._wal.counts()
                 if counts.pending == 0:
-                    if self._has_adopted(is_last_look=was_sealed):
-                        return self._adoption
+                    if self._finds_orphans(is_last_look=was_sealed):
+                        return self._recovery
                     if was_sealed:
                         return None
-                    if self.wake_at == _ANYTHING:  # and nothing came since, so whatever comes now will wake us
+                    if self.wake_at == _ANY_EVENT:  # and the log is still empty: the next event wakes the thread
                         self._receive(_SCAN_SECONDS)
-                    self.wake_at = _ANYTHING
+                    self.wake_at = _ANY_EVENT
                     continue
 
                 lingers_until = lingers_until or time.monotonic() + self._config.linger
                 remaining = lingers_until - time.monotonic()
-                if counts.pending >= self._limit.events or self._requests or self._spool.sealed or remaining <= 0:
-                    return self._adoption if self._adoption_comes_first() else self._spool
-                full_at = counts.acknowledged + self._limit.events
+                if self._requests or self._wal.sealed:
+                    return self._wal
+                if counts.pending >= self._limit.events or remaining <= 0:
+                    self._is_recoverys_turn = not self._is_recoverys_turn  # under load the queues take turns
+                    return self._recovery if self._is_recoverys_turn and self._finds_orphans() else self._wal
+                full_at = counts.settled + self._limit.events
                 if self.wake_at == full_at:
-                    self._receive(min(remaining, self._spool.sync_interval))
+                    self._receive(min(remaining, self._wal.sync_interval))
                 self.wake_at = full_at
         finally:
-            self.wake_at = _NOTHING
+            self.wake_at = _NO_EVENT
         return None
 
-    def _has_adopted(self, *, is_last_look: bool = False) -> bool:
-        """Look for dead stores when it is time to, at the start, every 30 s and once when closed."""
-        if self._adoption is None:
+    def _finds_orphans(self, *, is_last_look: bool = False) -> bool:
+        """Return whether orphaned events wait. Scans the directory at the start, every 30 s and once after `close`."""
+        if self._recovery is None:
             return False
         if time.monotonic() >= self._scan_at or (is_last_look and not self._scanned_at_close):
             self._scan_at = time.monotonic() + _SCAN_SECONDS
             self._scanned_at_close = is_last_look
-            self._adoption.scan()
-            self._spool.foreign_bytes = self._adoption.held_bytes
-        return self._adoption.has_segments
+            self._recovery.scan()
+        return self._recovery.waiting > 0
 
-    def _adoption_comes_first(self) -> bool:
-        """Under load take turns, unless somebody waits for the store's own events."""
-        if self._requests or self._spool.sealed:
-            return False
-        self._is_adoptions_turn = not self._is_adoptions_turn
-        return self._is_adoptions_turn and self._has_adopted()
-
-    def _look_after_spool(self) -> None:
+    def _maintain_log(self) -> None:
         try:
-            self._spool.prepare()
-            self._spool.sync(now=self._clock.monotonic())
+            self._wal.prepare()
+            self._wal.sync(now=self._clock.monotonic())
         except OSError as exc:
-            self.last_error = f"the audit spool can't be synced to the disk: {exc.strerror}"
+            self.last_error = f"cannot sync the audit spool to the disk: {exc.strerror}"
             self._raise_alarm()
 
-    def _deliver_batch(self, source: Source) -> None:
-        """Settle the oldest events of a source one way or the other, unless told to stop before."""
-        head = source.head(self._limit.events, self._limit.body_bytes)
-        batch = Batch(head.sizes(), limit=self._limit)
-        while not self._stopping and (run := batch.next_run()):
-            begin = time.monotonic()
-            answer = self._client.deliver(head.json_array(run.indices), len(run))
-            self.observe_delivery(time.monotonic() - begin)
-            self.batches += 1
-            match answer:
-                case Accepted():
-                    batch.accept(run)
-                case TooLarge(reason):
-                    if self._has_learnt_limits(batch, run):
-                        continue
-                    batch.too_large(run, reason)
-                case Refused(reason, items):
-                    if not items and self._has_learnt_limits(batch, run):
-                        continue
-                    batch.refuse(run, reason, items)
-                case Unavailable():
-                    self._back_off(answer)
-                    continue
-            self._acknowledge(source, batch)
-            self._note_answer(answer)
+    def _send(self, records: PendingRecords, indices: Sequence[int]) -> DeliveryResult:
+        begin = time.monotonic()
+        result = self._client.deliver(records.json_array(indices), len(indices))
+        if self._delivery_seconds is not None:
+            self._delivery_seconds.observe(time.monotonic() - begin)
+        self.batches += 1
+        return result
+
+    def _bisect(self, queue: DeliveryQueue, records: PendingRecords, result: DeliveryResult) -> None:
+        """Settle the events of a batch that was not accepted, in smaller deliveries if necessary.
+
+        Args:
+            queue: Queue of the events.
+            records: The batch.
+            result: Result of its first delivery.
+        """
+        batch = Batch(records.sizes(), limit=self._limit)
+        run = batch.next_run()
+        while run is not None:
+            if self._apply(result, batch, run):
+                count, rejected = batch.take_settled()
+                self._ack(queue, count, rejected)
+                if isinstance(result, BatchTooLarge | BatchRejected):
+                    self.last_error = result.reason
+            run = None if self._stopping else batch.next_run()
+            if run is not None:
+                result = self._send(records, run.indices)
         if batch.limit != self._limit:
-            self._log.warning("DataStorage at %s takes less at once, from now on %s", self._client.url, batch.limit)
+            self._log.warning("DataStorage at %s accepts smaller batches only: %s", self._client.url, batch.limit)
             self._limit = batch.limit
 
+    def _apply(self, result: DeliveryResult, batch: Batch, run: Run) -> bool:
+        """Apply the result of a delivery to its batch; return whether the result is a verdict on the events."""
+        match result:
+            case BatchAccepted():
+                batch.accept(run)
+            case BatchTooLarge(reason):
+                if self._has_learnt_limits(batch, run):
+                    return False
+                batch.too_large(run, reason)
+            case BatchRejected(reason, items):
+                if not items and self._has_learnt_limits(batch, run):
+                    return False
+                batch.reject(run, reason, items)
+            case BatchUndelivered():
+                self._back_off(result)
+                return False
+        return True
+
     def _has_learnt_limits(self, batch: Batch, run: Run) -> bool:
-        """Ask the server, once, how much it takes at a time; say whether a run that it refused as a whole is more."""
-        if self._has_asked_limits:
+        """Request the limits of the server, once; return whether a run that it did not accept exceeds them."""
+        if self._has_requested_limits:
             return False
-        self._has_asked_limits = True
+        self._has_requested_limits = True
         try:
-            told = self._client.limits()
+            limits = self._client.limits()
         except AuditError as exc:
-            self._log.info("DataStorage at %s doesn't say how much it takes at once: %s", self._client.url, exc)
+            self._log.info("DataStorage at %s does not tell its limits: %s", self._client.url, exc)
             return False
-        if told is None:
+        if limits is None:
             return False
-        batch.narrow(BatchLimit(told.max_batch, told.max_body_bytes))
+        batch.narrow(BatchLimit(limits.max_batch, limits.max_body_bytes))
         narrowed = batch.next_run()
         return narrowed is not None and len(narrowed) < len(run)
 
-    def _acknowledge(self, source: Source, batch: Batch) -> None:
-        """Let go what is settled at the head of the queue, the rejected events with a word in the log."""
-        count, rejected = batch.take_settled()
-        if not count:
-            return
-        for event in source.acknowledge(count, rejected=rejected):
-            self.last_rejection = event.reason
-            self._log.error(
-                "DataStorage at %s rejected audit event %s for good: %s", self._client.url, event.event_id, event.reason
-            )
-        if self._adoption is not None:
-            self._spool.foreign_bytes = self._adoption.held_bytes
-        self._receive(timeout=0)
-        self._answer_requests(self._spool.counts().acknowledged)
-
-    def _note_answer(self, answer: DeliveryAnswer) -> None:
+    def _ack(self, queue: DeliveryQueue, count: int, rejected: Mapping[int, str]) -> None:
+        """Settle the oldest events of the queue, log the rejected ones, and complete flush requests."""
+        if count:
+            for event in queue.ack(count, rejected=rejected):
+                self.last_rejection = event.reason
+                self._log.error(
+                    "DataStorage at %s rejected audit event %s: %s", self._client.url, event.event_id, event.reason
+                )
+            self._receive(timeout=0)
         if self._failures:
-            self._log.info("DataStorage at %s answers again", self._client.url)
+            self._log.info("DataStorage at %s is available again", self._client.url)
         self._failures = 0
-        if isinstance(answer, TooLarge | Refused):
-            self.last_error = answer.reason
 
-    def _back_off(self, answer: Unavailable) -> None:
-        """Wait before the next attempt; a flush cuts it short, but not the time that the server asked for."""
+    def _back_off(self, result: BatchUndelivered) -> None:
+        """Wait before the next attempt. A flush ends the wait, but not before the server's Retry-After."""
         self.retries += 1
-        self.last_error = f"{self._client.url}: {answer.reason}"
+        self.last_error = f"{self._client.url}: {result.reason}"
         self._raise_alarm()
         longest = min(
             self._config.max_backoff, self._config.initial_backoff * 2 ** min(self._failures, _LARGEST_DOUBLING)
         )
         self._failures += 1
 
-        asked_for = time.monotonic() + (answer.retry_after or 0.0)
-        until = max(asked_for, time.monotonic() + random.uniform(0.0, longest))
+        retry_at = time.monotonic() + (result.retry_after or 0.0)
+        until = max(retry_at, time.monotonic() + random.uniform(0.0, longest))
         while not self._stopping and (remaining := until - time.monotonic()) > 0:
-            self._look_after_spool()
-            if self._receive(min(remaining, self._spool.sync_interval)):
-                until = asked_for
+            self._maintain_log()
+            if self._receive(min(remaining, self._wal.sync_interval)):
+                until = retry_at
                 self._failures = 0
 
     def _raise_alarm(self) -> None:
@@ -354,37 +381,34 @@ class Flusher:
         if now - self._alarm_at < _ALARM_SECONDS:
             return
         self._alarm_at = now
-        pending = self._spool.counts().pending
-        if self._adoption is not None:
-            pending += self._adoption.counts().pending
-        self._log.error("%d audit events wait for DataStorage, attempts go on: %s", pending, self.last_error)
+        pending = self._wal.counts().pending
+        if self._recovery is not None:
+            pending += self._recovery.counts().pending
+        self._log.error("%d audit events wait for DataStorage, retrying: %s", pending, self.last_error)
 
     def _receive(self, timeout: float) -> bool:
-        """Wait for mail, then empty the mailbox.
+        """Wait for a message, empty the mailbox, and complete the flush requests whose events are settled.
 
         Returns:
-            Whether there was a flush request in it.
+            Whether there was a new flush request.
         """
-        asked = False
+        has_request = False
         try:
             message = self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait()
             while True:
                 if message is not None:
                     self._requests.append(message)
-                    asked = True
+                    has_request = True
                 message = self._mailbox.get_nowait()
         except Empty:
-            return asked
-
-    def _answer_requests(self, acknowledged: int) -> None:
-        waiting = []
-        for request in self._requests:
-            if request.barrier <= acknowledged:
-                request.done.set()
-            elif not request.abandoned:
-                waiting.append(request)
-        self._requests = waiting
-
-
-def _observe_nothing(_: float) -> None:
-    pass
+            pass
+        if self._requests:
+            settled = self._wal.counts().settled
+            waiting = []
+            for request in self._requests:
+                if request.barrier <= settled:
+                    request.done.set()
+                elif not request.abandoned:
+                    waiting.append(request)
+            self._requests = waiting
+        return has_request

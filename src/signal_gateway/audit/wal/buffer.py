@@ -1,4 +1,4 @@
-"""Medium: the bytes of a segment, mapped into memory or, where that is refused, written to a file."""
+"""SegmentBuffer: the bytes of a segment; MappedBuffer in mapped memory, FileBuffer in a file without a mapping."""
 
 import errno
 import mmap
@@ -9,24 +9,24 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, Self
 
-__all__ = ["HEADER_BYTES", "MappedMedium", "Medium", "WrittenMedium", "allocate", "is_refused"]
+__all__ = ["HEADER_BYTES", "FileBuffer", "MappedBuffer", "SegmentBuffer", "allocate", "is_unsupported"]
 
 HEADER_BYTES = 4096
-"""Where the frames of a segment begin; before them is its header."""
+"""Size of a segment's header, and so the offset of its first frame."""
 
-_PREFAULT_BYTES = 1024 * 1024  # at a time: the call keeps the GIL
+_PREFAULT_BYTES = 1024 * 1024  # per call, which holds the GIL
 _ZEROS_BYTES = 64 * 1024
-_MAX_PIECES = 256  # of one pwritev, which POSIX lets a system limit
+_MAX_PIECES = 256  # per pwritev; POSIX allows a system to limit them
 _MADV_POPULATE_WRITE = 23  # Linux 5.14; not in Python's mmap module
-_REFUSALS = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENODEV, errno.ENOSYS}
+_UNSUPPORTED = {errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENODEV, errno.ENOSYS}
 
 
-class Medium(Protocol):
-    """A fixed number of bytes: a header that is rewritten, and behind it frames that are only ever appended.
+class SegmentBuffer(Protocol):
+    """A fixed number of bytes: a header that can be overwritten, then frames that can only be appended.
 
     Attributes:
-        size: Bytes, the header included.
-        sealed: Whether nothing can be appended any more.
+        size: Size in bytes, including the header.
+        sealed: Whether the buffer accepts no more frames.
     """
 
     size: int
@@ -34,60 +34,61 @@ class Medium(Protocol):
 
     @property
     def write(self) -> Callable[[bytes], object]:
-        """Append a frame, atomically against other threads, signal handlers and `seal`.
+        """Append a frame, atomically with respect to other threads, signal handlers and `seal`.
 
-        It raises ValueError when it is sealed or the frame does not fit, OSError when the disk does not take it.
+        The call raises ValueError if the buffer is sealed or the frame does not fit, OSError if the disk is full.
         """
         ...
 
-    def seal(self) -> None:
-        """Let every later `write` fail. Idempotent."""
+    @property
+    def limit(self) -> Callable[[], int]:
+        """Return an offset behind the last frame. Between the last frame and the offset there are only zeros."""
         ...
 
-    def limit(self) -> int:
-        """Return an offset that no frame reaches beyond."""
+    def seal(self) -> None:
+        """Make all later calls of `write` fail. Idempotent."""
         ...
 
     def window(self, begin: int, end: int, /) -> tuple[bytes | mmap.mmap, int]:
-        """Return a buffer that holds at least these bytes, and the offset that it begins at."""
+        """Return a buffer that contains at least these bytes, and the offset of its first byte."""
         ...
 
     def read(self, begin: int, end: int) -> bytes:
-        """Copy bytes out."""
+        """Return a copy of these bytes."""
         ...
 
     def put(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes of the header."""
+        """Overwrite a part of the header."""
         ...
 
     def sync(self, begin: int, end: int, /) -> None:
-        """Return when these bytes, which nobody writes any more, are on the disk."""
+        """Write these bytes, which must be complete frames, through to the disk."""
         ...
 
     def close(self) -> None:
-        """Let go of the memory and the file."""
+        """Release the memory and the file."""
         ...
 
     def forget(self) -> None:
-        """Let go in a forked child, where memory and file are the parent's: nothing may be written any more."""
+        """Release memory and file in a forked child without any write to the parent's data."""
         ...
 
 
-class MappedMedium:
-    """Memory shared with a file, or with nothing.
+class MappedBuffer:
+    """Memory that is mapped from a file, or anonymous.
 
-    `write` is the mapping's own: one call that no other thread and no signal handler can interrupt while there is a
-    GIL, without a lock or a system call. Without a GIL it takes a lock. Once written, bytes are the kernel's to keep,
-    whatever becomes of the process. Sealing moves the mapping's position to its end, so that the same `write` finds no
-    room; there is no moment between the two.
+    With a GIL, `write` is `mmap.write` itself: one call without a lock or a system call, which no other thread and no
+    signal handler can interrupt. Without a GIL, `write` takes a lock. The kernel keeps written bytes even if the
+    process dies. `seal` moves the position of the mapping to its end in one step, after which `write` fails.
 
     Args:
-        fd: The file, or -1 for anonymous memory; closed with the medium.
-        size: Its length in bytes.
-        fresh: Whether it is to be filled: then every page is touched, so that no write meets a full disk.
+        fd: File descriptor, or -1 for anonymous memory. The buffer closes the descriptor.
+        size: Size of the file in bytes.
+        fresh: Whether the buffer is new. The constructor touches every page of a new buffer: no later write can meet
+            a full disk.
 
     Raises:
-        OSError: It can't be mapped, or pages can't be had.
+        OSError: The file cannot be mapped, or its pages cannot be allocated.
     """
 
     def __init__(self, fd: int, size: int, *, fresh: bool) -> None:
@@ -95,64 +96,57 @@ class MappedMedium:
         self.sealed = False
         self._fd = fd
         self._mapping = mmap.mmap(fd, size)
-        self._guard: AbstractContextManager[object] = nullcontext() if _has_gil() else threading.RLock()
+        has_gil = _has_gil()
+        self._guard: AbstractContextManager[object] = nullcontext() if has_gil else threading.RLock()
+        self.write: Callable[[bytes], object] = self._mapping.write if has_gil else self._write_guarded
+        self.limit: Callable[[], int] = self._mapping.tell if has_gil else self._limit_guarded
         if fresh:
             _prefault(self._mapping, size)
             self._mapping.seek(HEADER_BYTES)
 
     @classmethod
     def anonymous(cls, size: int) -> Self:
-        """Take memory that dies with the process."""
+        """Allocate memory that ends with the process."""
         return cls(-1, size, fresh=True)
 
-    @property
-    def write(self) -> Callable[[bytes], object]:
-        """Append a frame; see `Medium.write`."""
-        return self._mapping.write if isinstance(self._guard, nullcontext) else self._write_guarded
-
     def seal(self) -> None:
-        """Let every later `write` fail; see `Medium.seal`."""
+        """Make all later calls of `write` fail; see `SegmentBuffer.seal`."""
         with self._guard:
             self._mapping.seek(0, os.SEEK_END)
             self.sealed = True
 
-    def limit(self) -> int:
-        """Return where the next frame goes, or the end once sealed: then zeros follow the last frame."""
-        with self._guard:
-            return self.size if self.sealed else self._mapping.tell()
-
     def window(self, _begin: int, _end: int, /) -> tuple[bytes | mmap.mmap, int]:
-        """Return the mapping itself; see `Medium.window`."""
+        """Return the mapping; see `SegmentBuffer.window`."""
         return self._mapping, 0
 
     def read(self, begin: int, end: int) -> bytes:
-        """Copy bytes out; see `Medium.read`."""
+        """Return a copy of these bytes; see `SegmentBuffer.read`."""
         return self._mapping[begin:end]
 
     def put(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes of the header; see `Medium.put`."""
+        """Overwrite a part of the header; see `SegmentBuffer.put`."""
         self._mapping[offset : offset + len(data)] = data
 
     def sync(self, begin: int, end: int, /) -> None:
-        """Write the bytes to the file once more and through to the disk, without the GIL; see `Medium.sync`.
+        """Write the bytes to the file again and through to the disk, without the GIL; see `SegmentBuffer.sync`.
 
-        `mmap.flush` would keep the GIL. `fdatasync` would have the kernel write-protect every page of the file, those
-        that were touched ahead of the writer, too, and the next event on each would wait for a page fault.
+        `mmap.flush` would hold the GIL. `fdatasync` would make the kernel write-protect all pages of the file, even
+        the prefaulted ones: the next event on each page would wait for a page fault.
         """
         if self._fd >= 0:
             first = begin // mmap.PAGESIZE * mmap.PAGESIZE
-            with memoryview(self._mapping) as view:  # no copy: it would take the GIL for milliseconds
+            with memoryview(self._mapping) as view:  # a copy would hold the GIL for milliseconds
                 _write_through(self._fd, view, first, end)
 
     def close(self) -> None:
-        """Unmap and close; see `Medium.close`."""
+        """Unmap the memory and close the file; see `SegmentBuffer.close`."""
         self.sealed = True
         self._mapping.close()
         self._close_file()
 
     def forget(self) -> None:
-        """Leave the mapping to the garbage collector; a stale `write` finds no room. See `Medium.forget`."""
-        self._guard = nullcontext()  # whoever held it does not exist here
+        """Close the file and leave the mapping to the garbage collector; see `SegmentBuffer.forget`."""
+        self._guard = nullcontext()  # its holder does not exist in this process
         if not self.sealed:
             self._mapping.seek(0, os.SEEK_END)
             self.sealed = True
@@ -167,17 +161,20 @@ class MappedMedium:
         with self._guard:
             self._mapping.write(frame)
 
+    def _limit_guarded(self) -> int:
+        with self._guard:
+            return self._mapping.tell()
 
-class WrittenMedium:
-    """A file that is written with system calls, under a lock: for file systems that refuse to be mapped.
 
-    A signal handler that appends while its thread is in the midst of a `write` finds no room, and goes to another
-    segment.
+class FileBuffer:
+    """A file that is written with system calls under a lock, for file systems without support for mapping.
+
+    A signal handler that calls `write` while its thread is inside `write` gets a ValueError, as for a full buffer.
 
     Args:
-        fd: The file; closed with the medium.
-        size: How long it may become, in bytes.
-        tail: Where the next frame goes.
+        fd: File descriptor. The buffer closes it.
+        size: Maximum size of the file in bytes.
+        tail: Offset of the next frame.
     """
 
     def __init__(self, fd: int, size: int, *, tail: int = HEADER_BYTES) -> None:
@@ -189,13 +186,8 @@ class WrittenMedium:
         self._is_writing = False
         self._is_to_be_sealed = False
 
-    @property
-    def write(self) -> Callable[[bytes], object]:
-        """Append a frame; see `Medium.write`."""
-        return self._write
-
     def seal(self) -> None:
-        """Let every later `write` fail; see `Medium.seal`. One that a signal handler interrupted is done first."""
+        """Make all later calls of `write` fail; see `SegmentBuffer.seal`. An interrupted `write` completes first."""
         with self._lock:
             if self._is_writing:
                 self._is_to_be_sealed = True
@@ -203,46 +195,47 @@ class WrittenMedium:
                 self.sealed = True
 
     def limit(self) -> int:
-        """Return where the next frame goes."""
+        """Return the offset of the next frame."""
         return self._tail
 
     def window(self, begin: int, end: int, /) -> tuple[bytes | mmap.mmap, int]:
-        """Read the bytes; see `Medium.window`."""
+        """Read the bytes; see `SegmentBuffer.window`."""
         return self.read(begin, end), begin
 
     def read(self, begin: int, end: int) -> bytes:
-        """Copy bytes out, fewer where the file ends; see `Medium.read`."""
+        """Return a copy of these bytes, shorter at the end of the file; see `SegmentBuffer.read`."""
         data = os.pread(self._fd, end - begin, begin)
         while begin + len(data) < end and (more := os.pread(self._fd, end - begin - len(data), begin + len(data))):
             data += more
         return data
 
     def put(self, offset: int, data: bytes) -> None:
-        """Overwrite bytes of the header; see `Medium.put`."""
+        """Overwrite a part of the header; see `SegmentBuffer.put`."""
         _write_all(self._fd, data, offset)
 
     def sync(self, _begin: int, _end: int, /) -> None:
-        """Flush the file; see `Medium.sync`."""
+        """Flush the file; see `SegmentBuffer.sync`."""
         os.fdatasync(self._fd)
 
     def close(self) -> None:
-        """Close the file; see `Medium.close`."""
+        """Close the file; see `SegmentBuffer.close`."""
         self.forget()
 
     def forget(self) -> None:
-        """Close the file; see `Medium.forget`."""
-        self._lock = threading.RLock()  # whoever held it does not exist here
+        """Close the file; see `SegmentBuffer.forget`."""
+        self._lock = threading.RLock()  # the holder of the old one does not exist in this process
         self.sealed = True
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
 
-    def _write(self, frame: bytes) -> None:
+    def write(self, frame: bytes) -> None:
+        """Append a frame; see `SegmentBuffer.write`."""
         size = len(frame)
         with self._lock:
             if self._is_writing or self.sealed or self._tail + size > self.size:
-                raise ValueError("no room")
-            self._is_writing = True  # no call since the question, so no signal handler either
+                raise ValueError("the segment buffer is full")
+            self._is_writing = True  # no call since the check, so no signal handler ran in between
             try:
                 _write_all(self._fd, frame, self._tail)
                 self._tail += size
@@ -253,27 +246,27 @@ class WrittenMedium:
 
 
 def allocate(fd: int, size: int) -> None:
-    """Reserve the disk space of a file and fill it with zeros, so that no later write can meet a full disk.
+    """Reserve the disk space of a file and fill the file with zeros; no later write can meet a full disk.
 
-    Writing does it without the GIL, on file systems that copy on write, too, and three times as fast on ext4 as
-    touching page after page of a mapping.
+    `pwritev` releases the GIL, also works on copy-on-write file systems, and is three times as fast on ext4 as
+    touching each page of a mapping.
 
     Raises:
-        OSError: The disk is full, or the file system can't; `is_refused` tells the latter.
+        OSError: The disk is full, or the file system does not support allocation (`is_unsupported`).
     """
     if not hasattr(os, "posix_fallocate"):
         raise OSError(errno.EOPNOTSUPP, "this platform has no posix_fallocate")
     os.posix_fallocate(fd, 0, size)
     zeros = memoryview(bytes(_ZEROS_BYTES))
     written = 0
-    while written < size:  # in one call, if possible: a thread waits for the GIL after each
+    while written < size:  # in one call if possible: the thread waits for the GIL after each call
         pieces = [zeros[: size - begin] for begin in range(written, size, _ZEROS_BYTES)]
         written += os.pwritev(fd, pieces[:_MAX_PIECES], written)
 
 
-def is_refused(exc: OSError) -> bool:
-    """Tell whether a file system can't map or allocate at all, from a full disk or a missing right."""
-    return exc.errno in _REFUSALS
+def is_unsupported(exc: OSError) -> bool:
+    """Return whether the error means that the file system supports no mapping or allocation."""
+    return exc.errno in _UNSUPPORTED
 
 
 def _has_gil() -> bool:
@@ -282,7 +275,7 @@ def _has_gil() -> bool:
 
 
 def _prefault(mapping: mmap.mmap, size: int) -> None:
-    """Touch every page for writing; what the kernel would say by SIGBUS later it says as an OSError here."""
+    """Touch every page for writing. A full disk is an OSError here, and would be a SIGBUS later."""
     for begin in range(0, size, _PREFAULT_BYTES):
         length = min(_PREFAULT_BYTES, size - begin)
         try:

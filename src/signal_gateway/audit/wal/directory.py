@@ -1,4 +1,4 @@
-"""Home: where a spool's segments live, in the process's memory or in a directory that outlives it."""
+"""Segments: the interface to the segments of one store; SegmentDirectory in files, InMemorySegments in memory."""
 
 import errno
 import itertools
@@ -7,136 +7,162 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from uuid_utils import uuid7
 
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium, Medium, WrittenMedium, allocate, is_refused
+from signal_gateway.audit.stats import Storage
+from signal_gateway.audit.wal.buffer import (
+    HEADER_BYTES,
+    FileBuffer,
+    MappedBuffer,
+    SegmentBuffer,
+    allocate,
+    is_unsupported,
+)
+from signal_gateway.audit.wal.origin import Origin
 from signal_gateway.audit.wal.ownership import StoreLock, sync_directory
 from signal_gateway.audit.wal.rejected import FileRejections, MemoryRejections, Rejections
-from signal_gateway.audit.wal.segment import Origin, Segment
+from signal_gateway.audit.wal.segment import Segment
 from signal_gateway.errors import ConfigurationError
 
 __all__ = [
     "SEGMENT_SUFFIX",
     "TEMPORARY_SUFFIX",
-    "DirectoryHome",
-    "Home",
-    "MemoryHome",
-    "Storage",
+    "InMemorySegments",
+    "SegmentDirectory",
+    "Segments",
     "boot_id",
     "is_running",
-    "open_medium",
+    "open_buffer",
     "remedy_for",
-    "unusable",
 ]
 
 SEGMENT_SUFFIX = ".segment"
 TEMPORARY_SUFFIX = ".tmp"
+_SYNC_SECONDS = 0.2
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _NO_BOOT_ID = UUID(int=0)
 
-Storage = Literal["memory", "mapped", "written"]
-"""How events are kept: in anonymous memory, in mapped files, or in files that can only be written."""
 
-
-class Home(Protocol):
-    """Makes the segments of one store, and removes them.
+class Segments(Protocol):
+    """Creates and removes the segments of one store.
 
     Attributes:
-        storage: How its segments are kept.
-        rejections: Where its rejected events go.
+        storage: How the segments are kept.
+        location: Place of the segments for messages, such as `in memory`.
+        sync_interval: Seconds after which a pending event must be synced to the disk; infinity in memory.
+        rejections: Storage of the rejected events.
     """
 
     storage: Storage
+    location: str
+    sync_interval: float
     rejections: Rejections
 
     def open(self) -> None:
-        """Get ready to make segments; called once, before the first.
+        """Prepare the creation of segments. Called once, before the first `make_segment`.
 
         Raises:
-            ConfigurationError: The place can't be used; the message says why and what to do.
+            ConfigurationError: The place is unusable. The message has the reason and the remedy.
         """
         ...
 
     def make_segment(self, size: int) -> Segment:
-        """Make an empty segment whose pages are all there.
+        """Return an empty segment, all pages of which are allocated.
 
         Raises:
-            OSError: There is no room for it.
+            OSError: There is no space for the segment.
         """
         ...
 
     def free_bytes(self) -> float:
-        """Return how much more there is for segments, as far as can be told; infinity if nothing tells.
+        """Return the free space for segments, as far as known; infinity if unknown.
 
         Raises:
-            OSError: The directory is gone.
+            OSError: The directory does not exist any more.
         """
         ...
 
     def remove(self, segment: Segment) -> None:
-        """Let go of a segment whose events are all settled."""
+        """Remove a segment, all events of which are settled."""
+        ...
+
+    def sync_names(self) -> None:
+        """Sync the names of new segments to the disk."""
         ...
 
     def close(self, *, is_empty: bool) -> None:
-        """Leave the place to the next owner.
+        """Release the place for the next owner.
 
         Args:
-            is_empty: Whether every segment was removed.
+            is_empty: Whether all segments are removed.
         """
         ...
 
     def forget(self) -> None:
-        """Let go in a forked child, where everything is the parent's."""
+        """Release the resources in a forked child, where all segments belong to the parent."""
         ...
 
 
-class MemoryHome:
-    """Anonymous memory: the same segments, which die with the process."""
+class InMemorySegments:
+    """Segments in anonymous memory, which end with the process.
+
+    Args:
+        service: Name of the service.
+    """
 
     storage: Storage = "memory"
+    location = "in memory"
+    sync_interval = math.inf
 
     def __init__(self, *, service: str) -> None:
         self.rejections: Rejections = MemoryRejections()
         self._origins = _Origins(service)
 
     def open(self) -> None:
-        """Do nothing; see `Home.open`."""
+        """Do nothing; see `Segments.open`."""
 
     def make_segment(self, size: int) -> Segment:
-        """Map anonymous memory; see `Home.make_segment`."""
-        return Segment.create(MappedMedium.anonymous(size), self._origins.next())
+        """Map anonymous memory; see `Segments.make_segment`."""
+        return Segment.create(MappedBuffer.anonymous(size), self._origins.next())
 
     def free_bytes(self) -> float:
-        """Return infinity; see `Home.free_bytes`."""
+        """Return infinity; see `Segments.free_bytes`."""
         return math.inf
 
     def remove(self, segment: Segment) -> None:
-        """Unmap; see `Home.remove`."""
-        segment.medium.close()
+        """Unmap the segment; see `Segments.remove`."""
+        segment.buffer.close()
+
+    def sync_names(self) -> None:
+        """Do nothing; see `Segments.sync_names`."""
 
     def close(self, *, is_empty: bool) -> None:
-        """Do nothing; see `Home.close`."""
+        """Do nothing; see `Segments.close`."""
 
     def forget(self) -> None:
-        """Do nothing; see `Home.forget`."""
+        """Do nothing; see `Segments.forget`."""
 
 
-class DirectoryHome:
-    """A directory that stores share, each with a lock file and segment files of its own.
+class SegmentDirectory:
+    """Segments in a directory that stores share. Each store has a lock file and segment files of its own.
 
     Args:
-        directory: It is made, with its parents, for its owner alone.
-        service: Whose events these are.
+        directory: The spool directory. Created with its parents if missing, for the owner alone.
+        service: Name of the service.
     """
 
     def __init__(self, directory: Path, *, service: str) -> None:
         if sys.platform == "win32":
-            raise ConfigurationError('a spool directory needs flock, which Windows has not: use durability="memory"')
+            raise ConfigurationError(
+                'a spool directory needs flock, which Windows does not have: set durability="memory"'
+            )
         self.directory = directory.absolute()
         self.storage: Storage = "mapped"
+        self.location = f"in {self.directory}"
+        self.sync_interval = _SYNC_SECONDS
         self._origins = _Origins(service)
         self._lock: StoreLock | None = None
         self._unsynced_names = False
@@ -144,26 +170,26 @@ class DirectoryHome:
 
     @property
     def store_id(self) -> str:
-        """The store that the files are named after; a UUIDv7, so that older stores sort before younger ones."""
+        """Id of the store, with which the names of its files begin. A UUIDv7: older stores sort first."""
         return str(self._origins.store_id)
 
     def open(self) -> None:
-        """Make the directory and the lock; see `Home.open`."""
+        """Create the directory and the lock file; see `Segments.open`."""
         try:
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = StoreLock.create(self.directory, self.store_id)
         except OSError as exc:
-            raise unusable(self.directory, exc) from exc
+            raise _unusable(self.directory, exc) from exc
 
     def make_segment(self, size: int) -> Segment:
-        """Make a file that has its name only once it is whole; see `Home.make_segment`."""
+        """Create a file, which gets its name after it is complete; see `Segments.make_segment`."""
         origin = self._origins.next()
         path = self._path(origin)
         temporary = path.with_suffix(TEMPORARY_SUFFIX)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            medium = self._medium(fd, size)
-            segment = Segment.create(medium, origin)
+            buffer = self._buffer(fd, size)
+            segment = Segment.create(buffer, origin)
             temporary.rename(path)
         except BaseException:
             with suppress(OSError):
@@ -174,43 +200,43 @@ class DirectoryHome:
         return segment
 
     def free_bytes(self) -> float:
-        """Ask the file system; see `Home.free_bytes`."""
+        """Return the free space of the file system; see `Segments.free_bytes`."""
         found = os.statvfs(self.directory)
         return float(found.f_bavail * found.f_frsize)
 
     def remove(self, segment: Segment) -> None:
-        """Unmap and unlink; see `Home.remove`."""
-        segment.medium.close()
+        """Unmap and unlink the segment; see `Segments.remove`."""
+        segment.buffer.close()
         self._path(segment.origin).unlink(missing_ok=True)
 
     def sync_names(self) -> None:
-        """Write the directory itself to the disk if it has new files."""
+        """Sync the directory if it has new files; see `Segments.sync_names`."""
         if self._unsynced_names:
             self._unsynced_names = False
             sync_directory(self.directory)
 
     def close(self, *, is_empty: bool) -> None:
-        """Free the lock; see `Home.close`."""
+        """Release the lock; see `Segments.close`."""
         if self._lock is not None:
             self._lock.release(remove=is_empty)
 
     def forget(self) -> None:
-        """Close the lock file; see `Home.forget`."""
+        """Close the lock file; see `Segments.forget`."""
         if self._lock is not None:
             self._lock.forget()
 
-    def _medium(self, fd: int, size: int) -> Medium:
+    def _buffer(self, fd: int, size: int) -> SegmentBuffer:
         if self.storage == "mapped":
             try:
                 allocate(fd, size)
-                return MappedMedium(fd, size, fresh=True)
+                return MappedBuffer(fd, size, fresh=True)
             except OSError as exc:
-                if not is_refused(exc):
+                if not is_unsupported(exc):
                     raise
                 os.ftruncate(fd, 0)
                 self.storage = "written"
         os.ftruncate(fd, HEADER_BYTES)
-        return WrittenMedium(fd, size)
+        return FileBuffer(fd, size)
 
     def _path(self, origin: Origin) -> Path:
         return self.directory / f"{origin.store_id}-{origin.sequence:06}{SEGMENT_SUFFIX}"
@@ -222,8 +248,8 @@ class _Origins:
     def __init__(self, service: str) -> None:
         self.store_id = UUID(str(uuid7()))
         self._service = service
-        self._sequence = itertools.count(1)  # both the flusher and who appends make segments
-        self._boot_id: UUID | None = None  # read once: a busy thread may keep the GIL for 5 ms after each system call
+        self._sequence = itertools.count(1)  # the flusher and appending threads make segments
+        self._boot_id: UUID | None = None  # read once: after each system call, a busy thread may hold the GIL for 5 ms
 
     def next(self) -> Origin:
         self._boot_id = self._boot_id or boot_id()
@@ -236,54 +262,54 @@ class _Origins:
         )
 
 
-def open_medium(path: Path) -> Medium:
-    """Open the segment file of another store.
+def open_buffer(path: Path) -> SegmentBuffer:
+    """Open the segment file of another store, sealed.
 
     Raises:
-        OSError: It can't be opened.
+        OSError: The file cannot be opened.
     """
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     size = os.fstat(fd).st_size
     try:
         if not size:
-            return WrittenMedium(fd, 0, tail=0)
+            return FileBuffer(fd, 0, tail=0)
         try:
-            medium: Medium = MappedMedium(fd, size, fresh=False)
+            buffer: SegmentBuffer = MappedBuffer(fd, size, fresh=False)
         except OSError as exc:
-            if not is_refused(exc):
+            if not is_unsupported(exc):
                 raise
-            medium = WrittenMedium(fd, size, tail=size)
+            buffer = FileBuffer(fd, size, tail=size)
     except BaseException:
         os.close(fd)
         raise
-    medium.seal()
-    return medium
+    buffer.seal()
+    return buffer
 
 
 def remedy_for(exc: OSError) -> str:
-    """Say what to do when a spool can't take more."""
+    """Return the remedy for a write error of a spool."""
     match exc.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return "free some space"
         case errno.ENOENT:
-            return "somebody removed the directory: make it again, or restart"
+            return "the directory was removed: create it again, or restart"
         case _:
-            return "make sure that this user may write there"
+            return "give this user write permission"
 
 
-def unusable(directory: Path, exc: OSError) -> ConfigurationError:
-    """Say why a spool directory can't be used, and what to do."""
+def _unusable(directory: Path, exc: OSError) -> ConfigurationError:
+    """Return the error for an unusable spool directory, with the remedy."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = "free some space, or name another directory"
+        remedy = "free some space, or set another directory"
     elif exc.errno == errno.ENOLCK:
-        remedy = "it has no file locks, as on some network file systems: name a local directory"
+        remedy = "its file system has no file locks, as some network file systems: set a local directory"
     else:
-        remedy = "name a local directory that this user may write"
+        remedy = "set a local directory that this user may write to"
     return ConfigurationError(f"spool_directory {str(directory)!r} can't be used: {exc.strerror}; {remedy}")
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether there is a process with this number."""
+    """Return whether a process with this id exists."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -294,7 +320,7 @@ def is_running(pid: int) -> bool:
 
 
 def boot_id() -> UUID:
-    """Return which run of the machine this is; zero where the system does not tell."""
+    """Return the boot id of the machine; zero on systems without one."""
     try:
         return UUID(_BOOT_ID.read_text().strip())
     except (OSError, ValueError):

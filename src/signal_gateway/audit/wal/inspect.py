@@ -1,4 +1,4 @@
-"""Inspection: what is in a spool directory, told without changing or holding anything there."""
+"""inspect_spool: a report on a spool directory, made without changes or locks there."""
 
 import os
 from collections.abc import Iterable
@@ -9,12 +9,13 @@ from uuid import UUID
 
 import orjson
 
-from signal_gateway.audit.wal.buffer import WrittenMedium
+from signal_gateway.audit.wal.buffer import FileBuffer
 from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX
+from signal_gateway.audit.wal.origin import BadSegment, Origin
 from signal_gateway.audit.wal.ownership import StoreLock
 from signal_gateway.audit.wal.recovery import CORRUPT_DIRECTORY, owners_in
 from signal_gateway.audit.wal.rejected_file import rejected_entries
-from signal_gateway.audit.wal.segment import BadSegment, Origin, Segment
+from signal_gateway.audit.wal.segment import Segment
 from signal_gateway.errors import AuditError
 
 __all__ = ["SpoolReport", "StoreReport", "inspect_spool"]
@@ -22,19 +23,19 @@ __all__ = ["SpoolReport", "StoreReport", "inspect_spool"]
 
 @dataclass(frozen=True, slots=True)
 class StoreReport:
-    """What one store has in a spool directory.
+    """The files of one store in a spool directory.
 
     Attributes:
-        store_id: Which store; its files' names begin with it.
-        service: Whose events; None if no segment can be read.
-        alive: Whether a process has it open.
-        pid: That process, or the one that died; None if no segment can be read.
-        since: When the store was opened.
-        segments: How many files.
-        pending: Events that wait.
-        held_bytes: What the files take; they are made larger than what is in them.
-        oldest_pending: When the oldest pending event happened, by its own timestamp; None if there is none.
-        unreadable: Segment files that can't be read, each with the reason.
+        store_id: Id of the store, with which the names of its files begin.
+        service: Name of the service; None without a readable segment.
+        alive: Whether a process has the store open.
+        pid: Id of the process, alive or dead; None without a readable segment.
+        since: Time at which the store was opened.
+        segments: Number of segment files.
+        pending: Number of pending events.
+        held_bytes: Size of the files, which are larger than their content.
+        oldest_pending: `event_timestamp` of the oldest pending event; None without one.
+        unreadable: Unreadable segment files, each with the reason.
     """
 
     store_id: str
@@ -51,13 +52,13 @@ class StoreReport:
 
 @dataclass(frozen=True, slots=True)
 class SpoolReport:
-    """What a spool directory holds. Live stores go on meanwhile: of theirs it is what was seen in passing.
+    """The content of a spool directory. Live stores change theirs during the inspection.
 
     Attributes:
-        directory: Which one.
-        stores: Those with segments there, oldest first.
-        damaged: Files in `corrupt/`, whose events nobody delivers.
-        rejected: Events that DataStorage refused for good.
+        directory: The spool directory.
+        stores: Stores with segments there, oldest first.
+        damaged: Files in `corrupt/`, whose events are not delivered.
+        rejected: Number of events that DataStorage rejected.
     """
 
     directory: Path
@@ -67,24 +68,24 @@ class SpoolReport:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is there that anybody might miss: no event, no damaged file, no live store."""
+        """Whether the directory has no event, no damaged file and no live store."""
         return not self.stores and not self.damaged and not self.rejected
 
     @property
     def held_bytes(self) -> int:
-        """What the segments of all stores take."""
+        """Size of the segments of all stores."""
         return sum(store.held_bytes for store in self.stores)
 
     def pending(self, *, alive: bool) -> int:
-        """Count the events that wait, of live stores or of dead ones."""
+        """Return the number of pending events, of live stores or of orphaned ones."""
         return sum(store.pending for store in self.stores if store.alive is alive)
 
 
 def inspect_spool(directory: Path) -> SpoolReport:
-    """Look into a spool directory, also while stores use it.
+    """Return a report on a spool directory, which stores may use at the same time.
 
     Raises:
-        AuditError: It is no directory, or it can't be read.
+        AuditError: The directory does not exist, or cannot be read.
     """
     try:
         names = os.listdir(directory)
@@ -92,9 +93,11 @@ def inspect_spool(directory: Path) -> SpoolReport:
         corrupt = directory / CORRUPT_DIRECTORY
         damaged = sorted(corrupt.iterdir()) if corrupt.is_dir() else []
     except FileNotFoundError as exc:
-        raise AuditError(f"there is no spool directory {str(directory)!r}: name the store's spool_directory") from exc
+        raise AuditError(
+            f"there is no spool directory {str(directory)!r}: give the spool_directory of the store"
+        ) from exc
     except OSError as exc:
-        raise AuditError(f"can't look into the spool directory {str(directory)!r}: {exc.strerror}") from exc
+        raise AuditError(f"cannot read the spool directory {str(directory)!r}: {exc.strerror}") from exc
     return SpoolReport(
         directory,
         tuple(report for report in reports if report.segments),
@@ -112,22 +115,22 @@ def _inspect_store(directory: Path, store_id: str, names: Iterable[str]) -> Stor
         try:
             fd = os.open(directory / name, os.O_RDONLY | os.O_CLOEXEC)
         except FileNotFoundError:
-            continue  # delivered meanwhile
+            continue  # delivered in the meantime
         size = os.fstat(fd).st_size
-        medium = WrittenMedium(fd, size, tail=size)
+        buffer = FileBuffer(fd, size, tail=size)
         try:
             segments += 1
             held_bytes += size
-            segment = Segment.open(medium)
+            segment = Segment.open(buffer)
             places = list(segment.frames(segment.acknowledged))
             origin = origin or segment.origin
             pending += len(places)
             if places:
-                oldest.extend(_timestamp(medium.read(*places[0])))
+                oldest.extend(_timestamp(buffer.read(*places[0])))
         except BadSegment as exc:
             unreadable.append(f"{name}: {exc}")
         finally:
-            medium.close()
+            buffer.close()
     return StoreReport(
         store_id=store_id,
         service=None if origin is None else origin.service,
@@ -143,7 +146,7 @@ def _inspect_store(directory: Path, store_id: str, names: Iterable[str]) -> Stor
 
 
 def _timestamp(payload: bytes) -> list[datetime]:
-    """Return when an event happened; empty if it is damaged."""
+    """Return the timestamp of an event; empty if the event is damaged."""
     try:
         return [datetime.fromisoformat(orjson.loads(payload)["event_timestamp"])]
     except (ValueError, KeyError, TypeError):
@@ -151,5 +154,5 @@ def _timestamp(payload: bytes) -> list[datetime]:
 
 
 def _made_at(store_id: str) -> datetime:
-    """Read the time out of a UUIDv7 (RFC 9562, 5.7)."""
+    """Return the time in a UUIDv7 (RFC 9562, 5.7)."""
     return datetime.fromtimestamp((UUID(store_id).int >> 80) / 1000, UTC)

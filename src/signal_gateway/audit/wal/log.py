@@ -1,4 +1,4 @@
-"""Spool: where recorded events wait for their delivery, in the very bytes that will be sent."""
+"""WriteAheadLog: the recorded events of a store in segments, encoded as they are sent, until they are settled."""
 
 import errno
 import logging
@@ -9,194 +9,219 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
+from signal_gateway.audit.stats import Storage
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
-from signal_gateway.audit.wal.directory import DirectoryHome, Home, Storage, remedy_for
-from signal_gateway.audit.wal.pending import Head
+from signal_gateway.audit.wal.directory import Segments, remedy_for
+from signal_gateway.audit.wal.recovery import Recovery
 from signal_gateway.audit.wal.rejected import RejectedEvent
-from signal_gateway.audit.wal.segment import FRAME_BYTES, Segment, pack_frame_header
+from signal_gateway.audit.wal.segment import FRAME_BYTES, PendingRecords, Segment, pack_frame_header
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 
-__all__ = ["Spool", "SpoolAbandoned", "SpoolCounts"]
+__all__ = ["LogAbandoned", "LogCounts", "WriteAheadLog"]
 
 _MIB = 1024 * 1024
 _FIRST_SEGMENT_BYTES = _MIB
 _SEGMENT_BYTES = 16 * _MIB
 _NESTED_SEGMENT_BYTES = 64 * 1024
-_SYNC_SECONDS = 0.2
 _NEARLY_FULL = 0.8
 _WARNING_SECONDS = 60.0
-_DISK_SECONDS = 1.0  # for which a full disk is taken to be full still
+_DISK_SECONDS = 1.0  # that a full disk is assumed to stay full
+
+_SIZE = attrgetter("size")
 
 
-class SpoolAbandoned(Exception):  # noqa: N818 - never leaves the room
-    """The spool is a forked child's parent's."""
+class LogAbandoned(Exception):  # noqa: N818 - internal to the audit package
+    """The log belongs to the parent of this forked child."""
 
 
 @dataclass(frozen=True, slots=True)
-class SpoolCounts:
-    """What a spool took and what became of it, at one moment.
+class LogCounts:
+    """Counters of a log, at one moment.
 
     Attributes:
-        recorded: Events appended so far; the ordinal of the newest one.
-        delivered: Events acknowledged as stored.
-        rejected: Events acknowledged as refused.
-        first_rejected: Ordinal of the oldest refused event, counted from 1; None while there is none.
+        recorded: Appended events; the ordinal of the newest one.
+        delivered: Events that DataStorage acknowledged.
+        rejected: Events that DataStorage rejected.
+        settled: Delivered and rejected events; the ordinal up to which all events are settled.
+        pending: Recorded events that are not settled.
+        first_rejected: Ordinal of the oldest rejected event, from 1; None without one.
     """
 
-    recorded: int
-    delivered: int
-    rejected: int
-    first_rejected: int | None
-
-    @property
-    def acknowledged(self) -> int:
-        """The ordinal up to which every event has left the queue."""
-        return self.delivered + self.rejected
-
-    @property
-    def pending(self) -> int:
-        """Events that still wait."""
-        return self.recorded - self.acknowledged
+    recorded: int = 0
+    delivered: int = 0
+    rejected: int = 0
+    settled: int = 0
+    pending: int = 0
+    first_rejected: int | None = None
 
 
-class Spool:
-    """A queue of encoded events in segments: many threads append; one, the flusher, takes and settles in order.
+class WriteAheadLog:
+    """A queue of encoded events in segments. Many threads append; one thread, the flusher, reads and settles in order.
 
-    `append` is one call of the current segment's `write`. Only when that one is full does it take the lock, which
-    orders appending to the next segment, sealing, counting and settling. The flusher never holds it during I/O; an
-    appending thread does while the next segment is made, by itself or, if that has begun, by the flusher. It is
-    re-entrant, as a signal handler may append in the midst of any of these.
+    `append` is one call of the current segment's `write`. If the segment is full, `append` takes the lock, which
+    orders the change of segments, sealing, counting and settling. The flusher never holds the lock during I/O. An
+    appending thread holds it while it makes the next segment, or waits for the flusher to make one. The lock is
+    re-entrant, because a signal handler may append during any of these steps.
 
-    Segments begin small and double, up to 16 MiB, so that a store for a handful of events costs little.
+    The first segments are small: sizes double up to 16 MiB, so a store for a few events costs little.
 
     Args:
-        home: Makes the segments; opened with the first.
-        max_bytes: What segments and kept rejected events may take together.
-        clock: Stamps each event.
-        log: Where a warning goes when it is nearly full.
+        segments: Creates and removes the segments. Opened with the first segment.
+        max_bytes: Maximum size of all segments, rejected events and recovered events.
+        clock: Source of the time in each frame.
+        log: Logger for warnings about a nearly full spool.
+        recovery: Recovered events, whose size counts towards `max_bytes`; None in memory.
+
+    Attributes:
+        sealed: Whether the log accepts no more events.
+        refusing: Whether the log refused the last event for lack of space; `full` tells whether space is still missing.
+        sync_interval: Seconds between two calls of `sync` while events are pending; infinity in memory.
     """
 
-    def __init__(self, home: Home, *, max_bytes: int, clock: Clock, log: logging.Logger) -> None:
-        self._home = home
+    def __init__(
+        self,
+        segments: Segments,
+        *,
+        max_bytes: int,
+        clock: Clock,
+        log: logging.Logger,
+        recovery: Recovery | None = None,
+    ) -> None:
+        self._segments = segments
         self._max_bytes = max_bytes
         self._now = time.monotonic if isinstance(clock, SystemClock) else clock.monotonic
         self._log = log
+        self._recovery = recovery
         self._lock = threading.RLock()
         self._write: Callable[[bytes], object] = _no_segment
-        self._segments: deque[Segment] = deque()  # the last one is being written
+        self._queue: deque[Segment] = deque()  # events are appended to the last one
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
-        self._making = threading.RLock()  # held by the flusher while it makes that one; then it takes no other lock
+        self._making = threading.RLock()  # held by the flusher, without any other lock, while it makes the spare
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
-        self._head = Head([])  # the last one that was given out, less what is settled of it; the flusher's
-        self._rolls = 0  # how many are under way, each in a signal handler that interrupted the other
+        self._peeked = PendingRecords([])  # the last result of `peek`, without the settled ones; for the flusher only
+        self._rolls = 0  # changes of segment in progress; each but the first in a signal handler
         self._is_open = False
         self._abandoned = False
-        self._frozen: SpoolCounts | None = None
-        self._removed_recorded = 0  # events of segments that are gone
+        self._frozen: LogCounts | None = None
+        self._removed_recorded = 0  # events of removed segments
         self._delivered = 0
         self._rejected = 0
         self._first_rejected: int | None = None
-        self._refusing = False
         self._disk_refused_at = -math.inf
         self._next_sync = -math.inf
         self._warned_at = -math.inf
-        self.on_new_segment: Callable[[], object] = _nothing  # called after the first event that went there
-        self.foreign_bytes = 0  # of dead owners' segments, which this store took over
+        self.sync_interval = segments.sync_interval
+        self.refusing = False
         self.sealed = False
 
     def open(self) -> None:
-        """Make the first segment; otherwise the first `append` does.
+        """Make the first segment, which the first `append` does otherwise.
 
         Raises:
-            ConfigurationError: Its home can't be used.
-            AuditStoreFull: There is no room in it.
+            ConfigurationError: The spool directory is unusable.
+            AuditStoreFull: There is no space for a segment.
         """
         with self._lock:
             if not self._is_open:
-                self._home.open()
+                self._segments.open()
                 try:
                     self._roll(0)
                 except AuditStoreFull:
-                    self._home.close(is_empty=True)
+                    self._segments.close(is_empty=True)
                     raise
                 self._is_open = True
-                self._write = self._segments[-1].write
+                self._write = self._queue[-1].write
 
-    def append(self, payload: bytes, lane: int) -> None:
-        """Take one event; it counts as recorded when this returns. Atomic against `seal`.
+    def append(self, payload: bytes) -> bool:
+        """Append one event, atomically with respect to `seal`. The event is recorded when the call returns.
 
         Args:
-            payload: The event as it will be sent.
-            lane: CRC-32 of its correlation id.
+            payload: The encoded event.
+
+        Returns:
+            Whether the event is the first in its segment, so that the flusher should call `prepare`.
 
         Raises:
-            AuditStoreClosed: The spool is sealed.
-            AuditStoreFull: The limit in bytes is reached, or the disk is full.
-            SpoolAbandoned: This is a forked child, which has a spool of its own by now.
+            AuditStoreClosed: The log is sealed.
+            AuditStoreFull: The log reached its maximum size, or the disk is full.
+            LogAbandoned: The process is a forked child, whose store has a new log.
         """
-        frame = pack_frame_header(len(payload), crc32(payload, lane), lane, self._now()) + payload
+        frame = pack_frame_header(len(payload), crc32(payload), self._now()) + payload
         try:
             self._write(frame)
         except ValueError:
-            self._append_behind(frame)
+            self._append_to_next(frame)
+            return True
         except OSError as exc:
             raise self._refuse(self._disk_full(exc)) from exc
+        return False
 
-    def counts(self) -> SpoolCounts:
-        """Return one consistent snapshot, from any thread. `recorded` in it is what a barrier waits for."""
+    def counts(self) -> LogCounts:
+        """Return a consistent snapshot of the counters. Any thread may call it."""
         with self._lock:
             if self._frozen is not None:
                 return self._frozen
-            recorded = self._removed_recorded + sum([segment.recorded() for segment in list(self._segments)])
-            return SpoolCounts(recorded, self._delivered, self._rejected, self._first_rejected)
+            recorded = self._removed_recorded
+            for segment in list(self._queue):
+                recorded += segment.recorded()
+            delivered, rejected = self._delivered, self._rejected
+            settled = delivered + rejected
+            return LogCounts(recorded, delivered, rejected, settled, recorded - settled, self._first_rejected)
 
-    def head(self, max_events: int, max_bytes: int) -> Head:
-        """Find the oldest unsettled events; see `Source.head`."""
+    def peek(self, max_events: int, max_bytes: int) -> PendingRecords:
+        """Return the oldest unsettled events; see `DeliveryQueue.peek`."""
         places: list[tuple[Segment, int, int]] = []
-        body_bytes = 1  # each event brings a comma or the closing bracket
-        self._head = Head(places)
+        body_bytes = 1  # plus a comma or the closing bracket per event
+        self._peeked = PendingRecords(places)
         with self._lock:
-            for segment in list(self._segments):
+            for segment in list(self._queue):
                 for begin, end in segment.frames(segment.acknowledged):
                     body_bytes += end - begin + 1
                     if places and (len(places) == max_events or body_bytes > max_bytes):
-                        return self._head
+                        return self._peeked
                     places.append((segment, begin, end))
-        return self._head
+        return self._peeked
 
-    def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Move the cursors, behind the rejected events' own file; see `Source.acknowledge`."""
-        known = self._head if len(self._head) >= count else self.head(count, self._max_bytes)
-        head, rest = known.split(count)
-        rejected_events = head.rejected_events(rejected)
+    def ack(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
+        """Settle the oldest events; see `DeliveryQueue.ack`."""
+        records, rest = self._peeked, PendingRecords([])
+        if len(records.places) != count:
+            known = records if len(records) > count else self.peek(count, self._max_bytes)
+            records, rest = known.split(count)
+        rejected_events = records.rejected_events(rejected) if rejected else ()
         if rejected_events:
-            self._home.rejections.keep(rejected_events)
+            self._segments.rejections.keep(rejected_events)
+        done = []
         with self._lock:
             if rejected and self._first_rejected is None:
                 self._first_rejected = self._delivered + self._rejected + min(rejected) + 1
-            head.settle(rejected)
-            self._head = rest
+            records.settle(rejected)
+            self._peeked = rest
             self._delivered += count - len(rejected)
             self._rejected += len(rejected)
-            done = self._pop_settled()
+            while len(self._queue) > 1 and _is_settled(self._queue[0]):
+                segment = self._queue.popleft()
+                self._removed_recorded += segment.recorded()
+                done.append(segment)
         for segment in done:
-            self._home.remove(segment)
+            self._segments.remove(segment)
         return rejected_events
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
-        """Return the rejected events that are kept, oldest first."""
-        return self._home.rejections.events() if self._is_open else ()
+        """Return the rejected events of this store, oldest first."""
+        return self._segments.rejections.events() if self._is_open else ()
 
     def oldest_recorded_at(self) -> float | None:
-        """Return when the oldest pending event was appended, by the clock's `monotonic()`; None when empty."""
+        """Return the recording time of the oldest pending event, by the clock's `monotonic()`; None without one."""
         with self._lock:
             if self._frozen is not None:
                 return None
-            for segment in list(self._segments):
+            for segment in list(self._queue):
                 recorded_at = segment.oldest_recorded_at()
                 if recorded_at is not None:
                     return recorded_at
@@ -204,62 +229,62 @@ class Spool:
 
     @property
     def storage(self) -> Storage:
-        """How events are kept."""
-        return self._home.storage
-
-    @property
-    def sync_interval(self) -> float:
-        """How often `sync` wants to be called while events wait, in seconds; infinity in memory."""
-        return _SYNC_SECONDS if isinstance(self._home, DirectoryHome) else math.inf
+        """How the segments are kept."""
+        return self._segments.storage
 
     @property
     def full(self) -> bool:
-        """Whether the last event found no room, and there is still none."""
-        if not self._refusing:
+        """Whether the log refused the last event for lack of space, and space is still missing."""
+        if not self.refusing:
             return False
         is_at_limit = self.held_bytes + HEADER_BYTES + mmap.PAGESIZE > self._max_bytes
         return is_at_limit or time.monotonic() - self._disk_refused_at < _DISK_SECONDS
 
     @property
     def held_bytes(self) -> int:
-        """What counts towards the limit."""
+        """Size of the segments, of the rejected and of the recovered events, which counts towards the maximum."""
         with self._lock:
-            kept = self._home.rejections.held_bytes if self._is_open else 0
-            segments = sum([segment.size for segment in [*self._segments, *self._spare]])
-            return segments + kept + self.foreign_bytes
+            held: int = sum(map(_SIZE, [*self._queue, *self._spare]))
+            if self._is_open:
+                held += self._segments.rejections.held_bytes
+            if self._recovery is not None:
+                held += self._recovery.held_bytes
+            return held
 
     @property
-    def room_bytes(self) -> float:
-        """How much more can be appended, as far as can be told; 0 once it is sealed or its home is gone."""
+    def free_bytes(self) -> float:
+        """Free space for more events, as far as known; 0 if the log is sealed or its directory was removed."""
         with self._lock:
             if self.sealed or self._frozen is not None:
                 return 0
-            media = [segment.medium for segment in [*list(self._segments)[-1:], *self._spare]]
-            begun = sum([medium.size - medium.limit() for medium in media if not medium.sealed])
+            buffers = [segment.buffer for segment in [*list(self._queue)[-1:], *self._spare]]
+            begun = sum([buffer.size - buffer.limit() for buffer in buffers if not buffer.sealed])
             unused = max(self._max_bytes - self.held_bytes, 0)
         try:
-            return begun + min(unused, self._home.free_bytes() if self._is_open else unused)
+            return begun + min(unused, self._segments.free_bytes() if self._is_open else unused)
         except OSError:
             return 0
 
     def seal(self) -> None:
-        """Refuse every later append. What was appended before stays to be taken. Idempotent."""
+        """Refuse all later events. Recorded events stay pending. Idempotent."""
         with self._lock:
             self.sealed = True
-            if self._segments and not self._segments[-1].medium.sealed:
-                self._segments[-1].medium.seal()
+            if self._queue and not self._queue[-1].buffer.sealed:
+                self._queue[-1].buffer.seal()
 
     def prepare(self) -> None:
-        """Do what appending threads should not have to: make the next segment in time, warn when it gets full.
+        """Make the next segment ahead of need, and warn about a nearly full spool. Called by the flusher.
 
-        The second segment is made when the first is half full, each later one when the one before it is begun.
-
-        Called by the flusher whenever it looks after events.
+        The flusher makes the second segment when the first is half full, each later one when the previous one is begun.
         """
+        size = 0
         with self._lock:
-            size = self._spare_size()
-            if size:
-                self._making.acquire()  # whoever needs it meanwhile waits for it: two at once would take longer
+            if self._queue and not self._spare and not self.sealed:
+                last = self._queue[-1]
+                is_time = last.origin.sequence > 1 or last.buffer.limit() > last.size // 2
+                if is_time and self._next_size <= self._max_bytes - self.held_bytes:
+                    size = self._next_size
+                    self._making.acquire()  # a thread that needs the segment waits for this one
         if size:
             try:
                 self._spare.append(self._create(size))
@@ -267,43 +292,42 @@ class Spool:
                 self._warn(str(exc))
             finally:
                 self._making.release()
-        if self.held_bytes >= _NEARLY_FULL * self._max_bytes:
+        held_bytes = self.held_bytes
+        if held_bytes >= _NEARLY_FULL * self._max_bytes:
             self._warn(
-                f"the audit spool holds {self.held_bytes} of at most {self._max_bytes} bytes; when it is full, events"
-                " are refused: is DataStorage down?"
+                f"the audit spool is nearly full: {held_bytes} of at most {self._max_bytes} bytes. A full spool refuses"
+                " events. Check that DataStorage is up"
             )
 
     def sync(self, *, now: float | None = None) -> bool:
-        """Write events that have waited for 200 ms to the disk, at most every 200 ms; in memory do nothing.
+        """Write events that have been pending for the sync interval to the disk; do nothing in memory.
 
         Args:
-            now: The clock's `monotonic()`; None to write whatever is not there yet.
+            now: The clock's `monotonic()`; None to write all pending events at once.
 
         Returns:
-            Whether there are pending events that are not on the disk, so that it should be called again.
+            Whether there are pending events that are not due yet, so that a later call is needed.
         """
-        if not isinstance(self._home, DirectoryHome):
-            return False
-        with self._lock:
-            ends = [(segment, segment.end()) for segment in self._segments]
-        unsynced = [(segment, end) for segment, end in ends if segment.synced < end]
         oldest = self.oldest_recorded_at()
-        if not unsynced or oldest is None:
+        if oldest is None or self.sync_interval == math.inf:
             return False
-        if now is not None and now - max(oldest, self._next_sync - _SYNC_SECONDS) < _SYNC_SECONDS:
+        if now is not None and now - max(oldest, self._next_sync - self.sync_interval) < self.sync_interval:
             return True
-        for segment, end in unsynced:
-            # what is settled needs no sync any more; the header is written with the first
-            segment.medium.sync(max(segment.synced, segment.acknowledged) if segment.synced else 0, end)
-            segment.synced = end
-        self._home.sync_names()
-        self._next_sync = self._now() + _SYNC_SECONDS
+        with self._lock:
+            unsynced = [(segment, segment.unsynced()) for segment in list(self._queue)]
+        if not any(bounds for _, bounds in unsynced):
+            return False
+        for segment, bounds in unsynced:
+            if bounds is not None:
+                segment.sync(*bounds)
+        self._segments.sync_names()
+        self._next_sync = self._now() + self.sync_interval
         return False
 
     def release(self) -> None:
-        """Give files and memory back; what is pending stays in the directory for its next owner.
+        """Release files and memory. Pending events stay in the directory for its next owner.
 
-        Called by the flusher as its last act, with the spool sealed.
+        Called by the flusher at the end of its thread, with the log sealed.
         """
         if self._abandoned or not self._is_open:
             return
@@ -313,13 +337,13 @@ class Spool:
             self._give_back()
 
     def abandon(self) -> None:
-        """Let go of everything in a forked child, where it is the parent's; a stale `append` finds no room."""
+        """Release everything in a forked child, where all segments belong to the parent. Later appends fail."""
         self._abandoned = True
-        self._lock = threading.RLock()  # whoever held them does not exist here
+        self._lock = threading.RLock()  # the holder of the old one does not exist in this process
         self._making = threading.RLock()
-        for segment in [*self._segments, *self._spare]:
-            segment.medium.forget()
-        self._home.forget()
+        for segment in [*self._queue, *self._spare]:
+            segment.buffer.forget()
+        self._segments.forget()
 
     def _give_back(self) -> None:
         with self._lock:
@@ -327,28 +351,28 @@ class Spool:
                 return
             self._frozen = self.counts()
             self._write = _no_segment
-            segments = [*self._segments, *self._spare]
-            kept = [segment for segment in self._segments if not _is_settled(segment)]
+            segments = [*self._queue, *self._spare]
+            kept = [segment for segment in self._queue if not _is_settled(segment)]
         for segment in segments:
             if segment in kept:
-                segment.medium.close()
+                segment.buffer.close()
             else:
-                self._home.remove(segment)
-        self._home.close(is_empty=not kept)
+                self._segments.remove(segment)
+        self._segments.close(is_empty=not kept)
 
-    def _append_behind(self, frame: bytes) -> None:
-        """Append where there is room, once the current segment has none."""
+    def _append_to_next(self, frame: bytes) -> None:
+        """Append to the last segment, or to a new one if the last one is full or sealed."""
         with self._lock:
             while True:
                 if self._abandoned:
-                    raise SpoolAbandoned
+                    raise LogAbandoned
                 if self.sealed:
                     raise AuditStoreClosed(
-                        "the audit store is closed: record before close(), or make a store that lives longer"
+                        "the audit store is closed: record before close(), or use a store with a longer lifetime"
                     )
                 try:
                     self.open()
-                    segment = self._segments[-1]
+                    segment = self._queue[-1]
                     segment.write(frame)
                 except ValueError:
                     self._refuse_or_roll(len(frame))
@@ -360,9 +384,8 @@ class Spool:
                     raise self._refuse(self._disk_full(exc)) from exc
                 else:
                     self._write = segment.write
-                    self._refusing = False
-                    break
-        self.on_new_segment()
+                    self.refusing = False
+                    return
 
     def _refuse_or_roll(self, frame_bytes: int) -> None:
         self._rolls += 1
@@ -374,21 +397,21 @@ class Spool:
             self._rolls -= 1
 
     def _refuse(self, exc: AuditStoreFull) -> AuditStoreFull:
-        self._refusing = True
+        self.refusing = True
         return exc
 
     def _roll(self, frame_bytes: int) -> None:
-        """Put a fresh segment behind the others and seal those.
+        """Append a new segment to the queue, then seal the earlier ones.
 
-        The others last: a signal handler in the midst of this appends to whichever comes last and is not sealed.
+        In this order a signal handler always finds a last segment that is not sealed.
         """
         segment = self._take_spare(frame_bytes) or self._make(frame_bytes)
-        self._segments.append(segment)
-        for earlier in list(self._segments):
-            if earlier is not self._segments[-1] and not earlier.medium.sealed:
-                earlier.medium.seal()
+        self._queue.append(segment)
+        for earlier in list(self._queue):
+            if earlier is not self._queue[-1] and not earlier.buffer.sealed:
+                earlier.buffer.seal()
         if self.sealed:
-            self._segments[-1].medium.seal()
+            self._queue[-1].buffer.seal()
 
     def _take_spare(self, frame_bytes: int) -> Segment | None:
         with self._making:
@@ -397,36 +420,27 @@ class Spool:
             spare = self._spare.pop()
         if spare.size >= frame_bytes + HEADER_BYTES:
             return spare
-        self._home.remove(spare)
+        self._segments.remove(spare)
         return None
 
-    def _spare_size(self) -> int:
-        """Return how large a spare segment to make now; 0 for none."""
-        if self._spare or self.sealed or not self._segments:
-            return 0
-        last = self._segments[-1]
-        is_time = last.origin.sequence > 1 or last.medium.limit() > last.size // 2
-        return self._next_size if is_time and self._next_size <= self._max_bytes - self.held_bytes else 0
-
     def _make(self, frame_bytes: int) -> Segment:
-        """Make a segment that has room for a frame of this length."""
-        room = (self._max_bytes - self.held_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
+        """Return a new segment with space for a frame of this size."""
+        available = (self._max_bytes - self.held_bytes) // mmap.PAGESIZE * mmap.PAGESIZE
         needed = max(_pages(frame_bytes + HEADER_BYTES), HEADER_BYTES + mmap.PAGESIZE)
-        if room < needed:
+        if available < needed:
             raise AuditStoreFull(
-                f"the audit spool holds {self.held_bytes} of at most {self._max_bytes} bytes and has no room for an"
-                f" event of {max(frame_bytes - FRAME_BYTES, 0)}: is DataStorage down? Raise max_spool_bytes to buffer"
-                " more"
+                f"the audit spool is full: {self.held_bytes} of at most {self._max_bytes} bytes, no space for an event"
+                f" of {max(frame_bytes - FRAME_BYTES, 0)} bytes. Check that DataStorage is up, or raise max_spool_bytes"
             )
-        # a signal handler in the midst of making a segment must be done before the next signal comes
+        # a signal handler that interrupts the making of a segment has to complete before the next signal
         wanted = self._next_size if self._rolls <= 1 else _NESTED_SEGMENT_BYTES
-        return self._create(min(max(wanted, needed), room), at_least=needed)
+        return self._create(min(max(wanted, needed), available), at_least=needed)
 
     def _create(self, size: int, *, at_least: int = 0) -> Segment:
-        """Have a segment made, a smaller one where the disk has no room for it; the next is to be twice as large."""
+        """Return a new segment, a smaller one if the disk is nearly full; double the size of the next one."""
         while True:
             try:
-                segment = self._home.make_segment(size)
+                segment = self._segments.make_segment(size)
             except OSError as exc:
                 smaller = max(_pages(size // 2), at_least)
                 if not at_least or smaller == size or exc.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -439,16 +453,9 @@ class Spool:
 
     def _disk_full(self, exc: OSError) -> AuditStoreFull:
         self._disk_refused_at = time.monotonic()
-        where = f"in {self._home.directory}" if isinstance(self._home, DirectoryHome) else "in memory"
-        return AuditStoreFull(f"the audit spool {where} can't take more: {exc.strerror}; {remedy_for(exc)}")
-
-    def _pop_settled(self) -> list[Segment]:
-        done = []
-        while len(self._segments) > 1 and _is_settled(self._segments[0]):
-            segment = self._segments.popleft()
-            self._removed_recorded += segment.recorded()
-            done.append(segment)
-        return done
+        return AuditStoreFull(
+            f"cannot write to the audit spool {self._segments.location}: {exc.strerror}; {remedy_for(exc)}"
+        )
 
     def _warn(self, message: str) -> None:
         now = time.monotonic()
@@ -458,15 +465,11 @@ class Spool:
 
 
 def _is_settled(segment: Segment) -> bool:
-    return segment.medium.sealed and segment.oldest_recorded_at() is None
+    return segment.buffer.sealed and segment.oldest_recorded_at() is None
 
 
 def _no_segment(_: bytes) -> None:
     raise ValueError("there is no segment yet")
-
-
-def _nothing() -> None:
-    pass
 
 
 def _pages(size: int) -> int:

@@ -1,4 +1,4 @@
-"""Ownership: which store a spool file belongs to, and whether that store is alive."""
+"""StoreLock: the ownership of a store's files in a spool directory, which ends with the store's process."""
 
 import os
 import sys
@@ -8,20 +8,20 @@ from typing import Self
 if sys.platform != "win32":
     import fcntl
 
-__all__ = ["UNBORN_SUFFIX", "StoreLock", "sync_directory"]
+__all__ = ["INCOMPLETE_SUFFIX", "StoreLock", "sync_directory"]
 
 _SUFFIX = ".lock"
-UNBORN_SUFFIX = ".lock.tmp"
-"""Of a lock file that is not locked yet."""
+INCOMPLETE_SUFFIX = ".lock.tmp"
+"""Suffix of an incomplete lock file: created and not locked yet."""
 
-_owned: set[Path] = set()  # lock files that stores of this process hold; asked before one is opened
+_owned: set[Path] = set()  # lock files that stores of this process hold; checked before a lock file is opened
 
 
 class StoreLock:
-    """The right to a store's files: a `flock` on a file of its name, which ends with the process that holds it.
+    """Exclusive ownership of a store's files: a `flock` on the store's lock file, released when its process ends.
 
-    It is `flock` and not `lockf`: with the latter, a second descriptor in the same process gets the lock of a live
-    owner, and closing it frees that lock.
+    `lockf` would not do: a second descriptor in the same process would get the lock of a live owner, and would
+    release that lock when closed.
     """
 
     def __init__(self, path: Path, fd: int) -> None:
@@ -31,13 +31,13 @@ class StoreLock:
 
     @classmethod
     def create(cls, directory: Path, store_id: str) -> Self:
-        """Take the lock of a new store; nobody sees the file before it is locked.
+        """Create and lock the lock file of a new store. The file gets its name after it is locked.
 
         Raises:
-            OSError: The directory can't be written, or its file system has no locks.
+            OSError: The directory is not writable, or its file system does not support locks.
         """
         path = _lock_path(directory, store_id)
-        temporary = path.with_suffix(UNBORN_SUFFIX)
+        temporary = path.with_suffix(INCOMPLETE_SUFFIX)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -52,15 +52,15 @@ class StoreLock:
 
     @classmethod
     def take_over(cls, directory: Path, store_id: str) -> Self | None:
-        """Take the lock of a dead store; None if it is alive, or somebody else was faster.
+        """Take the lock of an orphaned store; return None if the store is alive or another store recovers it.
 
         Raises:
-            OSError: The file can't be opened or locked for another reason.
+            OSError: The file cannot be opened or locked for another reason.
         """
         path = _lock_path(directory, store_id)
         if path in _owned:
             return None
-        # created if it isn't there: whoever removed it did so last of all, and left what we found behind
+        # created if missing: an owner removes the lock file last, so the files that are left are orphaned
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -76,7 +76,7 @@ class StoreLock:
 
     @staticmethod
     def is_free(directory: Path, store_id: str) -> bool:
-        """Tell whether a store is dead, without taking anything over."""
+        """Return whether a store is orphaned, without taking its lock."""
         path = _lock_path(directory, store_id)
         if path in _owned:
             return False
@@ -85,7 +85,7 @@ class StoreLock:
         except FileNotFoundError:
             return True
         try:
-            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared, so that several may look at once
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # shared: several processes may check at once
         except BlockingIOError:
             return False
         finally:
@@ -94,23 +94,23 @@ class StoreLock:
 
     @staticmethod
     def exists(directory: Path, store_id: str) -> bool:
-        """Tell whether a store's lock file is there."""
+        """Return whether the lock file of a store exists."""
         return _lock_path(directory, store_id).exists()
 
     def release(self, *, remove: bool) -> None:
-        """Give the lock up.
+        """Release the lock.
 
         Args:
-            remove: Whether the store has no files left, so that the lock's own can go.
+            remove: Whether to remove the lock file, because the store has no other files.
         """
         if self._fd >= 0:
             if remove and _is_at(self._fd, self._path):
                 self._path.unlink(missing_ok=True)
-            fcntl.flock(self._fd, fcntl.LOCK_UN)  # closing alone would leave it to a child that was forked meanwhile
+            fcntl.flock(self._fd, fcntl.LOCK_UN)  # a forked child may still hold the descriptor
             self.forget()
 
     def forget(self) -> None:
-        """Close the file; in a forked child the parent's lock stays, as it is the parent's descriptor's too."""
+        """Close the file. In a forked child the parent keeps the lock, because the parent's descriptor stays open."""
         fd, self._fd = self._fd, -1
         _owned.discard(self._path)
         if fd >= 0:
@@ -118,7 +118,7 @@ class StoreLock:
 
 
 def sync_directory(directory: Path) -> None:
-    """Write the names of a directory's files to the disk."""
+    """Sync a directory: the names of its files are on the disk afterwards."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -1,4 +1,4 @@
-"""Adoption: the events that dead stores left in a spool directory, delivered by a live one."""
+"""Recovery: finds the orphaned segments in a spool directory and hands their events to the flusher of a live store."""
 
 import logging
 import os
@@ -11,42 +11,24 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_medium
-from signal_gateway.audit.wal.ownership import UNBORN_SUFFIX, StoreLock
-from signal_gateway.audit.wal.pending import Head
+from signal_gateway.audit.stats import RecoveryCounts
+from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_buffer
+from signal_gateway.audit.wal.origin import BadSegment, NewerSegment
+from signal_gateway.audit.wal.ownership import INCOMPLETE_SUFFIX, StoreLock
 from signal_gateway.audit.wal.rejected import RejectedEvent, Rejections
-from signal_gateway.audit.wal.segment import BadSegment, NewerSegment, Segment, TailState
+from signal_gateway.audit.wal.segment import PendingRecords, Segment, TailState
 
-__all__ = ["CORRUPT_DIRECTORY", "Adoption", "AdoptionCounts", "owners_in"]
+__all__ = ["CORRUPT_DIRECTORY", "Recovery", "owners_in"]
 
 CORRUPT_DIRECTORY = "corrupt"
 _SPOOL_FILE = re.compile(r"(?P<store_id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.lock|-\d+\.(segment|tmp))")
-_UNBORN_SECONDS = 60.0
+_INCOMPLETE_SECONDS = 60.0
 _COPY_BYTES = 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class AdoptionCounts:
-    """What became of the events of dead stores.
-
-    Attributes:
-        delivered: Events that DataStorage acknowledged.
-        rejected: Events that it refused for good.
-        pending: Events that still wait; damage that is found on the way makes it less.
-        torn: Frames that were being written when a process died, so that `record` never returned. Dropped.
-        corrupt: Damaged files, or damaged parts of files, that were set aside.
-    """
-
-    delivered: int = 0
-    rejected: int = 0
-    pending: int = 0
-    torn: int = 0
-    corrupt: int = 0
-
-
 @dataclass(slots=True)
-class _Found:
-    """A segment that was taken over and waits for its turn."""
+class _Orphan:
+    """An orphaned segment that waits for its delivery."""
 
     path: Path
     store_id: str
@@ -54,52 +36,48 @@ class _Found:
     pending: int
 
 
-class Adoption:
-    """Takes over what dead stores left, oldest first, one segment mapped at a time.
+class Recovery:
+    """Takes over orphaned segments, oldest first, and maps one of them at a time.
 
-    All but `counts` and `held_bytes` is for the flusher alone. It never raises for what it finds: what can't be read
-    is set aside in `corrupt/` and counted, what can't be opened stays where it is until the next `scan`.
+    Only the flusher calls the methods, except `counts`. They never raise for the content of a segment: an unreadable
+    one is set aside in `corrupt/` and counted; one that cannot be opened stays for a later `scan`.
 
     Args:
         directory: The spool directory.
-        rejections: Where rejected events go.
-        log: Where torn and damaged files are reported.
+        rejections: Storage of the rejected events.
+        log: Logger for torn and damaged files.
+
+    Attributes:
+        waiting: Number of segments that wait for their delivery.
+        held_bytes: Size of the pending events, those of the current segment until it is done.
     """
 
     def __init__(self, directory: Path, *, rejections: Rejections, log: logging.Logger) -> None:
         self._directory = directory
         self._rejections = rejections
         self._log = log
-        self._locks: dict[str, StoreLock] = {}  # of the stores that were taken over
-        self._waiting: deque[_Found] = deque()
-        self._current: Segment | None = None  # the first of those, once it is open
+        self._locks: dict[str, StoreLock] = {}  # by id of the orphaned store
+        self._orphans: deque[_Orphan] = deque()
+        self._current: Segment | None = None  # the first orphan, after it is opened
         self._delivered = self._rejected = self._torn = self._corrupt = 0
-        self._left: AdoptionCounts | None = None
+        self._left: RecoveryCounts | None = None
+        self.waiting = 0
+        self.held_bytes = 0
 
-    def counts(self) -> AdoptionCounts:
-        """Return a snapshot."""
+    def counts(self) -> RecoveryCounts:
+        """Return a snapshot of the counters."""
         if self._left is not None:
             return self._left
-        pending = sum([found.pending for found in list(self._waiting)])
-        return AdoptionCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt)
-
-    @property
-    def held_bytes(self) -> int:
-        """What the events take that were taken over, those of the segment at work until it is done."""
-        return sum([found.pending_bytes for found in list(self._waiting)])
-
-    @property
-    def has_segments(self) -> bool:
-        """Whether there may be something to deliver."""
-        return bool(self._waiting)
+        pending = sum([orphan.pending for orphan in list(self._orphans)])
+        return RecoveryCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt)
 
     def scan(self) -> None:
-        """Take over whatever belongs to nobody alive."""
+        """Take over all orphaned segments in the directory."""
         try:
             names = os.listdir(self._directory)
-            self._remove_unborn(names)
+            self._remove_incomplete(names)
         except OSError as exc:
-            self._log.error("can't look for audit events of dead stores in %s: %s", self._directory, exc.strerror)
+            self._log.error("cannot search %s for orphaned audit events: %s", self._directory, exc.strerror)
             return
         for store_id in sorted(owners_in(names) - self._locks.keys()):
             try:
@@ -107,59 +85,60 @@ class Adoption:
             except OSError as exc:
                 self._put_off(store_id, exc)
 
-    def head(self, max_events: int, max_bytes: int) -> Head:
-        """Find the oldest events, all in one segment; empty when there are none left. See `Source.head`."""
-        while self._waiting:
-            found = self._waiting[0]
+    def peek(self, max_events: int, max_bytes: int) -> PendingRecords:
+        """Return the oldest events, all from one segment; empty without any. See `DeliveryQueue.peek`."""
+        while self._orphans:
+            orphan = self._orphans[0]
             try:
-                segment = self._current = self._current or _open(found.path)
+                segment = self._current = self._current or _open(orphan.path)
                 places = list(self._intact(segment, max_events, max_bytes))
                 if places:
-                    return Head(places)
-                self._look_behind(segment)
+                    return PendingRecords(places)
+                self._check_tail(segment)
                 self._finish()
             except (OSError, BadSegment) as exc:
-                self._put_off(found.store_id, exc)
-        return Head([])
+                self._put_off(orphan.store_id, exc)
+        return PendingRecords([])
 
-    def acknowledge(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Move the cursor in the segment itself; see `Source.acknowledge`."""
+    def ack(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
+        """Settle the oldest events, in the orphaned segment itself; see `DeliveryQueue.ack`."""
         segment = self._current
         if segment is None:
-            raise RuntimeError("acknowledge without a head")
-        head = Head([(segment, *place) for place in islice(segment.frames(segment.acknowledged), count)])
-        rejected_events = head.rejected_events(rejected)
+            raise RuntimeError("ack without a preceding peek")
+        records = PendingRecords([(segment, *place) for place in islice(segment.frames(segment.acknowledged), count)])
+        rejected_events = records.rejected_events(rejected)
         if rejected_events:
             self._rejections.keep(rejected_events)
-        head.settle(rejected)
+        records.settle(rejected)
         self._delivered += count - len(rejected)
         self._rejected += len(rejected)
-        self._waiting[0].pending -= count
-        self.head(1, 0)  # lets go of the segment if that was all, and of its owner's lock
+        self._orphans[0].pending -= count
+        self.peek(1, 0)  # releases the segment, and the lock of its store, if those were the last events
         return rejected_events
 
     def release(self) -> None:
-        """Leave what is pending to somebody else."""
+        """Leave pending events to a later store."""
         self._left = self.counts()
         self._close_current()
-        self._waiting.clear()
+        self._orphans.clear()
+        self.waiting = self.held_bytes = 0
         for store_id in list(self._locks):
             self._free(store_id)
 
     def forget(self) -> None:
-        """Let go of everything in a forked child, where it is the parent's."""
+        """Release everything in a forked child, where all locks belong to the parent."""
         if self._current is not None:
-            self._current.medium.forget()
+            self._current.buffer.forget()
         for lock in self._locks.values():
             lock.forget()
 
-    def _remove_unborn(self, names: Iterable[str]) -> None:
-        """Remove lock files of stores that died before they had one; a store needs much less than a minute for it."""
+    def _remove_incomplete(self, names: Iterable[str]) -> None:
+        """Remove the incomplete lock files of stores that died. A store locks its file in much less than a minute."""
         for name in names:
-            if name.endswith(UNBORN_SUFFIX):
+            if name.endswith(INCOMPLETE_SUFFIX):
                 path = self._directory / name
                 with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > _UNBORN_SECONDS:
+                    if time.time() - path.stat().st_mtime > _INCOMPLETE_SECONDS:
                         path.unlink()
 
     def _take_over(self, store_id: str) -> None:
@@ -170,30 +149,32 @@ class Adoption:
             return
         self._locks[store_id] = lock
         for path in self._directory.glob(f"{store_id}-*{TEMPORARY_SUFFIX}"):
-            path.unlink(missing_ok=True)  # its maker died, so that nothing is in it
+            path.unlink(missing_ok=True)  # incomplete, so without events
         for path in sorted(self._directory.glob(f"{store_id}-*{SEGMENT_SUFFIX}")):
             try:
                 segment = _open(path)
             except NewerSegment as exc:
-                self._log.error("%s is left alone: %s", path, exc)
+                self._log.error("skipped the audit segment %s: %s", path, exc)
                 continue
             except BadSegment as exc:
                 self._set_file_aside(path, exc)
                 continue
             pending = segment.recorded() - segment.delivered - segment.rejected
             pending_bytes = segment.end() - segment.acknowledged
-            segment.medium.close()
-            self._waiting.append(_Found(path, store_id, pending_bytes, pending))
+            segment.buffer.close()
+            self._orphans.append(_Orphan(path, store_id, pending_bytes, pending))
+            self.waiting += 1
+            self.held_bytes += pending_bytes
         self._free_if_finished(store_id)
 
     def _has_lost_its_lock(self, store_id: str) -> bool:
-        """Tell whether somebody who tidied up took a live store's lock file away, as far as its process shows."""
+        """Return whether the lock file of a live store was removed, as far as the process id in its segments tells."""
         if StoreLock.exists(self._directory, store_id):
             return False
         for path in self._directory.glob(f"{store_id}-*{SEGMENT_SUFFIX}"):
             with suppress(BadSegment):
                 segment = _open(path)
-                segment.medium.close()
+                segment.buffer.close()
                 maker = segment.origin
                 return maker.boot_id == boot_id() and maker.pid != os.getpid() and is_running(maker.pid)
         return False
@@ -208,60 +189,64 @@ class Adoption:
                 return
             yield segment, begin, end
 
-    def _look_behind(self, segment: Segment) -> None:
-        """Account for what is behind the last intact frame."""
-        path = self._waiting[0].path
+    def _check_tail(self, segment: Segment) -> None:
+        """Count the rest of a segment, behind its last intact frame, as torn or corrupt."""
+        path = self._orphans[0].path
         offset = segment.acknowledged
-        is_last = all(found.store_id != self._waiting[0].store_id for found in islice(self._waiting, 1, None))
+        is_last = all(orphan.store_id != self._orphans[0].store_id for orphan in islice(self._orphans, 1, None))
         match segment.tail_state(offset):
             case TailState.TORN if is_last:
                 self._torn += 1
-                self._log.warning("an audit event in %s was being recorded when its process died: dropped", path)
+                self._log.warning("dropped an incomplete audit event in %s: its process died while recording", path)
             case TailState.CORRUPT | TailState.TORN:  # a sealed segment has no torn frame
                 target = self._corrupt_path(f"{path.name}-{offset}")
                 with target.open("wb") as file:
                     for begin in range(offset, segment.size, _COPY_BYTES):
-                        file.write(segment.medium.read(begin, min(begin + _COPY_BYTES, segment.size)))
+                        file.write(segment.buffer.read(begin, min(begin + _COPY_BYTES, segment.size)))
                     os.fsync(file.fileno())
                 self._note_corrupt(f"{path} is damaged from byte {offset} on", target)
 
     def _set_file_aside(self, path: Path, exc: BadSegment) -> None:
         target = self._corrupt_path(path.name)
         path.rename(target)
-        self._note_corrupt(f"{path} can't be read, {exc}", target)
+        self._note_corrupt(f"{path} cannot be read, {exc}", target)
 
     def _corrupt_path(self, name: str) -> Path:
         directory = self._directory / CORRUPT_DIRECTORY
         directory.mkdir(mode=0o700, exist_ok=True)
         return directory / name
 
-    def _note_corrupt(self, what: str, target: Path) -> None:
+    def _note_corrupt(self, damage: str, target: Path) -> None:
         self._corrupt += 1
-        self._log.error("%s: set aside as %s; its audit events are not delivered", what, target)
+        self._log.error("%s: set aside as %s; its audit events are not delivered", damage, target)
 
     def _finish(self) -> None:
-        """Remove the current segment and go on to the next."""
+        """Remove the current segment."""
         self._close_current()
-        found = self._waiting.popleft()
-        found.path.unlink(missing_ok=True)
-        self._free_if_finished(found.store_id)
+        orphan = self._orphans.popleft()
+        self.waiting -= 1
+        self.held_bytes -= orphan.pending_bytes
+        orphan.path.unlink(missing_ok=True)
+        self._free_if_finished(orphan.store_id)
 
     def _put_off(self, store_id: str, exc: Exception) -> None:
-        """Leave a dead store's segments to a later scan."""
-        self._log.error("audit events of the dead store %s wait, they can't be read: %s", store_id, exc)
-        if self._waiting and self._waiting[0].store_id == store_id:
+        """Leave the segments of an orphaned store to a later scan."""
+        self._log.error("audit events of the orphaned store %s stay pending, they cannot be read: %s", store_id, exc)
+        if self._orphans and self._orphans[0].store_id == store_id:
             self._close_current()
-        for found in [found for found in self._waiting if found.store_id == store_id]:
-            self._waiting.remove(found)
+        for orphan in [orphan for orphan in self._orphans if orphan.store_id == store_id]:
+            self._orphans.remove(orphan)
+            self.waiting -= 1
+            self.held_bytes -= orphan.pending_bytes
         self._free(store_id)
 
     def _close_current(self) -> None:
         if self._current is not None:
-            self._current.medium.close()
+            self._current.buffer.close()
             self._current = None
 
     def _free_if_finished(self, store_id: str) -> None:
-        if all(found.store_id != store_id for found in self._waiting):
+        if all(orphan.store_id != store_id for orphan in self._orphans):
             self._free(store_id)
 
     def _free(self, store_id: str) -> None:
@@ -271,18 +256,18 @@ class Adoption:
 
 
 def owners_in(names: Iterable[str]) -> set[str]:
-    """Return the ids of the stores that files in a spool directory belong to.
+    """Return the ids of the stores with files in a spool directory.
 
     Args:
-        names: What is in the directory; what is no spool file's name is left aside.
+        names: Names of the files in the directory; names of other files are ignored.
     """
     return {match["store_id"] for name in names if (match := _SPOOL_FILE.fullmatch(name))}
 
 
 def _open(path: Path) -> Segment:
-    medium = open_medium(path)
+    buffer = open_buffer(path)
     try:
-        return Segment.open(medium)
+        return Segment.open(buffer)
     except BaseException:
-        medium.close()
+        buffer.close()
         raise

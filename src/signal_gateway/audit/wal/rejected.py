@@ -1,4 +1,4 @@
-"""Rejections: events that DataStorage refused for good, kept with its reason, in memory or in `rejected.jsonl`."""
+"""Rejections: events that DataStorage rejected, with the reason; kept in memory or in `rejected.jsonl`."""
 
 import os
 import sys
@@ -23,12 +23,12 @@ FILE_NAME = "rejected.jsonl"
 
 @dataclass(frozen=True, slots=True)
 class RejectedEvent:
-    """An event that the server refused for good.
+    """An event that DataStorage rejected.
 
     Attributes:
-        event_id: Which one.
-        payload: The event as it was sent, one JSON object.
-        reason: What the server said.
+        event_id: Id of the event.
+        payload: The event as sent, one JSON object.
+        reason: Reason that DataStorage gave.
     """
 
     event_id: str
@@ -37,53 +37,53 @@ class RejectedEvent:
 
 
 class Rejections(Protocol):
-    """Where rejected events are kept.
+    """Storage of rejected events.
 
     Attributes:
-        held_bytes: What they take; it counts towards the spool's limit.
+        held_bytes: Size of the rejected events; counts towards the limit of the spool.
     """
 
     held_bytes: int
 
     def keep(self, events: Sequence[RejectedEvent]) -> None:
-        """Keep events; when this returns they are as safe as the spool is.
+        """Store rejected events as durably as the spool.
 
         Raises:
-            AuditError: They can't be kept; none of them may be let go.
+            AuditError: The events cannot be stored. All of them must stay pending.
         """
         ...
 
     def events(self) -> tuple[RejectedEvent, ...]:
-        """Return what this store kept, oldest first."""
+        """Return the rejected events of this store, oldest first."""
         ...
 
 
 class MemoryRejections:
-    """Keeps rejected events for as long as the store lives."""
+    """Rejected events in memory, for the lifetime of the store."""
 
     def __init__(self) -> None:
         self.held_bytes = 0
         self._events: list[RejectedEvent] = []
 
     def keep(self, events: Sequence[RejectedEvent]) -> None:
-        """Keep events; see `Rejections.keep`."""
+        """Store rejected events; see `Rejections.keep`."""
         self._events.extend(events)
         self.held_bytes += sum(len(event.payload) for event in events)
 
     def events(self) -> tuple[RejectedEvent, ...]:
-        """Return all of them."""
+        """Return the rejected events, oldest first."""
         return tuple(self._events)
 
 
 class FileRejections:
-    """Appends rejected events to a file that the stores of a directory share, one JSON object a line.
+    """Rejected events in a file that the stores of a spool directory share, one JSON object per line.
 
-    A line has `event_id`, `reason`, `rejected_at`, `store_id` and the `event`. An event may be in it twice, after a
-    crash between the line and the cursor; `read_rejected` drops the repetition. Only the flusher's thread writes.
+    A line has `event_id`, `reason`, `rejected_at`, `store_id` and the `event`. A crash between line and cursor can
+    repeat an event; `read_rejected` drops the repetition. Only the flusher's thread writes.
 
     Args:
         directory: The spool directory.
-        store_id: Whose rejections these are.
+        store_id: Id of the store.
     """
 
     def __init__(self, directory: Path, store_id: str) -> None:
@@ -92,7 +92,7 @@ class FileRejections:
         self._kept = 0
         try:
             self.held_bytes = self._path.stat().st_size
-        except OSError:  # there is none yet, or its directory can't be used, which is for opening it to say
+        except OSError:  # no file yet, or an unusable directory, which `open` of the segment directory reports
             self.held_bytes = 0
 
     def keep(self, events: Sequence[RejectedEvent]) -> None:
@@ -103,12 +103,12 @@ class FileRejections:
             self.held_bytes = _append(self._path, lines)
         except OSError as exc:
             raise AuditError(
-                f"{len(events)} rejected audit events can't be kept in {self._path} and stay pending: {exc.strerror}"
+                f"{len(events)} rejected audit events stay pending, cannot write them to {self._path}: {exc.strerror}"
             ) from exc
         self._kept += len(events)
 
     def events(self) -> tuple[RejectedEvent, ...]:
-        """Read this store's own lines."""
+        """Read the lines of this store."""
         if not self._kept:
             return ()
         return tuple(_distinct(event for store_id, event in _lines(self._path) if store_id == self._store_id))
@@ -124,24 +124,24 @@ class FileRejections:
 
 
 def read_rejected(path: Path) -> tuple[RejectedEvent, ...]:
-    """Read a `rejected.jsonl`, each event once; empty if there is no such file.
+    """Read a `rejected.jsonl`, each event once; return an empty tuple if the file does not exist.
 
     Raises:
-        AuditError: The file can't be read.
+        AuditError: The file cannot be read.
     """
     try:
         return tuple(_distinct(event for _, event in _lines(path)))
     except OSError as exc:
-        raise AuditError(f"can't read {path}: {exc.strerror}") from exc
+        raise AuditError(f"cannot read {path}: {exc.strerror}") from exc
 
 
 def _append(path: Path, lines: bytes) -> int:
-    """Append whole lines behind whole lines, or nothing, and return the file's length."""
+    """Append complete lines, or nothing, and return the size of the file."""
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         before = os.fstat(fd).st_size
-        if before and os.pread(fd, 1, before - 1) != b"\n":  # somebody died in the midst of a line
+        if before and os.pread(fd, 1, before - 1) != b"\n":  # a process died while it wrote a line
             lines = b"\n" + lines
         try:
             _write_all(fd, lines)
@@ -153,7 +153,7 @@ def _append(path: Path, lines: bytes) -> int:
             raise
         return before + len(lines)
     finally:
-        fcntl.flock(fd, fcntl.LOCK_UN)  # closing alone would leave it to a child that was forked meanwhile
+        fcntl.flock(fd, fcntl.LOCK_UN)  # a forked child may still hold the descriptor
         os.close(fd)
 
 
@@ -175,7 +175,7 @@ def _lines(path: Path) -> Iterator[tuple[str, RejectedEvent]]:
                 payload = line.rstrip(b"\n").partition(b',"event":')[2][:-1]
                 yield about["store_id"], RejectedEvent(about["event_id"], payload, about["reason"])
             except (orjson.JSONDecodeError, KeyError, TypeError):
-                continue  # the line that was being written when a process died; its event is still in its spool
+                continue  # an incomplete line of a process that died; its event is still pending
 
 
 def _distinct(events: Iterable[RejectedEvent]) -> Iterator[RejectedEvent]:

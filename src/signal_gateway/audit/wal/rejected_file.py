@@ -1,4 +1,4 @@
-"""Rejected file: the events in `rejected.jsonl`, read for people, and put aside to be tried again."""
+"""RejectedEntry: one event in `rejected.jsonl`, to list it or to deliver it again."""
 
 import fcntl
 import os
@@ -11,10 +11,11 @@ from typing import Any
 import orjson
 from uuid_utils import uuid7
 
+from signal_gateway.audit.wal.ownership import sync_directory
 from signal_gateway.audit.wal.rejected import FILE_NAME
 from signal_gateway.errors import AuditError
 
-__all__ = ["RejectedEntry", "put_rejected_aside", "read_entries", "rejected_entries"]
+__all__ = ["RejectedEntry", "read_entries", "rejected_entries", "set_rejected_aside"]
 
 _ASIDE = "rejected-*.retry"
 _COPY = "rejected-*.copy"
@@ -22,13 +23,13 @@ _COPY = "rejected-*.copy"
 
 @dataclass(frozen=True, slots=True)
 class RejectedEntry:
-    """One line about an event that DataStorage refused for good.
+    """One line of `rejected.jsonl`.
 
     Attributes:
-        event_id: Which event.
-        reason: What the server said.
-        rejected_at: When, in ISO 8601.
-        event: The event as it was sent, decoded.
+        event_id: Id of the event.
+        reason: Reason that DataStorage gave.
+        rejected_at: Time of the rejection, in ISO 8601.
+        event: The event as sent, decoded.
     """
 
     event_id: str
@@ -38,10 +39,10 @@ class RejectedEntry:
 
 
 def rejected_entries(directory: Path) -> Iterator[RejectedEntry]:
-    """Yield the rejected events of a spool directory, each once, those first whose retry was interrupted.
+    """Yield the rejected events of a spool directory, each once; first those of an interrupted retry.
 
     Raises:
-        AuditError: A file can't be read.
+        AuditError: A file cannot be read.
     """
     seen: set[str] = set()
     for path in [*_aside(directory), directory / FILE_NAME]:
@@ -52,10 +53,10 @@ def rejected_entries(directory: Path) -> Iterator[RejectedEntry]:
 
 
 def read_entries(path: Path) -> Iterator[RejectedEntry | None]:
-    """Yield what the lines of a file say, None for a line that can't be read; nothing if there is no such file.
+    """Yield an entry for each line of a file, None for an unreadable line; nothing if the file does not exist.
 
     Raises:
-        AuditError: The file can't be read.
+        AuditError: The file cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -65,30 +66,30 @@ def read_entries(path: Path) -> Iterator[RejectedEntry | None]:
     except FileNotFoundError:
         return
     except OSError as exc:
-        raise AuditError(f"can't read {path}: {exc.strerror}") from exc
+        raise AuditError(f"cannot read {path}: {exc.strerror}") from exc
 
 
-def put_rejected_aside(directory: Path) -> list[Path]:
-    """Empty `rejected.jsonl` into a file that nobody appends to.
+def set_rejected_aside(directory: Path) -> list[Path]:
+    """Move the content of `rejected.jsonl` to a file that no store appends to.
 
-    Whoever appends opens the file by its name and locks it, so that it has to stay the same file: it is copied under
-    that lock, and cut off once the copy is on the disk. What dies in between leaves events in both, and none in
-    neither.
+    Stores open `rejected.jsonl` by name and lock it, so the file itself cannot be renamed. The function copies the
+    content under the same lock, and truncates the file after the copy is on the disk. A crash in between leaves events
+    in both files, never in none.
 
     Args:
         directory: The spool directory.
 
     Returns:
-        The file, and those that an interrupted retry left, oldest first.
+        The new file and the files of interrupted retries, oldest first.
 
     Raises:
-        AuditError: The disk is full, or a file can't be read or written.
+        AuditError: The disk is full, or a file cannot be read or written.
     """
     try:
         with (directory / FILE_NAME).open("rb+") as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             for copy in directory.glob(_COPY):
-                copy.unlink()  # its maker died: it would hold the lock
+                copy.unlink()  # of a process that died: a live one would hold the lock
             if os.fstat(file.fileno()).st_size:
                 copy = directory / _COPY.replace("*", str(uuid7()))
                 with open(copy, "xb", opener=_private) as target:
@@ -96,12 +97,12 @@ def put_rejected_aside(directory: Path) -> list[Path]:
                     target.flush()
                     os.fsync(target.fileno())
                 copy.rename(copy.with_suffix(Path(_ASIDE).suffix))
-                _sync_names(directory)
+                sync_directory(directory)
                 file.truncate(0)
     except FileNotFoundError:
         pass
     except OSError as exc:
-        raise AuditError(f"can't put the rejected events in {directory} aside: {exc.strerror}") from exc
+        raise AuditError(f"cannot set the rejected events in {directory} aside: {exc.strerror}") from exc
     return _aside(directory)
 
 
@@ -120,11 +121,3 @@ def _aside(directory: Path) -> list[Path]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
-
-
-def _sync_names(directory: Path) -> None:
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -1,109 +1,42 @@
-"""Segment: a stretch of the spool; its events in frames, and the cursor that says how far they are settled."""
+"""Segment: one part of the write-ahead log, with frames and a cursor; PendingRecords: the oldest unsettled frames."""
 
 import struct
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from uuid import UUID
+from itertools import groupby
+from operator import itemgetter
+
+import orjson
 
 from signal_gateway.audit.checksum import crc32
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, Medium
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, SegmentBuffer
+from signal_gateway.audit.wal.origin import BadSegment, Origin
+from signal_gateway.audit.wal.rejected import RejectedEvent
 
-__all__ = ["FRAME_BYTES", "BadSegment", "NewerSegment", "Origin", "Segment", "TailState", "pack_frame_header"]
+__all__ = ["FRAME_BYTES", "PendingRecords", "Segment", "TailState", "pack_frame_header"]
 
-_FRAME = struct.Struct("<IIId")
+_FRAME = struct.Struct("<IId")
 _LENGTH = struct.Struct("<I")
 
 FRAME_BYTES = _FRAME.size
-"""What a frame has in front of its payload."""
+"""Size of a frame's header; the payload follows."""
 
 pack_frame_header = _FRAME.pack
-"""Write it: the payload's length, its CRC-32 begun with the lane, the lane, when it was recorded.
+"""Encode a frame's header: length of the payload, CRC-32 of the payload, time of the recording.
 
-The lane is the CRC-32 of the event's correlation id; the time is that of the monotonic clock, in seconds.
+The time is that of the monotonic clock, in seconds.
 """
 
-_MAGIC = b"SGSPOOL\0"
-_VERSION = 1
-_ORIGIN = struct.Struct("<8sIIQ16sI16sd64s")
 _CHECKSUM = struct.Struct("<I")
-_CURSOR = struct.Struct("<QQQQ")  # generation, acknowledged offset, delivered, rejected
+_CURSOR = struct.Struct("<QQQQ")  # generation, offset of the first unsettled frame, delivered, rejected
 _CURSOR_SLOTS = (1024, 1536)
 
 _ZEROS_TO_LOOK_AT = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Who made a segment, and when: the constant part of its header.
-
-    Attributes:
-        store_id: The audit store.
-        sequence: Which of that store's segments, counted from 1.
-        service: Whose events, the first 64 bytes of it.
-        pid: The process.
-        boot_id: The run of the machine that it lived in; zero where the system does not tell.
-        created: Seconds since the epoch.
-    """
-
-    store_id: UUID
-    sequence: int
-    service: str
-    pid: int
-    boot_id: UUID
-    created: float
-
-    @classmethod
-    def of(cls, *, store_id: UUID, sequence: int, service: str, pid: int, boot_id: UUID) -> "Origin":
-        """Describe a segment that is being made now."""
-        return cls(store_id, sequence, service, pid, boot_id, time.time())
-
-    def encoded(self, size: int) -> bytes:
-        """Write it down, with its checksum."""
-        name = self.service.encode()[:64]
-        data = _ORIGIN.pack(
-            _MAGIC,
-            _VERSION,
-            self.sequence,
-            size,
-            self.store_id.bytes,
-            self.pid,
-            self.boot_id.bytes,
-            self.created,
-            name,
-        )
-        return data + _CHECKSUM.pack(crc32(data))
-
-    @classmethod
-    def read(cls, data: bytes) -> "Origin":
-        """Read what `encoded` wrote.
-
-        Raises:
-            BadSegment: It is something else, damaged, or of a newer version.
-        """
-        magic, version, sequence, _, store_id, pid, boot_id, created, name = _ORIGIN.unpack_from(data)
-        (checksum,) = _CHECKSUM.unpack_from(data, _ORIGIN.size)
-        if magic != _MAGIC:
-            raise BadSegment("it is no spool segment")
-        if checksum != crc32(data[: _ORIGIN.size]):
-            raise BadSegment("the header is damaged")
-        if version != _VERSION:
-            raise NewerSegment(f"it has version {version}, and this release knows {_VERSION}")
-        service = name.rstrip(b"\0").decode(errors="replace")
-        return cls(UUID(bytes=store_id), sequence, service, pid, UUID(bytes=boot_id), created)
-
-
-class BadSegment(Exception):  # noqa: N818 - never leaves the room
-    """A file that can't be read as a segment; the message says why."""
-
-
-class NewerSegment(BadSegment):
-    """A segment that another release made, in a format that this one does not know."""
-
-
 class TailState(Enum):
-    """What is behind the last intact frame of a segment whose writer is dead."""
+    """State of a segment behind its last intact frame, in a segment whose process died."""
 
     CLEAN = "nothing"
     TORN = "a frame that was being written when the process died"
@@ -111,53 +44,62 @@ class TailState(Enum):
 
 
 class Segment:
-    """Frames in a medium. Any thread may append; counting, reading and settling are ordered by the spool's lock.
+    """Frames in a segment buffer, and the cursor: the offset up to which the events are settled.
 
-    The cursor has two slots, written in turn and each with its checksum: whenever the process dies, one is whole.
+    Any thread may append. The lock of the write-ahead log orders counting, reading and settling. The cursor has two
+    slots, each with a checksum, which are written in turn: one slot is intact whenever the process dies.
 
     Args:
-        medium: Where the bytes are.
-        origin: Who made it.
+        buffer: The bytes of the segment.
+        origin: Store, process and time of the creation.
+
+    Attributes:
+        write: `write` of the buffer.
+        size: Size in bytes, used or not.
+        acknowledged: Offset of the first unsettled frame.
+        delivered: Number of delivered events.
+        rejected: Number of rejected events.
     """
 
-    def __init__(self, medium: Medium, origin: Origin) -> None:
-        self.medium = medium
+    def __init__(self, buffer: SegmentBuffer, origin: Origin) -> None:
+        self.buffer = buffer
         self.origin = origin
-        self.write: Callable[[bytes], object] = medium.write
+        self.write: Callable[[bytes], object] = buffer.write
+        self.size = buffer.size
         self.acknowledged = HEADER_BYTES
         self.delivered = 0
         self.rejected = 0
-        self.synced = 0
+        self._synced = 0
         self._generation = 0
-        self._walked = (HEADER_BYTES, 0)  # an offset and how many frames there are before it; replaced as one
+        self._walked = (HEADER_BYTES, 0)  # an offset and the number of frames before it; replaced in one step
 
     @classmethod
-    def create(cls, medium: Medium, origin: Origin) -> "Segment":
-        """Write the header of a new segment."""
-        segment = cls(medium, origin)
-        medium.put(0, origin.encoded(medium.size))
+    def create(cls, buffer: SegmentBuffer, origin: Origin) -> "Segment":
+        """Return a new segment with a complete header."""
+        segment = cls(buffer, origin)
+        buffer.put(0, origin.encoded(buffer.size))
         segment.settle(HEADER_BYTES, delivered=0, rejected=0)
-        for slot in _CURSOR_SLOTS:
-            medium.put(slot, segment._cursor())
+        other, written = _CURSOR_SLOTS
+        buffer.put(other, buffer.read(written, written + _CURSOR.size + _CHECKSUM.size))
         return segment
 
     @classmethod
-    def open(cls, medium: Medium) -> "Segment":
-        """Read the header of a segment that somebody else made.
+    def open(cls, buffer: SegmentBuffer) -> "Segment":
+        """Return the segment of another store, by its header.
 
         Raises:
-            BadSegment: It is none, or its header is damaged.
+            BadSegment: The bytes are no segment, or the header is damaged.
         """
-        header = medium.read(0, min(HEADER_BYTES, medium.size))
+        header = buffer.read(0, min(HEADER_BYTES, buffer.size))
         if len(header) < HEADER_BYTES:
             raise BadSegment("the header is cut off")
-        segment = cls(medium, Origin.read(header))
+        segment = cls(buffer, Origin.read(header))
         for slot in _CURSOR_SLOTS:
             data = header[slot : slot + _CURSOR.size]
             generation, acknowledged, delivered, rejected = _CURSOR.unpack(data)
             (checksum,) = _CHECKSUM.unpack_from(header, slot + _CURSOR.size)
-            is_whole = checksum == crc32(data) and HEADER_BYTES <= acknowledged <= medium.size
-            if is_whole and generation > segment._generation:
+            is_intact = checksum == crc32(data) and HEADER_BYTES <= acknowledged <= buffer.size
+            if is_intact and generation > segment._generation:
                 segment._generation = generation
                 segment.acknowledged, segment.delivered, segment.rejected = acknowledged, delivered, rejected
         if not segment._generation:
@@ -165,38 +107,24 @@ class Segment:
         segment._walked = (segment.acknowledged, segment.delivered + segment.rejected)
         return segment
 
-    @property
-    def size(self) -> int:
-        """Bytes that it takes, full or not."""
-        return self.medium.size
-
     def frames(self, offset: int) -> Iterator[tuple[int, int]]:
-        """Yield where the payload of each frame from `offset` on begins and ends."""
-        limit = self.medium.limit()
-        buffer, base = self.medium.window(offset, limit)
+        """Yield begin and end of the payload of each frame from `offset` on."""
+        limit = self.buffer.limit()
+        view, base = self.buffer.window(offset, limit)
         length_at = _LENGTH.unpack_from
         last_header = limit - FRAME_BYTES
         while offset <= last_header:
-            (length,) = length_at(buffer, offset - base)
+            (length,) = length_at(view, offset - base)
             begin = offset + FRAME_BYTES
             offset = begin + length
             if not length or offset > limit:
                 return
             yield begin, offset
 
-    def payloads(self, bounds: Sequence[tuple[int, int]]) -> list[bytes]:
-        """Copy payloads out.
-
-        Args:
-            bounds: Where each begins and ends, in the order of the segment; at least one.
-        """
-        buffer, base = self.medium.window(bounds[0][0], bounds[-1][1])
-        return [buffer[begin - base : end - base] for begin, end in bounds]
-
     def recorded(self) -> int:
-        """Count the frames that came since the last look, and return how many there are."""
+        """Return the number of frames. Counts only the frames since the previous call."""
         offset, count = self._walked
-        if offset < self.medium.limit():
+        if offset < self.buffer.limit():
             for _, end in self.frames(offset):
                 offset = end
                 count += 1
@@ -204,38 +132,55 @@ class Segment:
         return count
 
     def end(self) -> int:
-        """Return where the next frame goes, or would go."""
+        """Return the offset behind the last frame."""
         self.recorded()
         return self._walked[0]
 
-    def oldest_recorded_at(self) -> float | None:
-        """Return when the oldest pending event was recorded, by its process's monotonic clock; None without one."""
-        header = self.medium.read(self.acknowledged, min(self.acknowledged + FRAME_BYTES, self.medium.limit()))
-        if len(header) < FRAME_BYTES:
+    def unsynced(self) -> tuple[int, int] | None:
+        """Return begin and end of the bytes that are not on the disk and are needed there; None without such bytes.
+
+        The header is written with the first frames. Settled frames need no sync.
+        """
+        self.recorded()
+        end = self._walked[0]
+        if self._synced >= end:
             return None
-        length, _, _, recorded_at = _FRAME.unpack(header)
+        return (max(self._synced, self.acknowledged) if self._synced else 0), end
+
+    def sync(self, begin: int, end: int) -> None:
+        """Write bytes that `unsynced` returned through to the disk."""
+        self.buffer.sync(begin, end)
+        self._synced = end
+
+    def oldest_recorded_at(self) -> float | None:
+        """Return the recording time of the oldest pending event, by its process's monotonic clock; None without one."""
+        begin, end = self.acknowledged, self.acknowledged + FRAME_BYTES
+        if end > self.buffer.limit():
+            return None
+        view, base = self.buffer.window(begin, end)
+        length, _, recorded_at = _FRAME.unpack_from(view, begin - base)
         return float(recorded_at) if length else None
 
     def is_intact(self, begin: int, end: int) -> bool:
-        """Compare a payload with its checksum."""
-        _, checksum, lane, _ = _FRAME.unpack(self.medium.read(begin - FRAME_BYTES, begin))
-        return bool(crc32(self.medium.read(begin, end), lane) == checksum)
+        """Return whether a payload matches its checksum."""
+        _, checksum, _ = _FRAME.unpack(self.buffer.read(begin - FRAME_BYTES, begin))
+        return bool(crc32(self.buffer.read(begin, end)) == checksum)
 
     def tail_state(self, offset: int) -> TailState:
-        """Say what there is where the frames end that can be read, in a segment whose writer is dead.
+        """Return the state behind the last intact frame, in a segment whose process died.
 
         Args:
-            offset: Behind the last intact frame.
+            offset: Offset behind the last intact frame.
         """
-        limit = self.medium.limit()
-        header = self.medium.read(offset, min(offset + FRAME_BYTES, limit))
+        limit = self.buffer.limit()
+        header = self.buffer.read(offset, min(offset + FRAME_BYTES, limit))
         if len(header) < FRAME_BYTES:
             return TailState.CLEAN if not any(header) else TailState.TORN
         (length,) = _LENGTH.unpack_from(header)
         end = min(offset + FRAME_BYTES + length, limit)
         if not self._has_data(end, limit):
             return TailState.TORN if self._has_data(offset, end) else TailState.CLEAN
-        # glibc copies the first bytes last, so that a torn frame may have its payload and not its length
+        # glibc copies the first bytes last: a torn frame may have its payload and no length
         if not length and not self._has_intact_frame(end, limit):
             return TailState.TORN
         return TailState.CORRUPT
@@ -244,33 +189,100 @@ class Segment:
         """Move the cursor.
 
         Args:
-            acknowledged: Where the first unsettled frame begins.
-            delivered: How many more events were delivered.
-            rejected: How many more were rejected.
+            acknowledged: Offset of the first unsettled frame.
+            delivered: Number of newly delivered events.
+            rejected: Number of newly rejected events.
         """
         self._generation += 1
         self.acknowledged = acknowledged
         self.delivered += delivered
         self.rejected += rejected
-        self.medium.put(_CURSOR_SLOTS[self._generation % 2], self._cursor())
-
-    def _cursor(self) -> bytes:
-        data = _CURSOR.pack(self._generation, self.acknowledged, self.delivered, self.rejected)
-        return data + _CHECKSUM.pack(crc32(data))
+        cursor = _CURSOR.pack(self._generation, acknowledged, self.delivered, self.rejected)
+        self.buffer.put(_CURSOR_SLOTS[self._generation % 2], cursor + _CHECKSUM.pack(crc32(cursor)))
 
     def _has_intact_frame(self, begin: int, end: int) -> bool:
-        """Tell whether an event can be read anywhere there, which nobody can have recorded behind a torn one."""
-        data = self.medium.read(begin, end).rstrip(b"\0")
+        """Return whether there is an intact frame, which no process can have recorded behind a torn frame."""
+        data = self.buffer.read(begin, end).rstrip(b"\0")
         payload = data.find(b"{", FRAME_BYTES)
         while payload >= 0:
-            length, checksum, lane, _ = _FRAME.unpack_from(data, payload - FRAME_BYTES)
-            if 0 < length <= len(data) - payload and crc32(data[payload : payload + length], lane) == checksum:
+            length, checksum, _ = _FRAME.unpack_from(data, payload - FRAME_BYTES)
+            if 0 < length <= len(data) - payload and crc32(data[payload : payload + length]) == checksum:
                 return True
             payload = data.find(b"{", payload + 1)
         return False
 
     def _has_data(self, begin: int, end: int) -> bool:
         for offset in range(begin, end, _ZEROS_TO_LOOK_AT):
-            if self.medium.read(offset, min(offset + _ZEROS_TO_LOOK_AT, end)).strip(b"\0"):
+            if self.buffer.read(offset, min(offset + _ZEROS_TO_LOOK_AT, end)).strip(b"\0"):
                 return True
         return False
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRecords:
+    """The oldest unsettled events of a queue, as places in segments without a copy of the payloads.
+
+    Attributes:
+        places: Segment, begin and end of the payload of each event, in order.
+    """
+
+    places: Sequence[tuple[Segment, int, int]]
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def sizes(self) -> list[int]:
+        """Return the size of each payload in bytes."""
+        return [end - begin for _, begin, end in self.places]
+
+    def split(self, count: int) -> "tuple[PendingRecords, PendingRecords]":
+        """Return the first `count` events, and the rest."""
+        return PendingRecords(self.places[:count]), PendingRecords(self.places[count:])
+
+    def json_array(self, indices: Iterable[int]) -> bytes:
+        """Return the payloads of these events, at least one, as one JSON array."""
+        payloads: list[bytes] = []
+        append = payloads.append
+        # by segment, which saves a call per event
+        for segment, group in groupby(map(self.places.__getitem__, indices), key=itemgetter(0)):
+            places = list(group)
+            view, base = segment.buffer.window(places[0][1], places[-1][2])
+            for _, begin, end in places:
+                append(view[begin - base : end - base])
+        payloads[0] = b"[" + payloads[0]  # brackets around the whole array would copy it once more
+        payloads[-1] += b"]"
+        return b",".join(payloads)
+
+    def rejected_events(self, reasons: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
+        """Return copies of the rejected events.
+
+        Args:
+            reasons: Reason for each rejected event, by its index.
+        """
+        events = []
+        for index, reason in sorted(reasons.items()):
+            segment, begin, end = self.places[index]
+            payload = segment.buffer.read(begin, end)
+            events.append(RejectedEvent(orjson.loads(payload)["event_id"], payload, reason))
+        return tuple(events)
+
+    def settle(self, rejected: Collection[int]) -> None:
+        """Move the cursors of the segments behind these events.
+
+        Args:
+            rejected: Indices of the rejected events; all others are delivered.
+        """
+        if self.places and self.places[0][0] is self.places[-1][0]:
+            segment, _, end = self.places[-1]
+            segment.settle(end, delivered=len(self.places) - len(rejected), rejected=len(rejected))
+            return
+        tally: dict[Segment, tuple[int, int, int]] = {}
+        for index, (segment, _, end) in enumerate(self.places):
+            _, delivered, declined = tally.get(segment, (0, 0, 0))
+            if index in rejected:
+                declined += 1
+            else:
+                delivered += 1
+            tally[segment] = end, delivered, declined
+        for segment, (end, delivered, declined) in tally.items():
+            segment.settle(end, delivered=delivered, rejected=declined)

@@ -4,7 +4,7 @@ from collections import deque
 
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.audit.store import AuditStore
+from signal_gateway.audit.stats import AuditStore
 from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.metrics import GatewayMetrics
 

@@ -11,7 +11,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from signal_gateway.audit.store import AuditStore, BufferedAuditStore
+from signal_gateway.audit.stats import AuditStore
+from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.gateway.http.responses import RETRY_AFTER_SECONDS
 from signal_gateway.kubernetes import KubernetesClient, KubernetesError, Observer
 from signal_gateway.web.problem import Problem
@@ -72,7 +73,7 @@ def health_routes(
 def _audit_obstacle(store: AuditStore) -> str | None:
     if not store.accepting:
         return "the audit store takes no events"
-    if isinstance(store, BufferedAuditStore) and store.room_bytes < _LEAST_ROOM_BYTES:
+    if isinstance(store, BufferedAuditStore) and store.free_bytes < _LEAST_ROOM_BYTES:
         return "the audit store has less than 1 MiB of room"
     return None
 
@@ -82,7 +83,7 @@ def _delivery(store: AuditStore) -> dict[str, str]:
     if not isinstance(store, BufferedAuditStore):
         return {}
     stats = store.stats
-    waiting = stats.pending + stats.adopted.pending
+    waiting = stats.pending + stats.recovered.pending
     if not waiting:
         return {"datastorage": "ok"}
     events = "1 event waits" if waiting == 1 else f"{waiting} events wait"

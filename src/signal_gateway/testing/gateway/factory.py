@@ -9,7 +9,8 @@ import httpx
 from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 
-from signal_gateway.audit.store import AuditStore, BufferedAuditStore, FlushResult
+from signal_gateway.audit.stats import AuditStore, FlushResult
+from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.clock import Clock, MovableClock
 from signal_gateway.errors import HarnessError

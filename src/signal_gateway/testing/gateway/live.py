@@ -9,7 +9,8 @@ from typing import Any, Literal, Self
 import httpx
 from prometheus_client import CollectorRegistry
 
-from signal_gateway.audit.store import BufferedAuditStore, FlushResult
+from signal_gateway.audit.stats import FlushResult
+from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.clock import MovableClock
 from signal_gateway.errors import HarnessError

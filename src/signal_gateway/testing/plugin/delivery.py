@@ -71,7 +71,7 @@ def close_store(
     """
     error = store.close(timeout=timeout).error
     stats = store.stats
-    recovered = stats.adopted
+    recovered = stats.recovered
     is_gone = remove_if_empty(spool_directory)
     delivered = stats.delivered + recovered.delivered
     rejected = max(stats.rejected + recovered.rejected, _count_rejected(spool_directory))

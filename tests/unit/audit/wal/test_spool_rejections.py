@@ -59,7 +59,7 @@ def test_rejected_events_come_back_as_they_were(rejections, rejected_file):
 
 def test_repeated_event_is_read_once(rejections, rejected_file):
     rejections.keep([rejected(0), rejected(1)])
-    FileRejections(rejected_file.parent, "its adopter").keep([rejected(0), rejected(2)])
+    FileRejections(rejected_file.parent, "its recoverer").keep([rejected(0), rejected(2)])
 
     assert [event.event_id for event in read_rejected(rejected_file)] == ["event-0", "event-1", "event-2"]
 
@@ -93,7 +93,7 @@ def test_there_is_nothing_to_read_where_nothing_was_rejected(spool_directory):
 def test_file_that_can_not_be_read_is_said_so(spool_directory):
     (spool_directory / FILE_NAME).mkdir(parents=True)
 
-    with pytest.raises(AuditError, match="can't read"):
+    with pytest.raises(AuditError, match="cannot read"):
         read_rejected(spool_directory / FILE_NAME)
 
 
@@ -130,10 +130,10 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
 ):
     refuse_bad_ones(server)
     program = start_program("""
-        from signal_gateway.audit.wal.pending import Head
+        from signal_gateway.audit.wal.segment import PendingRecords
         def die(*_):
             os.kill(os.getpid(), signal.SIGKILL)
-        Head.settle = die
+        PendingRecords.settle = die
         store = open_store()
         bad = event().model_copy(update={"severity": "bad"})
         say(bad.event_id)
@@ -147,7 +147,7 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
     store = open_store()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.rejected == 1
+    assert store.stats.recovered.rejected == 1
     assert len(rejected_file.read_bytes().splitlines()) == 2
     assert [one.event_id for one in read_rejected(rejected_file)] == [event_id]
     assert not list(rejected_file.parent.glob("*.segment"))
@@ -175,19 +175,19 @@ def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(server,
     assert list(server.stored) == [before.event_id, behind.event_id]
 
 
-def test_adopted_event_that_can_not_be_kept_waits_too(server, open_store, leave_behind, rejected_file):
+def test_recovered_event_that_can_not_be_kept_waits_too(server, open_store, leave_behind, rejected_file):
     (event_id,) = leave_behind(1)
     server.always(server.problem(400, detail="no such thing"))
     rejected_file.mkdir()
     store = open_store()
     server.wait_for_batch()
     server.wait_for_batch()
-    assert store.stats.adopted.pending == 1
+    assert store.stats.recovered.pending == 1
 
     rejected_file.rmdir()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.rejected == 1
+    assert store.stats.recovered.rejected == 1
     assert [one.event_id for one in read_rejected(rejected_file)] == [event_id]
 
 

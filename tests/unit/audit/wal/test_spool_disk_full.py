@@ -69,12 +69,12 @@ def record_until_full(store, make_event):
 def test_room_is_no_more_than_the_disk_has(mount, open_store):
     directory = mount("tmpfs", 8 * MIB)
     store = open_store(spool_directory=directory / "spool")
-    before = store.room_bytes
+    before = store.free_bytes
 
     fill_up(directory)
 
     assert MIB < before < 8 * MIB
-    assert store.room_bytes <= MIB  # what is left of the first segment
+    assert store.free_bytes <= MIB  # what is left of the first segment
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
@@ -143,7 +143,7 @@ def test_process_on_a_disk_that_fills_up_is_not_killed(mount, server, start_prog
     assert program.end() == [True]
 
 
-def test_events_of_dead_stores_are_delivered_from_a_full_disk(mount, server, open_store, leave_behind):
+def test_events_of_orphaned_stores_are_delivered_from_a_full_disk(mount, server, open_store, leave_behind):
     directory = mount("ext4", 6 * MIB)
     ids = leave_behind(50, directory=directory / "spool")
     store = open_store(spool_directory=directory / "spool", linger=3600)
@@ -193,7 +193,7 @@ def test_directory_of_somebody_else_is_an_error_that_says_so(start_program):
 
     assert directory in said
     assert "Permission denied" in said
-    assert "this user may write" in said
+    assert "this user may write to" in said
 
 
 def test_full_disk_at_construction_is_an_error_that_names_the_directory(mount, open_store):

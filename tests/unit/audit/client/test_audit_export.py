@@ -111,7 +111,7 @@ def test_answer_that_ends_early_is_an_error_that_says_how_many_events_came(clien
 def test_answer_whose_last_line_has_no_end_is_not_complete(client, exports):
     exports(lambda handler: handler.reply(200, LINE % 1 + b'{"event_id": "2"}', NDJSON))
 
-    with pytest.raises(AuditError, match=r"ended early, after 1 events: .*no end"):
+    with pytest.raises(AuditError, match=r"ended early, after 1 events: .*is incomplete"):
         list(client.export())
 
 
@@ -154,7 +154,7 @@ def test_thread_that_reads_an_export_may_record_meanwhile(client, exports, make_
         (400, "application/problem+json", AuditError, "no such filter"),
         (503, "application/problem+json", DataStorageUnavailable, "503"),
         (302, "text/html", DataStorageUnavailable, "302"),
-        (200, "text/html", DataStorageUnavailable, "something else lives there"),
+        (200, "text/html", DataStorageUnavailable, "check the URL, this is another server"),
         (403, "application/problem+json", TokenRefused, "403"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Redelivery: what dead stores left in a spool directory, and what was rejected, delivered by hand."""
+"""redeliver: delivers the events of orphaned segments, and on request the rejected events, from a spool directory."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,27 +15,27 @@ from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.audit.wal.recovery import CORRUPT_DIRECTORY
 from signal_gateway.audit.wal.rejected import FileRejections, RejectedEvent
-from signal_gateway.audit.wal.rejected_file import RejectedEntry, put_rejected_aside, read_entries
+from signal_gateway.audit.wal.rejected_file import RejectedEntry, read_entries, set_rejected_aside
 
 __all__ = ["Redelivery", "redeliver"]
 
 _GIB = 1024**3
-_LAST_ANSWER = 30.0  # seconds that the delivery which is under way at the timeout may still take
+_LAST_RESPONSE = 30.0  # maximum seconds of the delivery in progress at the timeout
 
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """What became of the events in a spool directory.
+    """Result of the delivery of a spool directory.
 
     Attributes:
         delivered: Events that DataStorage acknowledged.
-        rejected: Events that it refused for good, or that can't be sent; they are in `rejected.jsonl`.
-        left: Events that still wait there and belong to nobody alive.
-        left_to_live_stores: Events that wait for the live stores they belong to.
-        torn: Events that were being recorded when a process died. Dropped.
-        damaged: Files, and parts of files, that can't be read and are in `corrupt/` now.
-        unreadable: Segment files that stay where they are, each with the reason.
-        error: What went wrong last; None if nothing did.
+        rejected: Events that DataStorage rejected, or that cannot be sent; they are in `rejected.jsonl`.
+        left: Orphaned events that are still pending.
+        left_to_live_stores: Pending events of live stores.
+        torn: Events that a process was recording when it died. Dropped.
+        damaged: Files, and parts of files, that cannot be read and were moved to `corrupt/`.
+        unreadable: Segment files that remain, each with the reason.
+        error: Last error; None without one.
     """
 
     delivered: int = 0
@@ -49,51 +49,52 @@ class Redelivery:
 
     @property
     def ok(self) -> bool:
-        """Whether everything is delivered that had nobody else to deliver it."""
+        """Whether all events without a live store are delivered."""
         return not (self.rejected or self.left or self.damaged or self.unreadable)
 
 
 def redeliver(
     directory: Path, client: DataStorageClient, *, timeout: float, retry_rejected: bool = False
 ) -> Redelivery:
-    """Deliver what dead stores left in a spool directory. A live store's events are left to it.
+    """Deliver the events of orphaned segments in a spool directory. Events of live stores are not touched.
 
-    Killed at any moment it loses nothing: an event leaves its file once it is delivered, or is in another one.
+    No event is lost if the process dies at any moment: an event leaves its file after it is delivered or is in
+    another file.
 
     Args:
         directory: The spool directory.
-        client: Where to; its connections are closed.
-        timeout: Seconds for the delivery.
-        retry_rejected: Whether to record the rejected events anew, too. What is refused again is rejected again.
+        client: Client for the delivery. Its connections are closed.
+        timeout: Maximum seconds of the delivery.
+        retry_rejected: Whether to record the rejected events again, too.
 
     Raises:
-        AuditError: The directory can't be read or written, or there is no room in it.
-        ConfigurationError: The directory can't be used.
+        AuditError: The directory cannot be read or written, or is full.
+        ConfigurationError: The directory is unusable.
     """
     before = inspect_spool(directory)
-    aside = put_rejected_aside(directory) if retry_rejected else []
+    aside = set_rejected_aside(directory) if retry_rejected else []
     if not aside and all(report.alive for report in before.stores):
         return Redelivery(left_to_live_stores=before.pending(alive=True))
 
-    room = _GIB + before.held_bytes + sum(_size(path) for path in aside)
-    config = AuditStoreConfig(spool_directory=directory, max_spool_bytes=room)
+    limit = _GIB + before.held_bytes + sum(_size(path) for path in aside)
+    config = AuditStoreConfig(spool_directory=directory, max_spool_bytes=limit)
     store = BufferedAuditStore(client, service="redelivery", config=config)
     try:
         unfit = sum(_record_anew(path, store, directory, timeout) for path in aside)
     finally:
         result = store.close(timeout)
-        store.close(_LAST_ANSWER)
+        store.close(_LAST_RESPONSE)
     for path in aside:
-        _let_go(path, directory)
+        _remove(path, directory)
 
     stats = store.stats
     after = inspect_spool(directory)
     return Redelivery(
-        delivered=stats.delivered + stats.adopted.delivered,
-        rejected=stats.rejected + stats.adopted.rejected + unfit,
+        delivered=stats.delivered + stats.recovered.delivered,
+        rejected=stats.rejected + stats.recovered.rejected + unfit,
         left=after.pending(alive=False),
         left_to_live_stores=after.pending(alive=True),
-        torn=stats.adopted.torn,
+        torn=stats.recovered.torn,
         damaged=len(set(after.damaged) - set(before.damaged)),
         unreadable=tuple(reason for report in after.stores if not report.alive for reason in report.unreadable),
         error=result.error or stats.last_error,
@@ -101,7 +102,7 @@ def redeliver(
 
 
 def _record_anew(path: Path, store: BufferedAuditStore, directory: Path, timeout: float) -> int:
-    """Record every event of a file, and return how many can't be; those are rejected again."""
+    """Record all events of a file; return the number of invalid ones, which are rejected again."""
     unfit = 0
     for entry in read_entries(path):
         if entry is None:
@@ -135,11 +136,11 @@ def _size(path: Path) -> int:
     try:
         return path.stat().st_size
     except FileNotFoundError:
-        return 0  # another retry has let it go meanwhile
+        return 0  # another retry removed it in the meantime
 
 
-def _let_go(path: Path, directory: Path) -> None:
-    """Remove a file whose events are all recorded; keep it in `corrupt/` if there are lines that can't be read."""
+def _remove(path: Path, directory: Path) -> None:
+    """Remove a file, all events of which are recorded; move it to `corrupt/` if it has unreadable lines."""
     if all(entry is not None for entry in read_entries(path)):
         path.unlink(missing_ok=True)
     else:

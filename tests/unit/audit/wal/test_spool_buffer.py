@@ -8,70 +8,70 @@ import threading
 
 import pytest
 
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium, WrittenMedium
-from signal_gateway.audit.wal.directory import DirectoryHome
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, FileBuffer, MappedBuffer
+from signal_gateway.audit.wal.directory import SegmentDirectory
 
 DEADLINE = 10.0
 SIZE = 64 * 1024
 
 
 @pytest.fixture(params=["anonymous", "mapped", "guarded", "written"])
-def medium(request, tmp_path, monkeypatch):
+def buffer(request, tmp_path, monkeypatch):
     if request.param == "guarded":
         monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     if request.param == "anonymous":
-        medium = MappedMedium.anonymous(SIZE)
+        buffer = MappedBuffer.anonymous(SIZE)
     else:
         fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
         if request.param == "written":
-            medium = WrittenMedium(fd, SIZE)
+            buffer = FileBuffer(fd, SIZE)
         else:
             os.truncate(fd, SIZE)
-            medium = MappedMedium(fd, SIZE, fresh=True)
-    yield medium
-    medium.close()
+            buffer = MappedBuffer(fd, SIZE, fresh=True)
+    yield buffer
+    buffer.close()
 
 
-def test_what_is_written_comes_one_behind_the_other(medium):
-    write = medium.write
+def test_what_is_written_comes_one_behind_the_other(buffer):
+    write = buffer.write
     write(b"one")
     write(b"two")
 
-    assert medium.limit() == HEADER_BYTES + 6
-    assert medium.read(HEADER_BYTES, HEADER_BYTES + 6) == b"onetwo"
+    assert buffer.limit() == HEADER_BYTES + 6
+    assert buffer.read(HEADER_BYTES, HEADER_BYTES + 6) == b"onetwo"
 
 
-def test_it_takes_what_fits_and_not_a_byte_more(medium):
-    write = medium.write
+def test_it_takes_what_fits_and_not_a_byte_more(buffer):
+    write = buffer.write
     write(b"x" * (SIZE - HEADER_BYTES - 1))
 
     with pytest.raises(ValueError):  # noqa: PT011 - mmap's own message
         write(b"xx")
     write(b"x")
 
-    assert medium.limit() == SIZE
+    assert buffer.limit() == SIZE
 
 
 @pytest.mark.parametrize("end", ["seal", "forget", "close"])
-def test_nothing_is_written_afterwards(medium, end):
-    write = medium.write
+def test_nothing_is_written_afterwards(buffer, end):
+    write = buffer.write
     write(b"one")
-    before = medium.read(0, HEADER_BYTES + 100)
+    before = buffer.read(0, HEADER_BYTES + 100)
 
-    getattr(medium, end)()
+    getattr(buffer, end)()
 
     with pytest.raises(ValueError):  # noqa: PT011 - mmap's own message
         write(b"two")
     if end == "seal":
-        assert medium.read(0, HEADER_BYTES + 100) == before
+        assert buffer.read(0, HEADER_BYTES + 100) == before
 
 
-def test_seal_among_writing_threads_lets_each_write_do_all_or_nothing(medium):
+def test_seal_among_writing_threads_lets_each_write_do_all_or_nothing(buffer):
     together = threading.Barrier(5, timeout=DEADLINE)
     written = []
 
     def write_until_refused(mark):
-        write, count = medium.write, 0
+        write, count = buffer.write, 0
         together.wait()
         try:
             while True:
@@ -84,11 +84,11 @@ def test_seal_among_writing_threads_lets_each_write_do_all_or_nothing(medium):
     for thread in threads:
         thread.start()
     together.wait()
-    medium.seal()
+    buffer.seal()
     for thread in threads:
         thread.join(DEADLINE)
 
-    content = medium.read(HEADER_BYTES, SIZE).rstrip(b"\0")
+    content = buffer.read(HEADER_BYTES, SIZE).rstrip(b"\0")
     frames = [content[offset : offset + 10] for offset in range(0, len(content), 10)]
     assert all(len(set(frame)) == 1 for frame in frames)
     assert sorted(written) == [(mark, sum(frame[0] == mark for frame in frames)) for mark in range(1, 5)]
@@ -96,31 +96,31 @@ def test_seal_among_writing_threads_lets_each_write_do_all_or_nothing(medium):
 
 def test_without_a_gil_each_write_waits_for_the_lock(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
-    medium = MappedMedium.anonymous(SIZE)
+    buffer = MappedBuffer.anonymous(SIZE)
     done = threading.Event()
 
     def write():
-        medium.write(b"one")
+        buffer.write(b"one")
         done.set()
 
-    with medium._guard:
+    with buffer._guard:
         thread = threading.Thread(target=write)
         thread.start()
         assert not done.wait(0.1)
-        assert medium.limit() == HEADER_BYTES
+        assert buffer.limit() == HEADER_BYTES
     assert done.wait(DEADLINE)
     thread.join()
 
-    assert medium.limit() == HEADER_BYTES + 3
-    medium.close()
+    assert buffer.limit() == HEADER_BYTES + 3
+    buffer.close()
 
 
 def test_with_a_gil_a_write_is_the_mappings_own(monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: True, raising=False)
-    medium = MappedMedium.anonymous(SIZE)
+    buffer = MappedBuffer.anonymous(SIZE)
 
-    assert medium.write.__self__ is medium._mapping
-    medium.close()
+    assert buffer.write.__self__ is buffer._mapping
+    buffer.close()
 
 
 @pytest.mark.parametrize("refused", ["posix_fallocate", "mmap"])
@@ -153,16 +153,16 @@ def test_what_no_file_system_refuses_for_good_is_no_reason_to_write(spool_direct
     def refuse(*_):
         raise OSError(errno.ENOMEM, os.strerror(errno.ENOMEM))
 
-    home = DirectoryHome(spool_directory, service="shop")
-    home.open()
+    segments = SegmentDirectory(spool_directory, service="shop")
+    segments.open()
     monkeypatch.setattr(os if refused == "posix_fallocate" else mmap, refused, refuse)
 
     with pytest.raises(OSError, match="memory"):
-        home.make_segment(SIZE)
+        segments.make_segment(SIZE)
 
-    assert home.storage == "mapped"
+    assert segments.storage == "mapped"
     assert not [path for path in spool_directory.iterdir() if path.suffix != ".lock"]
-    home.close(is_empty=True)
+    segments.close(is_empty=True)
 
 
 def test_store_without_a_gil_takes_every_threads_events_in_order(server, open_store, make_event, monkeypatch):
@@ -193,8 +193,8 @@ def test_forked_child_does_not_wait_for_a_lock_that_its_parents_thread_held(tmp_
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     fd = os.open(tmp_path / "file", os.O_RDWR | os.O_CREAT)
     os.truncate(fd, SIZE)
-    medium = WrittenMedium(fd, SIZE) if kind == "written" else MappedMedium(fd, SIZE, fresh=True)
-    lock = medium._lock if kind == "written" else medium._guard
+    buffer = FileBuffer(fd, SIZE) if kind == "written" else MappedBuffer(fd, SIZE, fresh=True)
+    lock = buffer._lock if kind == "written" else buffer._guard
     held, done = threading.Event(), threading.Event()
     refused = threading.Event()
 
@@ -205,14 +205,14 @@ def test_forked_child_does_not_wait_for_a_lock_that_its_parents_thread_held(tmp_
 
     def write():
         try:
-            medium.write(b"a frame")
+            buffer.write(b"a frame")
         except ValueError:
             refused.set()
 
     holder = threading.Thread(target=hold)
     holder.start()
     assert held.wait(DEADLINE)
-    medium.forget()  # as a child does, where nobody will ever let go of that lock
+    buffer.forget()  # as a child does, where nobody will ever let go of that lock
     writer = threading.Thread(target=write)
     writer.start()
 
@@ -220,4 +220,4 @@ def test_forked_child_does_not_wait_for_a_lock_that_its_parents_thread_held(tmp_
     done.set()
     holder.join()
     writer.join()
-    medium.close()
+    buffer.close()

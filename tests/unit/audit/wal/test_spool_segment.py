@@ -6,17 +6,10 @@ from zlib import crc32
 
 import pytest
 
-from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedMedium
-from signal_gateway.audit.wal.directory import open_medium
-from signal_gateway.audit.wal.segment import (
-    FRAME_BYTES,
-    BadSegment,
-    NewerSegment,
-    Origin,
-    Segment,
-    TailState,
-    pack_frame_header,
-)
+from signal_gateway.audit.wal.buffer import HEADER_BYTES, MappedBuffer
+from signal_gateway.audit.wal.directory import open_buffer
+from signal_gateway.audit.wal.origin import BadSegment, NewerSegment, Origin
+from signal_gateway.audit.wal.segment import FRAME_BYTES, Segment, TailState, pack_frame_header
 
 SIZE = 16 * 1024
 VERSION_AT = 8
@@ -24,8 +17,8 @@ CURSORS = (1024, 1536)
 CURSOR_BYTES = 36
 
 
-def frame_of(payload, lane, recorded_at):
-    return pack_frame_header(len(payload), crc32(payload, lane), lane, recorded_at) + payload
+def frame_of(payload, recorded_at):
+    return pack_frame_header(len(payload), crc32(payload), recorded_at) + payload
 
 
 @pytest.fixture
@@ -37,35 +30,35 @@ def origin():
 
 @pytest.fixture
 def segment(origin):
-    segment = Segment.create(MappedMedium.anonymous(SIZE), origin)
+    segment = Segment.create(MappedBuffer.anonymous(SIZE), origin)
     yield segment
-    segment.medium.close()
+    segment.buffer.close()
 
 
 @pytest.fixture
 def image(segment):
     """The bytes of a segment of five events whose cursor was moved twice, to the third event."""
     for number in range(5):
-        segment.write(frame_of(b"payload %d" % number, number, 1.5))
+        segment.write(frame_of(b"payload %d" % number, 1.5))
     ends = [end for _, end in segment.frames(HEADER_BYTES)]
     segment.settle(ends[0], delivered=1, rejected=0)
     segment.settle(ends[1], delivered=0, rejected=1)
-    return segment.medium.read(0, SIZE)
+    return segment.buffer.read(0, SIZE)
 
 
 @pytest.fixture
 def reopen(tmp_path, storage):  # noqa: ARG001 - it changes how files are opened
-    media = []
+    buffers = []
 
     def reopen(image) -> Segment:
         path = tmp_path / "image"
         path.write_bytes(image)
-        media.append(open_medium(path))
-        return Segment.open(media[-1])
+        buffers.append(open_buffer(path))
+        return Segment.open(buffers[-1])
 
     yield reopen
-    for medium in media:
-        medium.close()
+    for buffer in buffers:
+        buffer.close()
 
 
 def flipped(image, offset):
@@ -77,7 +70,7 @@ def what_it_says(segment):
 
 
 def payloads(segment):
-    return [segment.medium.read(begin, end) for begin, end in segment.frames(HEADER_BYTES)]
+    return [segment.buffer.read(begin, end) for begin, end in segment.frames(HEADER_BYTES)]
 
 
 def test_header_cursor_and_frames_come_back(segment, image, reopen):
@@ -94,11 +87,11 @@ def test_header_cursor_and_frames_come_back(segment, image, reopen):
 
 def test_newest_cursor_counts_in_whichever_slot_it_is(segment, reopen):
     for number in range(1, 6):
-        segment.write(frame_of(b"payload", 0, 1.5))
+        segment.write(frame_of(b"payload", 1.5))
         (_, end), *_ = segment.frames(segment.acknowledged)
         segment.settle(end, delivered=1, rejected=0)
 
-        assert what_it_says(reopen(segment.medium.read(0, SIZE))) == (segment.origin, end, number, 0)
+        assert what_it_says(reopen(segment.buffer.read(0, SIZE))) == (segment.origin, end, number, 0)
 
 
 def test_service_of_any_length_comes_back_as_its_beginning(origin):
@@ -108,14 +101,14 @@ def test_service_of_any_length_comes_back_as_its_beginning(origin):
 
 
 def test_header_with_any_byte_flipped_is_refused_or_says_the_same(segment, image):
-    medium = MappedMedium.anonymous(SIZE)
+    buffer = MappedBuffer.anonymous(SIZE)
     older = segment.acknowledged - FRAME_BYTES - len(b"payload 1"), 1, 0
     newest = segment.acknowledged, 1, 1
     refused = 0
     for offset in range(HEADER_BYTES):
-        medium.put(0, flipped(image[:HEADER_BYTES], offset))
+        buffer.put(0, flipped(image[:HEADER_BYTES], offset))
         try:
-            again = Segment.open(medium)
+            again = Segment.open(buffer)
         except BadSegment:
             refused += 1
             continue
@@ -156,7 +149,7 @@ def test_cursor_with_both_slots_damaged_is_refused(image, reopen):
 
 
 def test_newer_version_is_told_from_damage(origin, monkeypatch):
-    monkeypatch.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
+    monkeypatch.setattr("signal_gateway.audit.wal.origin._VERSION", 2)
     constant_part = origin.encoded(SIZE)
     monkeypatch.undo()
 
@@ -170,7 +163,7 @@ def test_header_that_is_cut_off_is_refused(image, reopen, length):
         reopen(image[:length])
 
 
-def test_stranger_is_refused(reopen):
+def test_unexpected_file_is_refused(reopen):
     with pytest.raises(BadSegment, match="no spool segment"):
         reopen(b"GIF89a" + bytes(SIZE))
 
@@ -184,7 +177,7 @@ def test_stranger_is_refused(reopen):
         (b"\x10\0\0\0" + b"\xff" * 16, TailState.TORN),
         (b"\x10\0\0\0" + b"\xff" * 16 + b"half", TailState.TORN),
         (bytes(FRAME_BYTES) + b"{payload before its header}", TailState.TORN),
-        (bytes(FRAME_BYTES) + b"{payload before its header}" + frame_of(b"{an event}", 7, 1.5), TailState.CORRUPT),
+        (bytes(FRAME_BYTES) + b"{payload before its header}" + frame_of(b"{an event}", 1.5), TailState.CORRUPT),
         (b"\x10\0\0\0" + b"\xff" * 16 + b"x" * 16 + b"another", TailState.CORRUPT),
         (b"\xff\xff\xff\xff" + b"\xff" * 500, TailState.TORN),
     ],

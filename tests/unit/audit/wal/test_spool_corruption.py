@@ -7,14 +7,14 @@ import shutil
 import pytest
 
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
-from signal_gateway.audit.wal.directory import open_medium
+from signal_gateway.audit.wal.directory import open_buffer
 from signal_gateway.audit.wal.segment import FRAME_BYTES, Segment
 
 EVENTS = 5
 
 
 @pytest.fixture
-def dead_segment(spool_directory, leave_behind):
+def orphaned_segment(spool_directory, leave_behind):
     """A dead store's one segment, the ids of its events, and where each payload is."""
     ids = leave_behind(EVENTS, max_spool_bytes=64 * 1024)
     (path,) = spool_directory.glob("*.segment")
@@ -22,16 +22,16 @@ def dead_segment(spool_directory, leave_behind):
 
 
 @pytest.fixture
-def adopt(open_store, caplog):
+def recover(open_store, caplog):
     """Open a store that finds what is in the directory, and say what it made of that."""
     caplog.set_level(logging.WARNING, logger="signal_gateway.audit")
 
-    def adopt():
+    def recover():
         store = open_store()
         assert store.close(timeout=10).ok
-        return store.stats.adopted
+        return store.stats.recovered
 
-    return adopt
+    return recover
 
 
 @pytest.fixture
@@ -48,9 +48,9 @@ def new_directory(spool_directory):
 
 
 def frames_in(path):
-    medium = open_medium(path)
-    places = list(Segment.open(medium).frames(HEADER_BYTES))
-    medium.close()
+    buffer = open_buffer(path)
+    places = list(Segment.open(buffer).frames(HEADER_BYTES))
+    buffer.close()
     return places
 
 
@@ -66,22 +66,24 @@ def levels(caplog):
     return [record.levelno for record in caplog.records]
 
 
-def test_each_byte_of_the_last_frame_may_be_wrong(dead_segment, new_directory, adopt, server, spool_directory, caplog):
-    path, ids, places = dead_segment
+def test_each_byte_of_the_last_frame_may_be_wrong(
+    orphaned_segment, new_directory, recover, server, spool_directory, caplog
+):
+    path, ids, places = orphaned_segment
     begin, end = places[-1]
     for offset in range(begin - FRAME_BYTES, end, 3 if end - begin > 500 else 1):
         server.stored.clear()
         caplog.clear()
         flip(path, offset)
 
-        counts = adopt()
+        counts = recover()
 
         assert list(server.stored)[: EVENTS - 1] == ids[:-1], offset
         if counts.torn + counts.corrupt:
             assert (len(server.stored), counts.delivered, counts.torn + counts.corrupt) == (EVENTS - 1, EVENTS - 1, 1)
             assert len(caplog.records) == 1
         else:
-            assert begin - FRAME_BYTES + 12 <= offset < begin  # when it was recorded, which nobody is told
+            assert begin - FRAME_BYTES + 8 <= offset < begin  # the time of the recording, which no delivery uses
             assert (list(server.stored), counts.delivered) == (ids, EVENTS)
         assert counts.pending == 0
         assert not list(spool_directory.glob("*.segment"))
@@ -89,14 +91,14 @@ def test_each_byte_of_the_last_frame_may_be_wrong(dead_segment, new_directory, a
 
 
 @pytest.mark.usefixtures("storage")
-def test_last_frame_that_was_not_written_out_is_torn(dead_segment, adopt, server, caplog):
-    path, ids, places = dead_segment
+def test_last_frame_that_was_not_written_out_is_torn(orphaned_segment, recover, server, caplog):
+    path, ids, places = orphaned_segment
     begin, end = places[-1]
     with path.open("r+b") as file:
         file.seek(begin + 20)
         file.write(bytes(end - begin - 20))
 
-    counts = adopt()
+    counts = recover()
 
     assert (counts.delivered, counts.torn, counts.corrupt) == (EVENTS - 1, 1, 0)
     assert list(server.stored) == ids[:-1]
@@ -105,18 +107,18 @@ def test_last_frame_that_was_not_written_out_is_torn(dead_segment, adopt, server
 
 
 @pytest.mark.parametrize("damaged", range(EVENTS - 1))
-@pytest.mark.parametrize("part", ["length", "checksum", "lane", "payload"])
+@pytest.mark.parametrize("part", ["length", "checksum", "payload"])
 @pytest.mark.usefixtures("storage")
 def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
-    dead_segment, leave_behind, adopt, server, spool_directory, caplog, damaged, part
+    orphaned_segment, leave_behind, recover, server, spool_directory, caplog, damaged, part
 ):
-    path, ids, places = dead_segment
+    path, ids, places = orphaned_segment
     begin, _ = places[damaged]
-    flip(path, begin - FRAME_BYTES + {"length": 0, "checksum": 4, "lane": 8, "payload": FRAME_BYTES + 50}[part])
+    flip(path, begin - FRAME_BYTES + {"length": 0, "checksum": 4, "payload": FRAME_BYTES + 50}[part])
     remainder = path.read_bytes()[begin - FRAME_BYTES :]
     of_a_younger_store = leave_behind(2)
 
-    counts = adopt()
+    counts = recover()
 
     assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (damaged + 2, 0, 1, 0)
     assert list(server.stored) == ids[:damaged] + of_a_younger_store
@@ -128,14 +130,14 @@ def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
 
 
 @pytest.mark.usefixtures("storage")
-def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, adopt, server, spool_directory):
+def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, recover, server, spool_directory):
     ids = leave_behind(700, max_spool_bytes=256 * 1024)
     first, damaged, *later = sorted(spool_directory.glob("*.segment"))
     whole = len(frames_in(first))
     lost = len(frames_in(damaged))
     flip(damaged, HEADER_BYTES)
 
-    counts = adopt()
+    counts = recover()
 
     assert later
     assert counts.corrupt == 1
@@ -144,7 +146,7 @@ def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, adopt, se
 
 
 @pytest.mark.usefixtures("storage")
-def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind, adopt, server, spool_directory):
+def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind, recover, server, spool_directory):
     ids = leave_behind(700, max_spool_bytes=256 * 1024)
     full, *later = sorted(spool_directory.glob("*.segment"))
     places = frames_in(full)
@@ -152,7 +154,7 @@ def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind
     flip(full, end - 1)
     remainder = full.read_bytes()[begin - FRAME_BYTES :]
 
-    counts = adopt()
+    counts = recover()
 
     assert later
     assert (counts.delivered, counts.torn, counts.corrupt) == (699, 0, 1)
@@ -164,15 +166,15 @@ def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind
 @pytest.mark.parametrize(("of", "torn", "corrupt"), [(EVENTS - 1, 1, 0), (EVENTS - 2, 0, 1)])
 @pytest.mark.usefixtures("storage")
 def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
-    dead_segment, adopt, server, spool_directory, of, torn, corrupt
+    orphaned_segment, recover, server, spool_directory, of, torn, corrupt
 ):
-    path, ids, places = dead_segment
+    path, ids, places = orphaned_segment
     begin, _ = places[of]
     with path.open("r+b") as file:
         file.seek(begin - FRAME_BYTES)
         file.write(bytes(4))
 
-    counts = adopt()
+    counts = recover()
 
     assert (counts.delivered, counts.torn, counts.corrupt) == (of, torn, corrupt)
     assert list(server.stored) == ids[:of]
@@ -181,23 +183,25 @@ def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
 
 @pytest.mark.parametrize("slot", [1024, 1536])
 @pytest.mark.usefixtures("storage")
-def test_one_damaged_cursor_of_a_store_that_delivered_nothing_costs_nothing(dead_segment, adopt, server, slot):
-    path, ids, _ = dead_segment
+def test_one_damaged_cursor_of_a_store_that_delivered_nothing_costs_nothing(orphaned_segment, recover, server, slot):
+    path, ids, _ = orphaned_segment
     flip(path, slot + 8)
 
-    counts = adopt()
+    counts = recover()
 
     assert (counts.delivered, counts.corrupt) == (EVENTS, 0)
     assert list(server.stored) == ids
 
 
-def test_damaged_header_sets_the_whole_file_aside(dead_segment, leave_behind, adopt, server, spool_directory, caplog):
-    path, _, _ = dead_segment
+def test_damaged_header_sets_the_whole_file_aside(
+    orphaned_segment, leave_behind, recover, server, spool_directory, caplog
+):
+    path, _, _ = orphaned_segment
     flip(path, 20)
     content = path.read_bytes()
     others = leave_behind(3)
 
-    counts = adopt()
+    counts = recover()
 
     assert (counts.delivered, counts.corrupt) == (3, 1)
     assert list(server.stored) == others
@@ -206,8 +210,8 @@ def test_damaged_header_sets_the_whole_file_aside(dead_segment, leave_behind, ad
 
 
 @pytest.mark.usefixtures("storage")
-def test_file_may_be_cut_off_anywhere(dead_segment, new_directory, adopt, server):
-    path, ids, places = dead_segment
+def test_file_may_be_cut_off_anywhere(orphaned_segment, new_directory, recover, server):
+    path, ids, places = orphaned_segment
     boundaries = [HEADER_BYTES, *(end for _, end in places)]
     lengths = sorted({length for at in boundaries for length in (at - 1, at, at + 1, at + FRAME_BYTES, at + 100)})
     for length in lengths:
@@ -215,7 +219,7 @@ def test_file_may_be_cut_off_anywhere(dead_segment, new_directory, adopt, server
         os.truncate(path, length)
         whole = sum(end <= length for _, end in places)
 
-        counts = adopt()
+        counts = recover()
 
         assert list(server.stored) == ids[:whole], length
         assert counts.delivered == whole
@@ -229,23 +233,23 @@ def test_file_may_be_cut_off_anywhere(dead_segment, new_directory, adopt, server
 
 
 def test_segment_of_a_newer_release_stays_where_it_is(
-    leave_behind, adopt, server, spool_directory, monkeypatch, caplog
+    leave_behind, recover, server, spool_directory, monkeypatch, caplog
 ):
     with monkeypatch.context() as newer:
-        newer.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
+        newer.setattr("signal_gateway.audit.wal.origin._VERSION", 2)
         leave_behind(2)
     (path,) = spool_directory.glob("*.segment")
     content = path.read_bytes()
     ids = leave_behind(3)
 
-    counts = adopt()
+    counts = recover()
 
     assert list(server.stored) == ids
     assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
     assert path.read_bytes() == content
     assert "version 2" in caplog.text
-    monkeypatch.setattr("signal_gateway.audit.wal.segment._VERSION", 2)
-    assert adopt().delivered == 2
+    monkeypatch.setattr("signal_gateway.audit.wal.origin._VERSION", 2)
+    assert recover().delivered == 2
 
 
 STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
@@ -253,18 +257,18 @@ STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"SGSPOOL\0", b"\0" * 100_000, b"not ours" * 1000])
 @pytest.mark.usefixtures("storage")
-def test_file_with_a_segments_name_and_other_content_is_set_aside(spool_directory, adopt, server, content):
+def test_file_with_a_segments_name_and_other_content_is_set_aside(spool_directory, recover, server, content):
     spool_directory.mkdir()
     (spool_directory / f"{STORE_ID}-000001.segment").write_bytes(content)
 
-    counts = adopt()
+    counts = recover()
 
     assert counts.corrupt == 1
     assert not server.stored
     assert (spool_directory / "corrupt" / f"{STORE_ID}-000001.segment").read_bytes() == content
 
 
-def test_strangers_files_are_left_alone(spool_directory, leave_behind, adopt, server):
+def test_unrelated_files_are_left_alone(spool_directory, leave_behind, recover, server):
     ids = leave_behind(3)
     names = [
         "README",
@@ -280,7 +284,7 @@ def test_strangers_files_are_left_alone(spool_directory, leave_behind, adopt, se
     (spool_directory / "folder").mkdir()
     (spool_directory / "dangling").symlink_to("nowhere")
 
-    counts = adopt()
+    counts = recover()
 
     assert list(server.stored) == ids
     assert counts.corrupt == 0
@@ -289,7 +293,7 @@ def test_strangers_files_are_left_alone(spool_directory, leave_behind, adopt, se
 
 
 @pytest.mark.parametrize("what", ["folder", "dangling", "lock"])
-def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_behind, adopt, server, what, caplog):
+def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_behind, recover, server, what, caplog):
     ids = leave_behind(3)
     odd = spool_directory / f"{STORE_ID}-000001.segment"
     if what == "dangling":
@@ -299,17 +303,17 @@ def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_be
     else:
         (spool_directory / f"{STORE_ID}.lock").mkdir()
 
-    counts = adopt()
+    counts = recover()
 
     assert list(server.stored) == ids
     assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
     assert STORE_ID in caplog.text
 
 
-def test_segment_that_died_before_its_first_event_is_nothing(leave_behind, adopt, spool_directory, caplog):
+def test_segment_that_died_before_its_first_event_is_nothing(leave_behind, recover, spool_directory, caplog):
     leave_behind(0)
 
-    counts = adopt()
+    counts = recover()
 
     assert counts == type(counts)()
     assert not caplog.records
@@ -318,12 +322,12 @@ def test_segment_that_died_before_its_first_event_is_nothing(leave_behind, adopt
 
 @pytest.mark.usefixtures("storage")
 @pytest.mark.slow
-def test_written_segment_that_died_before_its_first_event_is_nothing(start_program, adopt, spool_directory, caplog):
+def test_written_segment_that_died_before_its_first_event_is_nothing(start_program, recover, spool_directory, caplog):
     program = start_program("store = open_store(); say(store.stats.storage); sys.stdin.readline()", storage="written")
     assert program.hear() == "written"
     program.kill()
 
-    counts = adopt()
+    counts = recover()
 
     assert counts == type(counts)()
     assert not caplog.records

@@ -1,4 +1,4 @@
-"""Whose segments are whose: a live store's are nobody else's, a dead one's are delivered by one adopter."""
+"""Whose segments are whose: a live store's are nobody else's, a dead one's are delivered by one recoverer."""
 
 import os
 import signal
@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from signal_gateway.audit.wal.directory import DirectoryHome
+from signal_gateway.audit.wal.directory import SegmentDirectory
 from signal_gateway.audit.wal.ownership import StoreLock
 
 DEADLINE = 10.0
@@ -93,7 +93,7 @@ def test_two_stores_on_one_directory_deliver_their_own_events(server, open_store
     results = [store.close(timeout=DEADLINE) for store in stores]
 
     assert [(result.ok, result.delivered) for result in results] == [(True, 100), (True, 100)]
-    assert [store.stats.adopted.delivered for store in stores] == [0, 0]
+    assert [store.stats.recovered.delivered for store in stores] == [0, 0]
     assert server.received == dict.fromkeys(ids[0] + ids[1], 1)
     assert not list(spool_directory.iterdir())
 
@@ -105,7 +105,7 @@ def test_store_that_closes_takes_nothing_of_a_live_one(server, open_store, make_
     with open_store() as other:
         pass
 
-    assert other.stats.adopted.delivered == 0
+    assert other.stats.recovered.delivered == 0
     assert not server.received
     assert living.close().delivered == 1
 
@@ -123,20 +123,21 @@ def test_events_that_a_closed_store_left_are_the_next_ones(server, open_store, m
 
     assert second.stats.storage == storage
     assert second.close().ok
-    assert second.stats.adopted.delivered == 5
+    assert second.stats.recovered.delivered == 5
     assert (second.stats.recorded, second.stats.delivered) == (0, 0)
     assert list(server.stored) == [event.event_id for event in events]
     assert not list(spool_directory.iterdir())
 
 
-def test_dead_stores_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
+def test_orphaned_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
     ids = [event_id for _ in range(4) for event_id in leave_behind(7)]
     left = []
 
     def count_and_store(handler, events):
-        adopted = stores[0].stats.adopted if stores else None
+        recovered = stores[0].stats.recovered if stores else None
         left.append(
-            adopted is None or (adopted.delivered, adopted.pending) == (len(server.stored), 28 - len(server.stored))
+            recovered is None
+            or (recovered.delivered, recovered.pending) == (len(server.stored), 28 - len(server.stored))
         )
         server.store(handler, events)
 
@@ -149,21 +150,21 @@ def test_dead_stores_events_come_oldest_first_and_in_their_order(server, leave_b
     assert all(left)
     assert list(server.stored) == ids
     assert set(server.received.values()) == {1}
-    assert store.stats.adopted.delivered == 28
+    assert store.stats.recovered.delivered == 28
 
 
-def test_two_adopters_in_one_process_deliver_each_event_once(server, leave_behind, open_store, spool_directory):
+def test_two_recoveries_in_one_process_deliver_each_event_once(server, leave_behind, open_store, spool_directory):
     ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
     together = threading.Barrier(4, timeout=DEADLINE)
     stores = []
 
-    def adopt():
+    def recover():
         together.wait()
         store = open_store()
         stores.append(store)
         store.close(timeout=DEADLINE)
 
-    threads = [threading.Thread(target=adopt) for _ in range(4)]
+    threads = [threading.Thread(target=recover) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -175,23 +176,23 @@ def test_two_adopters_in_one_process_deliver_each_event_once(server, leave_behin
     assert not list(spool_directory.iterdir())
 
 
-def test_two_adopters_in_two_processes_deliver_each_event_once(server, leave_behind, start_program, spool_directory):
+def test_two_recoveries_in_two_processes_deliver_each_event_once(server, leave_behind, start_program, spool_directory):
     ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
     program = """
         say("ready")
         sys.stdin.readline()
         store = open_store()
         result = store.close(timeout=10)
-        say([result.ok, store.stats.adopted.delivered])
+        say([result.ok, store.stats.recovered.delivered])
     """
-    adopters = [start_program(program), start_program(program)]
-    for adopter in adopters:
-        assert adopter.hear() == "ready"
+    recoverers = [start_program(program), start_program(program)]
+    for recoverer in recoverers:
+        assert recoverer.hear() == "ready"
 
-    for adopter in adopters:
-        adopter.tell()
+    for recoverer in recoverers:
+        recoverer.tell()
 
-    said = [adopter.end()[0] for adopter in adopters]
+    said = [recoverer.end()[0] for recoverer in recoverers]
     assert [ok for ok, _ in said] == [True, True]
     assert sum(delivered for _, delivered in said) == 100
     assert server.received == dict.fromkeys(ids, 1)
@@ -214,14 +215,14 @@ def test_live_store_of_another_process_keeps_its_events_and_a_killed_one_does_no
     ids = program.hear()
     while_alive = open_store()
     while_alive.close()
-    assert while_alive.stats.adopted.pending == while_alive.stats.adopted.delivered == 0
+    assert while_alive.stats.recovered.pending == while_alive.stats.recovered.delivered == 0
 
     program.kill()
     server.always(server.store)
     store = open_store()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.delivered == 50
+    assert store.stats.recovered.delivered == 50
     assert list(server.stored) == ids
 
 
@@ -247,7 +248,7 @@ def test_forked_child_does_not_keep_its_dead_parents_lock(server, start_program,
     store = open_store()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.delivered == 20
+    assert store.stats.recovered.delivered == 20
     assert list(server.stored) == ids
 
 
@@ -273,7 +274,7 @@ def test_forked_child_does_not_keep_the_locks_that_its_dead_parent_took_over(
     store = open_store()
     store.close(timeout=DEADLINE)
 
-    assert store.stats.adopted.delivered == 20
+    assert store.stats.recovered.delivered == 20
     assert list(server.stored) == ids
 
 
@@ -329,8 +330,8 @@ def test_live_store_of_another_process_that_lost_its_lock_file_keeps_its_events(
     with open_store() as afterwards:
         pass
 
-    assert (while_alive.stats.adopted.delivered, before) == (0, [])
-    assert afterwards.stats.adopted.delivered == 5
+    assert (while_alive.stats.recovered.delivered, before) == (0, [])
+    assert afterwards.stats.recovered.delivered == 5
     assert list(server.stored) == ids
     assert not list(spool_directory.iterdir())
 
@@ -351,21 +352,21 @@ def test_process_of_an_earlier_run_of_the_machine_is_not_taken_for_its_namesake(
     with open_store() as store:
         pass
 
-    assert store.stats.adopted.delivered == delivered
+    assert store.stats.recovered.delivered == delivered
 
 
 @pytest.mark.parametrize(("age", "stays"), [(50, True), (70, False)])
 def test_lock_file_that_was_never_locked_is_removed_after_a_minute(open_store, spool_directory, age, stays):
     spool_directory.mkdir()
-    unborn = spool_directory / f"{STORE_ID}.lock.tmp"
-    unborn.write_bytes(b"")
+    incomplete = spool_directory / f"{STORE_ID}.lock.tmp"
+    incomplete.write_bytes(b"")
     then = time.time() - age
-    os.utime(unborn, (then, then))
+    os.utime(incomplete, (then, then))
 
     with open_store():
         pass
 
-    assert [path.name for path in spool_directory.iterdir()] == ([unborn.name] if stays else [])
+    assert [path.name for path in spool_directory.iterdir()] == ([incomplete.name] if stays else [])
 
 
 def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, open_store, spool_directory, server):
@@ -419,7 +420,7 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
     store = open_store(max_batch_events=50)
     store.close(timeout=DEADLINE)
 
-    own = store._spool._home.store_id
+    own = store._wal._segments.store_id
     assert segments >= 10
     assert list(server.stored) == ids
     assert len(mapped) > segments
@@ -429,11 +430,11 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
 
 def test_lock_is_given_back_when_the_directory_can_not_be_used(spool_directory, monkeypatch):
     spool_directory.mkdir()
-    home = DirectoryHome(spool_directory, service="shop")
+    segments = SegmentDirectory(spool_directory, service="shop")
     monkeypatch.setattr("pathlib.Path.rename", lambda *_: (_ for _ in ()).throw(PermissionError(13, "no")))
 
     with pytest.raises(Exception, match="can't be used"):
-        home.open()
+        segments.open()
 
     assert not list(spool_directory.iterdir())
-    assert StoreLock.is_free(spool_directory, home.store_id)
+    assert StoreLock.is_free(spool_directory, segments.store_id)

@@ -6,8 +6,8 @@ import orjson
 import pytest
 
 from signal_gateway.audit import AuditStoreClosed, AuditStoreFull
-from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.audit.wal.segment import FRAME_BYTES
 from signal_gateway.clock import MovableClock
 
@@ -22,20 +22,20 @@ def clock():
 
 
 @pytest.fixture(params=["memory", "mapped", "written"])
-def home(request, tmp_path):
+def segments(request, tmp_path):
     if request.param == "memory":
-        return MemoryHome(service="shop")
-    home = DirectoryHome(tmp_path / "spool", service="shop")
-    home.storage = request.param
-    return home
+        return InMemorySegments(service="shop")
+    segments = SegmentDirectory(tmp_path / "spool", service="shop")
+    segments.storage = request.param
+    return segments
 
 
 @pytest.fixture
-def make_spool(home, clock):
+def make_spool(segments, clock):
     spools = []
 
     def make(max_bytes=1024 * 1024):
-        spool = Spool(home, max_bytes=max_bytes, clock=clock, log=logging.getLogger("spool"))
+        spool = WriteAheadLog(segments, max_bytes=max_bytes, clock=clock, log=logging.getLogger("spool"))
         spools.append(spool)
         return spool
 
@@ -50,61 +50,61 @@ def spool(make_spool):
     return make_spool()
 
 
-def texts(head) -> list[bytes]:
-    return [segment.medium.read(begin, end) for segment, begin, end in head.places]
+def texts(records) -> list[bytes]:
+    return [segment.buffer.read(begin, end) for segment, begin, end in records.places]
 
 
 def fill(spool, count: int, begin: int = 0) -> list[bytes]:
     payloads = [payload(number) for number in range(begin, begin + count)]
     for one in payloads:
-        spool.append(one, 7)
+        spool.append(one)
     return payloads
 
 
-def test_head_gives_the_oldest_events_and_leaves_them(spool):
+def test_peek_gives_the_oldest_events_and_leaves_them(spool):
     payloads = fill(spool, 5)
 
-    assert texts(spool.head(3, 10_000)) == payloads[:3]
-    assert texts(spool.head(3, 10_000)) == payloads[:3]
-    assert texts(spool.head(99, 10_000)) == payloads
+    assert texts(spool.peek(3, 10_000)) == payloads[:3]
+    assert texts(spool.peek(3, 10_000)) == payloads[:3]
+    assert texts(spool.peek(99, 10_000)) == payloads
 
 
-def test_head_counts_the_brackets_and_commas(spool):
+def test_peek_counts_the_brackets_and_commas(spool):
     payloads = fill(spool, 3)
     two = len(b"[" + b",".join(payloads[:2]) + b"]")
 
-    assert len(spool.head(99, two)) == 2
-    assert len(spool.head(99, two - 1)) == 1
+    assert len(spool.peek(99, two)) == 2
+    assert len(spool.peek(99, two - 1)) == 1
 
 
-def test_head_gives_one_event_however_large(spool):
+def test_peek_gives_one_event_however_large(spool):
     fill(spool, 2)
 
-    assert len(spool.head(99, 1)) == 1
+    assert len(spool.peek(99, 1)) == 1
 
 
-def test_head_of_an_empty_spool_is_empty(spool):
-    assert texts(spool.head(10, 10)) == []
+def test_peek_of_an_empty_spool_is_empty(spool):
+    assert texts(spool.peek(10, 10)) == []
 
 
 def test_counts_follow_what_is_acknowledged(spool):
     payloads = fill(spool, 5)
 
-    rejected = spool.acknowledge(3, rejected={1: "too odd"})
+    rejected = spool.ack(3, rejected={1: "too odd"})
 
     counts = spool.counts()
     assert (counts.recorded, counts.delivered, counts.rejected, counts.pending) == (5, 2, 1, 2)
     assert counts.first_rejected == 2
     assert [(event.event_id, event.payload, event.reason) for event in rejected] == [("0001", payloads[1], "too odd")]
     assert spool.rejected_events() == rejected
-    assert texts(spool.head(99, 10_000)) == payloads[3:]
+    assert texts(spool.peek(99, 10_000)) == payloads[3:]
 
 
 def test_first_rejected_stays_the_first(spool):
     fill(spool, 6)
-    spool.acknowledge(2, rejected={})
-    spool.acknowledge(2, rejected={1: "a", 0: "b"})
-    spool.acknowledge(2, rejected={0: "c"})
+    spool.ack(2, rejected={})
+    spool.ack(2, rejected={1: "a", 0: "b"})
+    spool.ack(2, rejected={0: "c"})
 
     assert spool.counts().first_rejected == 3
     assert [event.reason for event in spool.rejected_events()] == ["b", "a", "c"]
@@ -112,12 +112,12 @@ def test_first_rejected_stays_the_first(spool):
 
 def test_appends_go_on_behind_acknowledged_events(spool):
     fill(spool, 3)
-    spool.acknowledge(2, rejected={})
+    spool.ack(2, rejected={})
 
     more = fill(spool, 3, begin=3)
 
     assert spool.counts().recorded == 6
-    assert texts(spool.head(99, 10_000))[-3:] == more
+    assert texts(spool.peek(99, 10_000))[-3:] == more
 
 
 def test_sealed_spool_refuses_appends_and_gives_out_what_it_has(spool):
@@ -126,13 +126,13 @@ def test_sealed_spool_refuses_appends_and_gives_out_what_it_has(spool):
     spool.seal()
 
     with pytest.raises(AuditStoreClosed):
-        spool.append(payload(9), 7)
+        spool.append(payload(9))
 
     assert spool.sealed
-    assert texts(spool.head(2, 10_000)) == payloads[:2]
-    spool.acknowledge(2, rejected={})
-    assert texts(spool.head(2, 10_000)) == payloads[2:]
-    spool.acknowledge(2, rejected={})
+    assert texts(spool.peek(2, 10_000)) == payloads[:2]
+    spool.ack(2, rejected={})
+    assert texts(spool.peek(2, 10_000)) == payloads[2:]
+    spool.ack(2, rejected={})
     assert spool.counts().pending == 0
     assert spool.oldest_recorded_at() is None
 
@@ -144,7 +144,7 @@ def test_limit_is_reached_and_left_again(make_spool):
     held = spool.counts().recorded
     assert spool.full
 
-    spool.acknowledge(held, rejected={})
+    spool.ack(held, rejected={})
 
     assert not spool.full
     fill(spool, 10)
@@ -161,18 +161,18 @@ def test_segments_take_the_whole_limit_and_no_more(make_spool):
 
 def test_room_shrinks_with_each_event_and_grows_with_what_is_settled(make_spool):
     spool = make_spool(65536)
-    at_first = spool.room_bytes
+    at_first = spool.free_bytes
     fill(spool, 10)
-    with_ten = spool.room_bytes
+    with_ten = spool.free_bytes
     with pytest.raises(AuditStoreFull):
         fill(spool, 10_000)
-    when_full = spool.room_bytes
+    when_full = spool.free_bytes
 
-    spool.acknowledge(spool.counts().recorded, rejected={})
+    spool.ack(spool.counts().recorded, rejected={})
 
     assert 65536 >= at_first > with_ten > when_full >= 0
     assert when_full < len(payload(0)) + FRAME_BYTES
-    assert spool.room_bytes > with_ten // 2
+    assert spool.free_bytes > with_ten // 2
 
 
 def test_sealed_spool_has_no_room(make_spool):
@@ -180,23 +180,23 @@ def test_sealed_spool_has_no_room(make_spool):
 
     spool.seal()
 
-    assert spool.room_bytes == 0
+    assert spool.free_bytes == 0
 
 
 def test_event_larger_than_a_segment_gets_one_of_its_own_size(make_spool):
     spool = make_spool(1024 * 1024)
     large = payload(0, padding=500_000)
 
-    spool.append(large, 7)
+    spool.append(large)
 
-    assert texts(spool.head(1, 1)) == [large]
+    assert texts(spool.peek(1, 1)) == [large]
 
 
 def test_event_larger_than_the_limit_is_refused(make_spool):
     spool = make_spool(65536)
 
-    with pytest.raises(AuditStoreFull, match="no room for an event of 100"):
-        spool.append(payload(0, padding=100_000), 7)
+    with pytest.raises(AuditStoreFull, match="no space for an event of 100"):
+        spool.append(payload(0, padding=100_000))
     fill(spool, 3)
 
     assert spool.counts().recorded == 3
@@ -207,7 +207,7 @@ def test_rejected_events_count_towards_the_limit(make_spool):
     fill(spool, 1)
     before = spool.held_bytes
 
-    spool.acknowledge(1, rejected={0: "no"})
+    spool.ack(1, rejected={0: "no"})
 
     assert spool.held_bytes > before
 
@@ -217,7 +217,7 @@ def test_closed_is_said_before_full(make_spool):
     spool.seal()
 
     with pytest.raises(AuditStoreClosed):
-        spool.append(payload(0, padding=100_000), 7)
+        spool.append(payload(0, padding=100_000))
 
 
 def test_events_keep_their_order_across_segments(make_spool):
@@ -225,9 +225,9 @@ def test_events_keep_their_order_across_segments(make_spool):
 
     payloads = fill(spool, 2000)
 
-    assert texts(spool.head(10_000, 10**9)) == payloads
-    spool.acknowledge(1500, rejected={1000: "no"})
-    assert texts(spool.head(10_000, 10**9)) == payloads[1500:]
+    assert texts(spool.peek(10_000, 10**9)) == payloads
+    spool.ack(1500, rejected={1000: "no"})
+    assert texts(spool.peek(10_000, 10**9)) == payloads[1500:]
     counts = spool.counts()
     assert (counts.recorded, counts.delivered, counts.rejected, counts.first_rejected) == (2000, 1499, 1, 1001)
 
@@ -239,7 +239,7 @@ def test_age_is_that_of_the_oldest_pending_event(spool, clock):
     fill(spool, 1)
 
     assert spool.oldest_recorded_at() == 0.0
-    spool.acknowledge(1, rejected={})
+    spool.ack(1, rejected={})
     assert spool.oldest_recorded_at() == 5.0
 
 
@@ -252,7 +252,7 @@ def test_seal_among_appending_threads_decides_each_append_one_way(spool):
         for number in range(10_000):
             one = payload(lane * 10_000 + number)
             try:
-                spool.append(one, 7)
+                spool.append(one)
             except (AuditStoreClosed, AuditStoreFull):
                 return
             taken.append(one)
@@ -265,5 +265,5 @@ def test_seal_among_appending_threads_decides_each_append_one_way(spool):
     for thread in threads:
         thread.join()
 
-    assert sorted(texts(spool.head(100_000, 10**9))) == sorted(taken)
+    assert sorted(texts(spool.peek(100_000, 10**9))) == sorted(taken)
     assert spool.counts().recorded == len(taken)

@@ -112,7 +112,7 @@ def test_check_names_url_source_and_cause():
     client.close()
 
 
-STRANGERS = {
+UNEXPECTED_SERVERS = {
     "a page": (200, b"<html>hello", "text/html"),
     "other JSON": (200, b'{"status": "ok"}', "application/json"),
     "a list": (200, b"[]", "application/json"),
@@ -124,9 +124,9 @@ STRANGERS = {
 }
 
 
-@pytest.mark.parametrize("stranger", STRANGERS)
-def test_check_refuses_a_stranger(server, client, stranger, monkeypatch):
-    status, body, content_type = STRANGERS[stranger]
+@pytest.mark.parametrize("unexpected", UNEXPECTED_SERVERS)
+def test_check_refuses_an_unexpected_server(server, client, unexpected, monkeypatch):
+    status, body, content_type = UNEXPECTED_SERVERS[unexpected]
     monkeypatch.setattr(server, "_get", lambda handler: handler.reply(status, body, content_type))
 
     with pytest.raises(DataStorageUnavailable, match=str(status)) as failure:
@@ -239,7 +239,7 @@ def test_server_that_tells_no_limits_has_none(server, client, monkeypatch):
         (503, b"{}"),
     ],
 )
-def test_limits_that_are_none_are_a_strangers(server, client, monkeypatch, status, body):
+def test_limits_that_are_none_are_an_unexpected_servers(server, client, monkeypatch, status, body):
     monkeypatch.setattr(server, "_get", lambda handler: handler.reply(status, body))
 
     with pytest.raises(DataStorageUnavailable):

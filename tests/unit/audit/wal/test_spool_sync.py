@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.audit.wal.directory import DirectoryHome, MemoryHome
-from signal_gateway.audit.wal.log import Spool
+from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory
+from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import MovableClock
 
 DEADLINE = 10.0
@@ -51,8 +51,8 @@ def clock():
 
 @pytest.fixture
 def spool(spool_directory, clock):
-    home = DirectoryHome(spool_directory, service="shop")
-    spool = Spool(home, max_bytes=256 * 1024, clock=clock, log=logging.getLogger("spool"))
+    segments = SegmentDirectory(spool_directory, service="shop")
+    spool = WriteAheadLog(segments, max_bytes=256 * 1024, clock=clock, log=logging.getLogger("spool"))
     spool.open()
     yield spool
     spool.seal()
@@ -65,7 +65,7 @@ def look(spool, clock):
 
 @pytest.mark.usefixtures("storage")
 def test_event_that_waits_for_200_ms_is_synced_once(spool, clock, synced):
-    spool.append(b"one", 7)
+    spool.append(b"one")
     assert look(spool, clock)
     clock.advance(0.19)
     assert look(spool, clock)
@@ -82,7 +82,7 @@ def test_event_that_waits_for_200_ms_is_synced_once(spool, clock, synced):
 
 def test_later_events_are_synced_at_most_every_200_ms(spool, clock, synced):
     for number in range(100):
-        spool.append(b"one %d" % number, 7)
+        spool.append(b"one %d" % number)
         look(spool, clock)
         clock.advance(0.02)
 
@@ -90,8 +90,8 @@ def test_later_events_are_synced_at_most_every_200_ms(spool, clock, synced):
 
 
 def test_delivered_event_costs_no_sync(spool, clock, synced):
-    spool.append(b"one", 7)
-    spool.acknowledge(1, rejected={})
+    spool.append(b"one")
+    spool.ack(1, rejected={})
     clock.advance(10)
 
     assert not look(spool, clock)
@@ -99,15 +99,15 @@ def test_delivered_event_costs_no_sync(spool, clock, synced):
 
 
 def test_every_segment_that_has_something_new_is_synced_and_no_other(spool, clock, synced):
-    for number in range(300):
-        spool.append(b"x" * 500, number)
-    segments = len(spool._segments)
+    for _ in range(300):
+        spool.append(b"x" * 500)
+    segments = len(spool._queue)
     clock.advance(1)
     look(spool, clock)
     assert len(set(synced)) == len(synced) == segments > 1
     synced.clear()
 
-    spool.append(b"one", 7)
+    spool.append(b"one")
     clock.advance(1)
     look(spool, clock)
 
@@ -118,7 +118,7 @@ def test_directory_is_synced_with_its_new_names(spool, clock, monkeypatch, spool
     names, sync = [], os.fsync
     monkeypatch.setattr(os, "fsync", lambda fd: (sync(fd), names.append(os.readlink(f"/proc/self/fd/{fd}"))))
     for _ in range(2):
-        spool.append(b"one", 7)
+        spool.append(b"one")
         clock.advance(1)
         look(spool, clock)
 
@@ -126,8 +126,10 @@ def test_directory_is_synced_with_its_new_names(spool, clock, monkeypatch, spool
 
 
 def test_memory_is_not_synced(clock, synced):
-    spool = Spool(MemoryHome(service="shop"), max_bytes=65536, clock=clock, log=logging.getLogger("spool"))
-    spool.append(b"one", 7)
+    spool = WriteAheadLog(
+        InMemorySegments(service="shop"), max_bytes=65536, clock=clock, log=logging.getLogger("spool")
+    )
+    spool.append(b"one")
     clock.advance(10)
 
     assert not look(spool, clock)
@@ -145,7 +147,7 @@ def test_sync_that_fails_is_tried_again(spool, clock, on_sync):
             raise EIO
 
     on_sync(fail_once)
-    spool.append(b"one", 7)
+    spool.append(b"one")
     clock.advance(1)
     with pytest.raises(OSError, match="Input/output"):
         look(spool, clock)
@@ -203,7 +205,7 @@ def test_failing_sync_is_said_and_does_not_end_the_flusher(server, open_store, m
     store.record(make_event())
     for _ in range(2):
         assert tried.acquire(timeout=DEADLINE)
-    assert "can't be synced to the disk: Input/output error" in store.stats.last_error
+    assert "cannot sync the audit spool to the disk: Input/output error" in store.stats.last_error
 
     broken = False
     server.always(server.store)

@@ -19,7 +19,7 @@ def deliver(batch: Batch, *, bad: set[int], most: int, named: bool) -> tuple[lis
         if len(run) > most:
             batch.too_large(run, "too large")
         elif at_fault:
-            batch.refuse(run, "bad batch", at_fault if named else {})
+            batch.reject(run, "bad batch", at_fault if named else {})
         else:
             stored += run.indices
             batch.accept(run)

@@ -1,0 +1,103 @@
+"""AuditStore: the protocol of an audit store; AuditStats, RecoveryCounts and FlushResult: the numbers of one."""
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from signal_gateway.audit.config import Durability
+from signal_gateway.audit.event import AuditEvent
+
+__all__ = ["AuditStats", "AuditStore", "FlushResult", "RecoveryCounts", "Storage"]
+
+Storage = Literal["memory", "mapped", "written"]
+"""How a spool keeps events: in anonymous memory, in mapped files, or in files written with system calls."""
+
+
+class AuditStore(Protocol):
+    """The interface of an audit store for code that records events, such as a gateway."""
+
+    def record(self, event: AuditEvent) -> None:
+        """Record an event without waiting for the network.
+
+        Raises:
+            AuditError: The event is not recorded; the subclass names the reason.
+        """
+        ...
+
+    @property
+    def accepting(self) -> bool:
+        """Whether `record` accepts events at present."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryCounts:
+    """Numbers of the events that a store recovered from orphaned segments.
+
+    Attributes:
+        delivered: Events that DataStorage acknowledged.
+        rejected: Events that DataStorage rejected.
+        pending: Events that wait for their delivery. Damage found during the delivery reduces the number.
+        torn: Frames that a process was writing when it died. `record` did not return for them; they are dropped.
+        corrupt: Damaged files, or damaged parts of files, that were set aside.
+    """
+
+    delivered: int = 0
+    rejected: int = 0
+    pending: int = 0
+    torn: int = 0
+    corrupt: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditStats:
+    """Counters of a store. At every moment `recorded == delivered + rejected + pending`.
+
+    Attributes:
+        recorded: Events that `record` accepted.
+        delivered: Events that DataStorage acknowledged.
+        rejected: Events that DataStorage rejected.
+        pending: Events that wait for their delivery.
+        refused: Calls of `record` that raised. Their events were never recorded.
+        batches: Attempted deliveries.
+        retries: Deliveries without a verdict, which are repeated.
+        last_error: Last error, even if it is over; None if there was none.
+        oldest_pending_age: Seconds since the oldest pending event was recorded; 0.0 without pending events.
+        durability: Failures that a recorded event survives.
+        storage: How the spool keeps events: `mapped` files, `written` files if the file system does not support
+            mapping (slower), or `memory`.
+        recovered: Events from orphaned segments in the spool directory. They are in none of the counters above, and
+            in no FlushResult.
+    """
+
+    recorded: int
+    delivered: int
+    rejected: int
+    pending: int
+    refused: int
+    batches: int
+    retries: int
+    last_error: str | None
+    oldest_pending_age: float
+    durability: Durability
+    storage: Storage
+    recovered: RecoveryCounts
+
+
+@dataclass(frozen=True, slots=True)
+class FlushResult:
+    """Result of a flush.
+
+    Attributes:
+        ok: Whether all events recorded before the call are delivered. A rejected event is never delivered: from the
+            first rejection on, no later flush is ok.
+        delivered: Events delivered since the previous flush.
+        rejected: Events rejected since the previous flush.
+        pending: Events recorded before the call that still wait for their delivery.
+        error: Reason for `ok=False`; None otherwise.
+    """
+
+    ok: bool
+    delivered: int
+    rejected: int
+    pending: int
+    error: str | None
