@@ -64,7 +64,8 @@ def test_settings_are_explained_with_value_source_and_meaning(config_file):
     assert f"audit.datastorage_url: {NOBODY}  # {path}:2" in lines
     assert f"processing.max_body_bytes: 1000  # {path}:5" in lines
     assert (
-        lines[lines.index(f"processing.max_body_bytes: 1000  # {path}:5") + 1] == "    The largest body that is read."
+        lines[lines.index(f"processing.max_body_bytes: 1000  # {path}:5") + 1]
+        == "    Size of the largest request body that is accepted, in bytes."
     )
     assert "logging.level: debug  # variable SIGNAL_GATEWAY__LOGGING__LEVEL" in lines
     assert "processing.retry.max_attempts: 3  # default" in lines
