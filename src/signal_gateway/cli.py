@@ -5,12 +5,12 @@ import sys
 import typer
 
 from signal_gateway.commands.apiserver import serve_apiserver
-from signal_gateway.commands.audit import export_events, list_events, show_correlation
+from signal_gateway.commands.audit import export_events, list_events, show_case
 from signal_gateway.commands.config import check_config, explain_config
 from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.demo import demo
 from signal_gateway.commands.serve import serve
-from signal_gateway.commands.spool import look_into_spool
+from signal_gateway.commands.spool import inspect_or_deliver_spool
 from signal_gateway.commands.tail import tail_events
 from signal_gateway.errors import SignalGatewayError
 
@@ -38,10 +38,10 @@ app.add_typer(datastorage, name="datastorage")
 
 audit = typer.Typer(help="Look into the audit trail, and into what is on its way there.", no_args_is_help=True)
 audit.command("list")(list_events)
-audit.command("show")(show_correlation)
+audit.command("show")(show_case)
 audit.command("tail")(tail_events)
 audit.command("export")(export_events)
-audit.command("spool")(look_into_spool)
+audit.command("spool")(inspect_or_deliver_spool)
 app.add_typer(audit, name="audit")
 
 

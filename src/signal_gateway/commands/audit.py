@@ -8,27 +8,27 @@ import typer
 
 from signal_gateway.audit.timeline import printable
 from signal_gateway.commands.output import count, new_table, note, say, say_json, wide_console
-from signal_gateway.commands.question import Question, asks
+from signal_gateway.commands.query import AuditQuery, query_options
 from signal_gateway.errors import SignalGatewayError
 
-__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_correlation"]
+__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_case"]
 
 Json = Annotated[bool, typer.Option("--json", help="write NDJSON, an event a line")]
 
 COLUMNS = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
 
 
-@asks
+@query_options
 def list_events(
-    question: Question,
+    query: AuditQuery,
     limit: Annotated[int, typer.Option(min=1, help="most events to list")] = 50,
     as_json: Json = False,
 ) -> None:
     """List the newest events, and say how many there are."""
     listed, total = 0, 0
     table = new_table(*COLUMNS)
-    with question.client() as client:
-        for page in client.pages(limit=limit, **question.filters):
+    with query.client() as client:
+        for page in client.pages(limit=limit, **query.filters):
             for event in page.events:
                 if as_json:
                     say_json(event)
@@ -45,25 +45,25 @@ def list_events(
         note(f"{summary}: --limit takes more")
 
 
-@asks
-def show_correlation(
-    question: Question,
+@query_options
+def show_case(
+    query: AuditQuery,
     correlation_id: Annotated[str, typer.Argument(help="such as a RemediationRequest's name")],
     as_json: Json = False,
 ) -> None:
     """Show everything about one matter, oldest first, payloads included."""
     shown = 0
-    with question.client() as client:
-        for event in client.events(**question.filters):
+    with query.client() as client:
+        for event in client.events(**query.filters):
             shown += 1
             if as_json:
                 say_json(event)
             else:
                 _show(event)
     if not shown:
-        besides = " that meets the other filters" if len(question.filters) > 1 else ""
+        besides = " that meets the other filters" if len(query.filters) > 1 else ""
         raise SignalGatewayError(
-            f"DataStorage at {question.url} has no event with the correlation id {correlation_id!r}{besides}"
+            f"DataStorage at {query.url} has no event with the correlation id {correlation_id!r}{besides}"
         )
 
 
@@ -73,9 +73,9 @@ def _show(event: dict[str, Any]) -> None:
     say("\n".join(map(printable, payload.split("\n"))))
 
 
-@asks
+@query_options
 def export_events(
-    question: Question,
+    query: AuditQuery,
     output: Annotated[
         Path | None, typer.Option("--output", metavar="FILE", help="write there; it appears when it is complete")
     ] = None,
@@ -83,8 +83,8 @@ def export_events(
     """Write every event that matches as NDJSON, oldest first."""
     from signal_gateway.commands.export import write_export
 
-    with question.client() as client:
-        events = client.export(**question.filters)
+    with query.client() as client:
+        events = client.export(**query.filters)
         if output is None:
             for event in events:
                 say_json(event)

@@ -8,17 +8,17 @@ import typer
 
 from signal_gateway.audit.timeline import printable
 from signal_gateway.commands.output import age, count, mebibytes, new_table, say, wide_console
-from signal_gateway.commands.question import TokenFile, client_of
+from signal_gateway.commands.query import TokenFile, datastorage_client
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.wal.inspect import SpoolReport, StoreReport
 
-__all__ = ["look_into_spool"]
+__all__ = ["inspect_or_deliver_spool"]
 
 
-def look_into_spool(
+def inspect_or_deliver_spool(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="a store's spool_directory", show_default=False)],
     deliver: Annotated[
         str | None, typer.Option(metavar="URL", help="deliver what dead stores left there to this DataStorage")
@@ -40,10 +40,10 @@ def look_into_spool(
         raise ConfigurationError("--retry-rejected needs --deliver URL: where should the events go?")
 
     if token_file is not None and deliver is None:
-        raise ConfigurationError("--token-file is for --deliver URL: nothing else asks a DataStorage")
+        raise ConfigurationError("--token-file is for --deliver URL: nothing else query_options a DataStorage")
 
     if deliver is not None:
-        with client_of(deliver, source="--deliver", token_file=token_file) as client:
+        with datastorage_client(deliver, source="--deliver", token_file=token_file) as client:
             _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
     elif rejected:
         _list_rejected(directory)

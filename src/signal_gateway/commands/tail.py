@@ -11,7 +11,7 @@ import typer
 from signal_gateway.audit.timeline import printable
 from signal_gateway.commands.audit import COLUMNS, Json
 from signal_gateway.commands.output import note, say, say_json
-from signal_gateway.commands.question import Question, asks
+from signal_gateway.commands.query import AuditQuery, query_options
 
 if TYPE_CHECKING:
     from signal_gateway.commands.follow import Follower
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["tail_events"]
 
 
-@asks
+@query_options
 def tail_events(
-    question: Question,
+    query: AuditQuery,
     interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two questions")] = 2.0,
     as_json: Json = False,
 ) -> None:
@@ -34,11 +34,11 @@ def tail_events(
     from signal_gateway.clock import SystemClock
     from signal_gateway.commands.follow import Follower
 
-    with suppress(KeyboardInterrupt), question.client() as client:
-        follower = Follower(client, question.filters, clock=SystemClock())
+    with suppress(KeyboardInterrupt), query.client() as client:
+        follower = Follower(client, query.filters, clock=SystemClock())
         follower.start()
-        note(f"following {question.url}: what is stored from now on is shown; Ctrl-C ends it")
-        _follow(follower, question.url, interval, say_json if as_json else _say_event)
+        note(f"following {query.url}: what is stored from now on is shown; Ctrl-C ends it")
+        _follow(follower, query.url, interval, say_json if as_json else _say_event)
 
 
 def _follow(follower: "Follower", url: str, interval: float, show: Callable[[dict[str, Any]], None]) -> None:

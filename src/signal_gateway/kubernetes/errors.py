@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 import httpx2
 from lightkube import ApiError, ConfigError, NotReadyError
 
-from signal_gateway import errors
+from signal_gateway.errors import KubernetesError
 
 __all__ = [
     "LIGHTKUBE_FAILURES",
@@ -31,38 +31,6 @@ LIGHTKUBE_FAILURES: Final[tuple[type[Exception], ...]] = (
     AttributeError,  # an object without metadata
 )
 """Everything that a lightkube call raises when the call, not the caller, went wrong: what to catch around one."""
-
-
-class KubernetesError(errors.KubernetesError):
-    """A call to the Kubernetes API failed; the subclass says what that means for the caller.
-
-    Attributes:
-        verb: What was tried, such as `create`; empty when it was no call.
-        resource: On what, such as `remediationrequests/status`.
-        status: The HTTP status, or a watch event's code; None when there was no answer that could be understood.
-        reason: The reason of the API's Status object, such as `AlreadyExists`; None when it sent none.
-        retry_after: How many seconds the API asks to wait; None when it doesn't.
-        is_transient: Whether the same call may succeed later with nobody mending anything.
-    """
-
-    is_transient: ClassVar[bool] = False
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        verb: str = "",
-        resource: str = "",
-        status: int | None = None,
-        reason: str | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.verb = verb
-        self.resource = resource
-        self.status = status
-        self.reason = reason
-        self.retry_after = retry_after
 
 
 class NotFound(KubernetesError):  # noqa: N818 - the API's own word

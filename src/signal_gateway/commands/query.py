@@ -1,4 +1,4 @@
-"""Question: which DataStorage a command asks, and for what; the options that say so are the same everywhere."""
+"""AuditQuery: which DataStorage a command query_options, and for what; the options that say so are the same everywhere."""
 
 import functools
 import inspect
@@ -15,7 +15,7 @@ from signal_gateway.errors import ConfigurationError
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
 
-__all__ = ["Question", "TokenFile", "asks", "client_of"]
+__all__ = ["AuditQuery", "TokenFile", "datastorage_client", "query_options"]
 
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="file with the bearer token that DataStorage wants")
@@ -23,8 +23,8 @@ TokenFile = Annotated[
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a command asks a DataStorage.
+class AuditQuery:
+    """What a command query_options a DataStorage.
 
     Attributes:
         url: Where DataStorage answers.
@@ -39,12 +39,12 @@ class Question:
     @contextmanager
     def client(self) -> "Iterator[DataStorageClient]":
         """Give a client of the DataStorage; it is closed in the end."""
-        with client_of(self.url, source="--datastorage", token_file=self.token_file) as client:
+        with datastorage_client(self.url, source="--datastorage", token_file=self.token_file) as client:
             yield client
 
 
 @contextmanager
-def client_of(url: str, *, source: str, token_file: Path | None) -> "Iterator[DataStorageClient]":
+def datastorage_client(url: str, *, source: str, token_file: Path | None) -> "Iterator[DataStorageClient]":
     """Give a client of a DataStorage; it is closed in the end.
 
     Args:
@@ -66,7 +66,7 @@ def client_of(url: str, *, source: str, token_file: Path | None) -> "Iterator[Da
         client.close()
 
 
-def _question(
+def _query(
     *,
     datastorage: Annotated[str, typer.Option("--datastorage", metavar="URL", help="where DataStorage answers")],
     token_file: TokenFile = None,
@@ -80,7 +80,7 @@ def _question(
     since: Annotated[str | None, typer.Option(help="RFC 3339, a date, or 24h, 30m, 7d")] = None,
     until: Annotated[str | None, typer.Option(help="the same forms")] = None,
     detail: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="a member of event_data")] = None,
-) -> Question:
+) -> AuditQuery:
     key, equals, value = (detail or "").partition("=")
     if detail is not None and not (key and equals and value):
         raise ConfigurationError(f"--detail {detail!r}: give KEY=VALUE, such as namespace=prod")
@@ -97,27 +97,27 @@ def _question(
         "detail_value": value or None,
     }
     filters.update({name: text for name, text in given.items() if text is not None})  # type: ignore[typeddict-item]
-    return Question(datastorage, token_file, filters)
+    return AuditQuery(datastorage, token_file, filters)
 
 
-def asks(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that make up a `Question`, its first parameter.
+def query_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options that make up a `AuditQuery`, its first parameter.
 
     Args:
-        command: A parameter of its own stands in for the option of that name, and goes into the question, too.
+        command: A parameter of its own stands in for the option of that name, and goes into the query, too.
 
     Returns:
         What Typer reads the whole signature of.
     """
-    shared = inspect.signature(_question).parameters
+    shared = inspect.signature(_query).parameters
     own = list(inspect.signature(command).parameters.values())[1:]
     names = {parameter.name for parameter in own}
     parameters = own + [parameter for name, parameter in shared.items() if name not in names]
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
-        question = _question(**{name: arguments[name] for name in shared})
-        command(question, **{name: arguments[name] for name in names})
+        query = _query(**{name: arguments[name] for name in shared})
+        command(query, **{name: arguments[name] for name in names})
 
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     by_keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]
