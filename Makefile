@@ -16,12 +16,13 @@ demo: $(STAMP) ## the main job on embedded defaults
 test: $(STAMP) ## every test, in parallel
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-check: $(STAMP) ## format, lint, types, the arrows between the rooms
+check: $(STAMP) ## format, lint, types, the arrows between the rooms, plain English
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src examples
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/prose.py
 
 bench: $(BENCH) ## the numbers of docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks

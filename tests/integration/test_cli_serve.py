@@ -115,7 +115,7 @@ def test_service_stops_accepting_finishes_what_is_in_flight_delivers_it_and_exit
         signals, management = URL.findall(line)
         with begin_request(signals, body) as connection:
             process.send_signal(signal.SIGTERM)
-            line_with("no new requests are accepted", process.stderr)
+            line_with("no requests are accepted any more", process.stderr)
             ready = get(f"{management}/readyz")
             with pytest.raises(httpx.ConnectError):
                 get(signals)
@@ -138,8 +138,8 @@ def test_drain_delay_ends_by_itself(config_file):
     path = config_file(server={"listen": "127.0.0.1:0", "drain_delay": 0.01}, logging={"level": "info"})
     with running("serve", "--config", path, until="gateway on") as (process, _):
         process.send_signal(signal.SIGTERM)
-        line_with("signals are taken for another 0.01 s", process.stderr)
-        line_with("no new requests are accepted", process.stderr)
+        line_with("signals are accepted for another 0.01 s", process.stderr)
+        line_with("no requests are accepted any more", process.stderr)
         process.communicate(timeout=20)
 
     assert process.returncode == 0

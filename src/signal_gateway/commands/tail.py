@@ -1,4 +1,4 @@
-"""`signal-gateway audit tail`: show events as they are stored."""
+"""`signal-gateway audit tail`: show events as DataStorage stores them."""
 
 import sys
 import threading
@@ -22,14 +22,13 @@ __all__ = ["tail_events"]
 @query_options
 def tail_events(
     query: AuditQuery,
-    interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two questions")] = 2.0,
+    interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two queries")] = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Show events as they are stored, until Ctrl-C.
+    """Show events as DataStorage stores them, until Ctrl-C.
 
-    What arrives late, from a spool that was delivered hours after, is shown as well, if its timestamp is no older than
-    --since, 1h unless given. Events are shown in the order of storing, each once. A DataStorage that is down is asked
-    again until it is back.
+    Each event appears once, in the order of storage. An event that was delivered late, from a spool, appears if its
+    timestamp is not older than --since, by default 1h. If DataStorage is down, the command retries until it responds.
     """
     from signal_gateway.clock import SystemClock
     from signal_gateway.commands.follow import Follower
@@ -37,7 +36,7 @@ def tail_events(
     with suppress(KeyboardInterrupt), query.client() as client:
         follower = Follower(client, query.filters, clock=SystemClock())
         follower.start()
-        note(f"following {query.url}: what is stored from now on is shown; Ctrl-C ends it")
+        note(f"following {query.url}: new events appear here until Ctrl-C")
         _follow(follower, query.url, interval, say_json if as_json else _say_event)
 
 
@@ -57,7 +56,7 @@ def _follow(follower: "Follower", url: str, interval: float, show: Callable[[dic
             is_down = True
             continue
         if is_down:
-            note(f"DataStorage at {url} answers again")
+            note(f"DataStorage at {url} responds again")
             is_down = False
         for event in events:
             show(event)

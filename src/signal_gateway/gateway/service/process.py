@@ -87,14 +87,14 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                     sock=bind(*parse_listen(config.server.listen)),
                     tls=tls,
                     grace=config.processing.request_deadline + _RESPONSE_SECONDS,
-                    before_drain=lambda: _log.info("no new requests are accepted: completing the ones in flight"),
+                    before_drain=lambda: _log.info("no requests are accepted any more: completing those in flight"),
                 )
                 await server.run(
                     until=stop.requested,
                     on_start=lambda: on_start(Listening(server.url, management_url)),
                     before_stop=lambda: _drain(gateway, config.server.drain_delay),
                 )
-            _log.info("all requests are complete: delivering the audit events")
+            _log.info("no request is in flight any more: delivering the audit events")
 
 
 def _cluster(config: KubernetesConfig) -> KubernetesClient:
@@ -151,4 +151,4 @@ def _check(client: DataStorageClient, config: AuditConfig) -> None:
         if config.required:
             raise DataStorageUnavailable(f"{exc}. Start it, or set audit.required to false", answered=False) from exc
         where = config.spool_directory or "memory"
-        _log.warning("audit events stay in %s until DataStorage responds: %s", where, exc)
+        _log.warning("audit events wait in %s until DataStorage responds: %s", where, exc)
