@@ -42,7 +42,7 @@ def serve_apiserver(
     sock = bind(*parse_listen(listen))
     if not is_loopback(sock):
         sock.close()
-        raise ConfigurationError(f"{listen} is not a loopback address, and this API has no access control")
+        raise ConfigurationError(f"{listen} can be reached from other machines, and this API has no access control")
     server = AppServer(api.app, sock=sock, before_drain=api.stop)
     if kubeconfig is not None:
         _write(kubeconfig, yaml.safe_dump(kubeconfig_of(server.url)))
@@ -62,7 +62,7 @@ def _write(path: Path, text: str) -> None:
     """Write a kubeconfig. An existing file is replaced only if this command wrote it."""
     try:
         if path.exists() and "current-context: embedded" not in path.read_text():
-            raise ConfigurationError(f"--kubeconfig {path} exists and is not from this command: choose another file")
+            raise ConfigurationError(f"--kubeconfig {path} exists and is not from this command: name another file")
         path.write_text(text)
     except OSError as exc:
         raise ConfigurationError(f"cannot write the kubeconfig {path}: {exc}") from exc

@@ -56,7 +56,7 @@ def _follow(follower: "Follower", url: str, interval: float, show: Callable[[dic
             is_down = True
             continue
         if is_down:
-            note(f"DataStorage at {url} responds again")
+            note(f"DataStorage at {url} answers again")
             is_down = False
         for event in events:
             show(event)
