@@ -21,7 +21,7 @@ from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.clock import SystemClock
-from signal_gateway.gateway.config import GatewayConfig
+from signal_gateway.gateway.config import GatewayConfig, ProcessingConfig, ScopeConfig
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
 from signal_gateway.testing.cluster.cluster import EmbeddedCluster
@@ -90,7 +90,9 @@ def _everything(
             BufferedAuditStore(client, service="gateway", config=AuditStoreConfig(spool_directory=spool))
         )
         gateway = create_gateway(
-            GatewayConfig(processing={"scope": {"enabled": False}}), kubernetes=cluster.client(), audit_store=store
+            GatewayConfig(processing=ProcessingConfig(scope=ScopeConfig(enabled=False))),
+            kubernetes=cluster.client(),
+            audit_store=store,
         )
         live = stack.enter_context(serve(gateway, cluster=cluster))
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import orjson
 
@@ -305,7 +305,12 @@ def _event(
     )
 
 
-def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> dict[str, str]:
+class _Actor(TypedDict):
+    actor_type: str
+    actor_id: str
+
+
+def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> _Actor:
     if signal.sender is not None:
         return {"actor_type": "user", "actor_id": signal.sender[:_MAX_ACTOR_LENGTH]}
     return {"actor_type": "external", "actor_id": signal.source}

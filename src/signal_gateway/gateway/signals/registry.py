@@ -4,7 +4,7 @@ import importlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import ProcessingConfig
@@ -63,7 +63,7 @@ def _load(reference: str) -> Adapter:
             f"adapters: cannot import {reference}: {exc}. Install it, or add its folder to PYTHONPATH"
         ) from exc
     is_factory = isinstance(found, type) or (callable(found) and not hasattr(found, "parse"))
-    adapter = found() if is_factory else found
+    adapter: Any = found() if is_factory else found
     missing = [part for part in ("name", "signal_type", "parse") if not hasattr(adapter, part)]
     if missing:
         raise ConfigurationError(f"adapters: {reference} is not an adapter: it lacks {', '.join(missing)}")
