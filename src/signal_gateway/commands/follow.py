@@ -117,7 +117,7 @@ class Follower:
                 self._filters["since"] = now - self._lookback
             except OverflowError:
                 raise ConfigurationError(
-                    f"a lookback of {self._lookback.days} days is too long: it begins before the year 1"
+                    f"a lookback of {self._lookback.days} days is too long: the calendar begins in the year 1"
                 ) from None
         return now
 
