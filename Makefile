@@ -23,12 +23,13 @@ test: $(STAMP) ## every test, in parallel; T=path: only the tests of this path
 test-fast: $(STAMP) ## the tests without the markers slow, e2e, postgres and browser; T=path as above
 	$(PYTEST) -m "not (slow or e2e or postgres or browser)" $(T)
 
-check: $(STAMP) ## format, lint, types, the arrows between the rooms
+check: $(STAMP) ## format, lint, types, the arrows between the rooms, plain English
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src examples
 	$(BIN)/mypy tests
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/prose.py
 
 bench: $(BENCH) ## the numbers of docs/benchmarks.md
 	$(BIN)/python -m tests.benchmarks

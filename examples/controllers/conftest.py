@@ -1,4 +1,4 @@
-"""One cluster and one controller for the session; each test still has gateways of its own."""
+"""Fixtures: one cluster and one controller per session, and the gateways of each test."""
 
 import secrets
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ from signal_gateway.testing import EmbeddedCluster
 
 @pytest.fixture(scope="session")
 def gateway_cluster() -> Iterator[EmbeddedCluster]:
-    """Override the plugin's cluster, which is a test's own: the controller needs one that stays."""
+    """Override the cluster of the plugin with session scope, because the controller needs one that stays."""
     with EmbeddedCluster() as cluster:
         yield cluster
 
@@ -34,7 +34,7 @@ def progress() -> Progress:
 def controller(
     gateway_cluster: EmbeddedCluster, gateway_audit_store: BufferedAuditStore, progress: Progress
 ) -> Iterator[RemediationController]:
-    """The controller, on a loop and a thread of its own, from the first test to the last."""
+    """The controller, on its own thread and event loop, from the first test to the last."""
     controller = RemediationController(
         gateway_cluster.url,
         gateway_cluster.async_lightkube(),
@@ -48,24 +48,24 @@ def controller(
         running.add_done_callback(lambda _: progress.end())
         yield controller
         portal.call(controller.stop)
-        running.result()  # raises what it died of, if it did
+        running.result()  # raises the error of the controller, if there is one
 
 
 @pytest.fixture(scope="session")
 def lightkube(gateway_cluster: EmbeddedCluster) -> Client:
-    """One client for all tests: the cluster stays, and would keep the clients of each."""
+    """One client for all tests: the cluster keeps each client until its end."""
     return gateway_cluster.lightkube()
 
 
 @pytest.fixture
 def workload() -> str:
-    """A Deployment that no other test has alerts about: the cluster is everybody's, and so is the controller."""
+    """A Deployment of this test only: all tests share the cluster and the controller."""
     return f"api-{secrets.token_hex(4)}"
 
 
 @pytest.fixture
 def approve(lightkube: Client, gateway_cluster: EmbeddedCluster) -> Callable[[str], None]:
-    """Let a critical RemediationRequest go on, as a person does."""
+    """Approve a critical RemediationRequest, as a person does."""
 
     def approve(name: str) -> None:
         lightkube.patch(

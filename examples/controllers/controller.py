@@ -1,7 +1,7 @@
-"""A stateful service, on kopf: it watches RemediationRequests, moves them through their phases, and remembers.
+"""RemediationController: a stateful service on kopf that moves RemediationRequests through their phases.
 
-What it shares comes in through the constructor, what is its own it makes: as with any other service. But what it
-knows is worth something only as long as it runs, so a suite runs one for all of its tests.
+As in any other service, the constructor receives shared objects and creates all others. But the state of the controller
+lives only as long as the controller runs, so a test suite runs one controller for all tests.
 """
 
 import asyncio
@@ -25,22 +25,22 @@ _WATCH_SECONDS: Final = 60
 
 
 class RemediationController:
-    """Moves every RemediationRequest of a namespace on, one step at a time, until it ends or waits for somebody.
+    """Moves each RemediationRequest of a namespace forward, one step at a time, until it ends or needs approval.
 
-    It acts on what the watch shows, never on what it wrote itself: each write carries the resourceVersion that it
-    was decided on, so that a decision on an old version fails, and the watch brings the new one.
+    The controller acts on watched objects only. Each write carries the resourceVersion of the object that it is based
+    on: a write based on an old version fails, and the watch delivers the new version.
 
-    kopf has the watch and a queue for each object; its own state is how often each problem's remediation failed in a
-    row. It belongs to the loop that runs it.
+    kopf provides the watch and one queue per object. The state of the controller is the number of consecutive failures
+    per problem. Runs on one event loop.
 
     Args:
-        server: URL of the cluster's API, for kopf.
-        client: How to write to the cluster. Whoever made it closes it.
-        namespace: Whose RemediationRequests.
-        registry: Where its metrics go; one of its own.
-        audit_store: Where its audit events go; the process's one. Whoever made it closes it.
-        cooldown: How long a problem is left alone after a failure; doubled by each further one.
-        on_phase: Told of each name and phase when the change is made and recorded.
+        server: URL of the Kubernetes API, for kopf.
+        client: The client for writes. The caller closes it.
+        namespace: The namespace of the RemediationRequests.
+        registry: The registry for its metrics, its own.
+        audit_store: The store for its audit events, one per process. The caller closes it.
+        cooldown: Pause after the first failure of a problem; each further failure doubles it.
+        on_phase: Called with name and phase after each change is written and recorded.
     """
 
     def __init__(
@@ -63,27 +63,27 @@ class RemediationController:
         self._on_phase = on_phase
         self._failures: dict[str, int] = {}
         self._stop_flag = asyncio.Event()
-        self._died_of: Exception | None = None
-        self._phases = Counter("controller_phases", "Phases that were entered.", ["phase"], registry=registry)
-        self._at_work = Gauge("controller_at_work", "RemediationRequests that a step is taken of.", registry=registry)
+        self._error: Exception | None = None
+        self._phases = Counter("controller_phases", "Phases entered.", ["phase"], registry=registry)
+        self._at_work = Gauge("controller_at_work", "RemediationRequests in progress.", registry=registry)
 
     async def run(self) -> None:
-        """Watch and work until stopped.
+        """Watch and process until `stop`.
 
         Raises:
-            lightkube.ApiError: The cluster refuses a write for good.
-            AuditError: The store does not take an event.
+            lightkube.ApiError: The cluster rejects a write.
+            AuditError: The store refuses an event.
         """
         registry = kopf.OperatorRegistry()
         kopf.on.startup(registry=registry)(self._configure)
         kopf.on.login(registry=registry)(self._log_in)
         kopf.on.event(RemediationRequest._api_info.resource.group, "remediationrequests", registry=registry)(self._see)
         await kopf.operator(registry=registry, standalone=True, namespaces=[self._namespace], stop_flag=self._stop_flag)
-        if self._died_of is not None:
-            raise self._died_of
+        if self._error is not None:
+            raise self._error
 
     async def stop(self) -> None:
-        """Let `run` finish what it is at, and end; call it on the loop that runs it."""
+        """Let `run` complete its work and return. Call this on the event loop of `run`."""
         self._stop_flag.set()
 
     async def _configure(self, settings: kopf.OperatorSettings, **_: Any) -> None:
@@ -94,7 +94,7 @@ class RemediationController:
         return kopf.ConnectionInfo(server=self._server, insecure=True)
 
     async def _see(self, type: str | None, body: kopf.Body, **_: Any) -> None:
-        """Take the next step of what the watch shows; kopf calls this for one version of an object after the other."""
+        """Take the next step of a watched object. kopf calls this for each version of an object in order."""
         step = next_step(body)
         if type == "DELETED" or step is None:
             return
@@ -104,18 +104,18 @@ class RemediationController:
                     if await self._has_taken(step, body):
                         return
                     await asyncio.sleep(_RETRY_DELAY)
-            except (httpx2.HTTPError, AuditError) as exc:  # kopf would log it and go on as if nothing had happened
-                self._died_of = exc
+            except (httpx2.HTTPError, AuditError) as exc:  # kopf would log it and continue
+                self._error = exc
                 self._stop_flag.set()
 
     async def _has_taken(self, step: Step, request: Mapping[str, Any]) -> bool:
-        """Take a step, unless the object has changed meanwhile; return False if it is to be tried again."""
-        if not self.audit_store.accepting:  # nothing is done that can't be accounted for
+        """Take a step unless the object has changed; return False if the step must be retried."""
+        if not self.audit_store.accepting:  # do nothing that cannot be recorded
             return False
         try:
             await self._take(step, request)
         except httpx2.HTTPError as exc:
-            if _passes(exc):
+            if _is_transient(exc):
                 return False
             if not _is_outdated(exc):
                 raise
@@ -149,7 +149,7 @@ class RemediationController:
 
 
 def event_type_of(phase: str) -> str:
-    """Return the type of the audit event that a phase was entered."""
+    """Return the type of the audit event of a phase."""
     return f"controller.phase.{phase.lower()}"
 
 
@@ -168,13 +168,13 @@ def _phase_entered(step: Step, *, name: str, failures: int) -> AuditEvent:
     )
 
 
-def _passes(error: httpx2.HTTPError) -> bool:
-    """Whether the same call may succeed later: the API was not reached, is overloaded, or forgot a version (410)."""
+def _is_transient(error: httpx2.HTTPError) -> bool:
+    """Return whether the call may succeed later: no response, an overload, or an expired version (410)."""
     return not isinstance(error, ApiError) or _code(error) in (410, 429) or _code(error) >= 500
 
 
 def _is_outdated(error: httpx2.HTTPError) -> bool:
-    """Whether the object has changed or gone meanwhile: the watch shows it as it is now."""
+    """Return whether the object was changed or deleted; the watch delivers its current state."""
     return isinstance(error, ApiError) and _code(error) in (404, 409)
 
 

@@ -1,14 +1,14 @@
-"""What a RemediationRequest needs next: the controller's rules, as a pure function."""
+"""next_step: the rules of the controller, as a pure function."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 APPROVED: Final = "example.com/approved"
-"""Annotation of a RemediationRequest; `true` lets a critical one go on."""
+"""Annotation of a RemediationRequest; `true` approves a critical one."""
 
 PLAYBOOK: Final = "playbook"
-"""Annotation of an alert: `none` if there is nothing to run, `broken` if what there is does not work."""
+"""Annotation of an alert: `none` without a playbook, `broken` for a playbook that fails."""
 
 _NEXT: Final = {None: "Pending", "Pending": "Processing", "Processing": "Analyzing", "Executing": "Verifying"}
 
@@ -19,8 +19,8 @@ class Step:
 
     Attributes:
         phase: The phase to enter.
-        outcome: What came of it, for a phase that is the end.
-        is_failure: Whether the remediation did not work, so that the next one has to wait.
+        outcome: The outcome of the remediation, for a terminal phase.
+        is_failure: Whether the remediation failed, which starts a cooldown.
     """
 
     phase: str
@@ -29,13 +29,13 @@ class Step:
 
 
 def next_step(request: Mapping[str, Any]) -> Step | None:
-    """Decide what a RemediationRequest needs next.
+    """Return the next step of a RemediationRequest.
 
     Args:
-        request: The object, in the API's JSON shape.
+        request: The object, as JSON of the API.
 
     Returns:
-        The step, or None if it has ended or somebody else is to act.
+        The step, or None for a terminal phase or a missing approval.
     """
     phase = phase_of(request)
     playbook = request["spec"].get("signalAnnotations", {}).get(PLAYBOOK)
@@ -58,7 +58,7 @@ def next_step(request: Mapping[str, Any]) -> Step | None:
 
 
 def phase_of(request: Mapping[str, Any]) -> str | None:
-    """Return the phase that a RemediationRequest is in; None before a controller took it up."""
+    """Return the phase of a RemediationRequest; None before a controller has set one."""
     phase: str | None = request.get("status", {}).get("overallPhase")
     return phase
 

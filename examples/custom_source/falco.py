@@ -1,4 +1,4 @@
-"""A source of your own: Falco, which posts one JSON object for each rule that something in a pod breaks.
+"""A source of your own: Falco, which posts one JSON object for each violation of a rule.
 
 Source: https://falco.org/docs/outputs/channels/ ("HTTP/HTTPS Output")
 """
@@ -26,9 +26,9 @@ HARMLESS = ("Notice", "Informational", "Debug")
 
 
 class FalcoAdapter:
-    """Reads one event of Falco's `http_output`: its rule is the signal's name, the pod that broke it the target.
+    """Parses one event of Falco's `http_output`: the rule becomes the name of the signal, the pod its target.
 
-    The gateway finds out who owns the pod; an adapter asks nobody and keeps nothing.
+    The gateway resolves the owner of the pod. An adapter does no I/O and keeps no state.
     """
 
     name = "falco"
@@ -49,32 +49,32 @@ class FalcoAdapter:
     }
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
-        """Return the one signal, or why it is none.
+        """Return one result: the signal, or the reason why the event is not a valid one.
 
         Raises:
-            InvalidPayload: It is no event of Falco's.
+            InvalidPayload: The body is not an event of Falco.
         """
         event = json_object(body)
         if not isinstance(event.get("rule"), str) or not isinstance(event.get("output_fields"), dict):
-            raise InvalidPayload('The body is no event of Falco: it needs a "rule" and "output_fields".')
+            raise InvalidPayload('The body is not an event of Falco: it needs a "rule" and "output_fields".')
         try:
             return [self._read(event, event["output_fields"], received_at)]
         except InvalidItem as exc:
             return [InvalidSignal(reason=exc.reason, message=exc.message, source=self.name)]
 
     def _read(self, event: dict[str, Any], fields: dict[str, Any], received_at: datetime) -> ParsedSignal:
-        why = unrepresentable(event)
-        if why is not None:
-            raise InvalidItem("unrepresentable", f"The event cannot be kept as it is: {why}.")
+        obstacle = unrepresentable(event)
+        if obstacle is not None:
+            raise InvalidItem("unrepresentable", f"The event cannot be stored: {obstacle}.")
         rule, priority = event["rule"], str(event.get("priority") or "unknown")
         if not 1 <= len(rule) <= MAX_NAME_LENGTH:
             raise InvalidItem("name", f'"rule" has {len(rule)} characters; it must have 1 to {MAX_NAME_LENGTH}.')
         namespace, pod = fields.get("k8s.ns.name"), fields.get("k8s.pod.name")
         if not isinstance(namespace, str) or not isinstance(pod, str):
-            raise InvalidItem("no_target", "The event names no pod: have Falco collect k8s.ns.name and k8s.pod.name.")
+            raise InvalidItem("no_target", "The event names no pod: let Falco collect k8s.ns.name and k8s.pod.name.")
         target = Target(kind="Pod", name=pod, namespace=namespace, api_version="v1")
         if priority in HARMLESS:
-            message = f"{rule} has the priority {priority}; nobody needs to remedy that."
+            message = f"{rule} has the priority {priority}, which needs no remediation."
             return RejectedSignal(
                 reason="harmless", message=message, source=self.name, resource=str(target), name=rule, severity=priority
             )
@@ -83,7 +83,7 @@ class FalcoAdapter:
         except ValueError as exc:
             raise InvalidItem("time", f'"time": {exc}.') from exc
         if happened_at > received_at + CLOCK_SKEW:
-            raise InvalidItem("from_the_future", f"The event is of {happened_at}, the future: compare the clocks.")
+            raise InvalidItem("from_the_future", f"The event is of {happened_at}, in the future: synchronize clocks.")
         return Signal(
             name=rule,
             severity=priority,

@@ -1,4 +1,4 @@
-"""The source against a live gateway, as Falco would post to it."""
+"""Events of Falco against a live gateway."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_harmless_event_is_answered_and_left_alone(gateway: LiveGateway) -> None
         ({"output_fields": {}}, "names no pod"),
         ({"time": "yesterday"}, "RFC 3339"),
         ({"rule": ""}, "0 characters"),
-        ({"output_fields": None}, "no event of Falco"),
+        ({"output_fields": None}, "not an event of Falco"),
         ({"output": "\0"}, "NUL"),
     ],
 )

@@ -1,4 +1,4 @@
-"""The harness by direct import: no pytest, every part made and closed in plain sight."""
+"""The harness without pytest: this script creates and closes each part itself."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -11,7 +11,7 @@ from signal_gateway.testing import EmbeddedCluster, EmbeddedDataStorage, alert, 
 def main() -> None:
     with EmbeddedCluster() as cluster, EmbeddedDataStorage() as datastorage, TemporaryDirectory() as tmp:
         client = DataStorageClient(datastorage.url)
-        config = AuditStoreConfig(spool_directory=Path(tmp))  # a service names one that outlives it
+        config = AuditStoreConfig(spool_directory=Path(tmp))  # in production, use a directory that outlives the process
         with BufferedAuditStore(client, service="gateway", config=config) as store:
             # the store is shared; each gateway has its own registry, settings and socket
             for attempts in (1, 3):

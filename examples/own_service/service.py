@@ -1,6 +1,6 @@
 """A service that is not a gateway: FastAPI, its own Prometheus metrics, its own audit events.
 
-What it shares comes in through `create_app`, what is its own it makes: that is all the pattern asks for.
+The pattern has one rule: `create_app` receives shared objects as arguments, and creates all others itself.
 """
 
 from fastapi import FastAPI, HTTPException
@@ -12,19 +12,19 @@ EVENT_TYPE = "orders.order.placed"
 
 
 def create_app(registry: CollectorRegistry, audit_store: AuditStore) -> FastAPI:
-    """Make the service.
+    """Create the service.
 
     Args:
-        registry: Where its metrics go; one of its own for each server.
-        audit_store: Where its audit events go; the process's one.
+        registry: The registry for its metrics, one per server.
+        audit_store: The store for its audit events, one per process.
     """
     app = FastAPI()
-    placed = Counter("orders_placed", "Orders that were taken.", ["item"], registry=registry)
+    placed = Counter("orders_placed", "Orders that were accepted.", ["item"], registry=registry)
 
     @app.post("/orders/{order_id}", status_code=201)
     def place(order_id: str, item: str) -> dict[str, str]:
         if not audit_store.accepting:
-            raise HTTPException(503, "no order is taken that can't be accounted for")
+            raise HTTPException(503, "the audit store does not accept events, so no order is accepted: retry later")
         audit_store.record(
             AuditEvent(
                 event_type=EVENT_TYPE,

@@ -1,4 +1,4 @@
-"""Your own service, one per test on a real socket, with the process's one audit store."""
+"""Your own service: one per test on a real socket, with the one audit store of the process."""
 
 import pytest
 from service import EVENT_TYPE, create_app

@@ -1,4 +1,4 @@
-"""Plain tests: `gateway` is a real server of the test's own; the audit store is shared and outlives it."""
+"""Plain tests: each test has its own `gateway`, a real server; all tests share one audit store."""
 
 import pytest
 

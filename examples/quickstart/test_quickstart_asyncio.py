@@ -1,4 +1,4 @@
-"""The same fixtures in asyncio tests: the servers live on loops of their own, so any loop of yours will do."""
+"""The same fixtures in asyncio tests: the servers have their own event loops, so you can use any loop."""
 
 import asyncio
 

@@ -1,6 +1,6 @@
-"""Take alerts in, make one RemediationRequest per problem, and lose no audit event on the way.
+"""Accept alerts, create one RemediationRequest per problem, and deliver every audit event.
 
-Importing this package imports nothing else: each public name is loaded when it is first used (PEP 562).
+The import of this package loads nothing else: each public name loads on first use (PEP 562).
 """
 
 from typing import TYPE_CHECKING

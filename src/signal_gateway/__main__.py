@@ -1,4 +1,4 @@
-"""`python -m signal_gateway` is `signal-gateway`."""
+"""`python -m signal_gateway`: the same as `signal-gateway`."""
 
 from signal_gateway.cli import main
 

@@ -1,9 +1,9 @@
-"""For how long clients use an idle connection again."""
+"""IDLE_SECONDS: how long an idle HTTP connection may be reused."""
 
 from typing import Final
 
 __all__ = ["IDLE_SECONDS"]
 
 IDLE_SECONDS: Final = 3.0
-"""uvicorn and others close one after 5 seconds, and a request that is just on its way then gets no answer; httpx's own
-default is 5 seconds, too."""
+"""Servers such as uvicorn close an idle connection after 5 seconds. A request sent at that moment gets no response, and
+the default of httpx is 5 seconds, too."""

@@ -1,4 +1,4 @@
-"""Public names that are loaded when they are first used (PEP 562), so that importing a package costs nothing."""
+"""lazy_names: public names of a package that load on first use (PEP 562), so that its import is cheap."""
 
 from collections.abc import Callable, Mapping
 from importlib import import_module
@@ -8,21 +8,21 @@ __all__ = ["lazy_names"]
 
 
 def lazy_names(
-    namespace: dict[str, Any], homes: Mapping[str, str]
+    namespace: dict[str, Any], modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a package.
 
     Args:
-        namespace: The package's `globals()`; a name stays there once it is loaded.
-        homes: Which module below the package each public name lives in.
+        namespace: `globals()` of the package; a loaded name stays there.
+        modules: The module of each public name, relative to the package.
     """
     package: str = namespace["__name__"]
 
     def load(name: str) -> Any:
-        if name not in homes:
+        if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value = getattr(import_module(f"{package}.{homes[name]}"), name)
+        value = getattr(import_module(f"{package}.{modules[name]}"), name)
         namespace[name] = value
         return value
 
-    return load, lambda: sorted({*namespace, *homes})
+    return load, lambda: sorted({*namespace, *modules})

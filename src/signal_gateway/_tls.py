@@ -1,4 +1,4 @@
-"""One TLS context for clients of plain HTTP, which want one all the same."""
+"""tls_for_plain_http: one shared TLS context for clients that use plain HTTP only."""
 
 import functools
 import ssl
@@ -8,10 +8,9 @@ __all__ = ["tls_for_plain_http"]
 
 @functools.cache
 def tls_for_plain_http() -> ssl.SSLContext:
-    """Return a context without certificates, always the same one.
+    """Return a shared context without certificates.
 
-    httpx and httpx2 ask for a context even where they will never use it. Loading the system's certificates for each
-    client takes 19 ms; and a child that was forked while another thread made a context would wait for OpenSSL's
-    lock for ever.
+    httpx and httpx2 create a context even for plain HTTP. Loading the system certificates takes 19 ms per client, and a
+    child process that is forked while another thread creates a context would wait forever for a lock of OpenSSL.
     """
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

@@ -1,32 +1,46 @@
-"""The command line: `signal-gateway`, also `python -m signal_gateway`. Each command imports what it needs."""
+"""The command line: `signal-gateway`, also `python -m signal_gateway`. Each command imports its parts when it runs."""
 
 import sys
+from typing import Annotated
 
 import typer
 
 from signal_gateway.commands.apiserver import serve_apiserver
-from signal_gateway.commands.audit import export_events, list_events, show_correlation
-from signal_gateway.commands.config import check_config, explain_config
+from signal_gateway.commands.audit import export_events, list_events, show_case
 from signal_gateway.commands.datastorage import purge, serve_datastorage
-from signal_gateway.commands.demo import demo
-from signal_gateway.commands.serve import serve
-from signal_gateway.commands.spool import look_into_spool
+from signal_gateway.commands.gateway import check_config, explain_config, serve_gateway
+from signal_gateway.commands.spool import inspect_or_deliver_spool
 from signal_gateway.commands.tail import tail_events
 from signal_gateway.errors import SignalGatewayError
 
 __all__ = ["main"]
 
+_MIN_DEMO_WIDTH = 110  # columns, for one table row; a narrower terminal wraps it
+
 app = typer.Typer(
-    help="Alerts in, one RemediationRequest per problem out, and an audit trail that loses nothing.",
+    help="Turn alerts into one RemediationRequest per problem, with a complete audit trail.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-app.command("demo")(demo)
-app.command("serve")(serve)
+
+
+@app.command()
+def demo(
+    keep: Annotated[bool, typer.Option("--keep", help="keep everything running until Ctrl-C")] = False,
+) -> None:
+    """Start all parts on loopback, send alerts, and show the outcome."""
+    from rich.console import Console
+
+    from signal_gateway.demo import run_demo
+
+    run_demo(Console(width=max(Console().width, _MIN_DEMO_WIDTH)), keep=keep)
+
+
+app.command("serve")(serve_gateway)
 app.command("apiserver")(serve_apiserver)
 
-config = typer.Typer(help="Look at the settings of `serve` before it runs.", no_args_is_help=True)
+config = typer.Typer(help="Check and explain the settings of `serve`.", no_args_is_help=True)
 config.command("check")(check_config)
 config.command("explain")(explain_config)
 app.add_typer(config, name="config")
@@ -36,17 +50,17 @@ datastorage.callback()(serve_datastorage)
 datastorage.command("purge")(purge)
 app.add_typer(datastorage, name="datastorage")
 
-audit = typer.Typer(help="Look into the audit trail, and into what is on its way there.", no_args_is_help=True)
+audit = typer.Typer(help="Query the audit trail, and inspect the spool of undelivered events.", no_args_is_help=True)
 audit.command("list")(list_events)
-audit.command("show")(show_correlation)
+audit.command("show")(show_case)
 audit.command("tail")(tail_events)
 audit.command("export")(export_events)
-audit.command("spool")(look_into_spool)
+audit.command("spool")(inspect_or_deliver_spool)
 app.add_typer(audit, name="audit")
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user's is one line and exit status 2."""
+    """Run the command line. A user error prints one line and exits with status 2."""
     try:
         app()
     except SignalGatewayError as exc:

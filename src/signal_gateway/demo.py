@@ -1,4 +1,4 @@
-"""The main job once, on embedded defaults: alerts in, RemediationRequests and an audit trail out."""
+"""run_demo: all parts on loopback process a few alerts into RemediationRequests and an audit trail."""
 
 import shutil
 import signal
@@ -21,7 +21,7 @@ from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.wal.inspect import inspect_spool
 from signal_gateway.clock import SystemClock
-from signal_gateway.gateway.config import GatewayConfig
+from signal_gateway.gateway.config import GatewayConfig, ProcessingConfig, ScopeConfig
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
 from signal_gateway.testing.cluster.cluster import EmbeddedCluster
@@ -40,11 +40,11 @@ SHOWN_COUNTERS = (
 
 
 def run_demo(console: Console, *, keep: bool) -> None:
-    """Start everything embedded on free loopback ports, send alerts, and show what became of them.
+    """Start all parts on free loopback ports, send alerts, and show the outcome.
 
     Args:
-        console: Where to write.
-        keep: Leave everything running until Ctrl-C, and print how to reach it.
+        console: The console for the output.
+        keep: Keep all parts running until Ctrl-C, and print their addresses.
     """
     with _spool_directory(console) as spool, _everything(console, spool) as (cluster, datastorage, store, live):
         _send_alerts(console, live, cluster)
@@ -61,12 +61,12 @@ def run_demo(console: Console, *, keep: bool) -> None:
         if keep:
             _wait_for_ctrl_c(console, cluster, datastorage, live, spool)
         else:
-            console.print("\nTo look around yourself: [bold]signal-gateway demo --keep[/bold]")
+            console.print("\nTo explore it yourself: [bold]signal-gateway demo --keep[/bold]")
 
 
 @contextmanager
 def _spool_directory(console: Console) -> Iterator[Path]:
-    """Give a temporary directory, which is removed at the end unless there is an event in it."""
+    """Create a temporary directory, and remove it at the end unless it has events."""
     directory = Path(tempfile.mkdtemp(prefix="signal-gateway-demo-spool-"))
     try:
         yield directory
@@ -74,7 +74,7 @@ def _spool_directory(console: Console) -> Iterator[Path]:
         if inspect_spool(directory).is_empty:
             shutil.rmtree(directory)
         else:
-            console.print(f"\nthere are audit events left: signal-gateway audit spool {directory}", soft_wrap=True)
+            console.print(f"\nundelivered audit events: signal-gateway audit spool {directory}", soft_wrap=True)
 
 
 @contextmanager
@@ -90,7 +90,9 @@ def _everything(
             BufferedAuditStore(client, service="gateway", config=AuditStoreConfig(spool_directory=spool))
         )
         gateway = create_gateway(
-            GatewayConfig(processing={"scope": {"enabled": False}}), kubernetes=cluster.client(), audit_store=store
+            GatewayConfig(processing=ProcessingConfig(scope=ScopeConfig(enabled=False))),
+            kubernetes=cluster.client(),
+            audit_store=store,
         )
         live = stack.enter_context(serve(gateway, cluster=cluster))
 
@@ -149,7 +151,7 @@ def _send_alerts(console: Console, live: LiveGateway, cluster: EmbeddedCluster) 
 
 
 def _complete(cluster: EmbeddedCluster, signal_name: str) -> str:
-    """Do what a controller does at the end: set the phase of the signal's RemediationRequest; return its name."""
+    """Complete the RemediationRequest of a signal, as a controller does, and return its name."""
     client = cluster.lightkube()
     requests = client.list(RemediationRequest, namespace=cluster.namespace)
     name: str = next(one["metadata"]["name"] for one in requests if one["spec"]["signalName"] == signal_name)
@@ -225,7 +227,7 @@ def _wait_for_ctrl_c(
         orjson.dumps(alertmanager_webhook(alert("DiskFull", namespace="prod", statefulset="orders-db")))
     )
 
-    console.print("\n[bold]All of it keeps running.[/bold] Look further:")
+    console.print("\n[bold]All parts keep running.[/bold] Next steps:")
     for line in (
         f"export KUBECONFIG={cluster.kubeconfig}",
         f"kubectl get remediationrequests -n {cluster.namespace}",

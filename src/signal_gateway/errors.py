@@ -1,4 +1,4 @@
-"""The root of every error this package raises, and the root of each room."""
+"""SignalGatewayError: the root of all errors of this package, and the root of each part of it."""
 
 __all__ = [
     "ApiServerError",
@@ -12,28 +12,28 @@ __all__ = [
 
 
 class SignalGatewayError(Exception):
-    """Anything that signal-gateway raises on purpose."""
+    """The base class of all errors that signal-gateway raises."""
 
 
 class ConfigurationError(SignalGatewayError):
-    """A setting is missing or wrong; the message names it, its source and what is allowed."""
+    """A setting is missing or not valid. The message has the setting, its source and the allowed values."""
 
 
 class AuditError(SignalGatewayError):
-    """The audit store or its transport could not do what was asked."""
+    """An operation of the audit store or its client failed."""
 
 
 class DataStorageError(SignalGatewayError):
-    """The DataStorage service could not do what was asked."""
+    """An operation of the DataStorage service failed."""
 
 
 class GatewayError(SignalGatewayError):
-    """The gateway could not do what was asked."""
+    """An operation of the gateway failed."""
 
 
 class ApiServerError(SignalGatewayError):
-    """The embedded Kubernetes API server was set up or used wrongly."""
+    """The embedded Kubernetes API server was used incorrectly."""
 
 
 class HarnessError(SignalGatewayError):
-    """The test harness was used wrongly, or a server under test could not start or stop."""
+    """The test harness was used incorrectly, or a server under test failed to start or stop."""

@@ -67,7 +67,7 @@ def test_service_starts_while_datastorage_is_down_and_delivers_when_it_is_back(c
         _, errors = process.communicate(timeout=20)
 
     assert process.returncode == 0
-    assert f"audit events wait in {spool} until DataStorage answers: no DataStorage at {datastorage.url}" in errors
+    assert f"audit events wait in {spool} until DataStorage responds: no DataStorage at {datastorage.url}" in errors
     trail.one("gateway.crd.created", correlation_id=name)
 
 
@@ -121,7 +121,7 @@ def test_service_in_memory_loses_what_a_kill_meets_and_says_so_at_the_start(conf
         _, errors = process.communicate(timeout=20)
     datastorage.start()
 
-    assert "audit events wait in memory until DataStorage answers" in errors
+    assert "audit events wait in memory until DataStorage responds" in errors
     trail.none(correlation_id=name)
     assert not spool.exists()
 

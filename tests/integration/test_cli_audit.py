@@ -182,7 +182,7 @@ def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):
 def test_export_to_a_directory_that_is_not_there_is_a_mistake(audit, tmp_path):
     output = tmp_path / "nowhere" / "events.ndjson"
 
-    assert f"--output {output} can't be written: No such file" in one_line_mistake(audit("export", "--output", output))
+    assert f"cannot write --output {output}: No such file" in one_line_mistake(audit("export", "--output", output))
 
 
 @pytest.mark.parametrize("command", [["list"], ["show", "o-1"], ["tail"], ["export"]], ids=lambda words: words[0])

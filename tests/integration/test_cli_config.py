@@ -63,9 +63,8 @@ def test_settings_are_explained_with_value_source_and_meaning(config_file):
     lines = result.stdout.splitlines()
     assert f"audit.datastorage_url: {NOBODY}  # {path}:2" in lines
     assert f"processing.max_body_bytes: 1000  # {path}:5" in lines
-    assert (
-        lines[lines.index(f"processing.max_body_bytes: 1000  # {path}:5") + 1] == "    The largest body that is read."
-    )
+    description = lines[lines.index(f"processing.max_body_bytes: 1000  # {path}:5") + 1]
+    assert description == "    Largest request body that is accepted, in bytes."
     assert "logging.level: debug  # variable SIGNAL_GATEWAY__LOGGING__LEVEL" in lines
     assert "processing.retry.max_attempts: 3  # default" in lines
 
@@ -88,10 +87,10 @@ def test_configuration_that_is_wrong_is_not_explained_but_refused(config_file):
 @pytest.mark.parametrize(
     ("adapters", "expected"),
     [
-        ("nowhere:Adapter", "nowhere:Adapter can't be imported: No module named 'nowhere'; install it"),
-        ("falco:Nothing", "falco:Nothing can't be imported: module 'falco' has no attribute 'Nothing'"),
-        ("falco:HARMLESS", "falco:HARMLESS is no adapter: it has no name, no signal_type, no parse"),
-        ("falco:FalcoAdapter, falco:FalcoAdapter", "two adapters are called 'falco'"),
+        ("nowhere:Adapter", "cannot import nowhere:Adapter: No module named 'nowhere'. Install it"),
+        ("falco:Nothing", "cannot import falco:Nothing: module 'falco' has no attribute 'Nothing'"),
+        ("falco:HARMLESS", "falco:HARMLESS is not an adapter: it lacks name, signal_type, parse"),
+        ("falco:FalcoAdapter, falco:FalcoAdapter", "two adapters have the name 'falco'"),
         ("falco", "must be package.module:name, such as my_sources.falco:FalcoAdapter"),
     ],
 )

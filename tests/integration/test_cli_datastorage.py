@@ -85,7 +85,7 @@ def test_purge_deletes_what_is_over_once_and_says_how_many(database, store_old_e
     ("arguments", "expected"),
     [
         (["datastorage"], "--database is missing"),
-        (["datastorage", "--database", "{database}", "purge", "--database", "{database}"], "goes behind purge"),
+        (["datastorage", "--database", "{database}", "purge", "--database", "{database}"], "put it after the command"),
         (["datastorage", "purge", "--database", "{database}"], "nothing to purge"),
         (["datastorage", "--database", "{database}", "--purge-interval", "0"], "purge interval"),
         (["datastorage", "--database", "{database}", "--log-format", "xml"], "json or console"),

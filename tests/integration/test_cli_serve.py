@@ -81,7 +81,7 @@ def test_datastorage_that_is_down_is_shown_by_readiness_and_metrics_of_a_service
         ready, metrics = get(f"{url}/readyz"), get(f"{url}/metrics").text.splitlines()
 
     assert ready.status_code == 200
-    assert ready.json()["checks"]["datastorage"].startswith("2 events wait for its delivery")
+    assert ready.json()["checks"]["datastorage"].startswith("2 events wait for delivery")
     assert "audit_events_pending 2.0" in metrics
 
 
@@ -138,7 +138,7 @@ def test_drain_delay_ends_by_itself(config_file):
     path = config_file(server={"listen": "127.0.0.1:0", "drain_delay": 0.01}, logging={"level": "info"})
     with running("serve", "--config", path, until="gateway on") as (process, _):
         process.send_signal(signal.SIGTERM)
-        line_with("signals are taken for another 0.01 s", process.stderr)
+        line_with("signals are accepted for another 0.01 s", process.stderr)
         line_with("no requests are accepted any more", process.stderr)
         process.communicate(timeout=20)
 
@@ -181,7 +181,7 @@ def test_service_does_not_listen_beyond_loopback_before_it_is_said_who_may_send(
     result = run("serve", "--config", config_file(server={"listen": "0.0.0.0:0"}))
 
     assert result.returncode == 2
-    assert "auth.mode must be said" in result.stderr
+    assert "auth.mode must be set" in result.stderr
 
 
 def test_source_of_ones_own_is_served_when_the_configuration_names_it(config_file, monkeypatch):

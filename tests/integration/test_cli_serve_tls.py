@@ -87,7 +87,7 @@ def test_certificate_without_a_key_and_key_without_a_certificate_are_refused(tls
     assert "server.tls.key = None: it is required with server.tls.certificate" in mistakes(
         tls_config_file(certificate=made.certificate)
     )
-    assert "is of no use without server.tls.certificate" in mistakes(tls_config_file(key=made.key))
+    assert "has no effect without server.tls.certificate" in mistakes(tls_config_file(key=made.key))
 
 
 def test_file_that_is_missing_is_refused(tls_config_file, made):

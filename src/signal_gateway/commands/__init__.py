@@ -1,1 +1,4 @@
-"""The commands, a module for each group; `signal_gateway.cli` puts them together."""
+"""The commands of the command line, one module per group. `signal_gateway.cli` registers them.
+
+`output` and `query` (shared by commands), `gateway`, `datastorage`, `apiserver`, `audit`, `follow`, `tail`, `spool`.
+"""

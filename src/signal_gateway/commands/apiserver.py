@@ -1,4 +1,4 @@
-"""`signal-gateway apiserver`: an embedded Kubernetes API for local work with kubectl."""
+"""`signal-gateway apiserver`: run the embedded Kubernetes API for local work with kubectl."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,14 @@ __all__ = ["serve_apiserver"]
 
 def serve_apiserver(
     listen: Annotated[
-        str, typer.Option(metavar="HOST:PORT", help="on loopback; port 0 takes a free one")
+        str, typer.Option(metavar="HOST:PORT", help="loopback address; port 0 selects a free port")
     ] = "127.0.0.1:0",
     crd: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="YAML with definitions or other objects; may be repeated")
+        list[Path] | None, typer.Option(metavar="FILE", help="YAML with definitions or other objects; repeatable")
     ] = None,
-    kubeconfig: Annotated[Path | None, typer.Option(metavar="OUT", help="write a kubeconfig for it there")] = None,
+    kubeconfig: Annotated[Path | None, typer.Option(metavar="OUT", help="write a kubeconfig to this file")] = None,
 ) -> None:
-    """Run an embedded Kubernetes API, in memory, with our RemediationRequest CRD, until Ctrl-C."""
+    """Run an in-memory Kubernetes API with the RemediationRequest CRD until Ctrl-C."""
     import asyncio
 
     import yaml
@@ -42,7 +42,7 @@ def serve_apiserver(
     sock = bind(*parse_listen(listen))
     if not is_loopback(sock):
         sock.close()
-        raise ConfigurationError(f"{listen} can be reached from other machines, and anybody may do everything here")
+        raise ConfigurationError(f"{listen} can be reached from other machines, and this API has no access control")
     server = AppServer(api.app, sock=sock, streams=api)
     if kubeconfig is not None:
         _write(kubeconfig, yaml.safe_dump(plain_http_kubeconfig(server.url)))
@@ -59,10 +59,10 @@ def serve_apiserver(
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a kubeconfig, over an earlier one of ours but over nothing else."""
+    """Write a kubeconfig. An existing file is replaced only if this command wrote it."""
     try:
         if path.exists() and "current-context: embedded" not in path.read_text():
-            raise ConfigurationError(f"{path} is there already, and not from here: name another file for --kubeconfig")
+            raise ConfigurationError(f"--kubeconfig {path} exists and is not from this command: name another file")
         path.write_text(text)
     except OSError as exc:
-        raise ConfigurationError(f"can't write the kubeconfig {path}: {exc}") from exc
+        raise ConfigurationError(f"cannot write the kubeconfig {path}: {exc}") from exc

@@ -1,6 +1,9 @@
-"""`signal-gateway audit list`, `show` and `export`: look into the audit trail."""
+"""`signal-gateway audit list`, `show` and `export`: query the audit trail."""
 
 import json
+import os
+import secrets
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,27 +11,27 @@ import typer
 
 from signal_gateway.audit.timeline import without_control_characters
 from signal_gateway.commands.output import count, new_table, note, say, say_json, wide_console
-from signal_gateway.commands.question import Question, asks
-from signal_gateway.errors import SignalGatewayError
+from signal_gateway.commands.query import AuditQuery, query_options
+from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
-__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_correlation"]
+__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_case"]
 
-Json = Annotated[bool, typer.Option("--json", help="write NDJSON, an event a line")]
+Json = Annotated[bool, typer.Option("--json", help="write NDJSON, one event per line")]
 
 COLUMNS = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
 
 
-@asks
+@query_options
 def list_events(
-    question: Question,
-    limit: Annotated[int, typer.Option(min=1, help="most events to list")] = 50,
+    query: AuditQuery,
+    limit: Annotated[int, typer.Option(min=1, help="highest number of events")] = 50,
     as_json: Json = False,
 ) -> None:
-    """List the newest events, and say how many there are."""
+    """List the newest events and the number of matching events."""
     listed, total = 0, 0
     table = new_table(*COLUMNS)
-    with question.client() as client:
-        for page in client.pages(limit=limit, **question.filters):
+    with query.client() as client:
+        for page in client.pages(limit=limit, **query.filters):
             for event in page.events:
                 if as_json:
                     say_json(event)
@@ -45,25 +48,25 @@ def list_events(
         note(f"{summary}: --limit takes more")
 
 
-@asks
-def show_correlation(
-    question: Question,
-    correlation_id: Annotated[str, typer.Argument(help="such as a RemediationRequest's name")],
+@query_options
+def show_case(
+    query: AuditQuery,
+    correlation_id: Annotated[str, typer.Argument(help="for example the name of a RemediationRequest")],
     as_json: Json = False,
 ) -> None:
-    """Show everything about one matter, oldest first, payloads included."""
+    """Show all events of one case with their payloads, oldest first."""
     shown = 0
-    with question.client() as client:
-        for event in client.events(**question.filters):
+    with query.client() as client:
+        for event in client.events(**query.filters):
             shown += 1
             if as_json:
                 say_json(event)
             else:
                 _show(event)
     if not shown:
-        besides = " that meets the other filters" if len(question.filters) > 1 else ""
+        besides = " that matches the other filters" if len(query.filters) > 1 else ""
         raise SignalGatewayError(
-            f"DataStorage at {question.url} has no event with the correlation id {correlation_id!r}{besides}"
+            f"DataStorage at {query.url} has no event with the correlation id {correlation_id!r}{besides}"
         )
 
 
@@ -77,20 +80,51 @@ def _show(event: dict[str, Any]) -> None:
     say("\n".join(map(without_control_characters, payload.split("\n"))))
 
 
-@asks
+@query_options
 def export_events(
-    question: Question,
+    query: AuditQuery,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="write there; it appears when it is complete")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="write to this file; it appears when complete"),
     ] = None,
 ) -> None:
-    """Write every event that matches as NDJSON, oldest first."""
-    from signal_gateway.commands.export import write_export
-
-    with question.client() as client:
-        events = client.export(**question.filters)
+    """Write all matching events as NDJSON, oldest first."""
+    with query.client() as client:
+        events = client.export(**query.filters)
         if output is None:
             for event in events:
                 say_json(event)
         else:
-            note(f"{count(write_export(events, output), 'event')} in {output}")
+            note(f"{count(_write_export(events, output), 'event')} in {output}")
+
+
+def _write_export(events: Iterable[dict[str, Any]], path: Path) -> int:
+    """Write events to a temporary file beside `path`, and rename it when it is complete.
+
+    Args:
+        events: The events; an error while reading them leaves the file at `path` unchanged.
+        path: The file for the events, as NDJSON.
+
+    Returns:
+        The number of events.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    import orjson
+
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
+    written = 0
+    try:
+        with partial.open("xb") as file:
+            for event in events:
+                file.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
+                written += 1
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as exc:
+        raise ConfigurationError(f"cannot write --output {path}: {exc.strerror}") from exc
+    finally:
+        partial.unlink(missing_ok=True)
+    return written

@@ -1,4 +1,4 @@
-"""`signal-gateway datastorage`, and what keeps its database small."""
+"""`signal-gateway datastorage`: run DataStorage and purge its database."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["purge", "serve_datastorage"]
 
-_DATABASE_HELP = "such as sqlite:///audit.db or postgresql://…"
+_DATABASE_HELP = "for example sqlite:///audit.db or postgresql://…"
 
 
 def serve_datastorage(
@@ -22,30 +22,30 @@ def serve_datastorage(
     database: Annotated[
         str | None, typer.Option(metavar="URL", help=_DATABASE_HELP + "; required", show_default=False)
     ] = None,
-    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="port 0 takes a free one")] = "127.0.0.1:8080",
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="port 0 selects a free port")] = "127.0.0.1:8080",
     token_file: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="who may read and write: lines of SCOPES TOKEN [NAME]")
+        Path | None, typer.Option(metavar="FILE", help="accepted tokens, one line SCOPES TOKEN [NAME] each")
     ] = None,
     allow_anonymous: Annotated[
-        bool, typer.Option("--allow-anonymous", help="serve whoever connects, beyond loopback, too")
+        bool, typer.Option("--allow-anonymous", help="serve without tokens, also beyond loopback")
     ] = False,
     purge_interval: Annotated[
         float | None,
-        typer.Option(metavar="SECONDS", help="delete events whose retention is over, this often; never unless given"),
+        typer.Option(metavar="SECONDS", help="how often to purge events whose retention is over; without it, never"),
     ] = None,
-    log_format: Annotated[str, typer.Option(metavar="json|console", help="how it logs, to stderr")] = "json",
+    log_format: Annotated[str, typer.Option(metavar="json|console", help="format of the log on stderr")] = "json",
 ) -> None:
     """Run DataStorage, the service that keeps audit events."""
     if context.invoked_subcommand is not None:
         if database is not None:
             raise ConfigurationError(
-                f"--database goes behind {context.invoked_subcommand}: what stands before it is for serving"
+                f"--database before {context.invoked_subcommand} has no effect: put it after the command"
             )
         return
     if database is None:
-        raise ConfigurationError("--database is missing: give one such as sqlite:///audit.db")
+        raise ConfigurationError("--database is missing: set it, for example to sqlite:///audit.db")
     if log_format not in ("json", "console"):
-        raise ConfigurationError(f"--log-format {log_format} is not known: choose json or console")
+        raise ConfigurationError(f"--log-format {log_format} is not valid: choose json or console")
 
     import asyncio
 
@@ -72,7 +72,7 @@ def serve_datastorage(
 def purge(
     database: Annotated[str, typer.Option(metavar="URL", help=_DATABASE_HELP)],
 ) -> None:
-    """Delete the events whose retention is over, once; DataStorage may be serving them meanwhile."""
+    """Delete the events whose retention is over, once. DataStorage may run at the same time."""
     import asyncio
 
     from signal_gateway.datastorage.database import redacted_url

@@ -1,4 +1,4 @@
-"""Follower: which events were stored since the last look, whatever their timestamps say."""
+"""Follower: the events that DataStorage stored since the last query, in the order of storage."""
 
 import re
 from collections.abc import Iterable
@@ -23,24 +23,24 @@ _KEPT_SEQUENCES = 100_000
 
 
 class Follower:
-    """Finds the events that DataStorage stored since it was last asked.
+    """Finds the events that DataStorage stored since the last query.
 
-    An audit query is ordered by the time at which events happened, and one that waited in a spool is stored long after
-    that: a cursor would pass it over. So this counts. DataStorage says how many events the query matches; that less
-    those that are known is how many are new. The newest page nearly always has them all; if not, older pages are
-    read until they are found, or everything is.
+    Audit queries order events by event time. An event from a spool is stored long after its event time, so a cursor
+    would miss it. This class counts instead: the number of new events is the number of matching events minus the number
+    of known events. The newest page nearly always has all new events. If it does not, the class reads older pages, and
+    in the end all events.
 
-    An event that is stored after `start` has returned is given exactly once, if its timestamp is no older than the
-    lookback when it is looked for. The window of time that is counted begins there, and moves on when it has become
-    twice as long. One exception: what is purged in the window hides as many older events, until the window moves.
+    `new_events` returns each event that is stored after `start` exactly once, if the event time is within the lookback.
+    The counted window begins at the lookback, and moves when it is twice as long. One exception: purging N events in
+    the window hides N older events until the window moves.
 
     Args:
-        client: The DataStorage that is asked.
-        filters: Which events; a relative `since` is the lookback, and a fixed one stays where it is.
-        clock: Says when the window must move.
+        client: The client for DataStorage.
+        filters: The filters; a relative `since` is the lookback, and an absolute one is a fixed start.
+        clock: The clock that moves the window.
 
     Raises:
-        ConfigurationError: The lookback is too long for a calendar.
+        ConfigurationError: The lookback reaches beyond the calendar.
     """
 
     def __init__(self, client: "DataStorageClient", filters: "AuditFilters", *, clock: Clock) -> None:
@@ -49,15 +49,15 @@ class Follower:
         self._filters: AuditFilters = {"since": DEFAULT_LOOKBACK, **filters}
         self._lookback = _lookback(self._filters["since"])
         self._known = _Sequences()
-        self._count: int | None = None  # of the events in the window that are known; None if that must be found out
+        self._count: int | None = None  # of known events in the window; None if unknown
         self._moved_at = self._move_window()
 
     def start(self) -> None:
-        """Take everything that is stored by now as known.
+        """Mark all events that are stored now as known.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query, or its events have no `sequence`.
+            DataStorageUnavailable: DataStorage does not respond.
+            AuditError: DataStorage refuses the query, or its events have no `sequence`.
         """
         count = 0
         for event in self._client.export(**self._filters):
@@ -66,11 +66,11 @@ class Follower:
         self._count = count
 
     def new_events(self) -> list[dict[str, Any]]:
-        """Return what was stored since the last call, in the order of storing. A call that fails takes nothing away.
+        """Return the events stored since the last call, in the order of storage. A failed call loses no events.
 
         Raises:
-            DataStorageUnavailable: No DataStorage answers.
-            AuditError: It refuses the query, or its events have no `sequence`.
+            DataStorageUnavailable: DataStorage does not respond.
+            AuditError: DataStorage refuses the query, or its events have no `sequence`.
         """
         if self._lookback is not None and self._clock.now() - self._moved_at > self._lookback:
             self._moved_at = self._move_window()
@@ -83,7 +83,7 @@ class Follower:
         return [found[sequence] for sequence in sorted(found)]
 
     def _newest(self) -> dict[int, dict[str, Any]] | None:
-        """Read the newest pages until all that is missing is found; None if it isn't there."""
+        """Read the newest pages until all new events are found; None if they are not there."""
         if self._count is None:
             return None
         found: dict[int, dict[str, Any]] = {}
@@ -117,13 +117,13 @@ class Follower:
                 self._filters["since"] = now - self._lookback
             except OverflowError:
                 raise ConfigurationError(
-                    f"a lookback of {self._lookback.days} days is longer than any calendar"
+                    f"a lookback of {self._lookback.days} days is too long: the calendar begins in the year 1"
                 ) from None
         return now
 
 
 class _Sequences:
-    """A set of sequences that stays small: one far below the highest is in it whether it was added or not."""
+    """A set of sequences with bounded memory: it contains every sequence far below the highest, added or not."""
 
     def __init__(self) -> None:
         self._floor = -1
@@ -143,11 +143,11 @@ class _Sequences:
 def _sequence(event: dict[str, Any]) -> int:
     sequence = event.get("sequence")
     if type(sequence) is not int:
-        raise AuditError("this DataStorage does not say in which order it stored its events: they have no sequence")
+        raise AuditError("the events of this DataStorage have no sequence, so their order is unknown: upgrade it")
     return sequence
 
 
 def _lookback(since: datetime | str) -> timedelta | None:
-    """Return a relative time's length; None for one that does not move."""
+    """Return the length of a relative time; None for an absolute time."""
     relative = _RELATIVE.fullmatch(since) if isinstance(since, str) else None
     return timedelta(**{_UNITS[relative[2]]: int(relative[1])}) if relative else None

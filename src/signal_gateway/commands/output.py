@@ -1,4 +1,4 @@
-"""How commands write: lines, tables, and sizes that people read."""
+"""The output of commands: lines, tables, and readable sizes."""
 
 import sys
 from datetime import timedelta
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 __all__ = ["age", "count", "mebibytes", "new_table", "note", "say", "say_json", "wide_console"]
 
-_WIDER_THAN_ANY_ROW = 10_000
+_MAX_ROW_WIDTH = 10_000
 
 
 def say(line: str) -> None:
-    """Write a line to stdout, at once."""
+    """Write a line to stdout and flush it."""
     sys.stdout.write(line + "\n")
     sys.stdout.flush()
 
@@ -27,7 +27,7 @@ def say_json(document: Any) -> None:
 
 
 def note(line: str) -> None:
-    """Write a line to stderr, beside what a command says on stdout."""
+    """Write a line to stderr, separate from the output on stdout."""
     sys.stdout.flush()
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
@@ -37,8 +37,8 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
     """Return an empty table.
 
     Args:
-        *columns: Its headings.
-        right: Those whose cells are numbers, aligned to the right.
+        *columns: The headings.
+        right: The headings of columns with numbers, aligned to the right.
     """
     from rich.table import Table
 
@@ -49,24 +49,24 @@ def new_table(*columns: str, right: tuple[str, ...] = ()) -> "Table":
 
 
 def wide_console() -> "Console":
-    """Return a console for tables that are never cut: where a row is wider than the terminal, that wraps it."""
+    """Return a console that never cuts a table row; the terminal wraps a row that is too wide."""
     from rich.console import Console
 
-    return Console(width=_WIDER_THAN_ANY_ROW, markup=False, emoji=False)
+    return Console(width=_MAX_ROW_WIDTH, markup=False, emoji=False)
 
 
 def count(number: int, noun: str) -> str:
-    """Return such as `1 event` or `2 events`."""
+    """Return a number with its noun, such as `1 event` or `2 events`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def mebibytes(size: int) -> str:
-    """Return a number of bytes such as `1.5 MiB`."""
+    """Return a number of bytes in MiB, such as `1.5 MiB`."""
     return f"{size / 1024**2:.1f} MiB"
 
 
 def age(length: timedelta) -> str:
-    """Return a time such as `3 h`, in the largest unit that there are two of."""
+    """Return a length of time such as `3 h`, in the largest unit with at least two units."""
     seconds = max(int(length.total_seconds()), 0)
     for unit, size in (("d", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 2 * size:

@@ -1,4 +1,4 @@
-"""`signal-gateway audit spool`: what waits in a spool directory, and its delivery by hand."""
+"""`signal-gateway audit spool`: inspect a spool directory and deliver its events."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,42 +8,42 @@ import typer
 
 from signal_gateway.audit.timeline import without_control_characters
 from signal_gateway.commands.output import age, count, mebibytes, new_table, say, wide_console
-from signal_gateway.commands.question import TokenFile, client_of
+from signal_gateway.commands.query import TokenFile, datastorage_client
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.wal.inspect import SpoolReport, StoreReport
 
-__all__ = ["look_into_spool"]
+__all__ = ["inspect_or_deliver_spool"]
 
 
-def look_into_spool(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="a store's spool_directory", show_default=False)],
+def inspect_or_deliver_spool(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="spool_directory of a store", show_default=False)],
     deliver: Annotated[
-        str | None, typer.Option(metavar="URL", help="deliver what dead stores left there to this DataStorage")
+        str | None, typer.Option(metavar="URL", help="deliver the events of orphaned stores to this DataStorage")
     ] = None,
     token_file: TokenFile = None,
-    timeout: Annotated[float, typer.Option(min=0, help="seconds that the delivery may take")] = 60.0,
-    rejected: Annotated[bool, typer.Option("--rejected", help="list the events that DataStorage refused")] = False,
+    timeout: Annotated[float, typer.Option(min=0, help="time limit of the delivery, in seconds")] = 60.0,
+    rejected: Annotated[bool, typer.Option("--rejected", help="list the events that DataStorage rejected")] = False,
     retry_rejected: Annotated[
-        bool, typer.Option("--retry-rejected", help="with --deliver: send those events once more, too")
+        bool, typer.Option("--retry-rejected", help="with --deliver: also send the rejected events again")
     ] = False,
 ) -> None:
-    """Show what is in a spool directory, changing nothing; with --deliver, empty it.
+    """Show the contents of a spool directory without changing it; with --deliver, deliver them.
 
-    Exit status 1 says that not everything could be delivered, and what is left.
+    Exit status 1 means that some events are not delivered; the output has their number.
     """
     if rejected and (deliver is not None or retry_rejected):
-        raise ConfigurationError("--rejected only lists events: leave --deliver and --retry-rejected out")
+        raise ConfigurationError("--rejected only lists events: remove --deliver and --retry-rejected")
     if retry_rejected and deliver is None:
-        raise ConfigurationError("--retry-rejected needs --deliver URL: where should the events go?")
+        raise ConfigurationError("--retry-rejected needs --deliver URL with the DataStorage for the events")
 
     if token_file is not None and deliver is None:
-        raise ConfigurationError("--token-file is for --deliver URL: nothing else asks a DataStorage")
+        raise ConfigurationError("--token-file has no effect without --deliver URL: add it, or remove --token-file")
 
     if deliver is not None:
-        with client_of(deliver, source="--deliver", token_file=token_file) as client:
+        with datastorage_client(deliver, source="--deliver", token_file=token_file) as client:
             _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
     elif rejected:
         _list_rejected(directory)
@@ -84,7 +84,7 @@ def _store_row(store: "StoreReport") -> tuple[str, ...]:
 
 
 def _spool_lines(report: "SpoolReport") -> list[str]:
-    """Say what it comes to, and what to do next."""
+    """Return the totals and the next steps."""
     dead, live = report.pending(alive=False), report.pending(alive=True)
     lines = [
         f"{count(dead + live, 'event')} pending, {mebibytes(report.held_bytes)}; {report.rejected} rejected,"

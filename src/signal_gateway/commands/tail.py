@@ -1,4 +1,4 @@
-"""`signal-gateway audit tail`: show events as they are stored."""
+"""`signal-gateway audit tail`: show events as DataStorage stores them."""
 
 import sys
 import threading
@@ -11,7 +11,7 @@ import typer
 from signal_gateway.audit.timeline import without_control_characters
 from signal_gateway.commands.audit import COLUMNS, Json
 from signal_gateway.commands.output import note, say, say_json
-from signal_gateway.commands.question import Question, asks
+from signal_gateway.commands.query import AuditQuery, query_options
 
 if TYPE_CHECKING:
     from signal_gateway.commands.follow import Follower
@@ -19,26 +19,25 @@ if TYPE_CHECKING:
 __all__ = ["tail_events"]
 
 
-@asks
+@query_options
 def tail_events(
-    question: Question,
-    interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two questions")] = 2.0,
+    query: AuditQuery,
+    interval: Annotated[float, typer.Option(min=0.05, max=86400, help="seconds between two queries")] = 2.0,
     as_json: Json = False,
 ) -> None:
-    """Show events as they are stored, until Ctrl-C.
+    """Show events as DataStorage stores them, until Ctrl-C.
 
-    What arrives late, from a spool that was delivered hours after, is shown as well, if its timestamp is no older than
-    --since, 1h unless given. Events are shown in the order of storing, each once. A DataStorage that is down is asked
-    again until it is back.
+    Each event appears once, in the order of storage. An event that was delivered late, from a spool, appears if its
+    timestamp is not older than --since, by default 1h. If DataStorage is down, the command retries until it responds.
     """
     from signal_gateway.clock import SystemClock
     from signal_gateway.commands.follow import Follower
 
-    with suppress(KeyboardInterrupt), question.client() as client:
-        follower = Follower(client, question.filters, clock=SystemClock())
+    with suppress(KeyboardInterrupt), query.client() as client:
+        follower = Follower(client, query.filters, clock=SystemClock())
         follower.start()
-        note(f"following {question.url}: what is stored from now on is shown; Ctrl-C ends it")
-        _follow(follower, question.url, interval, say_json if as_json else _say_event)
+        note(f"following {query.url}: new events appear here until Ctrl-C")
+        _follow(follower, query.url, interval, say_json if as_json else _say_event)
 
 
 def _follow(follower: "Follower", url: str, interval: float, show: Callable[[dict[str, Any]], None]) -> None:

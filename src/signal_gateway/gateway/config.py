@@ -1,4 +1,4 @@
-"""GatewayConfig: every setting of one gateway, frozen, the same everywhere."""
+"""GatewayConfig: the settings of one gateway, immutable."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any
@@ -26,19 +26,26 @@ NamespaceName = Annotated[
 
 
 class RetryConfig(BaseModel):
-    """How often, and after which waits, a failed write to the Kubernetes API is tried again.
-
-    Attributes:
-        max_attempts: All attempts, the first included.
-        initial_backoff: Seconds before the second attempt; each further wait is twice as long.
-        max_backoff: The longest wait, in seconds, unless the API asks for a longer one.
-    """
+    """Retries of failed writes to the Kubernetes API."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    max_attempts: Annotated[int, Field(ge=1, le=100)] = 3
-    initial_backoff: Annotated[float, Field(ge=0, le=60, allow_inf_nan=False)] = 0.1
-    max_backoff: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 5.0
+    max_attempts: int = Field(default=3, ge=1, le=100, description="Attempts for one write, including the first.")
+    initial_backoff: float = Field(
+        default=0.1,
+        ge=0,
+        le=60,
+        allow_inf_nan=False,
+        description="Pause before the second attempt, in seconds. Each further pause is twice as long.",
+    )
+    max_backoff: float = Field(
+        default=5.0,
+        ge=0,
+        le=600,
+        allow_inf_nan=False,
+        description="Longest pause between two attempts, in seconds. If the API server requests a longer one, that one"
+        " applies.",
+    )
 
     @model_validator(mode="after")
     def _backoff_grows(self) -> "RetryConfig":
@@ -50,99 +57,127 @@ class RetryConfig(BaseModel):
 
 
 class BreakerConfig(BaseModel):
-    """When calls to the Kubernetes API are given up for a while.
-
-    Attributes:
-        failure_ratio: The share of calls that must fail for a reason that passes.
-        minimum_calls: How many calls the window must have seen.
-        window: How far back calls count, in seconds.
-        open_for: How long no call is made then, in seconds.
-        probes: How many calls must succeed afterwards before all are made again.
-    """
+    """The circuit breaker around the Kubernetes API."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    failure_ratio: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] = 0.5
-    minimum_calls: Annotated[int, Field(ge=1)] = 10
-    window: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 10.0
-    open_for: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 30.0
-    probes: Annotated[int, Field(ge=1, le=100)] = 3
+    failure_ratio: float = Field(
+        default=0.5,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        description="Share of the calls in the window that must fail before the circuit opens. Only transient failures"
+        " count.",
+    )
+    minimum_calls: int = Field(
+        default=10, ge=1, description="Number of calls in the window below which the circuit stays closed."
+    )
+    window: float = Field(
+        default=10.0, gt=0, le=3600, allow_inf_nan=False, description="Time for which a call counts, in seconds."
+    )
+    open_for: float = Field(
+        default=30.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Time for which the open circuit stops all calls, in seconds. Probes follow.",
+    )
+    probes: int = Field(
+        default=3,
+        ge=1,
+        le=100,
+        description="Number of probes that must succeed before the circuit closes. One failed probe opens it again.",
+    )
 
 
 class ScopeConfig(BaseModel):
-    """Which targets the gateway acts on.
-
-    Attributes:
-        enabled: Whether a target, or its namespace, must have the label `kubernaut.ai/managed=true`. If not, every
-            target is in scope.
-    """
+    """The targets that the gateway may act on."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    enabled: bool = True
+    enabled: bool = Field(
+        default=True,
+        description="Accept a target only if it, or its namespace, has the label `kubernaut.ai/managed=true`. If"
+        " disabled, every target is in scope.",
+    )
 
 
 class ProcessingConfig(BaseModel):
-    """How requests and signals are handled.
-
-    Attributes:
-        retry: Retries of writes to the Kubernetes API.
-        breaker: When calls to it are given up for a while.
-        scope: Which targets are acted on.
-        multi_cluster: Whether alerts come from several clusters, told apart by their label `cluster`. If not, the label
-            means nothing.
-        cache_max_age: For how many seconds labels and owners of objects are kept; so long an opt-out may take.
-        event_max_age: How many seconds ago a Kubernetes Event may have happened.
-        request_deadline: Seconds after which a request is answered 504.
-        max_concurrent_requests: Requests with signals in flight at once; more are answered 503.
-        max_body_bytes: The largest body that is read.
-    """
+    """The processing of requests and signals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     scope: ScopeConfig = ScopeConfig()
-    multi_cluster: bool = False
-    cache_max_age: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 5.0
-    event_max_age: Annotated[float, Field(gt=0, le=86400, allow_inf_nan=False)] = 300.0
-    request_deadline: Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)] = 15.0
-    max_concurrent_requests: Annotated[int, Field(ge=1)] = 100
-    max_body_bytes: Annotated[int, Field(ge=1)] = 4 * 1024 * 1024
+    multi_cluster: bool = Field(
+        default=False,
+        description="Read the cluster of an alert from its label `cluster`. Enable this if alerts come from several"
+        " clusters. If disabled, the label has no meaning.",
+    )
+    cache_max_age: float = Field(
+        default=5.0,
+        ge=0,
+        le=5,
+        allow_inf_nan=False,
+        description="Time for which labels and owners of Kubernetes objects are cached, in seconds. An opt-out takes"
+        " effect after this time at the latest; 0 disables the cache.",
+    )
+    event_max_age: float = Field(
+        default=300.0,
+        gt=0,
+        le=86400,
+        allow_inf_nan=False,
+        description="Age above which a Kubernetes Event is invalid, in seconds.",
+    )
+    request_deadline: float = Field(
+        default=15.0,
+        gt=0,
+        le=3600,
+        allow_inf_nan=False,
+        description="Time after which a request gets the status 504, in seconds.",
+    )
+    max_concurrent_requests: int = Field(
+        default=100,
+        ge=1,
+        description="Number of requests with signals that may be in flight at once. Further requests get the status"
+        " 503.",
+    )
+    max_body_bytes: int = Field(
+        default=4 * 1024 * 1024, ge=1, description="Largest request body that is accepted, in bytes."
+    )
 
 
 class GatewayConfig(BaseModel):
-    """The settings of one gateway; it never reads the environment.
-
-    Attributes:
-        controller_namespace: Where RemediationRequests live; a DNS label.
-        processing: How requests and signals are handled.
+    """The settings of one gateway. A gateway never reads environment variables.
 
     Raises:
-        pydantic.ValidationError: A key is unknown or its value not allowed; all of them are named at once.
+        pydantic.ValidationError: Some keys are unknown or some values are not allowed; the error names all of them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    controller_namespace: NamespaceName = DEFAULT_NAMESPACE
+    controller_namespace: NamespaceName = Field(
+        default=DEFAULT_NAMESPACE, description="Namespace of the RemediationRequests, a DNS label."
+    )
     processing: ProcessingConfig = ProcessingConfig()
 
 
 def merged(config: GatewayConfig, overrides: Mapping[str, Any]) -> GatewayConfig:
-    """Put overrides over a configuration, section by section, and validate the result anew.
+    """Return a configuration with some settings replaced, validated as a whole.
 
     Args:
-        config: What holds where nothing overrides it.
+        config: The configuration that provides all other settings.
         overrides: Nested mappings, such as `{"processing": {"retry": {"max_attempts": 1}}}`.
 
     Raises:
-        ConfigurationError: A key is unknown or its value not allowed; the message lists all of them.
+        ConfigurationError: Some keys are unknown or some values are not allowed; the message lists all of them.
     """
     try:
         return GatewayConfig.model_validate(_deep_merge(config.model_dump(), overrides))
     except ValidationError as exc:
         lines = [f"  {error.key} = {error.value!r}: {error.reason}" for error in setting_errors(exc, GatewayConfig)]
-        raise ConfigurationError("the gateway's settings are wrong:\n" + "\n".join(lines)) from exc
+        raise ConfigurationError("the settings of the gateway are not valid:\n" + "\n".join(lines)) from exc
 
 
 def _deep_merge(base: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

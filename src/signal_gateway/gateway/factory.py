@@ -160,7 +160,7 @@ class Gateway:
                 request_deadline=config.processing.request_deadline,
                 room=room,
             )
-            for adapter in all_adapters(config.processing, adapters, kinds=self._kinds)
+            for adapter in all_adapters(config.processing, adapters, discovery=self._kinds)
         ]
         health = health_routes(
             registry=self.registry,
@@ -269,7 +269,7 @@ class Gateway:
         )
         return Triage(
             view,
-            locator=TargetLocator(lookup, kinds=self._kinds, note=self.metrics.count_owner_resolution),
+            locator=TargetLocator(lookup, kinds=self._kinds.kinds, note=self.metrics.count_owner_resolution),
             scope=Scope(lookup) if processing.scope.enabled else None,
             journal=self._journal,
             metrics=self.metrics,

@@ -1,4 +1,4 @@
-"""GatewayMetrics: everything that one gateway counts, on a registry of its own."""
+"""GatewayMetrics: the metrics of one gateway, in its own registry."""
 
 from typing import Literal
 
@@ -18,15 +18,15 @@ _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"
 
 
 class GatewayMetrics:
-    """The collectors of one gateway. Label values are bounded: what a sender can choose never grows them without end.
+    """The collectors of one gateway. The number of label values is bounded, also for labels that a sender chooses.
 
-    Not safe for several loops; a gateway runs on one.
+    Runs on one event loop, like the gateway.
 
     Args:
-        registry: Where to register them. Two gateways cannot share one.
+        registry: The registry for the collectors. Two gateways cannot share a registry.
 
     Raises:
-        ValueError: The registry has collectors of these names already.
+        ValueError: The registry already has collectors with these names.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -34,12 +34,12 @@ class GatewayMetrics:
             return Counter(name, documentation, labels, registry=registry)
 
         self._signals_received = counter(
-            "gateway_signals_received_total", "Signals that came in, good or bad.", "source_type", "severity"
+            "gateway_signals_received_total", "Signals received, valid or not.", "source_type", "severity"
         )
         self._signals_deduplicated = counter(
             "gateway_signals_deduplicated_total", "Signals counted on an existing RemediationRequest.", "source_type"
         )
-        self._signals_rejected = counter("gateway_signals_rejected_total", "Signals turned away.", "reason")
+        self._signals_rejected = counter("gateway_signals_rejected_total", "Signals rejected or invalid.", "reason")
         self._signals_resolved = counter("gateway_signals_resolved_total", "Resolved signals.", "source_type")
         self._crds_created = counter(
             "gateway_crds_created_total", "RemediationRequests created.", "source_type", "status"
@@ -48,29 +48,31 @@ class GatewayMetrics:
             "gateway_crd_creation_errors_total", "Failed attempts to create a RemediationRequest.", "error_type"
         )
         self._active_conflicts = counter(
-            "gateway_active_conflicts_total", "Times that several active RemediationRequests of one problem were found."
+            "gateway_active_conflicts_total", "Problems found with several active RemediationRequests."
         )
         self._owner_resolutions = counter(
-            "gateway_owner_resolution_total", "Searches for a signal's target and its owner.", "kind", "outcome"
+            "gateway_owner_resolution_total", "Look-ups of the target of a signal and its owner.", "kind", "outcome"
         )
         self._kubernetes_requests = counter(
             "gateway_kubernetes_requests_total", "Calls to the Kubernetes API.", "verb", "resource", "code"
         )
         self._audit_events = counter(
-            "gateway_audit_events_total", "Audit events handed to the store, and whether it took them.", "outcome"
+            "gateway_audit_events_total", "Audit events passed to the store, by outcome.", "outcome"
         )
         self._authentication_failures = counter(
-            "gateway_authentication_failures_total", "Senders of signals that were not let in.", "reason"
+            "gateway_authentication_failures_total",
+            "Requests that failed authentication.",
+            "reason",
         )
         self._http_request_duration = Histogram(
             "gateway_http_request_duration_seconds",
-            "Time from the request's head to the end of its answer.",
+            "Time from the head of a request to the end of its response.",
             ("endpoint", "method", "status"),
             registry=registry,
         )
         self._breaker_state = Gauge(
             "gateway_circuit_breaker_state",
-            "Whether calls are made: 0 closed, all are; 1 half-open, a few are; 2 open, none is.",
+            "State of the circuit breaker: 0 closed, calls pass; 1 half-open, a few pass; 2 open, none passes.",
             ("name",),
             registry=registry,
         )
@@ -81,15 +83,15 @@ class GatewayMetrics:
         self._kinds = _Bounded(_MAX_KINDS)
 
     def count_received(self, *, source: str, severity: str) -> None:
-        """Count a signal that came in."""
+        """Count a received signal."""
         self._signals_received.labels(source_type=source, severity=self._severities.bounded(severity)).inc()
 
     def count_deduplicated(self, *, source: str) -> None:
-        """Count a duplicate, once its occurrence is written."""
+        """Count a duplicate, after its occurrence is written."""
         self._signals_deduplicated.labels(source_type=source).inc()
 
     def count_rejected(self, *, reason: str) -> None:
-        """Count a signal that is turned away; `reason` comes from a fixed list."""
+        """Count a rejected or invalid signal; `reason` comes from a fixed list."""
         self._signals_rejected.labels(reason=reason).inc()
 
     def count_resolved(self, *, source: str) -> None:
@@ -97,46 +99,46 @@ class GatewayMetrics:
         self._signals_resolved.labels(source_type=source).inc()
 
     def count_created(self, *, source: str) -> None:
-        """Count a RemediationRequest of our making."""
+        """Count a RemediationRequest that this gateway created."""
         self._crds_created.labels(source_type=source, status="created").inc()
 
     def count_creation_error(self, *, error_type: str) -> None:
-        """Count a failed attempt to create one; `error_type` comes from a fixed list."""
+        """Count a failed attempt to create a RemediationRequest; `error_type` comes from a fixed list."""
         self._crd_creation_errors.labels(error_type=error_type).inc()
 
     def count_active_conflict(self) -> None:
-        """Count a set of active RemediationRequests of one problem, which must not be."""
+        """Count a problem with several active RemediationRequests, which is an error."""
         self._active_conflicts.inc()
 
     def count_owner_resolution(self, kind: str | None, outcome: str) -> None:
-        """Count a search for a target; `kind` is None if the cluster has none such, `outcome` from a fixed list."""
+        """Count a target look-up; `kind` is None if the cluster lacks it, `outcome` comes from a fixed list."""
         self._owner_resolutions.labels(kind=self._kinds.bounded(kind) if kind else OTHER, outcome=outcome).inc()
 
     def count_kubernetes_request(self, verb: str, resource: str, code: str) -> None:
-        """Count a call to the Kubernetes API; the signature is that of a client's observer."""
+        """Count a call to the Kubernetes API; the signature is that of an `Observer`."""
         self._kubernetes_requests.labels(verb=verb, resource=resource, code=code).inc()
 
     def note_breaker_state(self, state: Literal["closed", "half_open", "open"]) -> None:
-        """Show the state of the circuit breaker around the Kubernetes API."""
+        """Set the state of the circuit breaker around the Kubernetes API."""
         self._breaker_state.labels(name="kubernetes").set(_BREAKER_STATES[state])
 
     def count_audit_event(self, *, outcome: str) -> None:
-        """Count an audit event as `recorded`, or as `refused` by the store."""
+        """Count an audit event, either `recorded` or `refused` by the store."""
         self._audit_events.labels(outcome=outcome).inc()
 
     def count_authentication_failure(self, *, reason: str) -> None:
-        """Count a sender that was not let in; `reason` comes from a fixed list."""
+        """Count a request that failed authentication; `reason` comes from a fixed list."""
         self._authentication_failures.labels(reason=reason).inc()
 
     def observe_request(self, *, endpoint: str | None, method: str, status: int, seconds: float) -> None:
-        """Note how long a request took; `endpoint` is its route's template, None if no route matched."""
+        """Record the duration of a request; `endpoint` is the template of its route, None if no route matched."""
         self._http_request_duration.labels(
             endpoint=endpoint or OTHER, method=method if method in _METHODS else OTHER, status=str(status)
         ).observe(seconds)
 
 
 class _Bounded:
-    """Lets so many values through that a sender can choose; the rest is `other`."""
+    """The first label values up to a limit; every further value becomes `other`."""
 
     def __init__(self, limit: int, *, known: frozenset[str] = frozenset()) -> None:
         self._limit = limit

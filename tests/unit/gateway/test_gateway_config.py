@@ -70,5 +70,5 @@ def test_wrong_overrides_are_named_all_at_once():
     message = str(refusal.value)
     assert "processing.retry.max_attempts = 0: Input should be greater than or equal to 1" in message
     assert "processing.retry.attempts = 2: there is no such key; allowed here: initial_backoff, max_att" in message
-    assert "processing.scope = 5: this is a section; it must hold keys out of: enabled" in message
+    assert "processing.scope = 5: this is a section; set its keys instead: enabled" in message
     assert "nope = 1: there is no such key; allowed here: controller_namespace, processing" in message

@@ -298,7 +298,11 @@ async def test_gateway_that_is_not_ready_says_why(gateway):
 
     body = assert_is_problem(await gateway.http.get("/readyz"), 503)
 
-    assert body["checks"] == {"index": "ok", "kubernetes": "ok", "audit_store": "the audit store takes no events"}
+    assert body["checks"] == {
+        "index": "ok",
+        "kubernetes": "ok",
+        "audit_store": "the audit store does not accept events",
+    }
 
 
 async def test_metrics_are_served_as_text_and_as_openmetrics(gateway, alert):

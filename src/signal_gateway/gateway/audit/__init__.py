@@ -1,1 +1,1 @@
-"""The audit events of a gateway: what each one says, and how it reaches the audit store."""
+"""The audit events of a gateway: their content (`truncate`, `events`) and recording (`recorder`, `creation_audit`)."""

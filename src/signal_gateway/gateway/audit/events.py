@@ -1,9 +1,9 @@
-"""The audit events of a gateway: what each one says, as pure functions."""
+"""The audit events of a gateway: one pure function per event type."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import orjson
 
@@ -49,9 +49,9 @@ _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 def created_events(
     signal: Signal, *, signal_type: str, name: str, namespace: str, at: datetime
 ) -> tuple[AuditEvent, AuditEvent]:
-    """Return the events of a creation, built before it so that nothing is created that could not be recorded.
+    """Return the events of a creation before the creation, so that no object is created without a valid event.
 
-    The object's uid is not known yet; its room is reserved, and `with_uid` fills it in.
+    The UID of the object is not known yet: the events have a placeholder of the same size, which `with_uid` replaces.
 
     Returns:
         `gateway.signal.received` and `gateway.crd.created`, correlated by the RemediationRequest's name.
@@ -76,13 +76,13 @@ def created_events(
 
 
 def with_uid(event: AuditEvent, uid: str, *, event_id: str, at: datetime) -> AuditEvent:
-    """Return a creation's event with the uid of what was created.
+    """Return an event of a creation with the UID of the created object.
 
     Args:
         event: One of `created_events`.
-        uid: uid of the RemediationRequest.
-        event_id: The event's own id.
-        at: When the API answered.
+        uid: UID of the RemediationRequest.
+        event_id: Id of the event.
+        at: Time of the response from the API server.
     """
     changes: dict[str, Any] = {
         "event_id": event_id,
@@ -96,7 +96,7 @@ def with_uid(event: AuditEvent, uid: str, *, event_id: str, at: datetime) -> Aud
 def signal_deduplicated(
     signal: Signal, *, signal_type: str, name: str, namespace: str, uid: str, count: int, at: datetime
 ) -> AuditEvent:
-    """Return the event of a duplicate that was counted as the `count`-th occurrence."""
+    """Return the event of a duplicate, counted as occurrence number `count`."""
     data = _signal_data(signal, signal_type) | {
         "remediation_request": f"{namespace}/{name}",
         "remediation_request_uid": uid,
@@ -112,12 +112,12 @@ def creation_failed(
     """Return the event of one failed attempt to create a RemediationRequest.
 
     Args:
-        signal: What it was for.
-        signal_type: What the signal's adapter calls its signals.
-        message: What the API said.
+        signal: The signal to remediate.
+        signal_type: `signal_type` of the adapter.
+        message: The error message of the API server.
         code: Short code of the failure.
         can_be_retried: Whether a later attempt may succeed.
-        at: When it failed.
+        at: Time of the failure.
     """
     assert signal.target is not None, "a firing signal has a target"
     details = {
@@ -144,18 +144,18 @@ def creation_failed(
 def active_conflict(
     signal: Signal, *, signal_type: str, kept: RemediationRecord, rivals: Sequence[RemediationRecord], at: datetime
 ) -> AuditEvent:
-    """Return the event that says that several RemediationRequests of one problem are active, which must not be.
+    """Return the event of a conflict: several RemediationRequests of one problem are active.
 
     Args:
-        signal: What was decided when it was found.
-        signal_type: What the signal's adapter calls its signals.
-        kept: The one that signals are counted on.
-        rivals: The others; the first 20 are named.
-        at: When it was found.
+        signal: The signal that found the conflict.
+        signal_type: `signal_type` of the adapter.
+        kept: The RemediationRequest that counts the signals.
+        rivals: The other ones; the event names the first 20.
+        at: Time of the discovery.
     """
     names = ", ".join(rival.name for rival in rivals[:20])
     details = {
-        "message": f"{kept.name} handles the problem, and so do {names}: all but one should be cancelled",
+        "message": f"{kept.name} handles the problem, and so do {names}: cancel all but one",
         "code": "several_active",
         "component": "gateway",
         "retry_possible": False,
@@ -180,13 +180,13 @@ def active_conflict(
 
 
 def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str, at: datetime) -> AuditEvent:
-    """Return the event of a signal about a target that the gateway may not act on.
+    """Return the event of a signal with a target out of scope.
 
     Args:
         signal: The signal.
-        rejection: Why nothing is done.
-        signal_type: What the signal's adapter calls its signals.
-        at: When it was decided.
+        rejection: The reason for the rejection.
+        signal_type: `signal_type` of the adapter.
+        at: Time of the decision.
     """
     assert signal.fingerprint is not None, "a firing signal has a fingerprint"
     details = {
@@ -200,33 +200,33 @@ def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str,
 
 
 def signal_resolved(
-    signal: Signal, *, signal_type: str, active_name: str | None, mark: str, at: datetime
+    signal: Signal, *, signal_type: str, active_name: str | None, idempotency_key: str, at: datetime
 ) -> AuditEvent:
     """Return the event of a resolved signal.
 
     Args:
         signal: The signal.
-        signal_type: What the signal's adapter calls its signals.
-        active_name: The RemediationRequest that handles the problem now, if any.
-        mark: Request id and index of the signal: correlates one that has no fingerprint either.
-        at: When it was handled.
+        signal_type: `signal_type` of the adapter.
+        active_name: Name of the active RemediationRequest of the problem, if there is one.
+        idempotency_key: Request id and index of the signal; the correlation id of a signal without a fingerprint.
+        at: Time of processing.
     """
     return _signal_event(
         SIGNAL_RESOLVED,
         signal,
         _signal_data(signal, signal_type),
-        correlation_id=active_name or signal.fingerprint or mark,
-        resource_id=signal.fingerprint or mark,
+        correlation_id=active_name or signal.fingerprint or idempotency_key,
+        resource_id=signal.fingerprint or idempotency_key,
         at=at,
     )
 
 
 def signal_rejected(
-    invalid: InvalidSignal | RejectedSignal, *, signal_type: str, mark: str, at: datetime
+    invalid: InvalidSignal | RejectedSignal, *, signal_type: str, idempotency_key: str, at: datetime
 ) -> AuditEvent:
-    """Return the event of a signal that is turned away.
+    """Return the event of an invalid or rejected signal.
 
-    It has no fingerprint, so `mark` (request id and index) correlates it.
+    Without a fingerprint, the `idempotency_key` (request id and index) is the correlation id.
     """
     data: dict[str, Any] = {
         "event_type": SIGNAL_REJECTED,
@@ -247,11 +247,11 @@ def signal_rejected(
         event_category="gateway",
         event_action="rejected",
         event_outcome="success",
-        correlation_id=mark,
+        correlation_id=idempotency_key,
         event_data=data,
         **_actor(invalid),
         resource_type="Signal",
-        resource_id=mark,
+        resource_id=idempotency_key,
         severity=invalid.severity[:MAX_SEVERITY_LENGTH],
     )
 
@@ -305,7 +305,12 @@ def _event(
     )
 
 
-def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> dict[str, str]:
+class _Actor(TypedDict):
+    actor_type: str
+    actor_id: str
+
+
+def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> _Actor:
     if signal.sender is not None:
         return {"actor_type": "user", "actor_id": signal.sender[:_MAX_ACTOR_LENGTH]}
     return {"actor_type": "external", "actor_id": signal.source}
@@ -330,7 +335,7 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
 
 
 def _payload_data(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Keep the payload's type, an object, for readers that check it: a cut one is text, so it stands under `json`."""
+    """Return the members for a payload. `original_payload` is always an object: a cut payload is text under `json`."""
     encoded = orjson.dumps(payload)
     if len(encoded) <= _MAX_PAYLOAD_BYTES:
         return {"original_payload": payload}

@@ -1,4 +1,4 @@
-"""Liveness, readiness and metrics."""
+"""health_routes: the endpoints for liveness, readiness and metrics."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ __all__ = ["health_routes"]
 _log = logging.getLogger(__name__)
 
 _PING_TIMEOUT = 2.0
-_LEAST_ROOM_BYTES = 1024 * 1024
+_MIN_FREE_BYTES = 1024 * 1024
 
 
 def health_routes(
@@ -37,12 +37,12 @@ def health_routes(
     """Return the routes `/healthz`, `/readyz` and `/metrics`.
 
     Args:
-        registry: What `/metrics` shows.
-        kubernetes: Asked for a sign of life by `/readyz`.
-        audit_store: Must be taking events, and have room for more than a few, to be ready. How many wait is shown.
-        why_not_ready: Says why the gateway itself is not; None if it is. If it is not, nothing else is looked at.
-        index_is_alive: Whether the index of RemediationRequests is up to date.
-        observer: Told verb, resource and code of the calls to the Kubernetes API.
+        registry: The metrics that `/metrics` exposes.
+        kubernetes: The client with which `/readyz` pings the Kubernetes API.
+        audit_store: The store; readiness requires that it accepts events and has at least 1 MiB left.
+        why_not_ready: Returns the reason why the gateway itself is not ready, or None; a reason skips the other checks.
+        index_is_alive: Returns whether the index of RemediationRequests is up to date.
+        observer: Receives verb, resource and code of each call to the Kubernetes API.
     """
 
     async def healthz(_: Request) -> Response:
@@ -54,7 +54,7 @@ def health_routes(
             raise _not_ready(obstacle, checks={"gateway": obstacle})
         checks = {
             "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
-            "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
+            "kubernetes": None if await _responds(kubernetes, observer) else "the Kubernetes API does not respond",
             "audit_store": _audit_obstacle(audit_store),
         }
         shown = {name: obstacle or "ok" for name, obstacle in checks.items()} | _delivery(audit_store)
@@ -72,14 +72,14 @@ def health_routes(
 
 def _audit_obstacle(store: AuditStore) -> str | None:
     if not store.accepting:
-        return "the audit store takes no events"
-    if isinstance(store, BufferedAuditStore) and store.free_bytes < _LEAST_ROOM_BYTES:
-        return "the audit store has less than 1 MiB of room"
+        return "the audit store does not accept events"
+    if isinstance(store, BufferedAuditStore) and store.free_bytes < _MIN_FREE_BYTES:
+        return "the audit store has less than 1 MiB left"
     return None
 
 
 def _delivery(store: AuditStore) -> dict[str, str]:
-    """Say whether events wait for DataStorage; that it is down is no reason to turn signals away."""
+    """Return the state of the delivery. It does not affect readiness: the store keeps events during an outage."""
     if not isinstance(store, BufferedAuditStore):
         return {}
     stats = store.stats
@@ -87,17 +87,15 @@ def _delivery(store: AuditStore) -> dict[str, str]:
     if not waiting:
         return {"datastorage": "ok"}
     events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
-    return {
-        "datastorage": f"{events} for its delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"
-    }
+    return {"datastorage": f"{events} for delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"}
 
 
-async def _answers(kubernetes: KubernetesClient, observer: Observer) -> bool:
+async def _responds(kubernetes: KubernetesClient, observer: Observer) -> bool:
     try:
         async with asyncio.timeout(_PING_TIMEOUT):
             await kubernetes.ping(observer=observer)
     except (KubernetesError, TimeoutError) as exc:
-        _log.warning("not ready, the Kubernetes API does not answer: %s", exc)
+        _log.warning("not ready: the Kubernetes API does not respond: %s", exc)
         return False
     return True
 

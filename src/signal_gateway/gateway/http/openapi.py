@@ -1,4 +1,4 @@
-"""The OpenAPI 3.1 description of a gateway, made from its adapters and from what it answers with."""
+"""gateway_openapi: the OpenAPI 3.1 description of a gateway, from its adapters and response models."""
 
 from collections.abc import Sequence
 from functools import cache
@@ -11,45 +11,48 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from signal_gateway import __version__
-from signal_gateway.gateway.http.response_models import BatchAnswer, Ready, SignalAnswer, Status
+from signal_gateway.gateway.http.response_models import BatchResponse, HealthStatus, Readiness, SignalResponse
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.web.json_body import JSON
 from signal_gateway.web.openapi import Schema, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
-__all__ = ["DESCRIPTION_PATH", "SIGNALS_PATH", "description_route", "openapi_document"]
+__all__ = ["DESCRIPTION_PATH", "SIGNALS_PATH", "description_route", "gateway_openapi"]
 
 SIGNALS_PATH: Final = "/api/v1/signals/"
 DESCRIPTION_PATH: Final = "/openapi.json"
 
 _UNAVAILABLE: Final = (
-    "Not now; Retry-After says when to send it again. With several signals it tells what became of each: those that "
-    "were handled are duplicates the next time."
+    "The gateway cannot process the request right now; send it again after Retry-After. For several signals the body "
+    "has the outcome of each; a signal that was processed is a duplicate in the next request."
 )
 _REFUSALS: Final = {
-    400: "It is not what the source sends, or its only signal is invalid.",
+    400: "The body is not a payload of the source, or its only signal is invalid.",
     413: "The body is too large.",
     415: "The body is not JSON.",
-    500: "A bug, or the Kubernetes API refuses the only signal for good.",
+    500: "An internal error, or the Kubernetes API rejected the RemediationRequest of the only signal.",
     503: _UNAVAILABLE,
-    504: "It took too long; what it began goes on. Send it again.",
+    504: "The request exceeded its deadline; its work continues in the background. Send it again.",
 }
-_ACCESS_REFUSALS: Final = {401: "It needs a token that is known.", 403: "The token's owner may not send signals."}
+_ACCESS_REFUSALS: Final = {
+    401: "The token is missing or not valid.",
+    403: "The owner of the token may not send signals.",
+}
 
 
 def description_route(adapters: Sequence[Adapter], *, has_authenticator: bool, has_management: bool) -> Route:
-    """Return the route of the description.
+    """Return the route that serves the description.
 
     Args:
-        adapters: What reads signals.
-        has_authenticator: Whether senders are asked who they are.
-        has_management: Whether health and metrics are served beside it.
+        adapters: The adapters of the gateway.
+        has_authenticator: Whether senders must authenticate.
+        has_management: Whether the same listener serves health and metrics.
     """
 
     @cache
     def encoded() -> bytes:
-        # made when it is asked for: that takes longer than starting does, and most tests never ask
-        document = openapi_document(adapters, has_authenticator=has_authenticator, has_management=has_management)
+        # built on the first request: it takes longer than a start, and most tests never request it
+        document = gateway_openapi(adapters, has_authenticator=has_authenticator, has_management=has_management)
         return orjson.dumps(document)
 
     async def description(_: Request) -> Response:
@@ -58,13 +61,13 @@ def description_route(adapters: Sequence[Adapter], *, has_authenticator: bool, h
     return Route(DESCRIPTION_PATH, description)
 
 
-def openapi_document(adapters: Sequence[Adapter], *, has_authenticator: bool, has_management: bool) -> Schema:
-    """Describe a gateway.
+def gateway_openapi(adapters: Sequence[Adapter], *, has_authenticator: bool, has_management: bool) -> Schema:
+    """Return the OpenAPI description of a gateway.
 
     Args:
-        adapters: What reads signals: each has a path. One without a `body_schema` takes any JSON as far as is known.
-        has_authenticator: Whether senders are asked who they are.
-        has_management: Whether health and metrics are served beside it.
+        adapters: The adapters, one path each. Without a `body_schema`, the description allows any JSON body.
+        has_authenticator: Whether senders must authenticate.
+        has_management: Whether the same listener serves health and metrics.
     """
     security: list[Schema] | None = [{"bearer": []}] if has_authenticator else None
     access_refusals = _ACCESS_REFUSALS | {503: _UNAVAILABLE, 504: _REFUSALS[504]} if has_authenticator else {}
@@ -76,7 +79,7 @@ def openapi_document(adapters: Sequence[Adapter], *, has_authenticator: bool, ha
     paths[DESCRIPTION_PATH] = {
         "get": operation(
             "getDescription",
-            "Read this description.",
+            "Return this description.",
             responses={200: (JSON, {"type": "object"}, "OpenAPI 3.1.")},
             problems=access_refusals,
             security=security,
@@ -90,8 +93,8 @@ def openapi_document(adapters: Sequence[Adapter], *, has_authenticator: bool, ha
         "info": {
             "title": "signal-gateway",
             "version": __version__,
-            "description": "Takes signals, and creates one RemediationRequest per problem. Every answer has an "
-            "X-Request-ID. A path that is not described is a 404 and another method a 405, as problems like the rest.",
+            "description": "Accepts signals and creates one RemediationRequest per problem. Every response has an "
+            "X-Request-ID. An unknown path is a 404 and an unknown method a 405, both as problem documents.",
         },
         "paths": paths,
         "components": components,
@@ -99,15 +102,15 @@ def openapi_document(adapters: Sequence[Adapter], *, has_authenticator: bool, ha
 
 
 def _receive(adapter: Adapter, access_refusals: dict[int, str], security: list[Schema] | None) -> Schema:
-    signal, batch = (JSON, ref("SignalAnswer")), (JSON, ref("BatchAnswer"))
+    signal, batch = (JSON, ref("SignalResponse")), (JSON, ref("BatchResponse"))
     return operation(
         f"receive-{adapter.name}",
-        f"Take signals of the source {adapter.name}.",
+        f"Accept signals of the source {adapter.name}.",
         responses={
-            200: (*signal, "The only signal asks for nothing: it is resolved, or rejected."),
+            200: (*signal, "The only signal needs no remediation: it is resolved or rejected."),
             201: (*signal, "A RemediationRequest was created for the only signal."),
-            202: (*signal, "The only signal is a duplicate of one that is being handled."),
-            207: (*batch, "Each of several signals is decided."),
+            202: (*signal, "The only signal is a duplicate: an active RemediationRequest handles its problem."),
+            207: (*batch, "Each of several signals has an outcome."),
             503: (*batch, _UNAVAILABLE),
         },
         problems=_REFUSALS | access_refusals,
@@ -119,21 +122,25 @@ def _receive(adapter: Adapter, access_refusals: dict[int, str], security: list[S
 def _management_paths() -> Schema:
     metrics = operation(
         "getMetrics",
-        "Read the metrics of this gateway for Prometheus.",
+        "Return the metrics of this gateway for Prometheus.",
         responses={200: (choose_encoder("")[1], {"type": "string"}, "The metrics.")},
     )
     open_metrics = choose_encoder("application/openmetrics-text")[1]
     metrics["responses"]["200"]["content"][open_metrics] = {"schema": {"type": "string"}}
     return {
         "/healthz": {
-            "get": operation("isAlive", "Say that it runs.", responses={200: (JSON, ref("Status"), "It does.")})
+            "get": operation(
+                "isAlive",
+                "Report that the process runs.",
+                responses={200: (JSON, ref("HealthStatus"), "The process runs.")},
+            )
         },
         "/readyz": {
             "get": operation(
                 "isReady",
-                "Say whether signals can be handled now.",
-                responses={200: (JSON, ref("Ready"), "They can.")},
-                problems={503: "They can't; `checks` says why."},
+                "Report whether the gateway can process signals.",
+                responses={200: (JSON, ref("Readiness"), "The gateway can process signals.")},
+                problems={503: "The gateway cannot process signals; `checks` gives the reason."},
             )
         },
         "/metrics": {"get": metrics},
@@ -147,4 +154,4 @@ def _schemas() -> Schema:
         "properties": PROBLEM_SCHEMA["properties"] | {"checks": checks},
         "required": [*PROBLEM_SCHEMA["required"], "request_id"],
     }
-    return response_schemas([SignalAnswer, BatchAnswer, Status, Ready]) | {"Problem": problem}
+    return response_schemas([SignalResponse, BatchResponse, HealthStatus, Readiness]) | {"Problem": problem}

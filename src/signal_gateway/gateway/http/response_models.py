@@ -1,20 +1,29 @@
-"""What requests with signals are answered with: the answers and their OpenAPI description are both made from it."""
+"""The response models: the shape of each response body, also the source of the OpenAPI description."""
 
 from typing import Literal, NotRequired
 
 from typing_extensions import TypedDict
 
-__all__ = ["BatchAnswer", "Occurrences", "Ready", "Rejection", "SignalAnswer", "SignalResult", "Status", "Summary"]
+__all__ = [
+    "BatchResponse",
+    "HealthStatus",
+    "Occurrences",
+    "Readiness",
+    "Rejection",
+    "SignalResponse",
+    "SignalResult",
+    "Summary",
+]
 
 
 class Rejection(TypedDict):
-    """Why nothing is done about a signal, and how that could be changed.
+    """The reason for rejecting a signal, and the remedy.
 
     Attributes:
         reason: Short code, such as `not_managed`.
-        resource: What the signal is about: `namespace/Kind/name`.
-        message: For people.
-        action: The command that would opt the target in; empty for none.
+        resource: The target of the signal, as `namespace/Kind/name`.
+        message: The reason as text.
+        action: The command that opts the target in; empty if there is none.
     """
 
     reason: str
@@ -24,13 +33,13 @@ class Rejection(TypedDict):
 
 
 class Occurrences(TypedDict):
-    """How often a problem was seen.
+    """The occurrences of a problem.
 
     Attributes:
-        count: Which occurrence this is.
-        firstOccurrence: When it was first seen.
-        lastOccurrence: When it was last seen.
-        remediationRequestRef: What handles it, as `namespace/name`.
+        count: Number of occurrences so far, including this one.
+        firstOccurrence: Time of the first occurrence.
+        lastOccurrence: Time of the last occurrence.
+        remediationRequestRef: The RemediationRequest of the problem, as `namespace/name`.
     """
 
     count: int
@@ -39,19 +48,19 @@ class Occurrences(TypedDict):
     remediationRequestRef: str
 
 
-class SignalAnswer(TypedDict):
-    """What became of the only signal of a request.
+class SignalResponse(TypedDict):
+    """The outcome of the only signal of a request.
 
     Attributes:
-        status: What was decided.
-        message: For people.
-        fingerprint: Which problem it is about; null if it has no target.
-        duplicate: Whether something handles the problem already.
-        rejection: Of a `rejected` one.
-        remediationRequestName: Of one that was created, or that handles the problem already.
-        remediationRequestNamespace: Its namespace.
-        remediationRequestUid: Its uid.
-        metadata: Of a `duplicate`.
+        status: The outcome.
+        message: The outcome as text.
+        fingerprint: Fingerprint of the problem; null for a signal without a target.
+        duplicate: Whether an active RemediationRequest already handles the problem.
+        rejection: The reason, for the outcome `rejected`.
+        remediationRequestName: Name of the RemediationRequest that was created or already handles the problem.
+        remediationRequestNamespace: Namespace of that RemediationRequest.
+        remediationRequestUid: UID of that RemediationRequest.
+        metadata: The occurrences, for the outcome `duplicate`.
     """
 
     status: Literal["created", "duplicate", "rejected", "resolved"]
@@ -66,13 +75,13 @@ class SignalAnswer(TypedDict):
 
 
 class SignalResult(TypedDict):
-    """What became of one of several signals.
+    """The outcome of one of several signals.
 
     Attributes:
-        status: What was decided.
-        fingerprint: Which problem it is about; null if it has no target.
-        message: For people.
-        error: What is wrong with one that is `invalid` or `failed`; null otherwise.
+        status: The outcome.
+        fingerprint: Fingerprint of the problem; null for a signal without a target.
+        message: The outcome as text.
+        error: The error, for the outcomes `invalid` and `failed`; null otherwise.
     """
 
     status: Literal["created", "duplicate", "rejected", "resolved", "invalid", "failed"]
@@ -82,15 +91,15 @@ class SignalResult(TypedDict):
 
 
 class Summary(TypedDict):
-    """How many signals came to what; those that are invalid count as rejected.
+    """The number of signals per outcome.
 
     Attributes:
-        total: All of them, which the others add up to.
-        created: A RemediationRequest was created.
-        deduplicated: Something handles the problem already.
-        rejected: Nothing is to be done, or nothing can be.
-        resolved: The problem is over.
-        failed: It could not be handled.
+        total: All signals, the sum of the other numbers.
+        created: Signals that created a RemediationRequest.
+        deduplicated: Signals that an active RemediationRequest already handles.
+        rejected: Signals that were rejected or invalid.
+        resolved: Signals that report the end of a problem.
+        failed: Signals that could not be processed.
     """
 
     total: int
@@ -101,34 +110,34 @@ class Summary(TypedDict):
     failed: int
 
 
-class BatchAnswer(TypedDict):
-    """What became of several signals.
+class BatchResponse(TypedDict):
+    """The outcomes of several signals.
 
     Attributes:
-        results: One for each, in the order of the request.
-        summary: How many came to what.
+        results: One result per signal, in the order of the request.
+        summary: The number of signals per outcome.
     """
 
     results: list[SignalResult]
     summary: Summary
 
 
-class Status(TypedDict):
-    """That it runs.
+class HealthStatus(TypedDict):
+    """The response of a running process.
 
     Attributes:
-        status: `ok`.
+        status: Always `ok`.
     """
 
     status: Literal["ok"]
 
 
-class Ready(TypedDict):
-    """That signals can be handled now.
+class Readiness(TypedDict):
+    """The response of a gateway that can process signals.
 
     Attributes:
-        status: `ready`.
-        checks: What was looked at, and how it is.
+        status: Always `ready`.
+        checks: The result of each check; `ok` if it passed.
     """
 
     status: Literal["ready"]

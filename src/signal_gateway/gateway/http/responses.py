@@ -8,7 +8,7 @@ from typing import Literal
 import orjson
 from starlette.responses import Response
 
-from signal_gateway.gateway.http.response_models import BatchAnswer, SignalAnswer, SignalResult
+from signal_gateway.gateway.http.response_models import BatchResponse, SignalResponse, SignalResult
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.web.problem import Problem
 
@@ -68,7 +68,7 @@ def answer_batch(outcomes: Sequence[Outcome]) -> Response:
         outcomes: One for each signal, in payload order.
     """
     counted = Counter(_SUMMARY[outcome.status] for outcome in outcomes)
-    body: BatchAnswer = {
+    body: BatchResponse = {
         "results": [_result(outcome) for outcome in outcomes],
         "summary": {
             "total": len(outcomes),
@@ -86,8 +86,8 @@ def answer_batch(outcomes: Sequence[Outcome]) -> Response:
     return _json(body, status=503, headers=_retry_after(max(waits, default=None)))
 
 
-def _single_body(outcome: Outcome, status: Literal["created", "duplicate", "rejected", "resolved"]) -> SignalAnswer:
-    body: SignalAnswer = {
+def _single_body(outcome: Outcome, status: Literal["created", "duplicate", "rejected", "resolved"]) -> SignalResponse:
+    body: SignalResponse = {
         "status": status,
         "message": outcome.message,
         "fingerprint": outcome.fingerprint,
@@ -132,5 +132,5 @@ def _retry_after(seconds: float | None) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(RETRY_AFTER_SECONDS if seconds is None else seconds)))}
 
 
-def _json(body: SignalAnswer | BatchAnswer, *, status: int, headers: dict[str, str] | None = None) -> Response:
+def _json(body: SignalResponse | BatchResponse, *, status: int, headers: dict[str, str] | None = None) -> Response:
     return Response(orjson.dumps(body), status_code=status, headers=headers, media_type="application/json")

@@ -162,7 +162,7 @@ class Triage:
 
     def _turn_away(self, turned_away: InvalidSignal | RejectedSignal, incoming: Incoming) -> Outcome:
         event = events.signal_rejected(
-            turned_away, signal_type=incoming.signal_type, mark=incoming.mark, at=self._clock.now()
+            turned_away, signal_type=incoming.signal_type, idempotency_key=incoming.mark, at=self._clock.now()
         )
         self._journal.record(event)
         self._metrics.count_rejected(reason=turned_away.reason)
@@ -197,7 +197,7 @@ class Triage:
             signal,
             signal_type=incoming.signal_type,
             active_name=active.name if active is not None else None,
-            mark=incoming.mark,
+            idempotency_key=incoming.mark,
             at=self._clock.now(),
         )
         self._journal.record(event)

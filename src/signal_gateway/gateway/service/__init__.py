@@ -1,1 +1,5 @@
-"""`signal-gateway serve`: settings from a file and the environment, one process, one audit store, one loop."""
+"""The gateway as a service: settings, one process, one audit store, one event loop.
+
+`setting_source`, `setting_errors`, `config` (settings and their sources), `setting_listing` (settings as a list),
+`process` (the service itself).
+"""

@@ -1,4 +1,4 @@
-"""ServiceConfig: what `signal-gateway serve` loads, from a YAML file under environment variables."""
+"""ServiceConfig: the settings of `signal-gateway serve`, from a YAML file and environment variables."""
 
 import os
 import re
@@ -26,7 +26,7 @@ from signal_gateway.gateway.config import DEFAULT_NAMESPACE, GatewayConfig, Name
 from signal_gateway.gateway.service.setting_errors import setting_errors
 from signal_gateway.gateway.service.setting_source import (
     POD_NAMESPACE_FILE,
-    Sourced,
+    SettingSources,
     read_environment,
     read_pod_namespace,
     read_yaml,
@@ -66,53 +66,54 @@ def _http_url(url: str) -> str:
     try:
         return checked_url(url, "audit.datastorage_url")
     except ConfigurationError:
-        wanted = "must be an http or https URL, such as http://127.0.0.1:8080, without a password or a query in it"
-        raise ValueError(wanted) from None
+        expected = "must be an http or https URL without a password and a query, such as http://127.0.0.1:8080"
+        raise ValueError(expected) from None
 
 
-def _not_empty(wanted: str) -> BeforeValidator:
-    """Refuse the path that an empty text would be: the working directory."""
+def _not_empty(expected: str) -> BeforeValidator:
+    """Reject an empty path, which pydantic would read as the working directory."""
 
     def check(path: object) -> object:
         if path == "":
-            raise ValueError(f"must be {wanted}")
+            raise ValueError(f"must be {expected}")
         return path
 
     return BeforeValidator(check)
 
 
 class TlsConfig(BaseModel):
-    """What signals are taken by https with: both files, or none for plain HTTP.
-
-    Attributes:
-        certificate: PEM file with the server's own certificate first, then those of its issuers. Both files are read
-            when the service starts, and never again; TLS is 1.2 or newer.
-        key: PEM file with the certificate's private key, not encrypted.
-    """
+    """The certificate and key for HTTPS: set both, or neither for plain HTTP."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    certificate: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.crt")] = None
-    key: Annotated[
-        Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.key"), Field(validate_default=True)
-    ] = None
+    certificate: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.crt")] = Field(
+        default=None,
+        description="PEM file with the certificate of the server, followed by the certificates of its issuers. The"
+        " service reads it once, at start, and serves TLS 1.2 or newer.",
+    )
+    key: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.key")] = Field(
+        default=None,
+        validate_default=True,
+        description="PEM file with the private key of the certificate, not encrypted. The service reads it once, at"
+        " start.",
+    )
 
     @field_validator("key")
     @classmethod
     def _fits_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
-        if "certificate" not in info.data:  # it is wrong itself
+        if "certificate" not in info.data:  # it is not valid itself
             return key
         if key is None and info.data["certificate"] is not None:
             raise ValueError("it is required with server.tls.certificate")
         if key is not None and info.data["certificate"] is None:
-            raise ValueError("is of no use without server.tls.certificate: set both, or leave both out for plain HTTP")
+            raise ValueError("has no effect without server.tls.certificate: set both, or neither for plain HTTP")
         return key
 
     def load(self) -> ssl.SSLContext | None:
-        """Read the files; None where there are none.
+        """Read both files and return a TLS context, or None for plain HTTP.
 
         Raises:
-            ConfigurationError: One can't be read or isn't what it should be, or they don't belong together.
+            ConfigurationError: A file cannot be read or is not valid, or the key does not belong to the certificate.
         """
         if self.certificate is None or self.key is None:
             return None
@@ -120,138 +121,148 @@ class TlsConfig(BaseModel):
 
 
 class ServerConfig(BaseModel):
-    """Where the gateway listens.
-
-    Attributes:
-        listen: `HOST:PORT`; port 0 takes a free one.
-        drain_delay: Seconds after SIGTERM in which signals are still taken while `/readyz` says no already: so long
-            load balancers may take to learn it.
-        tls: What signals are taken by https with.
-    """
+    """The listener for signals."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: Annotated[str, AfterValidator(_address)] = "127.0.0.1:8080"
-    drain_delay: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 0.0
+    listen: Annotated[str, AfterValidator(_address)] = Field(
+        default="127.0.0.1:8080",
+        description="Address to listen on, as `HOST:PORT` with an IP address. Port 0 selects a free port.",
+    )
+    drain_delay: float = Field(
+        default=0.0,
+        ge=0,
+        le=600,
+        allow_inf_nan=False,
+        description="Time after SIGTERM in which the gateway still accepts signals while `/readyz` already reports 503,"
+        " in seconds. Set it to the time that your load balancers need to notice.",
+    )
     tls: TlsConfig = TlsConfig()
 
 
 class ManagementConfig(BaseModel):
-    """Where health and metrics are served.
-
-    Attributes:
-        listen: `HOST:PORT` of a plain HTTP listener of their own, which whoever connects may ask; it answers while the
-            gateway starts and stops, too. Unless it is set, `server.listen` serves them.
-    """
+    """The listener for health and metrics."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: Annotated[str, AfterValidator(_address)] | None = None
+    listen: Annotated[str, AfterValidator(_address)] | None = Field(
+        default=None,
+        description="Address of a separate listener for health and metrics, as `HOST:PORT`. The listener uses plain"
+        " HTTP, requires no authentication, and also responds while the gateway starts and stops. If unset,"
+        " `server.listen` serves health and metrics.",
+    )
 
 
 class AuthConfig(BaseModel):
-    """Who may send signals.
-
-    Attributes:
-        mode: `kubernetes`: whose token the cluster knows, and who may create the Service `gateway-service` in the
-            controller namespace. `token`: whose token is in `token_file`. `none`: whoever connects; that is the default
-            where `server.listen` is a loopback address, and must be said elsewhere.
-        token_file: For `token`: a file with a line `TOKEN NAME` for each sender; read again when it changes.
-    """
+    """The authentication of senders."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Literal["none", "token", "kubernetes"] = "none"
-    token_file: Annotated[
-        Path | None, _not_empty("a file, such as /var/run/secrets/senders/tokens"), Field(validate_default=True)
-    ] = None
+    mode: Literal["none", "token", "kubernetes"] = Field(
+        default="none",
+        description="How senders authenticate. `kubernetes`: with a token that the cluster accepts, of an account that"
+        " may create the Service `gateway-service` in the controller namespace. `token`: with a token from"
+        " `token_file`. `none`: not at all; required explicitly unless `server.listen` is a loopback address.",
+    )
+    token_file: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/senders/tokens")] = Field(
+        default=None,
+        validate_default=True,
+        description="For the mode `token`: file with one line `TOKEN NAME` per sender. The gateway reads the file again"
+        " when it changes.",
+    )
 
     @field_validator("token_file")
     @classmethod
     def _fits_mode(cls, token_file: Path | None, info: ValidationInfo) -> Path | None:
-        mode = info.data.get("mode")  # absent when it is wrong itself
+        mode = info.data.get("mode")  # absent when it is not valid itself
         if mode == "token" and token_file is None:
-            raise ValueError(
-                "it is required with auth.mode = token: name a file with a line TOKEN NAME for each sender"
-            )
+            raise ValueError("it is required with auth.mode = token: name a file with one line TOKEN NAME per sender")
         if mode in ("none", "kubernetes") and token_file is not None:
-            raise ValueError(f"is of no use with auth.mode = {mode}: set auth.mode to token, or leave it out")
+            raise ValueError(f"has no effect with auth.mode = {mode}: set auth.mode to token, or remove it")
         return token_file
 
 
 class AuditConfig(BaseModel):
-    """Where audit events go, and where they wait until they are there.
-
-    Attributes:
-        datastorage_url: URL of the DataStorage; there is no default.
-        token_file: File with the bearer token that it wants, one line; read when the service starts. It must be good
-            for writing.
-        durability: What undelivered events survive. `process`, the default: the death of the process. `memory`:
-            nothing but a DataStorage that comes back in time.
-        spool_directory: Where they wait, and where those of a process that died are found again. Required unless
-            durability is `memory`.
-        max_spool_bytes: How much may wait there. With less than 1 MiB of room `/readyz` says no, without any signals
-            are answered 503. 1 GiB unless it is set, 256 MiB in memory.
-        required: Whether a DataStorage must answer when the service starts. If not, events wait for one; something
-            else at the URL is an error in any case.
-    """
+    """The delivery of audit events to DataStorage."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    datastorage_url: Annotated[str, AfterValidator(_http_url)]
-    token_file: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/datastorage/token")] = None
-    durability: Durability = "process"
-    spool_directory: Annotated[
-        Path | None, _not_empty("a directory, such as /var/lib/signal-gateway/spool"), Field(validate_default=True)
-    ] = None
-    max_spool_bytes: Annotated[int | None, Field(ge=4 * 1024 * 1024)] = None
-    required: bool = False
+    datastorage_url: Annotated[str, AfterValidator(_http_url)] = Field(
+        description="URL of DataStorage. There is no default."
+    )
+    token_file: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/datastorage/token")] = Field(
+        default=None,
+        description="File with the bearer token for DataStorage, one line. The service reads it at start. The token"
+        " needs the scope `write`.",
+    )
+    durability: Durability = Field(
+        default="process",
+        description="The failure that undelivered events survive. `process`: the death of the process. `memory`: only"
+        " an outage of DataStorage that ends before the process does.",
+    )
+    spool_directory: Annotated[Path | None, _not_empty("a directory, such as /var/lib/signal-gateway/spool")] = Field(
+        default=None,
+        validate_default=True,
+        description="Directory that keeps events until their delivery, including events that an earlier process left."
+        " Required unless `durability` is `memory`.",
+    )
+    max_spool_bytes: int | None = Field(
+        default=None,
+        ge=4 * 1024 * 1024,
+        description="Space for undelivered events, in bytes. With less than 1 MiB left, `/readyz` reports 503; with"
+        " none left, signals get the status 503. If unset, 1 GiB, or 256 MiB with the durability `memory`.",
+    )
+    required: bool = Field(
+        default=False,
+        description="Fail at start if DataStorage does not respond. If disabled, events wait for DataStorage. An"
+        " unexpected server at the URL is an error in both cases.",
+    )
 
     @field_validator("spool_directory")
     @classmethod
     def _fits_durability(cls, directory: Path | None, info: ValidationInfo) -> Path | None:
-        durability = info.data.get("durability")  # absent when it is wrong itself
+        durability = info.data.get("durability")  # absent when it is not valid itself
         if durability == "process" and directory is None:
             raise ValueError(
-                "it is required: name a local directory where audit events wait for DataStorage and survive the"
-                " process, or set audit.durability to memory, and they die with it"
+                "it is required: name a local directory that keeps undelivered audit events across restarts, or set"
+                " audit.durability to memory and lose them with the process"
             )
         if durability == "memory" and directory is not None:
-            raise ValueError("is of no use with audit.durability = memory: leave one of them out")
+            raise ValueError("has no effect with audit.durability = memory: remove one of the two")
         return directory
 
     @property
     def store(self) -> AuditStoreConfig:
-        """What the audit store is made with."""
+        """The settings of the audit store."""
         limit = {} if self.max_spool_bytes is None else {"max_spool_bytes": self.max_spool_bytes}
         return AuditStoreConfig(durability=self.durability, spool_directory=self.spool_directory, **limit)
 
 
 class KubernetesConfig(BaseModel):
-    """Which cluster.
-
-    Attributes:
-        kubeconfig: Path of a kubeconfig; None to use the pod's own service account.
-    """
+    """The access to the Kubernetes cluster."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kubeconfig: Path | None = None
+    kubeconfig: Path | None = Field(
+        default=None, description="Path of a kubeconfig. If unset, the gateway uses the service account of its pod."
+    )
 
 
 class LoggingConfig(BaseModel):
-    """What is logged, to stderr.
-
-    Attributes:
-        level: The least level that is; of libraries, warnings at least.
-        format: `json`: an object in a line for each record, with timestamp, level, logger, event and, where they
-            apply, request_id, correlation_id and more. `console`: for people. Secrets are masked in both.
-    """
+    """The log on stderr."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    level: LogLevel = "info"
-    format: LogFormat = "json"
+    level: LogLevel = Field(
+        default="info",
+        description="Lowest level that is logged. For libraries, the lowest level is `warning` or this one, whichever"
+        " is higher.",
+    )
+    format: LogFormat = Field(
+        default="json",
+        description="`json`: one JSON object per line, with timestamp, level, logger, event and, if present,"
+        " request_id, correlation_id and further fields. `console`: text for people. Both mask secrets.",
+    )
 
 
 def _separated(value: object) -> object:
@@ -265,26 +276,20 @@ def _reference(text: str) -> str:
 
 
 class ServiceConfig(BaseModel):
-    """Everything that the service needs to know.
-
-    Attributes:
-        controller_namespace: Where RemediationRequests live; in a pod its own namespace, unless another one is said.
-        processing: How requests and signals are handled.
-        adapters: Sources of your own, each `package.module:name` of an adapter or of what makes one; in a variable
-            separated by commas.
-        server: Where the gateway listens.
-        management: Where health and metrics are served.
-        auth: Who may send signals.
-        audit: Where audit events go.
-        kubernetes: Which cluster.
-        logging: What is logged.
-    """
+    """The settings of the gateway as a service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    controller_namespace: NamespaceName = DEFAULT_NAMESPACE
+    controller_namespace: NamespaceName = Field(
+        default=DEFAULT_NAMESPACE,
+        description="Namespace of the RemediationRequests. If unset in a pod, the namespace of that pod.",
+    )
     processing: ProcessingConfig = ProcessingConfig()
-    adapters: Annotated[tuple[Annotated[str, AfterValidator(_reference)], ...], BeforeValidator(_separated)] = ()
+    adapters: Annotated[tuple[Annotated[str, AfterValidator(_reference)], ...], BeforeValidator(_separated)] = Field(
+        default=(),
+        description="Your own adapters, each as `package.module:name` of an adapter, its class, or a function that"
+        " returns it. Separate them by commas in an environment variable.",
+    )
     server: ServerConfig = ServerConfig()
     management: ManagementConfig = ManagementConfig()
     auth: Annotated[AuthConfig, Field(validate_default=True)] = AuthConfig()
@@ -294,19 +299,19 @@ class ServiceConfig(BaseModel):
 
     @field_validator("auth")
     @classmethod
-    def _is_said_beyond_loopback(cls, auth: AuthConfig, info: ValidationInfo) -> AuthConfig:
-        server = info.data.get("server")  # absent when it is wrong itself
-        is_said = "mode" in auth.model_fields_set
-        if server is not None and not is_said and not ip_address(_host_of(server.listen)).is_loopback:
+    def _is_explicit_beyond_loopback(cls, auth: AuthConfig, info: ValidationInfo) -> AuthConfig:
+        server = info.data.get("server")  # absent when it is not valid itself
+        is_explicit = "mode" in auth.model_fields_set
+        if server is not None and not is_explicit and not ip_address(_host_of(server.listen)).is_loopback:
             raise ValueError(
-                f"auth.mode must be said, since server.listen = {server.listen} is not a loopback address: kubernetes, "
-                "token, or none to let everybody send who can connect"
+                f"auth.mode must be set, because server.listen = {server.listen} is not a loopback address: choose "
+                "kubernetes, token, or none to accept signals from every client"
             )
         return auth
 
     @property
     def gateway(self) -> GatewayConfig:
-        """What the gateway itself is built with."""
+        """The settings of the gateway itself."""
         return GatewayConfig(controller_namespace=self.controller_namespace, processing=self.processing)
 
     @classmethod
@@ -323,12 +328,12 @@ class ServiceConfig(BaseModel):
 
         Args:
             path: The file.
-            environment: Where variables are looked up; the process's own by default.
-            pod_namespace_file: What holds the pod's own namespace, in a pod.
+            environment: The environment variables; those of the process by default.
+            pod_namespace_file: The file with the namespace of the pod; it exists only in a pod.
 
         Raises:
-            ConfigurationError: The file cannot be read, a key or a variable with our prefix is unknown, or a value
-                is not allowed; the message lists everything at once, each with its source, key and value.
+            ConfigurationError: The file cannot be read, a key or a variable with the prefix is unknown, or a value
+                is not allowed; the message lists all errors, each with source, key and value.
         """
         config, _ = cls.load_with_sources(path, environment=environment, pod_namespace_file=pod_namespace_file)
         return config
@@ -340,9 +345,9 @@ class ServiceConfig(BaseModel):
         *,
         environment: Mapping[str, str] | None = None,
         pod_namespace_file: Path = POD_NAMESPACE_FILE,
-    ) -> tuple[Self, Sourced]:
-        """Do what `load_from_file` does, and return where each setting comes from, too."""
-        settings = Sourced()
+    ) -> tuple[Self, SettingSources]:
+        """Read a YAML file like `load_from_file`, and return the source of each setting, too."""
+        settings = SettingSources()
         read_pod_namespace(pod_namespace_file, into=settings)
         read_yaml(Path(path), into=settings)
         read_environment(os.environ if environment is None else environment, into=settings)
@@ -355,4 +360,4 @@ class ServiceConfig(BaseModel):
                 return config, settings
             found = []
         lines = settings.problems + [settings.explain(error, file=str(path)) for error in found]
-        raise ConfigurationError("the configuration is wrong:\n" + "\n".join(f"  {line}" for line in lines))
+        raise ConfigurationError("the configuration is not valid:\n" + "\n".join(f"  {line}" for line in lines))

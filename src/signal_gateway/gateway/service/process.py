@@ -1,4 +1,4 @@
-"""The gateway as a service: one process, one audit store, one loop."""
+"""run_service: the gateway as a process with one audit store and one event loop."""
 
 import asyncio
 import logging
@@ -30,15 +30,15 @@ __all__ = ["Listening", "run_service"]
 
 _log = logging.getLogger(__name__)
 
-_ANSWER_SECONDS = 1.0  # from the deadline of a request to the end of its answer
+_RESPONSE_SECONDS = 1.0  # from the deadline of a request to the end of its response
 
 
 class Listening(NamedTuple):
-    """Where the service answers.
+    """The addresses of the service.
 
     Attributes:
-        url: Where signals are sent to.
-        management_url: Where health and metrics are, if they have a listener of their own.
+        url: URL for signals.
+        management_url: URL for health and metrics; None without a separate listener.
     """
 
     url: str
@@ -46,22 +46,21 @@ class Listening(NamedTuple):
 
 
 async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], None]) -> None:
-    """Serve until SIGTERM or SIGINT, then shut down; a second signal ends the process at once.
+    """Serve until SIGTERM or SIGINT, then shut down. A second SIGTERM or SIGINT ends the process at once.
 
-    Shutting down: not ready from the first moment, while signals are taken for the drain delay; then accept no more,
-    finish what is in flight, deliver the audit events, and return.
+    Shutdown: `/readyz` reports 503 at once, and the gateway accepts signals for the drain delay. Then it stops
+    accepting requests, completes those in flight, delivers the audit events, and returns.
 
-    Call it on the main thread, once in a process.
+    Call this on the main thread, once per process.
 
     Args:
-        config: Everything it needs to know.
-        on_start: Called when requests are answered.
+        config: The settings.
+        on_start: Called with the addresses when the service accepts requests.
 
     Raises:
-        DataStorageUnavailable: Something answers at the audit URL that is no DataStorage, or refuses the token.
-        KubernetesError: The cluster does not answer, or lacks the namespace or the CRD.
-        ConfigurationError: A token file, the files of TLS, an adapter or the spool directory can't be used, or an
-            address can't be listened on.
+        DataStorageUnavailable: The server at the audit URL is not DataStorage, or refuses the token.
+        KubernetesError: The cluster does not respond, or lacks the namespace or the CRD.
+        ConfigurationError: A token file, a TLS file, an adapter, the spool directory or an address is not usable.
     """
     limit_free_memory()
     with logs_written(sys.stderr, level=config.logging.level, format=config.logging.format), StopSignals() as stop:
@@ -87,7 +86,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                     gateway.app,
                     sock=bind(*parse_listen(config.server.listen)),
                     tls=tls,
-                    grace=config.processing.request_deadline + _ANSWER_SECONDS,
+                    grace=config.processing.request_deadline + _RESPONSE_SECONDS,
                 )
                 await server.run(
                     until=stop.requested,
@@ -110,7 +109,7 @@ def _authenticator(config: ServiceConfig, kubernetes: KubernetesClient, observer
                 kubernetes, namespace=config.controller_namespace, clock=SystemClock(), observer=observer
             )
         case "token":
-            assert config.auth.token_file is not None, "the configuration sees to it"
+            assert config.auth.token_file is not None, "the configuration requires it"
             return TokenAuthenticator(config.auth.token_file)
         case "none":
             return None
@@ -118,7 +117,7 @@ def _authenticator(config: ServiceConfig, kubernetes: KubernetesClient, observer
 
 @asynccontextmanager
 async def _management(gateway: Gateway, config: ManagementConfig) -> AsyncIterator[str | None]:
-    """Serve health and metrics by themselves, before the gateway starts and until it has stopped."""
+    """Serve health and metrics on a separate listener, from before the start of the gateway until after its stop."""
     if config.listen is None:
         yield None
         return
@@ -132,7 +131,7 @@ async def _management(gateway: Gateway, config: ManagementConfig) -> AsyncIterat
 
 async def _drain(gateway: Gateway, seconds: float) -> None:
     gateway.announce_shutdown()
-    _log.info("shutting down: not ready any more, and signals are taken for another %g s", seconds)
+    _log.info("shutting down: not ready any more, signals are accepted for another %g s", seconds)
     await asyncio.sleep(seconds)
 
 
@@ -142,13 +141,13 @@ def _client(config: AuditConfig) -> DataStorageClient:
 
 
 def _check(client: DataStorageClient, config: AuditConfig) -> None:
-    """Refuse to start for a stranger at the URL; a DataStorage that is down is no reason unless it is required."""
+    """Raise for an unexpected server at the URL. A DataStorage that is down is an error only if it is required."""
     try:
         client.check_delivery()
     except DataStorageUnavailable as exc:
         if exc.answered:
             raise
         if config.required:
-            raise DataStorageUnavailable(f"{exc}; audit.required wants one at the start", answered=False) from exc
+            raise DataStorageUnavailable(f"{exc}. Start it, or set audit.required to false", answered=False) from exc
         where = config.spool_directory or "memory"
-        _log.warning("audit events wait in %s until DataStorage answers: %s", where, exc)
+        _log.warning("audit events wait in %s until DataStorage responds: %s", where, exc)

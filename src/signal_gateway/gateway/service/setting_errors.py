@@ -1,4 +1,4 @@
-"""What is wrong with settings, said for the person who wrote them."""
+"""setting_errors: the errors of a configuration, one per setting, from those of pydantic."""
 
 from typing import NamedTuple
 
@@ -8,12 +8,12 @@ __all__ = ["SettingError", "allowed_keys", "setting_errors"]
 
 
 class SettingError(NamedTuple):
-    """One thing that is wrong with one setting.
+    """One error of one setting.
 
     Attributes:
         key: Dotted path, such as `processing.retry.max_attempts`.
-        value: What was given; None where nothing was.
-        reason: What is allowed.
+        value: The rejected value; None if the setting is missing.
+        reason: Why the value is rejected, with the allowed values.
         is_missing: Whether the setting is required and absent.
     """
 
@@ -24,11 +24,11 @@ class SettingError(NamedTuple):
 
 
 def setting_errors(error: ValidationError, model: type[BaseModel]) -> list[SettingError]:
-    """Return what is wrong, setting by setting, in the words of someone who writes a configuration.
+    """Return the errors of a validation, one per setting.
 
     Args:
-        error: What validating `model` raised.
-        model: The model, whose keys are listed where one is unknown.
+        error: The error that the validation of `model` raised.
+        model: The model; the reason for an unknown key lists the keys of its section.
     """
     found = []
     for detail in error.errors():
@@ -38,7 +38,7 @@ def setting_errors(error: ValidationError, model: type[BaseModel]) -> list[Setti
         if kind == "extra_forbidden":
             reason = f"there is no such key; allowed here: {', '.join(allowed_keys(model, path[:-1]))}"
         elif kind in {"model_type", "model_attributes_type"}:
-            reason = f"this is a section; it must hold keys out of: {', '.join(allowed_keys(model, path))}"
+            reason = f"this is a section; set its keys instead: {', '.join(allowed_keys(model, path))}"
         is_missing = kind == "missing"
         value = None if is_missing else detail["input"]
         found.append(SettingError(".".join(path), value, "it is required" if is_missing else reason, is_missing))
@@ -46,7 +46,7 @@ def setting_errors(error: ValidationError, model: type[BaseModel]) -> list[Setti
 
 
 def allowed_keys(model: type[BaseModel], path: list[str]) -> list[str]:
-    """Return the keys of the section at a path; none if there is no such section."""
+    """Return the keys of the section at a path; an empty list if there is no such section."""
     for key in path:
         field = model.model_fields.get(key)
         section = field.annotation if field is not None else None

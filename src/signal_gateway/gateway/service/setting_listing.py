@@ -1,31 +1,26 @@
-"""Every setting there is: its value, where that comes from, and what it is about."""
+"""list_settings: every setting with its value, the source of the value, and a description."""
 
-import inspect
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 import yaml
 from pydantic import BaseModel
 
-from signal_gateway.gateway.service.setting_source import Sourced
+from signal_gateway.gateway.service.setting_source import SettingSources
 from signal_gateway.web.secrets import MASK, is_secret_name, masked
 
-__all__ = ["Setting", "list_settings"]
-
-_SECTION_OF_A_DOCSTRING: Final = re.compile(r"^\w+:$")
-_ATTRIBUTE: Final = re.compile(r"^    (?P<name>\w+): (?P<text>.+)$")
+__all__ = ["ListedSetting", "list_settings"]
 
 
-class Setting(NamedTuple):
-    """One key.
+class ListedSetting(NamedTuple):
+    """One setting.
 
     Attributes:
         key: Dotted path, such as `processing.retry.max_attempts`.
-        value: As it would be written in a file, a secret as stars; None where it is required and not set.
-        source: `default`, `file:line` or a variable; None where it is required and not set.
-        description: What it is about.
+        value: The value as YAML, with secrets masked; None for a required setting without a value.
+        source: `default`, `file:line` or a variable; None for a required setting without a value.
+        description: The meaning of the setting, with its unit.
     """
 
     key: str
@@ -35,57 +30,37 @@ class Setting(NamedTuple):
 
 
 def list_settings(
-    model: type[BaseModel], *, values: BaseModel | None = None, sources: Sourced | None = None
-) -> list[Setting]:
-    """Return all settings, section by section.
+    model: type[BaseModel], *, values: BaseModel | None = None, sources: SettingSources | None = None
+) -> list[ListedSetting]:
+    """Return all settings of a model, section by section.
 
     Args:
-        model: Whose; it describes them in the `Attributes` of its docstring.
-        values: What holds; the defaults by default.
-        sources: Where values come from that are none.
+        model: The model; its fields have descriptions.
+        values: The values to list; the defaults of the model by default.
+        sources: The sources of the values that are not defaults.
     """
-    return list(_settings(model, (), values, sources or Sourced()))
+    return list(_settings(model, (), values, sources or SettingSources()))
 
 
 def _settings(
-    model: type[BaseModel], path: tuple[str, ...], values: BaseModel | None, sources: Sourced
-) -> Iterator[Setting]:
-    descriptions = _descriptions(model)
+    model: type[BaseModel], path: tuple[str, ...], values: BaseModel | None, sources: SettingSources
+) -> Iterator[ListedSetting]:
     for name, field in model.model_fields.items():
-        below = field.annotation
+        section = field.annotation
         value = field.get_default(call_default_factory=True) if values is None else getattr(values, name)
-        if isinstance(below, type) and issubclass(below, BaseModel):
-            yield from _settings(below, (*path, name), value if isinstance(value, BaseModel) else None, sources)
+        if isinstance(section, type) and issubclass(section, BaseModel):
+            yield from _settings(section, (*path, name), value if isinstance(value, BaseModel) else None, sources)
         elif values is None and field.is_required():
-            yield Setting(".".join((*path, name)), None, None, descriptions.get(name, ""))
+            yield ListedSetting(".".join((*path, name)), None, None, field.description or "")
         else:
             source = sources.source_of((*path, name)) or "default"
-            yield Setting(".".join((*path, name)), _written(name, value), source, descriptions.get(name, ""))
+            yield ListedSetting(".".join((*path, name)), _as_yaml(name, value), source, field.description or "")
 
 
-def _written(name: str, value: object) -> str:
+def _as_yaml(name: str, value: object) -> str:
     if isinstance(value, Path):
         value = str(value)
     elif value is not None and is_secret_name(name):
         return MASK
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000)
     return masked(text.removesuffix("...\n").strip())
-
-
-def _descriptions(model: type[BaseModel]) -> dict[str, str]:
-    """Return what a model's docstring says about each of its attributes."""
-    found: dict[str, str] = {}
-    name, is_inside = None, False
-    for line in (inspect.getdoc(model) or "").splitlines():
-        if _SECTION_OF_A_DOCSTRING.match(line):
-            is_inside = line == "Attributes:"
-            continue
-        if not is_inside or not line.strip():
-            continue
-        begin = _ATTRIBUTE.match(line)
-        if begin is not None:
-            name = begin["name"]
-            found[name] = begin["text"]
-        elif name is not None:
-            found[name] += " " + line.strip()
-    return found

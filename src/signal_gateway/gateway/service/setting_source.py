@@ -1,6 +1,7 @@
-"""Where settings come from: read a YAML file and environment variables, and keep each value's source.
+"""SettingSources: settings from a YAML file and environment variables, each with its source.
 
-pydantic-settings is silent about a missing file, a key given twice, a misspelt variable and a list at the root.
+This module replaces pydantic-settings, which ignores a missing file, a duplicate key, a misspelt variable and a list at
+the root of the file.
 """
 
 from collections.abc import Mapping
@@ -16,7 +17,7 @@ from signal_gateway.web.secrets import MASK, is_secret_name, masked
 __all__ = [
     "ENVIRONMENT_PREFIX",
     "POD_NAMESPACE_FILE",
-    "Sourced",
+    "SettingSources",
     "read_environment",
     "read_pod_namespace",
     "read_yaml",
@@ -28,11 +29,11 @@ POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespa
 _Path = tuple[str, ...]
 
 
-class Sourced:
-    """Settings by path, each with its source; what comes later overrides.
+class SettingSources:
+    """Settings by path, each with its source. A later value replaces an earlier one.
 
     Attributes:
-        problems: What was wrong already while reading, one line each.
+        problems: Errors found while reading, one line each.
     """
 
     def __init__(self) -> None:
@@ -40,32 +41,32 @@ class Sourced:
         self._values: dict[_Path, tuple[object, str]] = {}
 
     def put(self, path: _Path, value: object, *, source: str) -> None:
-        """Set a value that is no section, or an empty section."""
+        """Set a plain value or an empty section."""
         self._values[path] = (value, source)
 
     def tree(self) -> dict[str, Any]:
-        """Return the settings as nested mappings; a plain value that sections overlap gives way to them."""
+        """Return the settings as nested mappings. A section replaces a plain value at the same path."""
         root: dict[str, Any] = {}
         for path, (value, _) in self._values.items():
             section = root
             for key in path[:-1]:
-                below = section.get(key)
-                if not isinstance(below, dict):
-                    below = section[key] = {}
-                section = below
+                inner = section.get(key)
+                if not isinstance(inner, dict):
+                    inner = section[key] = {}
+                section = inner
             section[path[-1]] = value
         return root
 
     def source_of(self, path: _Path) -> str | None:
-        """Return where the setting at a path, or the first one below it, comes from; None if nothing sets it."""
+        """Return the source of the setting at a path, or of the first one below it; None if nothing sets it."""
         return next((source for at, (_, source) in self._values.items() if at[: len(path)] == path), None)
 
     def explain(self, error: SettingError, *, file: str) -> str:
         """Return an error as one line with its source.
 
         Args:
-            error: What is wrong.
-            file: The file's name, for what is missing.
+            error: The error.
+            file: Name of the configuration file, for a setting that no source sets.
         """
         if error.is_missing:
             variable = ENVIRONMENT_PREFIX + error.key.upper().replace(".", "__")
@@ -75,36 +76,36 @@ class Sourced:
         return f"{self.source_of(path) or file}: {error.key} = {shown}: {error.reason}"
 
 
-def read_pod_namespace(path: Path, *, into: Sourced) -> None:
-    """Set `controller_namespace` to the namespace that the process's pod is in; without such a file, leave it.
+def read_pod_namespace(path: Path, *, into: SettingSources) -> None:
+    """Set `controller_namespace` to the namespace of the pod of this process. Without the file, do nothing.
 
     Args:
-        path: Where Kubernetes tells a pod its namespace, `POD_NAMESPACE_FILE`.
-        into: Where it is set.
+        path: The file that Kubernetes mounts into a pod, `POD_NAMESPACE_FILE`.
+        into: The settings to change.
 
     Raises:
-        ConfigurationError: The file is there and cannot be read.
+        ConfigurationError: The file exists and cannot be read.
     """
     try:
         namespace = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
-        raise ConfigurationError(f"cannot read the pod's own namespace from {path}: {reason}") from exc
+        reason = exc.strerror if isinstance(exc, OSError) else "the file is not UTF-8 text"
+        raise ConfigurationError(f"cannot read the namespace of the pod from {path}: {reason}") from exc
     into.put(("controller_namespace",), namespace.strip(), source=str(path))
 
 
-def read_yaml(path: Path, *, into: Sourced) -> None:
-    """Read a YAML file whose root is a mapping; an empty one is fine.
+def read_yaml(path: Path, *, into: SettingSources) -> None:
+    """Read a YAML file with a mapping at its root, or an empty one.
 
     Raises:
-        ConfigurationError: The file cannot be read, is not YAML, or has something else than a mapping at its root.
+        ConfigurationError: The file cannot be read, is not YAML, or has no mapping at its root.
     """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
+        reason = exc.strerror if isinstance(exc, OSError) else "the file is not UTF-8 text"
         raise ConfigurationError(f"cannot read the configuration {path}: {reason}") from exc
     loader = yaml.SafeLoader(text)
     try:
@@ -120,7 +121,9 @@ def read_yaml(path: Path, *, into: Sourced) -> None:
         loader.dispose()
 
 
-def _read_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, path: _Path, file: str, into: Sourced) -> None:
+def _read_mapping(
+    loader: yaml.SafeLoader, node: yaml.MappingNode, path: _Path, file: str, into: SettingSources
+) -> None:
     seen: dict[str, int] = {}
     if not node.value and path:
         into.put(path, {}, source=f"{file}:{node.start_mark.line + 1}")
@@ -139,8 +142,8 @@ def _read_mapping(loader: yaml.SafeLoader, node: yaml.MappingNode, path: _Path, 
             into.put((*path, key), value, source=f"{file}:{line}")
 
 
-def read_environment(environment: Mapping[str, str], *, into: Sourced) -> None:
-    """Take over the variables that begin with our prefix: `SIGNAL_GATEWAY__SECTION__KEY` is `section.key`."""
+def read_environment(environment: Mapping[str, str], *, into: SettingSources) -> None:
+    """Read the variables with the prefix: `SIGNAL_GATEWAY__SECTION__KEY` sets `section.key`."""
     for variable in sorted(environment):
         if variable.startswith(ENVIRONMENT_PREFIX):
             path = tuple(variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))

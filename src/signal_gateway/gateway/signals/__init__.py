@@ -1,6 +1,8 @@
-"""What came in: one adapter per source, the target, the fingerprint.
+"""Signals: the adapters that parse them, their targets and fingerprints.
 
-What an adapter of your own needs can be imported from here.
+`body_schemas`, `alertmanager`, `kubernetes_event` (parse the payload of one source, by the interface in `adapter`),
+`labels` (candidates of an alert), `target`, `fingerprint`, `signal`, `registry` (all adapters of a gateway).
+Import the names for an adapter of your own from this package.
 """
 
 from signal_gateway.gateway.signals.adapter import (

@@ -1,4 +1,4 @@
-"""How a source's payload becomes signals."""
+"""Adapter: the interface that parses the payload of a source into signals, and its helpers."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -18,32 +18,32 @@ __all__ = [
     "InvalidItem",
     "InvalidPayload",
     "ParsedSignal",
+    "excerpt",
     "json_object",
-    "printable",
-    "shown",
+    "storable_text",
     "unrepresentable",
 ]
 
 MAX_DEPTH = 8
 MAX_NAME_LENGTH = 253
 MAX_SEVERITY_LENGTH = 50
-_LONGEST_SHOWN = 100
+_MAX_EXCERPT_LENGTH = 100
 CLOCK_SKEW = timedelta(minutes=2)
 
 ParsedSignal = Signal | InvalidSignal | RejectedSignal
-"""What an item of a payload turns into."""
+"""The result of parsing one item of a payload."""
 
 
-class InvalidPayload(GatewayError):  # noqa: N818 - an answer to the sender
-    """The payload as a whole is not what the source sends; the message is for the sender."""
+class InvalidPayload(GatewayError):  # noqa: N818 - a response to the sender
+    """The payload as a whole is not valid for its source. The message goes to the sender."""
 
 
 class InvalidItem(Exception):  # noqa: N818 - an outcome, not an error
-    """One item of a payload cannot become a signal; for adapters to raise and catch themselves.
+    """One item of a payload is not a valid signal. An adapter raises and catches this error itself.
 
     Attributes:
         reason: Short code from a fixed list.
-        message: For the sender.
+        message: Text for the sender.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -53,35 +53,35 @@ class InvalidItem(Exception):  # noqa: N818 - an outcome, not an error
 
 
 class Adapter(Protocol):
-    """One source of signals. Its requests are posted to `/api/v1/signals/<name>`.
+    """The parser for one source of signals. The source posts to `/api/v1/signals/<name>`.
 
-    An adapter of your own is passed to `create_gateway(..., adapters=[...])`, or named in the configuration file of
-    `signal-gateway serve`: `adapters: ["package.module:name"]`. It keeps no state, does no I/O, and is
-    called on the gateway's loop. If it has a `body_schema`, a JSON Schema, `/openapi.json` shows it.
+    Pass an adapter of your own to `create_gateway(..., adapters=[...])`, or name it in the configuration file of
+    `signal-gateway serve`: `adapters: ["package.module:name"]`. An adapter keeps no state and does no I/O; the gateway
+    calls it on its event loop. The optional attribute `body_schema`, a JSON Schema, appears in `/openapi.json`.
     """
 
     @property
     def name(self) -> str:
-        """Short and unique: the end of its path, the source of its signals, and a metric's label."""
+        """Short unique name: the last part of the path, the source of the signals, and a metric label."""
         ...
 
     @property
     def signal_type(self) -> str:
-        """`signalType` of the RemediationRequests that its signals lead to."""
+        """`signalType` of the RemediationRequests that these signals create."""
         ...
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
-        """Read one request's body.
+        """Parse the body of one request.
 
         Args:
-            body: The payload, as it came.
-            received_at: When it came.
+            body: The payload as received.
+            received_at: Time at which the gateway received it.
 
         Returns:
-            One item for each of the payload's, in its order: one bad item does not take the others with it.
+            One result per item of the payload, in payload order. One invalid item does not affect the others.
 
         Raises:
-            InvalidPayload: The payload as a whole is unreadable, or has no item.
+            InvalidPayload: The payload as a whole cannot be parsed, or has no item.
         """
         ...
 
@@ -90,7 +90,7 @@ def json_object(body: bytes) -> dict[str, Any]:
     """Decode a body that must be one JSON object.
 
     Raises:
-        InvalidPayload: It is not JSON, or not an object.
+        InvalidPayload: The body is not JSON, or not an object.
     """
     try:
         document = orjson.loads(body)
@@ -102,11 +102,11 @@ def json_object(body: bytes) -> dict[str, Any]:
 
 
 def unrepresentable(value: Any, *, depth: int = 1) -> str | None:
-    """Say why a decoded JSON value cannot be kept in the audit trail, or None if it can.
+    """Return the reason why the audit trail cannot store a decoded JSON value, or None if it can.
 
     Args:
-        value: Anything that a JSON decoder returns.
-        depth: The level that `value` is on, counted from 1.
+        value: Any value that a JSON decoder returns.
+        depth: The nesting level of `value`, counted from 1.
     """
     if isinstance(value, str):
         return "it contains a NUL character" if "\0" in value else None
@@ -122,19 +122,19 @@ def unrepresentable(value: Any, *, depth: int = 1) -> str | None:
     return None
 
 
-def printable(text: str | None, max_length: int) -> str | None:
-    """Return text that can be kept, cut to a length; None for none."""
+def storable_text(text: str | None, max_length: int) -> str | None:
+    """Return a text that the audit trail can store, cut to a length; None for an empty text."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
 
 
-def shown(value: object) -> str:
-    """Return a value as a message shows it to the sender: the beginning of a long one."""
+def excerpt(value: object) -> str:
+    """Return the beginning of a value, for a message to the sender."""
     match value:
         case None:
             return "missing"
         case dict() | list():
             return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
         case str():
-            return repr(value[:_LONGEST_SHOWN])[:_LONGEST_SHOWN]
+            return repr(value[:_MAX_EXCERPT_LENGTH])[:_MAX_EXCERPT_LENGTH]
         case _:
-            return repr(value)[:_LONGEST_SHOWN]
+            return repr(value)[:_MAX_EXCERPT_LENGTH]

@@ -1,11 +1,11 @@
-"""Alertmanager's webhook, payload version 4.
+"""AlertmanagerAdapter: parses the webhook of Alertmanager, payload version 4.
 
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from signal_gateway.gateway.signals.adapter import (
     CLOCK_SKEW,
@@ -14,9 +14,9 @@ from signal_gateway.gateway.signals.adapter import (
     InvalidItem,
     InvalidPayload,
     ParsedSignal,
+    excerpt,
     json_object,
-    printable,
-    shown,
+    storable_text,
     unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import ALERTMANAGER_VERSION, webhook_schema
@@ -26,45 +26,53 @@ from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import parse_rfc3339
 from signal_gateway.kubernetes import Kinds
 
-__all__ = ["AlertmanagerAdapter"]
+__all__ = ["AlertmanagerAdapter", "DiscoveredKinds"]
 
 _MAX_CLUSTER_LENGTH = 253
 
 
+class DiscoveredKinds(Protocol):
+    """The kinds of a cluster, kept current by discovery."""
+
+    def kinds(self) -> Kinds:
+        """Return the kinds that the API server listed last."""
+        ...
+
+
 class AlertmanagerAdapter:
-    """Reads what Alertmanager posts.
+    """Parses the webhooks of Alertmanager.
 
     Args:
-        kinds: Returns the kinds that the cluster has, as far as is known now.
-        multi_cluster: Whether the label `cluster` says which cluster an alert comes from.
+        discovery: The kinds of the cluster; they decide which labels name a target.
+        multi_cluster: Whether the label `cluster` identifies the cluster of an alert.
     """
 
     name = "prometheus"
     signal_type = "alert"
 
-    def __init__(self, *, kinds: Callable[[], Kinds], multi_cluster: bool = False) -> None:
-        self._kinds = kinds
+    def __init__(self, *, discovery: DiscoveredKinds, multi_cluster: bool = False) -> None:
+        self._discovery = discovery
         self._multi_cluster = multi_cluster
 
     @property
     def body_schema(self) -> Mapping[str, Any]:
-        """What a body looks like."""
+        """The JSON Schema of a body."""
         return webhook_schema()
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
-        """Read one webhook: one item for each of its alerts, in payload order.
+        """Parse one webhook: one result per alert, in payload order.
 
-        Labels and annotations are the alert's own over the group's common ones. Unknown members are ignored.
+        Labels and annotations of an alert override the common ones of its group. Unknown members are ignored.
 
         Raises:
-            InvalidPayload: It is not a webhook of version 4, or has no alerts.
+            InvalidPayload: The body is not a webhook of version 4, or has no alerts.
         """
         payload = json_object(body)
         version = payload.get("version")
         if version != ALERTMANAGER_VERSION:
             raise InvalidPayload(
-                f'"version" is {shown(version)}, and only "{ALERTMANAGER_VERSION}" is understood: '
-                "send what Alertmanager's webhook_config sends."
+                f'"version" is {excerpt(version)}, and only "{ALERTMANAGER_VERSION}" is supported: '
+                "send the payload of an Alertmanager webhook_config."
             )
         alerts = payload.get("alerts")
         if not isinstance(alerts, list) or not alerts:
@@ -93,21 +101,21 @@ class AlertmanagerAdapter:
                 reason=exc.reason,
                 message=exc.message,
                 source=self.name,
-                name=printable(labels.get("alertname"), MAX_NAME_LENGTH),
-                severity=printable(labels.get("severity"), MAX_SEVERITY_LENGTH) or "unknown",
+                name=storable_text(labels.get("alertname"), MAX_NAME_LENGTH),
+                severity=storable_text(labels.get("severity"), MAX_SEVERITY_LENGTH) or "unknown",
             )
 
     def _signal(
         self, alert: dict[str, Any], labels: dict[str, str], annotations: dict[str, str], received_at: datetime
     ) -> Signal:
         for part in (alert, labels, annotations):
-            why = unrepresentable(part)
-            if why is not None:
-                raise InvalidItem("unrepresentable", f"The alert cannot be kept as it is: {why}.")
+            obstacle = unrepresentable(part)
+            if obstacle is not None:
+                raise InvalidItem("unrepresentable", f"The alert cannot be stored: {obstacle}.")
 
         status = alert.get("status")
         if status != "firing" and status != "resolved":
-            raise InvalidItem("status", f'"status" is {shown(status)}; it must be "firing" or "resolved".')
+            raise InvalidItem("status", f'"status" is {excerpt(status)}; it must be "firing" or "resolved".')
         name = labels.get("alertname", "")
         if not 1 <= len(name) <= MAX_NAME_LENGTH:
             raise InvalidItem(
@@ -125,7 +133,7 @@ class AlertmanagerAdapter:
         if is_firing and fired_at > received_at + CLOCK_SKEW:
             raise InvalidItem(
                 "from_the_future",
-                f'"startsAt" is {shown(alert["startsAt"])}, later than two minutes from now: compare the clocks.',
+                f'"startsAt" is {excerpt(alert["startsAt"])}, over two minutes in the future: synchronize the clocks.',
             )
         cluster_id = (labels.get("cluster") or None) if self._multi_cluster else None
         if cluster_id is not None and len(cluster_id) > _MAX_CLUSTER_LENGTH:
@@ -133,7 +141,7 @@ class AlertmanagerAdapter:
                 "cluster",
                 f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
             )
-        namespace, candidates = _located(labels, self._kinds(), must_have_target=is_firing)
+        namespace, candidates = _namespace_and_candidates(labels, self._discovery.kinds(), must_have_target=is_firing)
         return Signal(
             name=name,
             severity=severity,
@@ -151,20 +159,20 @@ class AlertmanagerAdapter:
         )
 
 
-def _located(
+def _namespace_and_candidates(
     labels: Mapping[str, str], kinds: Kinds, *, must_have_target: bool
 ) -> tuple[str | None, tuple[Target, ...]]:
     try:
         namespace, candidates = namespace_from_labels(labels), candidates_from_labels(labels, kinds)
     except ValueError as exc:
         if must_have_target:
-            raise InvalidItem("namespace", f"No target can be told from the labels: {exc}.") from exc
+            raise InvalidItem("namespace", f"The labels do not name a target: {exc}.") from exc
         return None, ()
     if not candidates and must_have_target:
         raise InvalidItem(
             "no_target",
-            "No label names a Kubernetes object: add one such as deployment, statefulset, pod or node "
-            "whose value is the object's name.",
+            "No label names a Kubernetes object: add a label such as deployment, statefulset, pod or node "
+            "with the name of the object as its value.",
         )
     return namespace, candidates
 
@@ -175,7 +183,7 @@ def _fired_at(alert: Mapping[str, Any]) -> datetime:
         return parse_rfc3339(starts_at if isinstance(starts_at, str) else "")
     except ValueError as exc:
         raise InvalidItem(
-            "starts_at", f'"startsAt" is {shown(starts_at)}; it must be a date-time such as 2026-01-31T12:00:00Z.'
+            "starts_at", f'"startsAt" is {excerpt(starts_at)}; it must be a date-time such as 2026-01-31T12:00:00Z.'
         ) from exc
 
 

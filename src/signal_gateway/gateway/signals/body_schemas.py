@@ -1,4 +1,4 @@
-"""JSON Schemas of what the sources send, for the OpenAPI description; the adapters check by themselves."""
+"""JSON Schemas of the payloads, for the OpenAPI description. The adapters validate without them."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -16,22 +16,22 @@ _STRINGS: Final = {"type": "object", "additionalProperties": {"type": "string"}}
 
 
 def webhook_schema() -> Mapping[str, Any]:
-    """Return the schema of Alertmanager's webhook; members that are not named may be there, too."""
+    """Return the schema of the Alertmanager webhook; further members are allowed."""
     alert = {
         "type": "object",
         "properties": {
             "status": {"enum": ["firing", "resolved"]},
             "labels": {
                 **_STRINGS,
-                "description": "With the common ones they name the Kubernetes object that it is about, such as "
-                "deployment or pod, and its namespace.",
+                "description": "Together with the common labels, they name the Kubernetes object of the alert, with "
+                "labels such as deployment or pod, and its namespace.",
                 "properties": {
                     "alertname": {"type": "string", "minLength": 1, "maxLength": MAX_NAME_LENGTH},
                     "severity": {"type": "string", "maxLength": MAX_SEVERITY_LENGTH},
                 },
             },
             "annotations": {"anyOf": [_STRINGS, _NULL]},
-            "startsAt": {**_TIME, "description": "Of one that is firing: no later than two minutes from now."},
+            "startsAt": {**_TIME, "description": "For a firing alert: at most two minutes in the future."},
         },
         "required": ["status", "labels", "startsAt"],
     }
@@ -41,20 +41,20 @@ def webhook_schema() -> Mapping[str, Any]:
         "properties": {
             "version": {"const": ALERTMANAGER_VERSION},
             "alerts": {"type": "array", "items": alert, "minItems": 1},
-            "commonLabels": {"anyOf": [_STRINGS, _NULL], "description": "An alert's own are over them."},
-            "commonAnnotations": {"anyOf": [_STRINGS, _NULL], "description": "An alert's own are over them."},
+            "commonLabels": {"anyOf": [_STRINGS, _NULL], "description": "The labels of an alert override them."},
+            "commonAnnotations": {"anyOf": [_STRINGS, _NULL], "description": "The labels of an alert override them."},
         },
         "required": ["version", "alerts"],
     }
 
 
 def event_schema() -> Mapping[str, Any]:
-    """Return the schema of a core/v1 Event; members that are not named may be there, too."""
+    """Return the schema of a core/v1 Event; further members are allowed."""
     time = {"anyOf": [_TIME, _NULL]}
     text = {"type": ["string", "null"]}
     return {
         "type": "object",
-        "description": "A core/v1 Event. One that is not Normal needs a time, which is not long ago.",
+        "description": "A core/v1 Event. Unless its type is Normal, it needs a recent time.",
         "properties": {
             "kind": {"const": "Event"},
             "type": {"enum": list(EVENT_TYPES)},

@@ -1,4 +1,4 @@
-"""Which problem a signal is about, as one hash."""
+"""fingerprint_of: the hash that identifies the problem of a signal."""
 
 from hashlib import sha256
 
@@ -8,11 +8,11 @@ __all__ = ["fingerprint_of"]
 
 
 def fingerprint_of(target: Target, *, cluster_id: str | None = None) -> str:
-    """Hash the target; the alert's name and severity are no part of it, so that one workload is one problem.
+    """Return the hash of a target. Name and severity of the alert do not count: one workload is one problem.
 
     Args:
-        target: What the signal is about.
-        cluster_id: Which cluster it is in, if signals of several come in.
+        target: The target of the signal.
+        cluster_id: The cluster of the target, if signals come from several clusters.
 
     Returns:
         Lower-case hex SHA-256 of `[cluster:]namespace:Kind:name`.

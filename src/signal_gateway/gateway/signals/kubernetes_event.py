@@ -1,4 +1,4 @@
-"""Kubernetes Events (core/v1), as an exporter of events posts them, one a request.
+"""KubernetesEventAdapter: parses a core/v1 Event, as an event exporter posts it, one per request.
 
 Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
 """
@@ -15,9 +15,9 @@ from signal_gateway.gateway.signals.adapter import (
     InvalidItem,
     InvalidPayload,
     ParsedSignal,
+    excerpt,
     json_object,
-    printable,
-    shown,
+    storable_text,
     unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import EVENT_TYPES, event_schema
@@ -32,10 +32,10 @@ _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
 
 class KubernetesEventAdapter:
-    """Reads one core/v1 Event.
+    """Parses core/v1 Events.
 
     Args:
-        max_age: How long ago its newest time may be.
+        max_age: Highest age of the newest time of an Event.
     """
 
     name = "kubernetes-event"
@@ -47,14 +47,14 @@ class KubernetesEventAdapter:
 
     @property
     def body_schema(self) -> Mapping[str, Any]:
-        """What a body looks like."""
+        """The JSON Schema of a body."""
         return event_schema()
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
-        """Read one Event: its reason is the signal's name, its type the severity, what it involves the target.
+        """Parse one Event: its reason becomes the name, its type the severity, its involved object the target.
 
         Raises:
-            InvalidPayload: It is not an Event.
+            InvalidPayload: The body is not an Event.
         """
         event = json_object(body)
         involved = event.get("involvedObject")
@@ -68,25 +68,25 @@ class KubernetesEventAdapter:
                     reason=exc.reason,
                     message=exc.message,
                     source=self.source,
-                    name=printable(_text_or_none(event.get("reason")), MAX_NAME_LENGTH),
-                    severity=printable(_text_or_none(event.get("type")), MAX_SEVERITY_LENGTH) or "unknown",
+                    name=storable_text(_text_or_none(event.get("reason")), MAX_NAME_LENGTH),
+                    severity=storable_text(_text_or_none(event.get("type")), MAX_SEVERITY_LENGTH) or "unknown",
                 )
             ]
 
     def _read(self, event: dict[str, Any], involved: dict[str, Any], received_at: datetime) -> ParsedSignal:
-        why = unrepresentable(event)
-        if why is not None:
-            raise InvalidItem("unrepresentable", f"The event cannot be kept as it is: {why}.")
+        obstacle = unrepresentable(event)
+        if obstacle is not None:
+            raise InvalidItem("unrepresentable", f"The event cannot be stored: {obstacle}.")
         reason, type = _text(event, "reason") or "", _text(event, "type")
         if not 1 <= len(reason) <= MAX_NAME_LENGTH:
             raise InvalidItem("name", f'"reason" has {len(reason)} characters; it must have 1 to {MAX_NAME_LENGTH}.')
         if type not in EVENT_TYPES:
-            raise InvalidItem("severity", f'"type" is {shown(type)}; it must be one of {", ".join(EVENT_TYPES)}.')
+            raise InvalidItem("severity", f'"type" is {excerpt(type)}; it must be one of {", ".join(EVENT_TYPES)}.')
         target = _target(involved)
         if type == _NORMAL:
             return RejectedSignal(
                 reason="normal_event",
-                message=f"{reason} is a Normal event; only warnings and errors ask for remediation.",
+                message=f"{reason} is a Normal event; only warnings and errors start a remediation.",
                 source=self.source,
                 resource=str(target),
                 name=reason,
@@ -96,10 +96,10 @@ class KubernetesEventAdapter:
         if happened_at is None:
             raise InvalidItem("time", "The event has no time: set lastTimestamp, firstTimestamp or eventTime.")
         if happened_at > received_at + CLOCK_SKEW:
-            raise InvalidItem("from_the_future", f"The event is of {happened_at}, the future: compare the clocks.")
+            raise InvalidItem("from_the_future", f"The event is of {happened_at}, in the future: synchronize clocks.")
         if received_at - happened_at > self._max_age:
             seconds = self._max_age.total_seconds()
-            raise InvalidItem("too_old", f"The event is of {happened_at}, longer ago than {seconds:g} s.")
+            raise InvalidItem("too_old", f"The event is of {happened_at}, older than {seconds:g} s.")
         return Signal(
             name=reason,
             severity=type,
@@ -118,9 +118,11 @@ class KubernetesEventAdapter:
 def _target(involved: Mapping[str, Any]) -> Target:
     kind, name, namespace = (_text(involved, field) or "" for field in ("kind", "name", "namespace"))
     if not _KIND.fullmatch(kind) or not is_object_name(name):
-        raise InvalidItem("no_target", f"involvedObject is {shown(kind)} {shown(name)}, the name of no object.")
+        raise InvalidItem(
+            "no_target", f"involvedObject is {excerpt(kind)} {excerpt(name)}, which is not a valid kind and name."
+        )
     if namespace and not is_namespace(namespace):
-        raise InvalidItem("namespace", f"involvedObject.namespace is {shown(namespace)}, which can't be one.")
+        raise InvalidItem("namespace", f"involvedObject.namespace is not valid: {excerpt(namespace)}.")
     api_version = _text(involved, "apiVersion") or "v1"
     return Target(kind=kind, name=name, namespace=namespace or None, api_version=api_version[:MAX_NAME_LENGTH])
 
@@ -135,7 +137,7 @@ def _times(event: Mapping[str, Any]) -> Iterator[datetime]:
         try:
             yield parse_rfc3339(value if isinstance(value, str) else "")
         except ValueError as exc:
-            raise InvalidItem("time", f'"{field}" is {shown(value)}; it must be a date-time.') from exc
+            raise InvalidItem("time", f'"{field}" is {excerpt(value)}; it must be a date-time.') from exc
 
 
 def _labels(event: Mapping[str, Any], target: Target) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Which objects an alert may be about, told by its labels."""
+"""candidates_from_labels: the objects that the labels of an alert may name."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -8,18 +8,18 @@ from signal_gateway.kubernetes import Kind, Kinds
 
 __all__ = ["candidates_from_labels", "namespace_from_labels"]
 
-# what Prometheus says with these is where it scraped, not what is wrong
-_ABOUT_THE_SCRAPE: Final = frozenset({"job", "service", "instance", "endpoint", "container", "namespace"})
+# Prometheus describes the scraped endpoint with these labels, not the problem
+_SCRAPE_LABELS: Final = frozenset({"job", "service", "instance", "endpoint", "container", "namespace"})
 _EXPORTED: Final = "exported_"
 _CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "DeploymentConfig")
-_WHAT_CONTROLLERS_MAKE: Final = ("Pod", "Node")
+_LAST_RESORTS: Final = ("Pod", "Node")
 
 
 def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
-    """Return the namespace that the labels name, the exporter's own (`exported_namespace`) first.
+    """Return the namespace from the labels; `exported_namespace` wins over `namespace`.
 
     Raises:
-        ValueError: It could not be the name of a namespace.
+        ValueError: The label is not a valid name of a namespace.
     """
     namespace = labels.get("exported_namespace") or labels.get("namespace")
     if not namespace:
@@ -30,25 +30,25 @@ def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
 
 
 def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds) -> tuple[Target, ...]:
-    """Return what the alert may be about, the likeliest first: controllers, then anything else, then pods and nodes.
+    """Return the candidates, the most likely first: controllers, then other kinds, then pods and nodes.
 
-    A label names a candidate if its key names a kind of the cluster and its value could be an object's name.
-    `exported_<kind>` wins over `<kind>`: Prometheus renames what the scraped exporter said so, when the label is
-    already taken by the exporter's own target. Within a tier controllers have an order of their own, and anything
-    else is in alphabetical order, so that the same labels mean the same object whoever sends them.
+    A label names a candidate if its key names a kind of the cluster and its value is a valid object name.
+    `exported_<kind>` wins over `<kind>`: Prometheus adds this prefix to a label of the scraped exporter that collides
+    with a label of the scrape target. Controllers have a fixed order and other kinds are in alphabetical order, so that
+    the same labels always give the same candidates.
 
     Args:
         labels: All labels of the alert.
-        kinds: What the cluster can hold.
+        kinds: The kinds of the cluster.
 
     Raises:
-        ValueError: The namespace could not be one.
+        ValueError: The namespace label is not a valid name of a namespace.
     """
     namespace = namespace_from_labels(labels)
     named: dict[Kind, str] = {}
     for key in sorted(labels, key=lambda key: (not key.startswith(_EXPORTED), key)):
         word = key.removeprefix(_EXPORTED)
-        kind = kinds.called(word) if word not in _ABOUT_THE_SCRAPE else None
+        kind = kinds.called(word) if word not in _SCRAPE_LABELS else None
         if kind is not None and labels[key]:
             named.setdefault(kind, labels[key])
     return tuple(
@@ -66,6 +66,6 @@ def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds) -> tuple[Tar
 def _rank(kind: Kind) -> tuple[int, str]:
     if kind.name in _CONTROLLERS:
         return _CONTROLLERS.index(kind.name), ""
-    if kind.name in _WHAT_CONTROLLERS_MAKE:
-        return len(_CONTROLLERS) + 1 + _WHAT_CONTROLLERS_MAKE.index(kind.name), ""
+    if kind.name in _LAST_RESORTS:
+        return len(_CONTROLLERS) + 1 + _LAST_RESORTS.index(kind.name), ""
     return len(_CONTROLLERS), kind.name

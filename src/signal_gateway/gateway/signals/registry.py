@@ -1,17 +1,16 @@
-"""Which adapters a gateway has: those of its own, and those that somebody else's code brings."""
+"""all_adapters: the built-in adapters of a gateway and your own; load_adapters: import adapters by name."""
 
 import importlib
 import re
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import ProcessingConfig
 from signal_gateway.gateway.signals.adapter import Adapter
-from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
+from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter, DiscoveredKinds
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
-from signal_gateway.gateway.targets.discovery_cache import KnownKinds
 
 __all__ = ["all_adapters", "load_adapters"]
 
@@ -19,20 +18,20 @@ _NAME: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")  # signalSourc
 _BUILT_IN: Final = (AlertmanagerAdapter.name, KubernetesEventAdapter.name)
 
 
-def all_adapters(config: ProcessingConfig, own: Sequence[Adapter], *, kinds: KnownKinds) -> list[Adapter]:
-    """Return the gateway's adapters and others.
+def all_adapters(config: ProcessingConfig, own: Sequence[Adapter], *, discovery: DiscoveredKinds) -> list[Adapter]:
+    """Return the built-in adapters, followed by your own.
 
     Args:
-        config: How signals are read.
-        own: The others.
-        kinds: The kinds that the cluster knows.
+        config: The settings of the built-in adapters.
+        own: Your own adapters.
+        discovery: The kinds of the cluster.
 
     Raises:
-        ValueError: Two have the same name, or one's name is no part of a path.
+        ValueError: Two adapters have the same name, or a name is not a valid part of a path.
     """
     _check_names(adapter.name for adapter in own)
     return [
-        AlertmanagerAdapter(kinds=kinds, multi_cluster=config.multi_cluster),
+        AlertmanagerAdapter(discovery=discovery, multi_cluster=config.multi_cluster),
         KubernetesEventAdapter(max_age=timedelta(seconds=config.event_max_age)),
         *own,
     ]
@@ -42,10 +41,10 @@ def load_adapters(references: Iterable[str]) -> list[Adapter]:
     """Import adapters.
 
     Args:
-        references: Each `package.module:name`, of an adapter or of what makes one without arguments.
+        references: `package.module:name` of each adapter, its class, or a function without arguments that returns it.
 
     Raises:
-        ConfigurationError: One can't be imported, or is no adapter, or its name is taken or no part of a path.
+        ConfigurationError: An adapter cannot be imported, lacks an attribute, or has a name that is taken or not valid.
     """
     adapters = [_load(reference) for reference in references]
     try:
@@ -61,13 +60,13 @@ def _load(reference: str) -> Adapter:
         found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, SyntaxError) as exc:
         raise ConfigurationError(
-            f"adapters: {reference} can't be imported: {exc}; install it, or put its folder into PYTHONPATH"
+            f"adapters: cannot import {reference}: {exc}. Install it, or add its folder to PYTHONPATH"
         ) from exc
-    makes_one = isinstance(found, type) or (callable(found) and not hasattr(found, "parse"))
-    adapter = found() if makes_one else found
+    is_factory = isinstance(found, type) or (callable(found) and not hasattr(found, "parse"))
+    adapter: Any = found() if is_factory else found
     missing = [part for part in ("name", "signal_type", "parse") if not hasattr(adapter, part)]
     if missing:
-        raise ConfigurationError(f"adapters: {reference} is no adapter: it has no {', no '.join(missing)}")
+        raise ConfigurationError(f"adapters: {reference} is not an adapter: it lacks {', '.join(missing)}")
     loaded: Adapter = adapter
     return loaded
 
@@ -76,7 +75,9 @@ def _check_names(names: Iterable[str]) -> None:
     taken = set(_BUILT_IN)
     for name in names:
         if not _NAME.fullmatch(name):
-            raise ValueError(f"an adapter is called {name!r}: its name is a part of a path, such as my-source")
+            raise ValueError(
+                f"the adapter name {name!r} is not valid: use letters a-z, digits and hyphens, such as my-source"
+            )
         if name in taken:
-            raise ValueError(f"two adapters are called {name!r}: a name can be taken once")
+            raise ValueError(f"two adapters have the name {name!r}: rename one of them")
         taken.add(name)

@@ -1,4 +1,4 @@
-"""Signal: what came in, whatever its source."""
+"""Signal: one alert or Kubernetes Event after parsing, independent of its source."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,24 +13,24 @@ __all__ = ["InvalidSignal", "RejectedSignal", "Signal"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One alert or event, in the form that everything after the adapters works with.
+    """One alert or Kubernetes Event, independent of its source.
 
     Attributes:
-        name: What the source calls the problem; 1 to 253 characters.
-        severity: As the source said it, `unknown` if it did not; 1 to 50 characters.
-        status: A `firing` signal asks for remediation, a `resolved` one does not.
+        name: Name of the problem at the source; 1 to 253 characters.
+        severity: Severity at the source, `unknown` if the source gives none; 1 to 50 characters.
+        status: `firing` starts a remediation, `resolved` does not.
         source: Name of the adapter.
-        target: What it is about. Only a resolved signal may have none: its workload may be gone.
-        candidates: What else it may be about, if the target does not exist, the likeliest first.
-        cluster_id: Which cluster it comes from, if signals of several come in; at most 253 characters.
-        fingerprint: Which problem it is: 64 hex digits, from cluster and target alone. None if there is no target.
-        namespace: The namespace that the signal speaks of, even if its target is cluster-scoped.
-        labels: The source's labels.
-        annotations: The source's annotations.
+        target: The object that the signal is about. None only for a resolved signal: its workload may be gone.
+        candidates: Further objects, in case the target does not exist; the most likely first.
+        cluster_id: The cluster of the target, if signals come from several clusters; at most 253 characters.
+        fingerprint: The problem: 64 hex digits, from cluster and target only. None without a target.
+        namespace: The namespace in the labels, also for a cluster-scoped target.
+        labels: Labels from the source.
+        annotations: Annotations from the source.
         fired_at: When the problem began.
-        received_at: When we were told.
-        payload: The source's own JSON object for this signal alone.
-        sender: Who sent it, if that was asked; the gateway's to fill in.
+        received_at: When the gateway received the signal.
+        payload: The JSON object of this signal from the source.
+        sender: The authenticated sender; None without authentication. The gateway sets it.
     """
 
     name: str
@@ -51,22 +51,22 @@ class Signal:
 
     def __post_init__(self) -> None:
         if self.status == "firing" and self.target is None:
-            raise ValueError(f"the firing signal {self.name!r} has no target: make it an InvalidSignal")
+            raise ValueError(f"the firing signal {self.name!r} has no target: return an InvalidSignal instead")
         fingerprint = fingerprint_of(self.target, cluster_id=self.cluster_id) if self.target is not None else None
         object.__setattr__(self, "fingerprint", fingerprint)  # derived once, and frozen like the rest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvalidSignal:
-    """One item of a payload that cannot become a signal.
+    """One item of a payload that is not a valid signal.
 
     Attributes:
-        reason: Short code from a fixed list, fit for a metric's label, such as `no_target`.
-        message: What is wrong, with which value, and what to do.
+        reason: Short code from a fixed list, also a metric label, such as `no_target`.
+        message: The error, the value and the remedy, for the sender.
         source: Name of the adapter.
-        name: What the source calls the problem, cut to 253 characters; None if it does not say.
-        severity: As the source said it, cut to 50 characters; `unknown` if it does not say.
-        sender: Who sent it, if that was asked; the gateway's to fill in.
+        name: Name of the problem at the source, cut to 253 characters; None if the source gives none.
+        severity: Severity at the source, cut to 50 characters; `unknown` if the source gives none.
+        sender: The authenticated sender; None without authentication. The gateway sets it.
     """
 
     reason: str
@@ -79,17 +79,17 @@ class InvalidSignal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejectedSignal:
-    """A signal that is understood, and that nothing is to be done about.
+    """A valid signal that needs no remediation.
 
     Attributes:
-        reason: Short code from a fixed list, fit for a metric's label, such as `normal_event`.
-        message: Why nothing is done, for the sender.
+        reason: Short code from a fixed list, also a metric label, such as `normal_event`.
+        message: The reason for the rejection, for the sender.
         source: Name of the adapter.
-        resource: What it is about: `namespace/Kind/name`.
-        name: What the source calls it.
-        severity: As the source said it.
-        action: What somebody may do to have it handled, such as a `kubectl` command; empty for nothing.
-        sender: Who sent it, if that was asked; the gateway's to fill in.
+        resource: The target, as `namespace/Kind/name`.
+        name: Name of the problem at the source.
+        severity: Severity at the source.
+        action: The remedy, such as a `kubectl` command; empty if there is none.
+        sender: The authenticated sender; None without authentication. The gateway sets it.
     """
 
     reason: str

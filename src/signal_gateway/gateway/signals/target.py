@@ -19,9 +19,9 @@ class Target:
     """The Kubernetes object that a signal is about.
 
     Attributes:
-        kind: Such as `Deployment`.
+        kind: Kind of the object, such as `Deployment`.
         name: Name of the object.
-        namespace: Its namespace; None for a cluster-scoped kind, and where the signal names none.
+        namespace: Namespace of the object; None for a cluster-scoped kind, or if the signal names none.
         api_version: Group and version of the kind, such as `apps/v1`.
     """
 
@@ -35,10 +35,10 @@ class Target:
 
 
 def is_namespace(name: str) -> bool:
-    """Return whether a namespace could be called so: a DNS label."""
+    """Return whether a name is valid for a namespace: a DNS label."""
     return len(name) <= MAX_NAMESPACE_LENGTH and _NAMESPACE.fullmatch(name) is not None
 
 
 def is_object_name(name: str) -> bool:
-    """Return whether an object could be called so: a DNS subdomain."""
+    """Return whether a name is valid for an object: a DNS subdomain."""
     return len(name) <= _MAX_NAME_LENGTH and _DNS_SUBDOMAIN.fullmatch(name) is not None

@@ -49,7 +49,7 @@ class KnownKinds:
         self._kinds = await self._discover()
         self._asked_at = asked_at
 
-    def __call__(self) -> Kinds:
+    def kinds(self) -> Kinds:
         """Return what is known; if that is old, begin to look it up again."""
         if self._clock.monotonic() - self._asked_at >= _SECONDS_UNTIL_OLD:
             self._asked_at = self._clock.monotonic()  # now, so that one refresh runs at a time

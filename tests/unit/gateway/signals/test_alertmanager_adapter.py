@@ -23,8 +23,13 @@ def parse(*alerts, multi_cluster=False, **members):
     return adapter(multi_cluster=multi_cluster).parse(body, received_at=NOW)
 
 
+class Discovered:
+    def kinds(self):
+        return KINDS
+
+
 def adapter(**settings):
-    return AlertmanagerAdapter(kinds=lambda: KINDS, **settings)
+    return AlertmanagerAdapter(discovery=Discovered(), **settings)
 
 
 def nested(levels):

@@ -61,7 +61,7 @@ async def test_datastorage_that_is_down_is_shown_and_does_not_make_it_unready(as
 
     assert response.status_code == 200
     assert response.json()["status"] == "ready"
-    assert response.json()["checks"]["datastorage"].startswith("4 events wait for its delivery, the oldest")
+    assert response.json()["checks"]["datastorage"].startswith("4 events wait for delivery, the oldest")
 
 
 async def test_events_of_an_earlier_process_that_wait_are_shown_too(ask, datastorage):
@@ -77,11 +77,11 @@ async def test_store_without_room_makes_it_unready(ask):
     response = await ask(max_spool_bytes=MIB)
 
     assert response.status_code == 503
-    assert response.json()["checks"]["audit_store"] == "the audit store has less than 1 MiB of room"
+    assert response.json()["checks"]["audit_store"] == "the audit store has less than 1 MiB left"
 
 
 async def test_store_that_is_closed_makes_it_unready(ask):
     response = await ask(before=lambda store: store.close())
 
     assert response.status_code == 503
-    assert response.json()["checks"]["audit_store"] == "the audit store takes no events"
+    assert response.json()["checks"]["audit_store"] == "the audit store does not accept events"

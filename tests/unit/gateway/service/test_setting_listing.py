@@ -1,46 +1,35 @@
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from signal_gateway.gateway.service.config import ServiceConfig
-from signal_gateway.gateway.service.setting_listing import Setting, list_settings
-from signal_gateway.gateway.service.setting_source import Sourced
+from signal_gateway.gateway.service.setting_listing import ListedSetting, list_settings
+from signal_gateway.gateway.service.setting_source import SettingSources
 
 
 class Storage(BaseModel):
-    """Where things go.
+    """A storage."""
 
-    Attributes:
-        url: Where it answers,
-            with a scheme.
-        password: What it wants.
-        tries: How often.
-    """
-
-    url: str
-    password: str | None = None
-    tries: int = 3
+    url: str = Field(description="Where it answers, with a scheme.")
+    password: str | None = Field(default=None, description="What it wants.")
+    tries: int = Field(default=3, description="How often.")
 
 
 class Config(BaseModel):
-    """Everything.
-
-    Attributes:
-        storage: Where things go.
-    """
+    """Everything."""
 
     storage: Storage
 
 
 def test_defaults_are_listed_with_what_must_be_set():
     assert list_settings(Config) == [
-        Setting("storage.url", None, None, "Where it answers, with a scheme."),
-        Setting("storage.password", "null", "default", "What it wants."),
-        Setting("storage.tries", "3", "default", "How often."),
+        ListedSetting("storage.url", None, None, "Where it answers, with a scheme."),
+        ListedSetting("storage.password", "null", "default", "What it wants."),
+        ListedSetting("storage.tries", "3", "default", "How often."),
     ]
 
 
 def test_values_are_listed_with_their_sources_and_without_secrets():
-    sources = Sourced()
+    sources = SettingSources()
     sources.put(("storage", "url"), "http://me:hunter2@x", source="a.yaml:2")
     sources.put(("storage", "password"), "hunter2", source="variable PASSWORD")
     config = Config.model_validate(sources.tree())

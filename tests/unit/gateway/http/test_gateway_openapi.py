@@ -6,8 +6,9 @@ import pytest
 from starlette.routing import Route
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.gateway.http.openapi import openapi_document
+from signal_gateway.gateway.http.openapi import gateway_openapi
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
+from signal_gateway.kubernetes import Kinds
 from signal_gateway.testing import EmbeddedCluster
 from signal_gateway.testing.datastorage.recording import RecordingAuditStore
 
@@ -26,6 +27,11 @@ class OwnAdapter:
 class UndescribedAdapter(OwnAdapter):
     name = "untold"
     body_schema: ClassVar = {}
+
+
+class Undiscovered:
+    def kinds(self):
+        return Kinds(())
 
 
 class NobodyIsKnown:
@@ -92,10 +98,10 @@ def test_bodies_are_described_by_the_adapters(make_gateway, described):
 
 
 def test_what_needs_a_token_says_so():
-    adapter = AlertmanagerAdapter(kinds=dict)
+    adapter = AlertmanagerAdapter(discovery=Undiscovered())
 
-    plain = openapi_document([adapter], has_authenticator=False, has_management=True)
-    guarded = openapi_document([adapter], has_authenticator=True, has_management=True)
+    plain = gateway_openapi([adapter], has_authenticator=False, has_management=True)
+    guarded = gateway_openapi([adapter], has_authenticator=True, has_management=True)
 
     assert "securitySchemes" not in plain["components"]
     assert "security" not in plain["paths"][SIGNALS]["post"]

@@ -1,4 +1,4 @@
-"""Question: which DataStorage a command asks, and for what; the options that say so are the same everywhere."""
+"""AuditQuery: the DataStorage and the filters of a command, from options that all audit commands share."""
 
 import functools
 import inspect
@@ -15,21 +15,21 @@ from signal_gateway.errors import ConfigurationError
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
 
-__all__ = ["Question", "TokenFile", "asks", "client_of"]
+__all__ = ["AuditQuery", "TokenFile", "datastorage_client", "query_options"]
 
 TokenFile = Annotated[
-    Path | None, typer.Option("--token-file", metavar="FILE", help="file with the bearer token that DataStorage wants")
+    Path | None, typer.Option("--token-file", metavar="FILE", help="file with the bearer token for DataStorage")
 ]
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a command asks a DataStorage.
+class AuditQuery:
+    """A query for audit events.
 
     Attributes:
-        url: Where DataStorage answers.
-        token_file: The file with its token.
-        filters: Which events.
+        url: URL of DataStorage.
+        token_file: File with the bearer token; None without a token.
+        filters: The filters of the query.
     """
 
     url: str
@@ -38,22 +38,22 @@ class Question:
 
     @contextmanager
     def client(self) -> "Iterator[DataStorageClient]":
-        """Give a client of the DataStorage; it is closed in the end."""
-        with client_of(self.url, source="--datastorage", token_file=self.token_file) as client:
+        """Open a client of the DataStorage, and close it at the end."""
+        with datastorage_client(self.url, source="--datastorage", token_file=self.token_file) as client:
             yield client
 
 
 @contextmanager
-def client_of(url: str, *, source: str, token_file: Path | None) -> "Iterator[DataStorageClient]":
-    """Give a client of a DataStorage; it is closed in the end.
+def datastorage_client(url: str, *, source: str, token_file: Path | None) -> "Iterator[DataStorageClient]":
+    """Open a client of a DataStorage, and close it at the end.
 
     Args:
-        url: Where DataStorage answers.
-        source: The option that says so.
-        token_file: The file with its token.
+        url: URL of DataStorage.
+        source: The option with the URL, for errors.
+        token_file: File with the bearer token; None without a token.
 
     Raises:
-        ConfigurationError: The URL or the file can't be used.
+        ConfigurationError: The URL or the file is not valid.
     """
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.client.token import read_token
@@ -66,24 +66,24 @@ def client_of(url: str, *, source: str, token_file: Path | None) -> "Iterator[Da
         client.close()
 
 
-def _question(
+def _query(
     *,
-    datastorage: Annotated[str, typer.Option("--datastorage", metavar="URL", help="where DataStorage answers")],
+    datastorage: Annotated[str, typer.Option("--datastorage", metavar="URL", help="URL of DataStorage")],
     token_file: TokenFile = None,
-    correlation_id: Annotated[str | None, typer.Option(help="only the events of this matter")] = None,
+    correlation_id: Annotated[str | None, typer.Option(help="only the events of this case")] = None,
     event_type: Annotated[
-        str | None, typer.Option("--event-type", "--type", help="such as gateway.crd.created")
+        str | None, typer.Option("--event-type", "--type", help="for example gateway.crd.created")
     ] = None,
-    category: Annotated[str | None, typer.Option(help="such as gateway")] = None,
+    category: Annotated[str | None, typer.Option(help="for example gateway")] = None,
     outcome: Annotated[str | None, typer.Option(help="success, failure or pending")] = None,
-    severity: Annotated[str | None, typer.Option(help="as the source said it")] = None,
-    since: Annotated[str | None, typer.Option(help="RFC 3339, a date, or 24h, 30m, 7d")] = None,
-    until: Annotated[str | None, typer.Option(help="the same forms")] = None,
+    severity: Annotated[str | None, typer.Option(help="severity at the source, for example critical")] = None,
+    since: Annotated[str | None, typer.Option(help="start: RFC 3339, a date, or 24h, 30m, 7d")] = None,
+    until: Annotated[str | None, typer.Option(help="end, in the same forms")] = None,
     detail: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="a member of event_data")] = None,
-) -> Question:
+) -> AuditQuery:
     key, equals, value = (detail or "").partition("=")
     if detail is not None and not (key and equals and value):
-        raise ConfigurationError(f"--detail {detail!r}: give KEY=VALUE, such as namespace=prod")
+        raise ConfigurationError(f"--detail {detail!r} is not valid: use KEY=VALUE, such as namespace=prod")
     filters: AuditFilters = {}
     given = {
         "correlation_id": correlation_id,
@@ -97,27 +97,27 @@ def _question(
         "detail_value": value or None,
     }
     filters.update({name: text for name, text in given.items() if text is not None})  # type: ignore[typeddict-item]
-    return Question(datastorage, token_file, filters)
+    return AuditQuery(datastorage, token_file, filters)
 
 
-def asks(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options that make up a `Question`, its first parameter.
+def query_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add the options of an `AuditQuery` to a command, which receives the query as its first parameter.
 
     Args:
-        command: A parameter of its own stands in for the option of that name, and goes into the question, too.
+        command: The command. One of its parameters with the name of an option replaces that option in the query.
 
     Returns:
-        What Typer reads the whole signature of.
+        The command with the complete signature for Typer.
     """
-    shared = inspect.signature(_question).parameters
+    shared = inspect.signature(_query).parameters
     own = list(inspect.signature(command).parameters.values())[1:]
     names = {parameter.name for parameter in own}
     parameters = own + [parameter for name, parameter in shared.items() if name not in names]
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
-        question = _question(**{name: arguments[name] for name in shared})
-        command(question, **{name: arguments[name] for name in names})
+        query = _query(**{name: arguments[name] for name in shared})
+        command(query, **{name: arguments[name] for name in names})
 
     run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     by_keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in parameters]

@@ -99,7 +99,7 @@ def test_controller_namespace_that_is_said_holds_in_a_pod_too(in_pod):
 
 
 @pytest.mark.parametrize(
-    ("content", "expected"), [(b"", "controller_namespace = ''"), (b"\xff", "it is not UTF-8 text")]
+    ("content", "expected"), [(b"", "controller_namespace = ''"), (b"\xff", "the file is not UTF-8 text")]
 )
 def test_namespace_file_that_holds_none_is_an_error_that_names_it(in_pod, tmp_path, content, expected):
     with pytest.raises(ConfigurationError) as refusal:
@@ -153,7 +153,7 @@ def test_memory_needs_no_spool_directory(load):
 def test_spool_directory_in_memory_is_an_error_at_its_line(load, tmp_path):
     message = problems(load, LEAST + "  durability: memory\n")
 
-    assert f"{tmp_path / 'config.yaml'}:3: audit.spool_directory = '/spool': is of no use" in message
+    assert f"{tmp_path / 'config.yaml'}:3: audit.spool_directory = '/spool': has no effect" in message
 
 
 def test_empty_spool_directory_does_not_mean_the_working_directory(load):
@@ -198,7 +198,7 @@ def test_beyond_loopback_it_must_be_said_who_is_asked(load):
 
     message = problems(load, beyond)
 
-    assert "auth.mode must be said, since server.listen = 0.0.0.0:8080 is not a loopback address" in message
+    assert "auth.mode must be set, because server.listen = 0.0.0.0:8080 is not a loopback address" in message
     assert load(beyond + "auth: {mode: none}\n").auth.mode == "none"
     assert load(beyond, SIGNAL_GATEWAY__AUTH__MODE="kubernetes").auth.mode == "kubernetes"
 
@@ -210,7 +210,7 @@ def test_mode_token_needs_a_file_and_the_others_have_no_use_for_one(load):
     assert "auth.token_file = None: it is required with auth.mode = token" in problems(
         load, LEAST + "auth: {mode: token}\n"
     )
-    assert "is of no use with auth.mode = none" in problems(load, LEAST + "auth: {token_file: /run/senders}\n")
+    assert "has no effect with auth.mode = none" in problems(load, LEAST + "auth: {token_file: /run/senders}\n")
     assert "auth.mode = 'tokens': Input should be 'none', 'token' or 'kubernetes'" in problems(
         load, LEAST + "auth: {mode: tokens}\n"
     )
