@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from signal_gateway.audit import AuditEvent, DataStorageClient
+from signal_gateway.audit.client.results import BatchAccepted
 
 
 def order_event(number: int = 0, *, age: timedelta = timedelta(), **fields: object) -> AuditEvent:
@@ -27,5 +28,5 @@ def store_events(client: DataStorageClient, *events: AuditEvent) -> list[str]:
         batch = events[start : start + 1000]
         body = b"[" + b",".join(event.to_wire() for event in batch) + b"]"
         answer = client.deliver(body, len(batch))
-        assert type(answer).__name__ == "Accepted", answer
+        assert isinstance(answer, BatchAccepted), answer
     return [event.event_id for event in events]
