@@ -4,7 +4,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from signal_gateway import __version__
+from signal_gateway._version import __version__
 
 __all__ = ["OTHER", "GatewayMetrics"]
 
