@@ -112,8 +112,8 @@ class GatewayMetrics:
         """Count a search for a target; `kind` is None if the cluster has none such, `outcome` from a fixed list."""
         self._owner_resolutions.labels(kind=self._kinds.bounded(kind) if kind else OTHER, outcome=outcome).inc()
 
-    def count_kubernetes_request(self, verb: str, resource: str, code: str) -> None:
-        """Count a call to the Kubernetes API; the signature is that of a client's observer."""
+    def observe_call(self, verb: str, resource: str, code: str) -> None:
+        """Count one call to the Kubernetes API; implements `CallObserver`."""
         self._kubernetes_requests.labels(verb=verb, resource=resource, code=code).inc()
 
     def note_breaker_state(self, state: Literal["closed", "half_open", "open"]) -> None:

@@ -1,6 +1,6 @@
 """Typed access to a cluster: a client, an index of RemediationRequests, and errors by what they mean."""
 
-from signal_gateway.kubernetes.client import KubernetesClient, Observer
+from signal_gateway.kubernetes.client import CallObserver, KubernetesClient
 from signal_gateway.kubernetes.crd import crd_manifest, crd_path
 from signal_gateway.kubernetes.errors import (
     AlreadyExists,
@@ -31,6 +31,7 @@ __all__ = [
     "TERMINAL_PHASES",
     "VERSION",
     "AlreadyExists",
+    "CallObserver",
     "Conflict",
     "Forbidden",
     "Kind",
@@ -39,7 +40,6 @@ __all__ = [
     "KubernetesError",
     "KubernetesSetupError",
     "NotFound",
-    "Observer",
     "Refused",
     "RemediationRecord",
     "RemediationRequestIndex",

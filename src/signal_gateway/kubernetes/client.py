@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from functools import partial
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx2
 from lightkube import AsyncClient, KubeConfig, SingleConfig
@@ -30,14 +30,26 @@ from signal_gateway.kubernetes.resources import Namespace, RemediationRequest, R
 from signal_gateway.kubernetes.shared_index import SharedIndex
 from signal_gateway.kubernetes.watch import follow
 
-__all__ = ["KubernetesClient", "Observer"]
+__all__ = ["CallObserver", "KubernetesClient"]
 
-Observer = Callable[[str, str, str], None]
-"""Told of each call's verb, resource and code: `"200"`, `"409"`, or `"error"` when no answer was understood."""
 
 _METADATA_ALONE: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 _CREATED: Final = "201"
 _OK: Final = "200"
+
+
+class CallObserver(Protocol):
+    """Observes the calls of a client, such as the metrics of a gateway."""
+
+    def observe_call(self, verb: str, resource: str, code: str) -> None:
+        """Observe one call.
+
+        Args:
+            verb: Such as `get` or `create`.
+            resource: Such as `namespaces` or `remediationrequests/status`.
+            code: The HTTP status, such as `200` or `409`; `error` without a valid response.
+        """
+        ...
 
 
 class KubernetesClient:
@@ -132,7 +144,7 @@ class KubernetesClient:
         return self._index(namespace, sync_timeout)
 
     async def create_remediation_request(
-        self, manifest: Mapping[str, Any], *, observer: Observer | None = None
+        self, manifest: Mapping[str, Any], *, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Create a RemediationRequest.
 
@@ -152,7 +164,7 @@ class KubernetesClient:
         return await self._call("create", PLURAL, lambda api: api.create(obj), observer)
 
     async def get_remediation_request(
-        self, namespace: str, name: str, *, observer: Observer | None = None
+        self, namespace: str, name: str, *, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Read a RemediationRequest.
 
@@ -166,7 +178,7 @@ class KubernetesClient:
         )
 
     async def patch_remediation_request_status(
-        self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: Observer | None = None
+        self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Change the status of a RemediationRequest by a merge patch (RFC 7386).
 
@@ -189,7 +201,7 @@ class KubernetesClient:
             observer,
         )
 
-    async def get_namespace(self, name: str, *, observer: Observer | None = None) -> dict[str, Any]:
+    async def get_namespace(self, name: str, *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Read a Namespace.
 
         Args:
@@ -199,7 +211,7 @@ class KubernetesClient:
         return await self._call("get", "namespaces", lambda api: api.get(Namespace, name), observer)
 
     async def get_metadata(
-        self, kind: Kind, name: str, *, namespace: str | None, observer: Observer | None = None
+        self, kind: Kind, name: str, *, namespace: str | None, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Read the metadata of an object of any kind: labels, owners and uid, and nothing of what is in it.
 
@@ -222,7 +234,7 @@ class KubernetesClient:
         )
         return dict(answer["metadata"])
 
-    async def discover(self, *, observer: Observer | None = None) -> Kinds:
+    async def discover(self, *, observer: CallObserver | None = None) -> Kinds:
         """Ask which kinds the cluster has now.
 
         Args:
@@ -234,7 +246,7 @@ class KubernetesClient:
 
         return await discovery.discover(get)
 
-    async def review_token(self, token: str, *, observer: Observer | None = None) -> dict[str, Any]:
+    async def review_token(self, token: str, *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Ask whose token it is, by a TokenReview (authentication.k8s.io/v1).
 
         Args:
@@ -247,7 +259,7 @@ class KubernetesClient:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         return await self._review("authentication.k8s.io/v1", "tokenreviews", review, observer)
 
-    async def review_access(self, spec: Mapping[str, Any], *, observer: Observer | None = None) -> dict[str, Any]:
+    async def review_access(self, spec: Mapping[str, Any], *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Ask whether somebody may do something, by a SubjectAccessReview (authorization.k8s.io/v1).
 
         Args:
@@ -260,7 +272,7 @@ class KubernetesClient:
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": dict(spec)}
         return await self._review("authorization.k8s.io/v1", "subjectaccessreviews", review, observer)
 
-    async def ping(self, *, observer: Observer | None = None) -> None:
+    async def ping(self, *, observer: CallObserver | None = None) -> None:
         """Ask for the API's version: cheap, and allowed to everybody.
 
         Args:
@@ -337,14 +349,14 @@ class KubernetesClient:
         verb: str,
         resource: str,
         call: Callable[[AsyncClient], Awaitable[Mapping[str, Any]]],
-        observer: Observer | None,
+        observer: CallObserver | None,
     ) -> dict[str, Any]:
         self._claim_loop()
         api = self._lightkube = self._lightkube or lightkube_client(self._config, self._transport())
         return await self._observed(verb, resource, partial(call, api), observer)
 
     async def _review(
-        self, api_version: str, plural: str, review: Mapping[str, Any], observer: Observer | None
+        self, api_version: str, plural: str, review: Mapping[str, Any], observer: CallObserver | None
     ) -> dict[str, Any]:
         answer = await self._plainly("create", plural, f"apis/{api_version}/{plural}", body=review, observer=observer)
         return dict(answer.get("status") or {})
@@ -357,7 +369,7 @@ class KubernetesClient:
         *,
         accept: str = "application/json",
         body: Mapping[str, Any] | None = None,
-        observer: Observer | None,
+        observer: CallObserver | None,
     ) -> dict[str, Any]:
         """Ask at a path that lightkube has no resource for; with a body it is a create."""
         self._claim_loop()
@@ -372,18 +384,18 @@ class KubernetesClient:
         return await self._observed(verb, resource, ask, observer)
 
     async def _observed(
-        self, verb: str, resource: str, call: Callable[[], Awaitable[Mapping[str, Any]]], observer: Observer | None
+        self, verb: str, resource: str, call: Callable[[], Awaitable[Mapping[str, Any]]], observer: CallObserver | None
     ) -> dict[str, Any]:
         try:
             answer = dict(await call())
         except LIGHTKUBE_FAILURES as exc:
             error = classify(exc, verb, resource)
             if observer is not None:
-                observer(verb, resource, str(error.status or "error"))
+                observer.observe_call(verb, resource, str(error.status or "error"))
             raise error from exc
         if observer is not None:
             # lightkube keeps the status of a success to itself, but the API's conventions leave no choice
-            observer(verb, resource, _CREATED if verb == "create" else _OK)
+            observer.observe_call(verb, resource, _CREATED if verb == "create" else _OK)
         return answer
 
     def _transport(self) -> httpx2.AsyncBaseTransport:

@@ -92,7 +92,7 @@ def test_bodies_are_described_by_the_adapters(make_gateway, described):
 
 
 def test_what_needs_a_token_says_so():
-    adapter = AlertmanagerAdapter(kinds=dict)
+    adapter = AlertmanagerAdapter(discovery=None)
 
     plain = openapi_document([adapter], has_authenticator=False, has_management=True)
     guarded = openapi_document([adapter], has_authenticator=True, has_management=True)

@@ -1,1 +1,6 @@
-"""The audit events of a gateway: what each one says, and how it reaches the audit store."""
+"""The audit events of a gateway.
+
+- `events`: builds the events.
+- `truncate`: limits their size.
+- `recorder`: `AuditRecorder`, which records them in the audit store.
+"""

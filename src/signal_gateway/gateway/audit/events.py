@@ -200,7 +200,7 @@ def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str,
 
 
 def signal_resolved(
-    signal: Signal, *, signal_type: str, active_name: str | None, mark: str, at: datetime
+    signal: Signal, *, signal_type: str, active_name: str | None, idempotency_key: str, at: datetime
 ) -> AuditEvent:
     """Return the event of a resolved signal.
 
@@ -208,25 +208,25 @@ def signal_resolved(
         signal: The signal.
         signal_type: What the signal's adapter calls its signals.
         active_name: The RemediationRequest that handles the problem now, if any.
-        mark: Request id and index of the signal: correlates one that has no fingerprint either.
+        idempotency_key: Request id and index of the signal: correlates one that has no fingerprint either.
         at: When it was handled.
     """
     return _signal_event(
         SIGNAL_RESOLVED,
         signal,
         _signal_data(signal, signal_type),
-        correlation_id=active_name or signal.fingerprint or mark,
-        resource_id=signal.fingerprint or mark,
+        correlation_id=active_name or signal.fingerprint or idempotency_key,
+        resource_id=signal.fingerprint or idempotency_key,
         at=at,
     )
 
 
 def signal_rejected(
-    invalid: InvalidSignal | RejectedSignal, *, signal_type: str, mark: str, at: datetime
+    invalid: InvalidSignal | RejectedSignal, *, signal_type: str, idempotency_key: str, at: datetime
 ) -> AuditEvent:
     """Return the event of a signal that is turned away.
 
-    It has no fingerprint, so `mark` (request id and index) correlates it.
+    It has no fingerprint, so `idempotency_key` (request id and index) correlates it.
     """
     data: dict[str, Any] = {
         "event_type": SIGNAL_REJECTED,
@@ -247,11 +247,11 @@ def signal_rejected(
         event_category="gateway",
         event_action="rejected",
         event_outcome="success",
-        correlation_id=mark,
+        correlation_id=idempotency_key,
         event_data=data,
         **_actor(invalid),
         resource_type="Signal",
-        resource_id=mark,
+        resource_id=idempotency_key,
         severity=invalid.severity[:MAX_SEVERITY_LENGTH],
     )
 

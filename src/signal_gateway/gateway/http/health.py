@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 import orjson
 from prometheus_client import CollectorRegistry
@@ -13,7 +12,9 @@ from starlette.routing import Route
 
 from signal_gateway.audit.store import AuditStore, BufferedAuditStore
 from signal_gateway.gateway.http.responses import RETRY_AFTER_SECONDS
-from signal_gateway.kubernetes import KubernetesClient, KubernetesError, Observer
+from signal_gateway.gateway.lifecycle import Lifecycle
+from signal_gateway.gateway.remediation.requests import RemediationRequests
+from signal_gateway.kubernetes import CallObserver, KubernetesClient, KubernetesError
 from signal_gateway.web.problem import Problem
 
 __all__ = ["health_routes"]
@@ -29,9 +30,9 @@ def health_routes(
     registry: CollectorRegistry,
     kubernetes: KubernetesClient,
     audit_store: AuditStore,
-    why_not_ready: Callable[[], str | None],
-    index_is_alive: Callable[[], bool],
-    observer: Observer,
+    lifecycle: Lifecycle,
+    requests: RemediationRequests,
+    observer: CallObserver,
 ) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`.
 
@@ -39,20 +40,20 @@ def health_routes(
         registry: What `/metrics` shows.
         kubernetes: Asked for a sign of life by `/readyz`.
         audit_store: Must be taking events, and have room for more than a few, to be ready. How many wait is shown.
-        why_not_ready: Says why the gateway itself is not; None if it is. If it is not, nothing else is looked at.
-        index_is_alive: Whether the index of RemediationRequests is up to date.
-        observer: Told verb, resource and code of the calls to the Kubernetes API.
+        lifecycle: The state of the gateway. If it is not ready, nothing else is checked.
+        requests: The RemediationRequests, whose index must be up to date.
+        observer: Observes the calls to the Kubernetes API.
     """
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        obstacle = why_not_ready()
+        obstacle = lifecycle.readiness_obstacle
         if obstacle is not None:
             raise _not_ready(obstacle, checks={"gateway": obstacle})
         checks = {
-            "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
+            "index": None if requests.is_alive else "the index of RemediationRequests is not up to date",
             "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
             "audit_store": _audit_obstacle(audit_store),
         }
@@ -91,7 +92,7 @@ def _delivery(store: AuditStore) -> dict[str, str]:
     }
 
 
-async def _answers(kubernetes: KubernetesClient, observer: Observer) -> bool:
+async def _answers(kubernetes: KubernetesClient, observer: CallObserver) -> bool:
     try:
         async with asyncio.timeout(_PING_TIMEOUT):
             await kubernetes.ping(observer=observer)

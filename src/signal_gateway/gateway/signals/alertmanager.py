@@ -3,9 +3,9 @@
 Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from signal_gateway.gateway.signals.adapter import (
     CLOCK_SKEW,
@@ -26,24 +26,32 @@ from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import parse_rfc3339
 from signal_gateway.kubernetes import Kinds
 
-__all__ = ["AlertmanagerAdapter"]
+__all__ = ["AlertmanagerAdapter", "KindSource"]
 
 _MAX_CLUSTER_LENGTH = 253
+
+
+class KindSource(Protocol):
+    """Knows the kinds of a cluster."""
+
+    def kinds(self) -> Kinds:
+        """Return the known kinds, without a call to the API."""
+        ...
 
 
 class AlertmanagerAdapter:
     """Reads what Alertmanager posts.
 
     Args:
-        kinds: Returns the kinds that the cluster has, as far as is known now.
+        discovery: The kinds of the cluster.
         multi_cluster: Whether the label `cluster` says which cluster an alert comes from.
     """
 
     name = "prometheus"
     signal_type = "alert"
 
-    def __init__(self, *, kinds: Callable[[], Kinds], multi_cluster: bool = False) -> None:
-        self._kinds = kinds
+    def __init__(self, *, discovery: KindSource, multi_cluster: bool = False) -> None:
+        self._discovery = discovery
         self._multi_cluster = multi_cluster
 
     @property
@@ -133,7 +141,7 @@ class AlertmanagerAdapter:
                 "cluster",
                 f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
             )
-        namespace, candidates = _located(labels, self._kinds(), must_have_target=is_firing)
+        namespace, candidates = _located(labels, self._discovery.kinds(), must_have_target=is_firing)
         return Signal(
             name=name,
             severity=severity,

@@ -9,9 +9,8 @@ from typing import Final
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import ProcessingConfig
 from signal_gateway.gateway.signals.adapter import Adapter
-from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
+from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter, KindSource
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
-from signal_gateway.gateway.targets.discovery_cache import KnownKinds
 
 __all__ = ["all_adapters", "load_adapters"]
 
@@ -19,20 +18,20 @@ _NAME: Final = re.compile(r"(?=.{1,63}\Z)[a-z0-9]+(-[a-z0-9]+)*")  # signalSourc
 _BUILT_IN: Final = (AlertmanagerAdapter.name, KubernetesEventAdapter.name)
 
 
-def all_adapters(config: ProcessingConfig, own: Sequence[Adapter], *, kinds: KnownKinds) -> list[Adapter]:
+def all_adapters(config: ProcessingConfig, own: Sequence[Adapter], *, discovery: KindSource) -> list[Adapter]:
     """Return the gateway's adapters and others.
 
     Args:
         config: How signals are read.
         own: The others.
-        kinds: The kinds that the cluster knows.
+        discovery: The kinds of the cluster.
 
     Raises:
         ValueError: Two have the same name, or one's name is no part of a path.
     """
     _check_names(adapter.name for adapter in own)
     return [
-        AlertmanagerAdapter(kinds=kinds, multi_cluster=config.multi_cluster),
+        AlertmanagerAdapter(discovery=discovery, multi_cluster=config.multi_cluster),
         KubernetesEventAdapter(max_age=timedelta(seconds=config.event_max_age)),
         *own,
     ]

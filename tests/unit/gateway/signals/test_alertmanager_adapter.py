@@ -18,13 +18,18 @@ KINDS = Kinds(
 )
 
 
+class Discovery:
+    def kinds(self):
+        return KINDS
+
+
 def parse(*alerts, multi_cluster=False, **members):
     body = orjson.dumps({"version": "4", "alerts": list(alerts)} | members)
     return adapter(multi_cluster=multi_cluster).parse(body, received_at=NOW)
 
 
 def adapter(**settings):
-    return AlertmanagerAdapter(kinds=lambda: KINDS, **settings)
+    return AlertmanagerAdapter(discovery=Discovery(), **settings)
 
 
 def nested(levels):

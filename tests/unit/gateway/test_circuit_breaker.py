@@ -3,8 +3,8 @@ import asyncio
 import pytest
 
 from signal_gateway.clock import ManualClock
-from signal_gateway.gateway.config import BreakerConfig
-from signal_gateway.gateway.resilience.breaker import BreakerOpen, CircuitBreaker
+from signal_gateway.gateway.config import BreakerConfig, RetryConfig
+from signal_gateway.gateway.resilience import ApiCalls, BreakerOpen, CircuitBreaker
 from signal_gateway.kubernetes import Conflict, NotFound, Refused, Unavailable
 
 pytestmark = pytest.mark.asyncio
@@ -18,7 +18,14 @@ class Api:
     def __init__(self, clock):
         self.states = []
         self.calls = 0
-        self.breaker = CircuitBreaker(CONFIG, clock=clock, on_change=self.states.append)
+        self.breaker = CircuitBreaker(CONFIG, clock=clock, metrics=self)
+        self._calls = ApiCalls(retry=RetryConfig(), breaker=self.breaker, clock=clock)
+
+    def note_breaker_state(self, state):
+        self.states.append(state)
+
+    async def call(self, call):
+        return await self._calls.call(call)
 
     async def answer(self, error=None):
         async def call():
@@ -27,7 +34,7 @@ class Api:
                 raise error
             return "done"
 
-        return await self.breaker.call(call)
+        return await self.call(call)
 
     async def fail(self, times=1, error=Unavailable):
         for _ in range(times):
@@ -111,7 +118,7 @@ async def test_no_more_probes_than_configured_are_under_way(api, clock):
     await api.fail(4)
     clock.advance(31)
     release = asyncio.Event()
-    probes = [asyncio.create_task(api.breaker.call(release.wait)) for _ in range(2)]
+    probes = [asyncio.create_task(api.call(release.wait)) for _ in range(2)]
     await asyncio.sleep(0)
 
     with pytest.raises(BreakerOpen):
@@ -125,7 +132,7 @@ async def test_no_more_probes_than_configured_are_under_way(api, clock):
 async def test_cancelled_probe_makes_room_for_another(api, clock):
     await api.fail(4)
     clock.advance(31)
-    probes = [asyncio.create_task(api.breaker.call(asyncio.Event().wait)) for _ in range(2)]
+    probes = [asyncio.create_task(api.call(asyncio.Event().wait)) for _ in range(2)]
     await asyncio.sleep(0)
     for probe in probes:
         probe.cancel()
@@ -141,7 +148,7 @@ async def test_late_failure_from_before_it_opened_does_not_count(api, clock):
         await release.wait()
         raise Unavailable("late")
 
-    task = asyncio.create_task(api.breaker.call(late))
+    task = asyncio.create_task(api.call(late))
     await asyncio.sleep(0)
     await api.fail(4)
     clock.advance(31)
