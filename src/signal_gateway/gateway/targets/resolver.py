@@ -62,15 +62,15 @@ class TargetResolver:
         kinds = self._discovery.kinds()
         try:
             target, found = await self._first_existing((signal.target, *signal.candidates), kinds)
-            chain = await self._owner_chain(found, kinds) if found is not None else ()
+            if found is None:
+                self._count(target, kinds, "not_found")
+                return Resolution(replace(signal, target=target, candidates=()), ())
+            chain = await self._owner_chain(found, kinds)
         except KubernetesError:
             self._count(signal.target, kinds, "error")
             raise
-        if not chain:
-            self._count(target, kinds, "not_found")
-            return Resolution(replace(signal, target=target, candidates=()), ())
-        self._count(target, kinds, "owner" if len(chain) > 1 else "no_owner")
         top = chain[-1]
+        self._count(target, kinds, "owner" if top is not found else "no_owner")
         workload = Target(
             kind=top.kind.name,
             name=top.name,
