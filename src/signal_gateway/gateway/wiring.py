@@ -16,7 +16,7 @@ from signal_gateway.gateway.http.admission import MemoryBudget
 from signal_gateway.gateway.http.authentication import AuthenticationMiddleware, Authenticator
 from signal_gateway.gateway.http.endpoint import SignalEndpoint
 from signal_gateway.gateway.http.health import health_routes
-from signal_gateway.gateway.http.middleware import AdmissionMiddleware, ObservationMiddleware, RequestObserver
+from signal_gateway.gateway.http.middleware import AdmissionMiddleware, ObservationMiddleware, RequestMonitor
 from signal_gateway.gateway.http.openapi import DESCRIPTION_PATH, SIGNALS_PATH, description_route
 from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.metrics import GatewayMetrics
@@ -197,7 +197,7 @@ def build_pipeline(
 def _outer_middleware(
     routes: Sequence[Route], *, tasks: BackgroundTasks, metrics: GatewayMetrics, clock: Clock
 ) -> list[Middleware]:
-    observer = RequestObserver(tasks=tasks, metrics=metrics, paths={route.path for route in routes})
+    observer = RequestMonitor(tasks=tasks, metrics=metrics, paths={route.path for route in routes})
     return [
         Middleware(ObservationMiddleware, observer=observer, clock=clock),
         Middleware(RequestIdMiddleware),

@@ -15,14 +15,14 @@ from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.web.problem import Problem, problem_response
 
-__all__ = ["AdmissionMiddleware", "ObservationMiddleware", "RequestObserver"]
+__all__ = ["AdmissionMiddleware", "ObservationMiddleware", "RequestMonitor"]
 
 _log = logging.getLogger(__name__)
 
 _MAX_LOGGED_PATH: Final = 200  # characters; a sender can choose the path
 
 
-class RequestObserver:
+class RequestMonitor:
     """Counts requests in flight, measures their duration by path, and logs requests with signals at level info.
 
     Args:
@@ -67,7 +67,7 @@ class ObservationMiddleware:
         clock: Measures the duration.
     """
 
-    def __init__(self, app: ASGIApp, *, observer: RequestObserver, clock: Clock) -> None:
+    def __init__(self, app: ASGIApp, *, observer: RequestMonitor, clock: Clock) -> None:
         self._app = app
         self._observer = observer
         self._clock = clock

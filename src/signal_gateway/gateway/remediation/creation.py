@@ -197,9 +197,9 @@ class Creation:
                 for record in self._requests.records(prepared.fingerprint):
                     by_uid[record.uid] = record
                 known = list(by_uid.values())
-                verdict = decide(known, now=self._clock.now())
-                if isinstance(verdict, DuplicateOf):
-                    return verdict
+                decision = decide(known, now=self._clock.now())
+                if isinstance(decision, DuplicateOf):
+                    return decision
                 created = await self._attempt(prepared, known, clashes=clashes, failures=failures)
                 if isinstance(created, Created):
                     return created

@@ -13,7 +13,7 @@ from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.outcome import Prepared
 from signal_gateway.kubernetes import RemediationRecord
 
-__all__ = ["ActiveConflicts", "Create", "DuplicateOf", "Verdict", "decide"]
+__all__ = ["ActiveConflicts", "Create", "Decision", "DuplicateOf", "decide"]
 
 _log = logging.getLogger(__name__)
 
@@ -39,10 +39,10 @@ class DuplicateOf:
     rivals: tuple[RemediationRecord, ...] = ()
 
 
-Verdict = Create | DuplicateOf
+Decision = Create | DuplicateOf
 
 
-def decide(records: Iterable[RemediationRecord], *, now: datetime) -> Verdict:
+def decide(records: Iterable[RemediationRecord], *, now: datetime) -> Decision:
     """Decide by the RemediationRequests of a fingerprint; the first row that matches wins.
 
     1. An active one: the oldest. 2. One that ended in manual review: the newest. 3. One that forbids the next
@@ -101,7 +101,7 @@ class ActiveConflicts:
 
         Args:
             prepared: The signal.
-            duplicate: The verdict about it.
+            duplicate: The decision about it.
 
         Raises:
             AuditUnavailable: The audit store accepts no events.

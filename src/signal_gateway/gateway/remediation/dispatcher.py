@@ -158,7 +158,8 @@ class Dispatcher:
                     )
                 )
             preparation = preparing.popleft()
-            await asyncio.wait([preparation])
+            if not preparation.done():
+                await asyncio.wait([preparation])
             deciding.append(self._tasks.spawn(self._decide(preparation, places)))
         return await asyncio.gather(*deciding)
 
@@ -203,9 +204,9 @@ class Dispatcher:
         for _ in range(_MAX_STEPS):
             async with self._locks.hold(prepared.fingerprint, deadline=prepared.deadline):
                 result: Created | DuplicateOf
-                verdict = decide(self._requests.records(prepared.fingerprint), now=self._clock.now())
-                if isinstance(verdict, DuplicateOf):
-                    result = verdict
+                decision = decide(self._requests.records(prepared.fingerprint), now=self._clock.now())
+                if isinstance(decision, DuplicateOf):
+                    result = decision
                 else:
                     result = await self._creation.create(prepared)
                 if isinstance(result, Created):

@@ -129,10 +129,10 @@ class OccurrenceCounter:
         uid, fingerprint = record.uid, record.fingerprint
         deadline = max(waiter.deadline for waiter in batch)
         for _ in range(_MAX_STEPS):
-            verdict = decide(self._requests.records(fingerprint), now=self._clock.now())
-            if not isinstance(verdict, DuplicateOf) or verdict.record.uid != uid:
+            decision = decide(self._requests.records(fingerprint), now=self._clock.now())
+            if not isinstance(decision, DuplicateOf) or decision.record.uid != uid:
                 return [None] * len(batch)
-            record = verdict.record
+            record = decision.record
 
             deduplication = _next_deduplication(record, batch)
             patch = {
