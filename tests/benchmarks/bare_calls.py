@@ -19,8 +19,7 @@ from lightkube import AsyncClient, KubeConfig
 from lightkube.types import PatchType
 from tests.benchmarks.signal_load import MANY, one
 
-from signal_gateway.gateway.remediation.manifest import remediation_request_manifest
-from signal_gateway.gateway.remediation.naming import remediation_request_name
+from signal_gateway.gateway.remediation.manifest import remediation_request_manifest, remediation_request_name
 from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import rfc3339
@@ -55,7 +54,7 @@ def manifest(number: int) -> dict[str, Any]:
         name=remediation_request_name(namespace_uid=NAMESPACE, fingerprint=signal.fingerprint),
         namespace=NAMESPACE,
         signal_type="alert",
-        mark="00000000-0000-7000-8000-000000000000/0",
+        idempotency_key="00000000-0000-7000-8000-000000000000/0",
         created_at=rfc3339(now),
     )
 

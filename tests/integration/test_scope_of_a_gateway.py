@@ -63,7 +63,7 @@ def test_answer_says_why_nothing_is_done_and_how_to_opt_in(gateway):
     assert body["rejection"] == {
         "reason": "not_managed",
         "resource": "prod/Deployment/untold",
-        "message": "Nothing is done: neither prod/Deployment/untold nor its namespace has the label "
+        "message": "The target is out of scope: neither prod/Deployment/untold nor its namespace has the label "
         "kubernaut.ai/managed=true.",
         "action": "kubectl label deployments.apps untold --namespace=prod kubernaut.ai/managed=true",
     }
@@ -79,7 +79,7 @@ def test_action_of_an_opted_out_target_overwrites_the_label(gateway):
     rejection = send(gateway, deployment="api").json()["rejection"]
 
     assert rejection["reason"] == "opted_out"
-    assert rejection["message"].startswith("Nothing is done: prod/Deployment/api has the label")
+    assert rejection["message"].startswith("The target is out of scope: prod/Deployment/api has the label")
     assert rejection["action"].endswith("api --namespace=prod kubernaut.ai/managed=true --overwrite")
 
 
@@ -110,7 +110,9 @@ def test_pod_that_was_opted_out_is_left_alone_though_its_deployment_is_managed(g
     opted_out, other = send(gateway, pod=pods[0]), send(gateway, pod=pods[1])
 
     assert (opted_out.json()["status"], other.status_code) == ("rejected", 201)
-    assert opted_out.json()["rejection"]["message"].startswith(f"Nothing is done: prod/Pod/{pods[0]} has the label")
+    assert opted_out.json()["rejection"]["message"].startswith(
+        f"The target is out of scope: prod/Pod/{pods[0]} has the label"
+    )
 
 
 def test_cluster_scoped_target_has_no_namespace_to_fall_back_to(gateway):

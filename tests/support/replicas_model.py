@@ -3,7 +3,7 @@
 The API server is a log: each change of an object appends to it. A replica knows a prefix of the log, by its watch, and
 what the answers to its own calls told it ahead of that. Everything between two calls is one step, and so is every call
 as the server carries it out; all steps interleave in every way. What is decided is decided by the product's own
-functions. The steps are those of `Triage._remediate`, `Creation._create` and `OccurrenceCounter._commit`.
+functions. The steps are those of `Dispatcher._remediate`, `Creation.create` and `OccurrenceCounter._commit`.
 """
 
 from collections import deque
@@ -14,7 +14,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
-from signal_gateway.gateway.remediation.naming import newest_ended, remediation_request_name
+from signal_gateway.gateway.remediation.manifest import newest_ended, remediation_request_name
 from signal_gateway.kubernetes import RemediationRecord
 
 FINGERPRINT = "f" * 64

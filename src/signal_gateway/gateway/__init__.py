@@ -1,5 +1,15 @@
-"""The gateway: a stateless service that turns signals into RemediationRequests.
+"""The gateway: receives signals and creates RemediationRequests.
 
-`config`, `signals` (parsing), `audit`, `targets` and `resilience` (the parts that a remediation needs), `remediation`,
-`http`, `metrics`, `timestamps`, `factory` (assembly), `service` (the process).
+- `service`: the process with its configuration.
+- `factory`: `create_gateway` and `Gateway`.
+- `wiring`: `build_pipeline`, which assembles all parts of a gateway.
+- `http`: the request, until its body is read, and the response.
+- `signals`: from a payload to signals.
+- `remediation`: from a signal to its outcome.
+- `targets`: from the object that a signal names to the workload.
+- `audit`: the audit events.
+- `resilience`: the calls to the Kubernetes API.
+- `lifecycle`: the state of a gateway.
+- `config`, `setting_errors`: the settings, and their errors for readers.
+- `metrics`, `timestamps`: the metrics, and RFC 3339.
 """

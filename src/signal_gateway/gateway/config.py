@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.gateway.service.setting_errors import setting_errors
+from signal_gateway.gateway.setting_errors import setting_errors
 
 __all__ = [
     "DEFAULT_NAMESPACE",

@@ -4,7 +4,7 @@ from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from signal_gateway import __version__
+from signal_gateway._version import __version__
 
 __all__ = ["OTHER", "GatewayMetrics"]
 
@@ -114,8 +114,8 @@ class GatewayMetrics:
         """Count a target look-up; `kind` is None if the cluster lacks it, `outcome` comes from a fixed list."""
         self._owner_resolutions.labels(kind=self._kinds.bounded(kind) if kind else OTHER, outcome=outcome).inc()
 
-    def count_kubernetes_request(self, verb: str, resource: str, code: str) -> None:
-        """Count a call to the Kubernetes API; the signature is that of an `Observer`."""
+    def observe_call(self, verb: str, resource: str, code: str) -> None:
+        """Count one call to the Kubernetes API; implements `CallObserver`."""
         self._kubernetes_requests.labels(verb=verb, resource=resource, code=code).inc()
 
     def note_breaker_state(self, state: Literal["closed", "half_open", "open"]) -> None:

@@ -12,7 +12,7 @@ Modules in the order of the data:
 - `errors`: the errors of all calls, and their classification.
 """
 
-from signal_gateway.kubernetes.client import KubernetesClient, Observer
+from signal_gateway.kubernetes.client import CallObserver, KubernetesClient
 from signal_gateway.kubernetes.discovery import Kind, Kinds
 from signal_gateway.kubernetes.errors import (
     AlreadyExists,
@@ -44,6 +44,7 @@ __all__ = [
     "VERSION",
     "AlreadyExists",
     "ApiUnavailable",
+    "CallObserver",
     "Conflict",
     "Forbidden",
     "Kind",
@@ -52,7 +53,6 @@ __all__ = [
     "KubernetesError",
     "KubernetesSetupError",
     "NotFound",
-    "Observer",
     "RemediationRecord",
     "RemediationRequestIndex",
     "RequestRejected",

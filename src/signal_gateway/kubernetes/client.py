@@ -2,10 +2,10 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Protocol, Self
 
 import httpx2
 from lightkube import KubeConfig, SingleConfig
@@ -19,10 +19,8 @@ from signal_gateway.kubernetes.index import RemediationRequestIndex
 from signal_gateway.kubernetes.reflector import Reflector
 from signal_gateway.kubernetes.remediation_request import GROUP, KIND, PLURAL, VERSION
 
-__all__ = ["KubernetesClient", "Observer"]
+__all__ = ["CallObserver", "KubernetesClient"]
 
-Observer = Callable[[str, str, str], None]
-"""Receives each call's verb, resource and code: `"200"`, `"409"`, or `"error"` without a readable response."""
 
 _JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
@@ -30,6 +28,20 @@ _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io
 
 _REMEDIATION_REQUEST: Final = Kind(KIND, GROUP, VERSION, PLURAL, KIND.lower(), is_namespaced=True)
 _NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_namespaced=False)
+
+
+class CallObserver(Protocol):
+    """Observes the calls of a client, such as the metrics of a gateway."""
+
+    def observe_call(self, verb: str, resource: str, code: str) -> None:
+        """Observe one call.
+
+        Args:
+            verb: Such as `get` or `create`.
+            resource: Such as `namespaces` or `remediationrequests/status`.
+            code: The HTTP status, such as `200` or `409`; `error` without a valid response.
+        """
+        ...
 
 
 class KubernetesClient:
@@ -121,7 +133,7 @@ class KubernetesClient:
         return self._index(namespace, sync_timeout)
 
     async def create_remediation_request(
-        self, manifest: Mapping[str, Any], *, observer: Observer | None = None
+        self, manifest: Mapping[str, Any], *, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Create a RemediationRequest.
 
@@ -142,7 +154,7 @@ class KubernetesClient:
         return await self._request("create", PLURAL, _REMEDIATION_REQUEST.path(namespace), body=obj, observer=observer)
 
     async def get_remediation_request(
-        self, namespace: str, name: str, *, observer: Observer | None = None
+        self, namespace: str, name: str, *, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Read a RemediationRequest.
 
@@ -154,7 +166,7 @@ class KubernetesClient:
         return await self._request("get", PLURAL, _REMEDIATION_REQUEST.path(namespace, name), observer=observer)
 
     async def patch_remediation_request_status(
-        self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: Observer | None = None
+        self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Change the status of a RemediationRequest by a merge patch (RFC 7386).
 
@@ -171,7 +183,7 @@ class KubernetesClient:
         path = f"{_REMEDIATION_REQUEST.path(namespace, name)}/status"
         return await self._request("patch", f"{PLURAL}/status", path, body=patch, observer=observer)
 
-    async def get_namespace(self, name: str, *, observer: Observer | None = None) -> dict[str, Any]:
+    async def get_namespace(self, name: str, *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Read a Namespace.
 
         Args:
@@ -181,7 +193,7 @@ class KubernetesClient:
         return await self._request("get", "namespaces", _NAMESPACE.path(None, name), observer=observer)
 
     async def get_metadata(
-        self, kind: Kind, name: str, *, namespace: str | None, observer: Observer | None = None
+        self, kind: Kind, name: str, *, namespace: str | None, observer: CallObserver | None = None
     ) -> dict[str, Any]:
         """Read the metadata of an object of any kind (labels, owners and uid), without the rest of the object.
 
@@ -203,7 +215,7 @@ class KubernetesClient:
         partial = await self._request("get", kind.plural, path, accept=_METADATA_ONLY, observer=observer)
         return dict(partial["metadata"])
 
-    async def discover(self, *, observer: Observer | None = None) -> Kinds:
+    async def discover(self, *, observer: CallObserver | None = None) -> Kinds:
         """Return the kinds that the cluster has now.
 
         Args:
@@ -211,7 +223,7 @@ class KubernetesClient:
         """
         return await discovery.discover_kinds(_ObservedDiscovery(self, observer))
 
-    async def review_token(self, token: str, *, observer: Observer | None = None) -> dict[str, Any]:
+    async def review_token(self, token: str, *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Identify the user of a token, by a TokenReview (authentication.k8s.io/v1).
 
         Args:
@@ -224,7 +236,7 @@ class KubernetesClient:
         review = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": {"token": token}}
         return await self._review("tokenreviews", review, observer)
 
-    async def review_access(self, spec: Mapping[str, Any], *, observer: Observer | None = None) -> dict[str, Any]:
+    async def review_access(self, spec: Mapping[str, Any], *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Check a permission of a user, by a SubjectAccessReview (authorization.k8s.io/v1).
 
         Args:
@@ -237,7 +249,7 @@ class KubernetesClient:
         review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": dict(spec)}
         return await self._review("subjectaccessreviews", review, observer)
 
-    async def ping(self, *, observer: Observer | None = None) -> None:
+    async def ping(self, *, observer: CallObserver | None = None) -> None:
         """Read the API's version: a cheap call that every user may make.
 
         Args:
@@ -316,7 +328,7 @@ class KubernetesClient:
         if connection is not None:
             await connection.aclose()
 
-    async def _review(self, plural: str, review: Mapping[str, Any], observer: Observer | None) -> dict[str, Any]:
+    async def _review(self, plural: str, review: Mapping[str, Any], observer: CallObserver | None) -> dict[str, Any]:
         path = f"apis/{review['apiVersion']}/{plural}"
         reviewed = await self._request("create", plural, path, body=review, observer=observer)
         return dict(reviewed.get("status") or {})
@@ -329,7 +341,7 @@ class KubernetesClient:
         *,
         accept: str = _JSON,
         body: Mapping[str, Any] | None = None,
-        observer: Observer | None,
+        observer: CallObserver | None,
     ) -> dict[str, Any]:
         """Send one request and return the JSON object of its response."""
         http = self._connect().http
@@ -344,17 +356,17 @@ class KubernetesClient:
         except CALL_FAILURES as exc:
             error = classify(exc, verb, resource)
             if observer is not None:
-                observer(verb, resource, str(error.status or "error"))
+                observer.observe_call(verb, resource, str(error.status or "error"))
             raise error from exc
         if observer is not None:
-            observer(verb, resource, str(response.status_code))
+            observer.observe_call(verb, resource, str(response.status_code))
         return obj
 
 
 class _ObservedDiscovery:
     """Reads discovery documents by the calls of a client."""
 
-    def __init__(self, client: KubernetesClient, observer: Observer | None) -> None:
+    def __init__(self, client: KubernetesClient, observer: CallObserver | None) -> None:
         self._client = client
         self._observer = observer
 

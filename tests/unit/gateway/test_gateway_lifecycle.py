@@ -34,7 +34,7 @@ def build(cluster):
 
 def own_tasks():
     """Return the tasks of gateways and clients; the API server's own share the loop."""
-    rooms = ("signal_gateway/gateway/", "signal_gateway/kubernetes/")
+    rooms = ("signal_gateway/gateway/", "signal_gateway/kubernetes/", "signal_gateway/cached_read.py")
     return [
         task
         for task in asyncio.all_tasks()

@@ -134,14 +134,16 @@ def test_body_that_is_no_payload_is_a_400_in_few_words(gateway, path, body):
 def test_body_of_too_many_values_is_a_413(gateway, path, item):
     body = b"[" + item * 300_000 + b"1]"
 
-    assert problem(gateway.client.post(path, content=body, headers=JSON), 413)["detail"].endswith("262144 values.")
+    detail = problem(gateway.client.post(path, content=body, headers=JSON), 413)["detail"]
+
+    assert detail.endswith("the limit is 262144.")
     assert is_unharmed(gateway)
 
 
 def test_webhook_of_too_many_alerts_is_a_413(gateway):
     detail = problem(gateway.client.post(WEBHOOK, json=raw_webhook(*[{}] * 16_385)), 413)["detail"]
 
-    assert detail == "There are 16385 signals, and 16384 may come at once."
+    assert detail == "Too many signals in one request: 16385, the limit is 16384."
     assert is_unharmed(gateway)
 
 

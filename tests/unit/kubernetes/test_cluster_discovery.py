@@ -1,4 +1,5 @@
 import pytest
+from tests.unit.kubernetes.recording_observer import RecordingObserver
 
 from signal_gateway.kubernetes import ApiUnavailable, Kind
 from signal_gateway.kubernetes.discovery import discover_kinds
@@ -72,12 +73,13 @@ async def test_core_kinds_that_cannot_be_told_are_an_error():
 
 async def test_client_discovers_the_same_kinds_aggregated_and_plain(api_server, client_of, monkeypatch):
     client = client_of(api_server.url)
-    seen = []
+    observer = RecordingObserver()
+    seen = observer.calls
 
-    aggregated = await client.discover(observer=lambda *call: seen.append(call))
+    aggregated = await client.discover(observer=observer)
     calls_aggregated = len(seen)
     monkeypatch.setattr("signal_gateway.kubernetes.discovery.ACCEPT", "application/json")
-    plain = await client.discover(observer=lambda *call: seen.append(call))
+    plain = await client.discover(observer=observer)
     await client.aclose()
 
     assert calls_aggregated == 2 < len(seen)

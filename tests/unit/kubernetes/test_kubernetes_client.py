@@ -10,6 +10,7 @@ from lightkube import KubeConfig
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from tests.unit.kubernetes.recording_observer import RecordingObserver
 
 from signal_gateway.kubernetes import (
     AlreadyExists,
@@ -99,10 +100,7 @@ async def test_each_refusal_has_its_own_error(api_server, client_of, manifest):
 
 @pytest.mark.asyncio
 async def test_observer_is_told_of_every_call_once(api_server, client_of, manifest):
-    observed = []
-
-    def observer(*seen):
-        observed.append(seen)
+    observer = RecordingObserver()
 
     async with client_of(api_server.url) as client:
         await client.ping(observer=observer)
@@ -114,7 +112,7 @@ async def test_observer_is_told_of_every_call_once(api_server, client_of, manife
         await client.get_remediation_request(NAMESPACE, name, observer=observer)
         await client.patch_remediation_request_status(NAMESPACE, name, {"status": {}}, observer=observer)
 
-    assert observed == [
+    assert observer.calls == [
         ("get", "version", "200"),
         ("get", "namespaces", "200"),
         ("create", "remediationrequests", "201"),

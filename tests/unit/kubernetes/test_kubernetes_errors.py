@@ -5,6 +5,7 @@ import pytest
 from lightkube import ApiError, AsyncClient, KubeConfig
 from lightkube.config.models import Cluster, User
 from lightkube.resources.core_v1 import Pod
+from tests.unit.kubernetes.recording_observer import RecordingObserver
 
 from signal_gateway.errors import SignalGatewayError
 from signal_gateway.kubernetes import (
@@ -32,10 +33,11 @@ def status_response(code, reason, headers=None, **more):
 
 async def failure_of(client_of, handler):
     """Return what a call raises, and the code that the observer was told."""
-    observed = []
+    observer = RecordingObserver()
+    observed = observer.calls
     async with client_of(transport=httpx2.MockTransport(handler)) as client:
         with pytest.raises(KubernetesError) as caught:
-            await client.get_namespace("prod", observer=lambda *seen: observed.append(seen))
+            await client.get_namespace("prod", observer=observer)
     assert len(observed) == 1
     verb, resource, code = observed[0]
     assert (verb, resource) == ("get", "namespaces") == (caught.value.verb, caught.value.resource)

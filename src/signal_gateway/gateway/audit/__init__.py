@@ -1,1 +1,6 @@
-"""The audit events of a gateway: their content (`truncate`, `events`) and recording (`recorder`, `creation_audit`)."""
+"""The audit events of a gateway.
+
+- `events`: builds the events.
+- `truncate`: limits their size.
+- `recorder`: `AuditRecorder`, which records them in the audit store.
+"""

@@ -1,4 +1,4 @@
-"""Journal: hands a gateway's audit events to the store and counts what became of them."""
+"""AuditRecorder: records the audit events of a gateway in the store and counts them."""
 
 from collections import deque
 
@@ -8,36 +8,36 @@ from signal_gateway.audit.stats import AuditStore
 from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.metrics import GatewayMetrics
 
-__all__ = ["AuditUnavailable", "Journal"]
+__all__ = ["AuditRecorder", "AuditUnavailable"]
 
-_MOST_RECENT = 20
+_MAX_RECENT = 20
 
 
 class AuditUnavailable(GatewayError):  # noqa: N818 - a state of the service
-    """The audit store takes no events now, so nothing may be done that would have to be recorded."""
+    """The audit store accepts no events now, so the gateway must not act."""
 
 
-class Journal:
-    """The gateway's side of the audit store, which it neither makes nor closes.
+class AuditRecorder:
+    """Records audit events in the store of the process, which it does not own.
 
     Attributes:
-        recent: The newest events that the store took, oldest first.
+        recent: The newest recorded events, oldest first.
 
     Args:
-        store: Where events go.
-        metrics: Where they are counted.
+        store: The audit store.
+        metrics: Counts the events.
     """
 
     def __init__(self, store: AuditStore, *, metrics: GatewayMetrics) -> None:
         self._store = store
         self._metrics = metrics
-        self.recent: deque[AuditEvent] = deque(maxlen=_MOST_RECENT)
+        self.recent: deque[AuditEvent] = deque(maxlen=_MAX_RECENT)
 
     def require_accepting(self) -> None:
-        """Make sure that events can be recorded, before doing what they would tell.
+        """Check that the store accepts events. Call this before an action that an event has to report.
 
         Raises:
-            AuditUnavailable: They cannot.
+            AuditUnavailable: The store accepts no events.
         """
         if not self._store.accepting:
             raise AuditUnavailable("the audit store is not accepting events")
@@ -46,14 +46,14 @@ class Journal:
         """Record events, in order.
 
         Raises:
-            AuditUnavailable: The store is closed or full; that event and those after it were not taken.
+            AuditUnavailable: The store is closed or full. This event and the events after it are not recorded.
         """
-        for taken, event in enumerate(events):
+        for recorded, event in enumerate(events):
             try:
                 self._store.record(event)
             except (AuditStoreClosed, AuditStoreFull) as exc:
-                for _ in events[taken:]:
+                for _ in events[recorded:]:
                     self._metrics.count_audit_event(outcome="refused")
-                raise AuditUnavailable(f"the audit store did not take {event.event_type}") from exc
+                raise AuditUnavailable(f"the audit store refused the event {event.event_type}") from exc
             self._metrics.count_audit_event(outcome="recorded")
             self.recent.append(event)

@@ -1,124 +1,115 @@
-"""Room: how much memory the requests of a gateway may take together, told from their bodies."""
+"""MemoryBudget: the memory that the requests of a gateway may use together, estimated from their bodies."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from signal_gateway.gateway.http.responses import unavailable
 from signal_gateway.web.problem import Problem
 from signal_gateway.web.serving.allocator import release_free_memory
 
-__all__ = ["Lease", "Room"]
+__all__ = ["MemoryBudget", "Reservation"]
 
-# a body is joined once, and its text takes up to four bytes a character when one of them is an emoji
+# a body is joined once, and its text takes up to four bytes per character if one of them is an emoji
 _PER_BYTE: Final = 5
-# an object with one member is two values, and 232 bytes and a place of eight in the list that it is in
+# an object with one member counts as two values, and takes 232 bytes and 8 bytes in its list
 _PER_VALUE: Final = 120
 _PER_SIGNAL: Final = 1024
 _FREE_BYTES: Final = 64 * 1024
 
 _BODIES: Final = 8
-_BYTES_OF_A_VALUE: Final = 16
-_BYTES_OF_A_SIGNAL: Final = 256
+_BYTES_PER_ALLOWED_VALUE: Final = 16
+_BYTES_PER_ALLOWED_SIGNAL: Final = 256
 
 
-class Room:
-    """What requests with signals may take, together and each. Runs on one loop.
+class MemoryBudget:
+    """Limits the memory of the requests with signals. Belongs to one event loop.
 
-    Together they get the size of eight of the largest bodies. One alone gets what it needs, and the first 64 KiB of
-    each are not counted: however busy large ones keep the gateway, small ones are handled.
+    The requests together may use the memory of eight bodies of maximum size. A single request may always use as much as
+    it needs. The first 64 KiB of each request do not count: a gateway that is busy with large requests still handles
+    small ones.
 
-    Each may have a value for every 16 bytes of the largest body, and a signal for every 256. Alertmanager needs more
-    bytes than that for either.
+    A request may have one value for every 16 bytes of the maximum body size, and one signal for every 256 bytes.
+    Requests of Alertmanager stay below both limits.
 
-    When all is given back after more than half was taken, the C library is asked to give it to the system.
+    When all memory is released after more than half of it was reserved, the C library returns it to the system.
 
     Args:
-        max_body_bytes: The largest body.
+        max_body_bytes: The maximum size of a body.
     """
 
     def __init__(self, max_body_bytes: int) -> None:
-        self._free = _BODIES * max_body_bytes
-        self._total = self._least_free = self._free
-        self._max_values = max(max_body_bytes // _BYTES_OF_A_VALUE, 1000)
-        self._max_signals = max(max_body_bytes // _BYTES_OF_A_SIGNAL, 100)
+        self.max_values = max(max_body_bytes // _BYTES_PER_ALLOWED_VALUE, 1000)
+        self.max_signals = max(max_body_bytes // _BYTES_PER_ALLOWED_SIGNAL, 100)
+        self._total = self._free = self._least_free = _BODIES * max_body_bytes
 
-    def lease(self) -> "Lease":
-        """Return what notes how much one request takes."""
-        return Lease(self)
+    def reserve(self) -> "Reservation":
+        """Return an empty reservation for one request."""
+        return Reservation(self)
 
-    def check_values(self, body: bytes) -> int:
-        """Return how many values a body has at most, told by the characters that come before or behind one.
+    def _take(self, number: int, *, reserved: int) -> None:
+        is_alone = self._free + reserved == self._total
+        if number > self._free and not is_alone:
+            raise unavailable("Other requests use too much memory right now. Retry later.", retry_after=1)
+        self._free -= number
+        self._least_free = min(self._least_free, self._free)
 
-        Raises:
-            Problem: There may be too many to decode them.
-        """
-        values = body.count(b",") + body.count(b"[") + body.count(b"{")
-        if values > self._max_values:
-            raise Problem(413, f"The body has more than {self._max_values} values.")
-        return values
-
-    def check_signals(self, number: int) -> None:
-        """Make sure that a request has not too many signals.
-
-        Raises:
-            Problem: It has.
-        """
-        if number > self._max_signals:
-            raise Problem(413, f"There are {number} signals, and {self._max_signals} may come at once.")
-
-    def _move(self, taken: int, missing: int) -> None:
-        is_alone = self._free + taken == self._total
-        if 0 < missing > self._free and not is_alone:
-            raise unavailable("Other requests take too much memory now.", retry_after=1)
-        self._free -= missing
+    def _give_back(self, number: int) -> None:
+        self._free += number
         if self._free == self._total and self._least_free < self._total // 2:
             release_free_memory()
             self._least_free = self._total
-        self._least_free = min(self._least_free, self._free)
 
 
-class Lease:
-    """What one request takes.
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """The memory of one request; grows while the request is read.
 
-    Args:
-        room: Of what.
+    Attributes:
+        budget: The budget of the gateway.
     """
 
-    def __init__(self, room: Room) -> None:
-        self._room = room
-        self._needed = 0
-        self._taken = 0
+    budget: MemoryBudget
+    _needed: int = 0
+    _reserved: int = 0
 
-    def add_bytes(self, number: int) -> None:
-        """Note that a part of the body came.
+    def add_bytes(self, number: int, /) -> None:
+        """Reserve memory for one part of the body.
 
         Raises:
-            Problem: 503, the others leave no room for it.
+            Problem: 503, other requests use the memory.
         """
         self._add(number * _PER_BYTE)
 
-    def add_values(self, number: int) -> None:
-        """Note what decoding will take.
+    def add_values(self, body: bytes) -> None:
+        """Reserve memory for the decoded body. The number of its values is estimated by the characters beside a value.
 
         Raises:
-            Problem: 503, the others leave no room for it.
+            Problem: 413, the body has too many values; 503, other requests use the memory.
         """
-        self._add(number * _PER_VALUE)
+        values = body.count(b",") + body.count(b"[") + body.count(b"{")
+        if values > self.budget.max_values:
+            raise Problem(413, f"Too many JSON values in the body: {values}, the limit is {self.budget.max_values}.")
+        self._add(values * _PER_VALUE)
 
     def add_signals(self, number: int) -> None:
-        """Note what handling will take.
+        """Reserve memory for the signals.
 
         Raises:
-            Problem: 503, the others leave no room for it.
+            Problem: 413, the request has too many signals; 503, other requests use the memory.
         """
+        if number > self.budget.max_signals:
+            limit = self.budget.max_signals
+            raise Problem(413, f"Too many signals in one request: {number}, the limit is {limit}.")
         self._add(number * _PER_SIGNAL)
 
-    def end(self) -> None:
-        """Give everything back."""
-        self._room._move(self._taken, -self._taken)
-        self._taken = self._needed = 0
+    def release(self, _: object = None) -> None:
+        """Give all memory back; fit for a callback of a task. Does nothing if it was released before."""
+        self.budget._give_back(self._reserved)
+        self._needed = self._reserved = 0
 
     def _add(self, amount: int) -> None:
         self._needed += amount
-        missing = max(0, self._needed - _FREE_BYTES - self._taken)
-        self._room._move(self._taken, missing)
-        self._taken += missing
+        missing = self._needed - _FREE_BYTES - self._reserved
+        if missing > 0:
+            self.budget._take(missing, reserved=self._reserved)
+            self._reserved += missing

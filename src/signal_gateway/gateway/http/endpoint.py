@@ -1,126 +1,193 @@
-"""The gateway's HTTP routes: one for the signals of each source, and those of `health`."""
+"""SignalEndpoint: receives the requests of one source and responds with the outcomes of their signals."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
+import orjson
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
+from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import Clock
-from signal_gateway.gateway.http.activity import Activity
-from signal_gateway.gateway.http.admission import Lease, Room
-from signal_gateway.gateway.http.openapi import SIGNALS_PATH
-from signal_gateway.gateway.http.responses import answer_batch, answer_single, deadline_passed
-from signal_gateway.gateway.remediation.idempotency_key import mark_of
+from signal_gateway.gateway.http.admission import MemoryBudget
+from signal_gateway.gateway.http.response_models import BatchResponse, SignalResponse, SignalResult
+from signal_gateway.gateway.http.responses import deadline_passed, retry_after_header, unavailable
+from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.outcome import Outcome
-from signal_gateway.gateway.remediation.triage import Incoming, Prepared, Triage
-from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedSignal
-from signal_gateway.web.json_body import json_body
+from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload
+from signal_gateway.web.json_body import JSON, json_body
 from signal_gateway.web.problem import Problem
 
-__all__ = ["SignalEndpoint", "signal_route"]
+__all__ = ["SignalEndpoint"]
 
-_MAX_AT_ONCE: Final = 1000  # of one request: duplicates that wait together share a write
-
-
-def signal_route(endpoint: "SignalEndpoint") -> Route:
-    """Return the route of one source's signals."""
-    return Route(f"{SIGNALS_PATH}{endpoint.adapter.name}", endpoint.receive, methods=["POST"])
+_STATUSES: Final = {"created": 201, "duplicate": 202, "rejected": 200, "resolved": 200}
+_SUMMARY: Final = {
+    "created": "created",
+    "duplicate": "deduplicated",
+    "rejected": "rejected",
+    "invalid": "rejected",
+    "resolved": "resolved",
+    "failed": "failed",
+}
 
 
 class SignalEndpoint:
-    """Takes the signals of one source.
+    """Receives the signals of one source.
 
     Attributes:
-        adapter: What reads them.
-        triage: What handles them; set while the gateway runs.
+        adapter: The adapter of the source.
 
     Args:
-        adapter: What reads them.
-        activity: Owner of the tasks: what a request began goes on when its deadline has passed.
-        clock: When a request came in.
-        request_deadline: Seconds that a request may take.
-        room: How much memory requests may take.
+        adapter: The adapter of the source.
+        dispatcher: Decides the signals.
+        budget: Limits the memory of the requests.
+        tasks: Owns the work, which continues after the deadline of its request.
+        clock: The wall clock.
+        request_deadline: Seconds after which a request gets a response.
     """
 
     def __init__(
-        self, adapter: Adapter, *, activity: Activity, clock: Clock, request_deadline: float, room: Room
+        self,
+        adapter: Adapter,
+        *,
+        dispatcher: Dispatcher,
+        budget: MemoryBudget,
+        tasks: BackgroundTasks,
+        clock: Clock,
+        request_deadline: float,
     ) -> None:
         self.adapter = adapter
-        self.triage: Triage | None = None
-        self._activity = activity
+        self._dispatcher = dispatcher
+        self._budget = budget
+        self._tasks = tasks
         self._clock = clock
         self._request_deadline = request_deadline
-        self._room = room
 
     async def receive(self, request: Request) -> Response:
-        """Handle one request with signals.
+        """Handle one request.
 
         Raises:
-            Problem: The request is not what the source sends, took too long, or its only signal failed.
+            Problem: The body is not valid, the deadline passed, or the only signal failed.
         """
-        received_at = self._clock.now()
-        deadline = asyncio.get_running_loop().time() + self._request_deadline
-        lease = self._room.lease()
+        loop = asyncio.get_running_loop()
+        received_at, deadline = self._clock.now(), loop.time() + self._request_deadline
+        reservation = self._budget.reserve()
         try:
-            body = await json_body(request, meter=lease)
-            signals = self._parse(body, lease, received_at=received_at)
+            body = await json_body(request, meter=reservation)
+            reservation.add_values(body)
+            signals = self.adapter.parse(body, received_at=received_at)
+            reservation.add_signals(len(signals))
             del body  # the signals may wait for long
-        except Problem as problem:
-            lease.end()
-            raise problem.with_traceback(None) from None  # its frames hold what came, while the rest is still coming
+        except (Problem, InvalidPayload) as exc:
+            reservation.release()
+            problem = exc if isinstance(exc, Problem) else Problem(400, str(exc))
+            raise problem.with_traceback(None) from None  # its frames hold the body while the rest of it arrives
         except BaseException:
-            lease.end()
+            reservation.release()
             raise
 
-        sender = getattr(request.state, "sender", None)
+        sender, request_id = getattr(request.state, "sender", None), request.state.request_id
         if sender is not None:
             signals = [replace(signal, sender=sender) for signal in signals]
-        work = self._activity.spawn(self._handle_all(signals, request_id=request.state.request_id, deadline=deadline))
-        work.add_done_callback(lambda _: lease.end())
-        remaining = deadline - asyncio.get_running_loop().time()
-        await asyncio.wait([work], timeout=max(0.0, remaining))
+        work = self._tasks.spawn(
+            self._dispatcher.dispatch(
+                signals, signal_type=self.adapter.signal_type, request_id=request_id, deadline=deadline
+            )
+        )
+        work.add_done_callback(reservation.release)
+        await asyncio.wait([work], timeout=max(0.0, deadline - loop.time()))
         if not work.done():
             raise deadline_passed(self._request_deadline)
         outcomes = work.result()
-        return answer_single(outcomes[0]) if len(outcomes) == 1 else answer_batch(outcomes)
+        return _response_to_one(outcomes[0]) if len(outcomes) == 1 else _response_to_several(outcomes)
 
-    def _parse(self, body: bytes, lease: Lease, *, received_at: datetime) -> Sequence[ParsedSignal]:
-        lease.add_values(self._room.check_values(body))
-        try:
-            signals = self.adapter.parse(body, received_at=received_at)
-        except InvalidPayload as exc:
-            raise Problem(400, str(exc)) from exc
-        self._room.check_signals(len(signals))
-        lease.add_signals(len(signals))
-        return signals
 
-    async def _handle_all(self, signals: Sequence[ParsedSignal], *, request_id: str, deadline: float) -> list[Outcome]:
-        """Find out what signals are about, some at once, and begin to handle each in payload order."""
-        places = asyncio.Semaphore(_MAX_AT_ONCE)
-        handling: list[asyncio.Task[Outcome]] = []
-        turn = asyncio.Event()
-        turn.set()
-        for index, signal in enumerate(signals):
-            await places.acquire()
-            incoming = Incoming(signal, self.adapter.signal_type, mark_of(request_id, index), deadline)
-            next_turn = asyncio.Event()
-            task = self._activity.spawn(self._handle(incoming, turn=turn, next_turn=next_turn))
-            task.add_done_callback(lambda _: places.release())
-            handling.append(task)
-            turn = next_turn
-        return [await task for task in handling]
+def _response_to_one(outcome: Outcome) -> Response:
+    """Return the response to a request with one signal.
 
-    async def _handle(self, incoming: Incoming, *, turn: asyncio.Event, next_turn: asyncio.Event) -> Outcome:
-        """Handle a signal as soon as those before it have begun to be handled."""
-        assert self.triage is not None, "requests get here only while the gateway runs"
-        try:
-            prepared = await self.triage.prepare(incoming)
-            await turn.wait()
-        finally:
-            next_turn.set()  # whoever waits for it runs when this one waits for something
-        return await self.triage.handle(prepared) if isinstance(prepared, Prepared) else prepared
+    Raises:
+        Problem: The signal is invalid (400), failed for good (500), failed for now (503), or was not decided before the
+            deadline (504).
+    """
+    if outcome.status == "invalid":
+        raise Problem(400, outcome.message)
+    if outcome.status == "failed":
+        if outcome.failure == "transient":
+            raise unavailable(outcome.message, retry_after=outcome.retry_after)
+        raise Problem(504 if outcome.failure == "deadline" else 500, outcome.message)
+    body = _signal_body(outcome, outcome.status)
+    return Response(orjson.dumps(body), status_code=_STATUSES[outcome.status], media_type=JSON)
+
+
+def _response_to_several(outcomes: Sequence[Outcome]) -> Response:
+    """Return the response to a request with several signals: 207 if all of them are decided.
+
+    If one failed for now, the status is 503 with the same body: the sender sends all signals again, and the decided
+    ones become duplicates. The summary counts invalid signals as rejected.
+
+    Args:
+        outcomes: One for each signal, in payload order.
+    """
+    counted = Counter(_SUMMARY[outcome.status] for outcome in outcomes)
+    body: BatchResponse = {
+        "results": [_result(outcome) for outcome in outcomes],
+        "summary": {
+            "total": len(outcomes),
+            "created": counted["created"],
+            "deduplicated": counted["deduplicated"],
+            "rejected": counted["rejected"],
+            "resolved": counted["resolved"],
+            "failed": counted["failed"],
+        },
+    }
+    passing = [outcome for outcome in outcomes if outcome.failure in ("transient", "deadline")]
+    if not passing:
+        return Response(orjson.dumps(body), status_code=207, media_type=JSON)
+    waits = [outcome.retry_after for outcome in passing if outcome.retry_after is not None]
+    headers = retry_after_header(max(waits, default=None))
+    return Response(orjson.dumps(body), status_code=503, headers=headers, media_type=JSON)
+
+
+def _signal_body(outcome: Outcome, status: Literal["created", "duplicate", "rejected", "resolved"]) -> SignalResponse:
+    body: SignalResponse = {
+        "status": status,
+        "message": outcome.message,
+        "fingerprint": outcome.fingerprint,
+        "duplicate": status == "duplicate",
+    }
+    rejection = outcome.rejection
+    if rejection is not None:
+        body["rejection"] = {
+            "reason": rejection.reason,
+            "resource": rejection.resource,
+            "message": rejection.message,
+            "action": rejection.action,
+        }
+    record = outcome.record
+    if record is not None:
+        body["remediationRequestName"] = record.name
+        body["remediationRequestNamespace"] = record.namespace
+        body["remediationRequestUid"] = record.uid
+        if outcome.occurrence_count is not None:
+            assert outcome.first_occurrence is not None, "a duplicate has all three"
+            assert outcome.last_occurrence is not None, "a duplicate has all three"
+            body["metadata"] = {
+                "count": outcome.occurrence_count,
+                "firstOccurrence": outcome.first_occurrence,
+                "lastOccurrence": outcome.last_occurrence,
+                "remediationRequestRef": f"{record.namespace}/{record.name}",
+            }
+    return body
+
+
+def _result(outcome: Outcome) -> SignalResult:
+    is_error = outcome.status in ("invalid", "failed")
+    return {
+        "status": outcome.status,
+        "fingerprint": outcome.fingerprint,
+        "message": "The signal was not handled." if is_error else outcome.message,
+        "error": outcome.message if is_error else None,
+    }

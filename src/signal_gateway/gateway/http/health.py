@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
 
 import orjson
 from prometheus_client import CollectorRegistry
@@ -14,7 +13,9 @@ from starlette.routing import Route
 from signal_gateway.audit.stats import AuditStore
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.gateway.http.responses import RETRY_AFTER_SECONDS
-from signal_gateway.kubernetes import KubernetesClient, KubernetesError, Observer
+from signal_gateway.gateway.lifecycle import Lifecycle
+from signal_gateway.gateway.remediation.requests import RemediationRequests
+from signal_gateway.kubernetes import CallObserver, KubernetesClient, KubernetesError
 from signal_gateway.web.problem import Problem
 
 __all__ = ["health_routes"]
@@ -30,31 +31,31 @@ def health_routes(
     registry: CollectorRegistry,
     kubernetes: KubernetesClient,
     audit_store: AuditStore,
-    why_not_ready: Callable[[], str | None],
-    index_is_alive: Callable[[], bool],
-    observer: Observer,
+    lifecycle: Lifecycle,
+    requests: RemediationRequests,
+    observer: CallObserver,
 ) -> list[Route]:
     """Return the routes `/healthz`, `/readyz` and `/metrics`.
 
     Args:
-        registry: The metrics that `/metrics` exposes.
-        kubernetes: The client with which `/readyz` pings the Kubernetes API.
-        audit_store: The store; readiness requires that it accepts events and has at least 1 MiB left.
-        why_not_ready: Returns the reason why the gateway itself is not ready, or None; a reason skips the other checks.
-        index_is_alive: Returns whether the index of RemediationRequests is up to date.
-        observer: Receives verb, resource and code of each call to the Kubernetes API.
+        registry: What `/metrics` shows.
+        kubernetes: Asked for a sign of life by `/readyz`.
+        audit_store: Must be taking events, and have room for more than a few, to be ready. How many wait is shown.
+        lifecycle: The state of the gateway. If it is not ready, nothing else is checked.
+        requests: The RemediationRequests, whose index must be up to date.
+        observer: Observes the calls to the Kubernetes API.
     """
 
     async def healthz(_: Request) -> Response:
         return _json({"status": "ok"})
 
     async def readyz(_: Request) -> Response:
-        obstacle = why_not_ready()
+        obstacle = lifecycle.readiness_obstacle
         if obstacle is not None:
             raise _not_ready(obstacle, checks={"gateway": obstacle})
         checks = {
-            "index": None if index_is_alive() else "the index of RemediationRequests is not up to date",
-            "kubernetes": None if await _responds(kubernetes, observer) else "the Kubernetes API does not respond",
+            "index": None if requests.is_alive else "the index of RemediationRequests is not up to date",
+            "kubernetes": None if await _answers(kubernetes, observer) else "the Kubernetes API does not answer",
             "audit_store": _audit_obstacle(audit_store),
         }
         shown = {name: obstacle or "ok" for name, obstacle in checks.items()} | _delivery(audit_store)
@@ -90,7 +91,7 @@ def _delivery(store: AuditStore) -> dict[str, str]:
     return {"datastorage": f"{events} for delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"}
 
 
-async def _responds(kubernetes: KubernetesClient, observer: Observer) -> bool:
+async def _answers(kubernetes: KubernetesClient, observer: CallObserver) -> bool:
     try:
         async with asyncio.timeout(_PING_TIMEOUT):
             await kubernetes.ping(observer=observer)

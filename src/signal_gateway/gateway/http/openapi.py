@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from signal_gateway import __version__
+from signal_gateway._version import __version__
 from signal_gateway.gateway.http.response_models import BatchResponse, HealthStatus, Readiness, SignalResponse
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.web.json_body import JSON

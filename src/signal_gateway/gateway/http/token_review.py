@@ -1,15 +1,14 @@
-"""KubernetesAuthenticator: verifies bearer tokens by TokenReview and SubjectAccessReview."""
+"""KubernetesAuthenticator: verifies senders by the reviews of the Kubernetes API."""
 
-import asyncio
-from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
+from signal_gateway.cached_read import CachedRead
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.http.authentication import sender_not_allowed
-from signal_gateway.kubernetes import KubernetesClient, Observer
+from signal_gateway.kubernetes import CallObserver, KubernetesClient
 from signal_gateway.web.credentials import unknown_token
 
 __all__ = ["SERVICE_NAME", "KubernetesAuthenticator"]
@@ -22,99 +21,60 @@ _SECONDS_BAD: Final = 5.0
 _MAX_KEPT: Final = 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Verdict:
-    sender: str | None
-    is_known: bool
-    ends_at: float
-
-
 class KubernetesAuthenticator:
-    """Finds the user of a token by TokenReview, and checks by SubjectAccessReview that the user may send signals.
+    """Verifies a token by a TokenReview, and the right of its owner to send signals by a SubjectAccessReview.
 
-    A positive result is kept for 60 seconds, a negative result for 5, by the SHA-256 of the token. Up to 1 024 results
-    of each sort are kept, so that a sender of random tokens does not displace the positive results. Concurrent requests
-    with one token share one review. Runs on the client's loop.
+    A valid token is kept for 60 seconds, a refused one for 5, by its SHA-256. 1 024 of each are kept, so that a sender
+    that tries tokens does not push out the valid ones. Concurrent requests with the same token share one review. Runs
+    on the client's loop.
 
     Source: https://kubernetes.io/docs/reference/access-authn-authz/
 
     Args:
-        kubernetes: Client of the cluster. Its permissions must include both reviews.
+        kubernetes: The client. Its own rights must allow both reviews.
         namespace: The controller namespace.
-        clock: Measures the age of a result.
-        observer: Receives verb, resource and code of each call.
+        clock: Measures the age of the reviews.
+        observer: Observes the calls.
     """
 
     def __init__(
-        self, kubernetes: KubernetesClient, *, namespace: str, clock: Clock, observer: Observer | None = None
+        self, kubernetes: KubernetesClient, *, namespace: str, clock: Clock, observer: CallObserver | None = None
     ) -> None:
         self._kubernetes = kubernetes
         self._namespace = namespace
         self._clock = clock
         self._observer = observer
-        self._good: OrderedDict[bytes, _Verdict] = OrderedDict()
-        self._bad: OrderedDict[bytes, _Verdict] = OrderedDict()
-        self._reviews: dict[bytes, asyncio.Future[_Verdict]] = {}
+        self._senders: CachedRead[bytes, str] = CachedRead(max_age=_SECONDS_GOOD, max_entries=_MAX_KEPT, clock=clock)
+        self._refusals: CachedRead[bytes, bool] = CachedRead(max_age=_SECONDS_BAD, max_entries=_MAX_KEPT, clock=clock)
 
     async def authenticate(self, token: str) -> str:
-        """Return the user's name, such as `system:serviceaccount:monitoring:alertmanager`.
+        """Return the name of the user, such as `system:serviceaccount:monitoring:alertmanager`.
 
         Raises:
-            BadCredentials: The cluster does not know the token, or the user may not send signals.
-            KubernetesError: A review failed.
+            BadCredentials: The cluster does not know the token, or its owner may not send signals.
+            KubernetesError: The token could not be verified.
         """
-        verdict = await self._verdict(sha256(token.encode("latin-1")).digest(), token)
-        if verdict.sender is not None:
-            return verdict.sender
-        raise sender_not_allowed() if verdict.is_known else unknown_token()
+        key = sha256(token.encode("latin-1")).digest()
+        is_known = self._refusals.kept(key)
+        if is_known is not None:
+            raise sender_not_allowed() if is_known else unknown_token()
+        return await self._senders.get(key, partial(self._review, key, token))
 
-    async def _verdict(self, key: bytes, token: str) -> _Verdict:
-        while True:
-            kept = self._good.get(key) or self._bad.get(key)
-            if kept is not None and kept.ends_at > self._clock.monotonic():
-                return kept
-            review = self._reviews.get(key)
-            if review is None:
-                return await self._review(key, token)
-            await asyncio.wait([review])
-            if not review.cancelled():
-                return review.result()
-
-    async def _review(self, key: bytes, token: str) -> _Verdict:
-        review = self._reviews[key] = asyncio.get_running_loop().create_future()
-        try:
-            verdict = await self._ask(token)
-            review.set_result(verdict)
-            self._keep(key, verdict)
-            return verdict
-        except Exception as exc:
-            review.set_exception(exc)
-            review.exception()  # seen, even if nobody else waits
-            raise
-        finally:
-            del self._reviews[key]
-            review.cancel()  # if the one who asked has left, the next one asks
-
-    async def _ask(self, token: str) -> _Verdict:
-        asked_at = self._clock.monotonic()
+    async def _review(self, key: bytes, token: str) -> str:
+        begun_at = self._clock.monotonic()
         status = await self._kubernetes.review_token(token, observer=self._observer)
         user = status.get("user") or {}
         if not status.get("authenticated") or not user.get("username"):
-            return _Verdict(None, is_known=False, ends_at=asked_at + _SECONDS_BAD)
-        access = await self._kubernetes.review_access(self._access_spec(user), observer=self._observer)
+            self._refusals.keep(key, False, begun_at=begun_at)
+            raise unknown_token()
+        access = await self._kubernetes.review_access(self._question(user), observer=self._observer)
         if not access.get("allowed"):
-            return _Verdict(None, is_known=True, ends_at=asked_at + _SECONDS_BAD)
-        return _Verdict(user["username"], is_known=True, ends_at=asked_at + _SECONDS_GOOD)
+            self._refusals.keep(key, True, begun_at=begun_at)
+            raise sender_not_allowed()
+        sender: str = user["username"]
+        return sender
 
-    def _access_spec(self, user: Mapping[str, Any]) -> dict[str, Any]:
+    def _question(self, user: Mapping[str, Any]) -> dict[str, Any]:
         subject = {"user": user["username"]} | {key: user[key] for key in ("groups", "uid", "extra") if user.get(key)}
         action = {"namespace": self._namespace, "verb": "create", "resource": "services", "name": SERVICE_NAME}
         return subject | {"resourceAttributes": action}
-
-    def _keep(self, key: bytes, verdict: _Verdict) -> None:
-        kept, other = (self._good, self._bad) if verdict.sender is not None else (self._bad, self._good)
-        other.pop(key, None)
-        kept[key] = verdict
-        kept.move_to_end(key)
-        if len(kept) > _MAX_KEPT:
-            kept.popitem(last=False)

@@ -1,20 +1,28 @@
-"""Create the RemediationRequest of a problem, once, however many replicas try."""
+"""Creation: creates the RemediationRequest of a problem exactly once. CreationAudit: records each creation."""
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from hashlib import sha256
+from typing import Any, Final
+from uuid import UUID
 
+from signal_gateway.audit.event import AuditEvent
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.audit import events
-from signal_gateway.gateway.audit.creation_audit import CreationRecord
-from signal_gateway.gateway.audit.recorder import AuditUnavailable, Journal
+from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
-from signal_gateway.gateway.remediation.idempotency_key import request_id_of
-from signal_gateway.gateway.remediation.manifest import mark_in, remediation_request_manifest
-from signal_gateway.gateway.remediation.naming import newest_ended, remediation_request_name
-from signal_gateway.gateway.remediation.outcome import Undecided
-from signal_gateway.gateway.remediation.requests import ClusterView, WatchLost
-from signal_gateway.gateway.signals.signal import Signal
+from signal_gateway.gateway.remediation.manifest import (
+    created_from,
+    idempotency_key_in,
+    newest_ended,
+    remediation_request_manifest,
+    remediation_request_name,
+)
+from signal_gateway.gateway.remediation.outcome import Prepared, Undecided
+from signal_gateway.gateway.remediation.requests import RemediationRequests, WatchLost
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import (
     AlreadyExists,
@@ -27,12 +35,14 @@ from signal_gateway.kubernetes import (
     RequestRejected,
 )
 
-__all__ = ["Created", "Creation"]
+__all__ = ["Created", "Creation", "CreationAudit"]
 
 _log = logging.getLogger(__name__)
 
-_MAX_STEPS = 8
-_ERROR_TYPES: dict[type[KubernetesError], str] = {
+_MAX_STEPS: Final = 8
+_MAX_EXPECTED: Final = 10_000
+_SEQUENCE: Final = {events.SIGNAL_RECEIVED: 0, events.CRD_CREATED: 1}
+_ERROR_TYPES: Final[dict[type[KubernetesError], str]] = {
     NotFound: "not_found",
     AlreadyExists: "already_exists",
     Conflict: "conflict",
@@ -44,155 +54,255 @@ _ERROR_TYPES: dict[type[KubernetesError], str] = {
 
 @dataclass(frozen=True, slots=True)
 class Created:
-    """A RemediationRequest of this signal's making.
+    """The decision that a signal created a RemediationRequest.
 
     Attributes:
-        record: The object.
+        record: The new RemediationRequest.
     """
 
     record: RemediationRecord
 
 
-class Creation:
-    """Creates under derived names: the API server's uniqueness is the lock between replicas.
+class CreationAudit:
+    """Makes sure that the audit trail has the creation of each RemediationRequest of a gateway.
+
+    Between a create and its events, a gateway may be killed, or may give up because every response was lost. The sender
+    gets no response then, and sends the signal again. The gateway finds the object by the repeated signal, and records
+    the creation from the object if it expected this create, or if the object existed before the gateway started. The
+    events may be recorded already: their ids are derived from the uid of the object, and DataStorage keeps the first
+    event of an id.
 
     Args:
-        view: Access to the RemediationRequests.
-        record: Where creations are recorded.
-        journal: Where its other events go.
-        metrics: Where it is counted.
+        recorder: Records the events.
+        requests: The RemediationRequests, with the uids that the gateway inherited at its start.
+    """
+
+    def __init__(self, recorder: AuditRecorder, *, requests: RemediationRequests) -> None:
+        self._recorder = recorder
+        self._requests = requests
+        self._expected: dict[str, str] = {}  # names by idempotency key, oldest first: creates in flight or given up
+
+    def expect(self, name: str, idempotency_key: str) -> None:
+        """Note a create before it is sent.
+
+        Args:
+            name: Name of the object.
+            idempotency_key: The key of the signal.
+        """
+        self._expected[idempotency_key] = name
+        if len(self._expected) > _MAX_EXPECTED:
+            del self._expected[next(iter(self._expected))]
+
+    def withdraw(self, idempotency_key: str) -> None:
+        """Note that the expected create was certainly not carried out."""
+        self._expected.pop(idempotency_key, None)
+
+    def confirm(
+        self, drafts: tuple[AuditEvent, AuditEvent], record: RemediationRecord, *, idempotency_key: str, at: datetime
+    ) -> None:
+        """Record an expected creation.
+
+        Args:
+            drafts: Returned by `events.created_events`.
+            record: The new RemediationRequest.
+            idempotency_key: The key of the signal.
+            at: Time of the response.
+
+        Raises:
+            AuditUnavailable: The store did not record the events.
+        """
+        received, created = drafts
+        self._recorder.record(
+            events.with_uid(received, record.uid, event_id=_event_id(received.event_type, record), at=at),
+            events.with_uid(created, record.uid, event_id=_event_id(created.event_type, record), at=at),
+        )
+        self._expected.pop(idempotency_key, None)
+        self._requests.inherited_uids.discard(record.uid)
+
+    def is_in_doubt(self, record: RemediationRecord) -> bool:
+        """Return whether the events of a creation may be missing."""
+        return record.uid in self._requests.inherited_uids or record.name in self._expected.values()
+
+    def backfill(self, request: Mapping[str, Any]) -> None:
+        """Record the creation of an object whose events may be missing.
+
+        Args:
+            request: A RemediationRequest as the API sent it.
+
+        Raises:
+            AuditUnavailable: The store did not record the events.
+        """
+        key = idempotency_key_in(request)
+        is_inherited = request["metadata"]["uid"] in self._requests.inherited_uids
+        if key is None or not (is_inherited or key in self._expected):
+            return
+        record, created = RemediationRecord.from_object(request), created_from(request)
+        drafts = events.created_events(
+            created.signal,
+            signal_type=created.signal_type,
+            name=record.name,
+            namespace=record.namespace,
+            at=created.decided_at,
+        )
+        self.confirm(drafts, record, idempotency_key=key, at=max(created.decided_at, record.created_at))
+
+
+class Creation:
+    """Creates RemediationRequests with derived names: a name can be taken once, which is the lock between replicas.
+
+    Args:
+        requests: The RemediationRequests.
+        audit: Records creations.
+        recorder: Records failed attempts.
+        metrics: Counts creations and failed attempts.
         clock: The wall clock.
     """
 
     def __init__(
-        self, view: ClusterView, *, record: CreationRecord, journal: Journal, metrics: GatewayMetrics, clock: Clock
+        self,
+        requests: RemediationRequests,
+        *,
+        audit: CreationAudit,
+        recorder: AuditRecorder,
+        metrics: GatewayMetrics,
+        clock: Clock,
     ) -> None:
-        self._view = view
-        self._record = record
-        self._journal = journal
+        self._requests = requests
+        self._audit = audit
+        self._recorder = recorder
         self._metrics = metrics
         self._clock = clock
 
-    async def create(self, signal: Signal, *, signal_type: str, mark: str, deadline: float) -> Created | DuplicateOf:
-        """Create a RemediationRequest, or find the one that somebody else created meanwhile.
+    async def create(self, prepared: Prepared) -> Created | DuplicateOf:
+        """Create a RemediationRequest, or find the one that another replica created in the meantime.
 
-        The events of the creation are built, and the store asked whether it takes them, before each attempt. While the
-        watch is lost nothing is created: others may have created, ended and deleted what a name is derived from.
+        Before each attempt the events of the creation are built, and the store must accept events. While the watch is
+        lost nothing is created: the history that a name is derived from may be outdated.
 
         Args:
-            signal: A firing signal that nothing handles, as far as the index knows.
-            signal_type: What the signal's adapter calls its signals.
-            mark: Unique to this signal of this request; by it a create whose answer was lost is known again.
-            deadline: Time of the running loop after which no further attempt starts.
+            prepared: A signal without an active RemediationRequest in the index.
 
         Raises:
-            AuditUnavailable: The audit store takes no events.
+            AuditUnavailable: The audit store accepts no events.
             KubernetesError: The API failed or refused.
-            Undecided: The name was taken anew at every step, or the watch stays lost.
+            Undecided: The name was taken at every step, or the watch is still lost.
         """
-        try:
-            return await self._create(signal, signal_type=signal_type, mark=mark, deadline=deadline)
-        except Undecided as exc:
-            self._note_failure(signal, signal_type, str(exc), mark=mark, error_type="undecided", can_be_retried=True)
-            raise
-
-    async def _create(self, signal: Signal, *, signal_type: str, mark: str, deadline: float) -> Created | DuplicateOf:
-        assert signal.fingerprint is not None, "a firing signal has a fingerprint"
-        fingerprint, namespace = signal.fingerprint, self._view.namespace
-        found_records: list[RemediationRecord] = []
+        failures = _FailedCreations(prepared, recorder=self._recorder, metrics=self._metrics, clock=self._clock)
+        found_records: dict[str, RemediationRecord] = {}
         clashes = 0
-
-        def on_failure(failure: KubernetesError) -> None:
-            if not isinstance(failure, AlreadyExists):
-                self._note_failure(
-                    signal,
-                    signal_type,
-                    str(failure),
-                    mark=mark,
-                    error_type=_ERROR_TYPES.get(type(failure), "unavailable"),
-                    can_be_retried=not isinstance(failure, RequestRejected),
-                )
-
-        for _ in range(_MAX_STEPS):
-            await self._view.until_watched(deadline=deadline)
-            known = self._known(fingerprint, found_records)
-            verdict = decide(known, now=self._clock.now())
-            if isinstance(verdict, DuplicateOf):
-                return verdict
-            previous = newest_ended(
-                known,
-                namespace_uid=self._view.namespace_uid,
-                fingerprint=fingerprint,
-            )
-            name = remediation_request_name(
-                namespace_uid=self._view.namespace_uid,
-                fingerprint=fingerprint,
-                previous_uid=previous.uid if previous is not None else None,
-                clashes=clashes,
-            )
-            now = self._clock.now()
-            drafts = events.created_events(signal, signal_type=signal_type, name=name, namespace=namespace, at=now)
-            manifest = remediation_request_manifest(
-                signal, name=name, namespace=namespace, signal_type=signal_type, mark=mark, created_at=rfc3339(now)
-            )
-            self._journal.require_accepting()
-            self._record.expect(name, mark)
-            try:
-                record = await self._view.create(manifest, deadline=deadline, on_failure=on_failure)
-            except RequestRejected:
-                self._record.withdraw(mark)
-                raise
-            except (AlreadyExists, WatchLost):
-                found = await self._view.read(name, deadline=deadline)
-                if found is None:
+        try:
+            for _ in range(_MAX_STEPS):
+                await self._requests.until_watched(deadline=prepared.deadline)
+                by_uid = found_records.copy()
+                for record in self._requests.records(prepared.fingerprint):
+                    by_uid[record.uid] = record
+                known = list(by_uid.values())
+                decision = decide(known, now=self._clock.now())
+                if isinstance(decision, DuplicateOf):
+                    return decision
+                created = await self._attempt(prepared, known, clashes=clashes, failures=failures)
+                if isinstance(created, Created):
+                    return created
+                if created is None:
                     continue
-                record = RemediationRecord.from_object(found)
-                is_ours = mark_in(found) == mark
-                if not is_ours:
-                    self._record.withdraw(mark)
-                    self._record.make_sure(found)
-                if not is_ours and record.fingerprint != fingerprint:
+                if created.fingerprint != prepared.fingerprint:
                     clashes += 1
                     continue
-                if not is_ours:
-                    found_records.append(record)
-                    clashes = 0
-                    continue
+                found_records[created.uid] = created
+                clashes = 0
+            raise Undecided(f"no free name for {prepared.signal.name} after {_MAX_STEPS} steps")
+        except Undecided as exc:
+            failures.add(str(exc), error_type="undecided", can_be_retried=True)
+            raise
 
-            self._metrics.count_created(source=signal.source)
-            self._record.record(drafts, record, mark=mark, at=self._clock.now())
-            _log.info(
-                "RemediationRequest %s/%s was created",
-                namespace,
-                name,
-                extra={"request_id": request_id_of(mark), "correlation_id": name, "fingerprint": fingerprint},
-            )
-            return Created(record)
-        raise Undecided(f"no free name for {signal.name} after {_MAX_STEPS} steps")
-
-    def _known(self, fingerprint: str, found: list[RemediationRecord]) -> list[RemediationRecord]:
-        """Return what the index knows, and what was found by name and the index does not show."""
-        known = {record.uid: record for record in found}
-        known.update((record.uid, record) for record in self._view.records(fingerprint))
-        return list(known.values())
-
-    def _note_failure(
-        self, signal: Signal, signal_type: str, message: str, *, mark: str, error_type: str, can_be_retried: bool
-    ) -> None:
-        self._metrics.count_creation_error(error_type=error_type)
-        event = events.creation_failed(
+    async def _attempt(
+        self, prepared: Prepared, known: list[RemediationRecord], *, clashes: int, failures: "_FailedCreations"
+    ) -> Created | RemediationRecord | None:
+        """Create the object with the next name; return the present object if the name is taken, None if it is gone."""
+        signal, key, namespace = prepared.signal, prepared.idempotency_key, self._requests.namespace
+        namespace_uid = self._requests.index.namespace_uid
+        previous = newest_ended(known, namespace_uid=namespace_uid, fingerprint=prepared.fingerprint)
+        name = remediation_request_name(
+            namespace_uid=namespace_uid,
+            fingerprint=prepared.fingerprint,
+            previous_uid=previous.uid if previous is not None else None,
+            clashes=clashes,
+        )
+        now = self._clock.now()
+        drafts = events.created_events(signal, signal_type=prepared.signal_type, name=name, namespace=namespace, at=now)
+        manifest = remediation_request_manifest(
             signal,
-            signal_type=signal_type,
+            name=name,
+            namespace=namespace,
+            signal_type=prepared.signal_type,
+            idempotency_key=key,
+            created_at=rfc3339(now),
+        )
+        self._recorder.require_accepting()
+        self._audit.expect(name, key)
+        try:
+            record = await self._requests.create(manifest, deadline=prepared.deadline, failures=failures)
+        except RequestRejected:
+            self._audit.withdraw(key)
+            raise
+        except (AlreadyExists, WatchLost):
+            found = await self._requests.read(name, deadline=prepared.deadline)
+            if found is None:
+                return None
+            record = RemediationRecord.from_object(found)
+            if idempotency_key_in(found) != key:
+                self._audit.withdraw(key)
+                self._audit.backfill(found)
+                return record
+
+        self._metrics.count_created(source=signal.source)
+        self._audit.confirm(drafts, record, idempotency_key=key, at=self._clock.now())
+        _log.info(
+            "RemediationRequest %s/%s was created",
+            namespace,
+            name,
+            extra={"request_id": prepared.request_id, "correlation_id": name, "fingerprint": prepared.fingerprint},
+        )
+        return Created(record)
+
+
+@dataclass(frozen=True, slots=True)
+class _FailedCreations:
+    """Counts the failed attempts to create one RemediationRequest, and records an event for each."""
+
+    prepared: Prepared
+    recorder: AuditRecorder
+    metrics: GatewayMetrics
+    clock: Clock
+
+    def add_failure(self, failure: KubernetesError) -> None:
+        if not isinstance(failure, AlreadyExists):
+            error_type = _ERROR_TYPES.get(type(failure), "unavailable")
+            self.add(str(failure), error_type=error_type, can_be_retried=not isinstance(failure, RequestRejected))
+
+    def add(self, message: str, *, error_type: str, can_be_retried: bool) -> None:
+        self.metrics.count_creation_error(error_type=error_type)
+        event = events.creation_failed(
+            self.prepared.signal,
+            signal_type=self.prepared.signal_type,
             message=message,
             code=error_type,
             can_be_retried=can_be_retried,
-            at=self._clock.now(),
+            at=self.clock.now(),
         )
         try:
-            self._journal.record(event)
+            self.recorder.record(event)
         except AuditUnavailable:
             _log.warning(
-                "the audit store did not take the event of a failed creation: %s",
+                "the audit store refused the event of a failed creation: %s",
                 message,
-                extra={"request_id": request_id_of(mark), "correlation_id": event.correlation_id},
+                extra={"request_id": self.prepared.request_id, "correlation_id": event.correlation_id},
             )
+
+
+def _event_id(event_type: str, record: RemediationRecord) -> str:
+    """Return a UUIDv7 (RFC 9562, 5.7) whose random part is a hash; the events of a creation sort in their order."""
+    milliseconds = int(record.created_at.timestamp() * 1000)
+    digest = sha256(f"{record.uid}:{event_type}".encode()).digest()
+    tail = int.from_bytes(digest[:8], "big") >> 2
+    return str(UUID(int=milliseconds << 80 | 7 << 76 | _SEQUENCE[event_type] << 64 | 0b10 << 62 | tail))

@@ -1,8 +1,9 @@
-"""The RemediationRequest that a signal leads to, and the signal that led to a RemediationRequest."""
+"""The name and the content of the RemediationRequest of a signal, and the signal of a RemediationRequest."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any
 
 import orjson
@@ -11,26 +12,36 @@ from signal_gateway.gateway.audit.truncate import cut_mapping, cut_utf8
 from signal_gateway.gateway.signals.signal import Signal
 from signal_gateway.gateway.signals.target import Target
 from signal_gateway.gateway.timestamps import parse_rfc3339, rfc3339
-from signal_gateway.kubernetes import GROUP, VERSION
+from signal_gateway.kubernetes import GROUP, VERSION, RemediationRecord
 
-__all__ = ["CreatedFrom", "created_from", "mark_in", "remediation_request_manifest"]
+__all__ = [
+    "MAX_CLASHES",
+    "CreatedFrom",
+    "created_from",
+    "idempotency_key_in",
+    "newest_ended",
+    "remediation_request_manifest",
+    "remediation_request_name",
+]
+
+MAX_CLASHES = 8
 
 _REQUEST_ANNOTATION = "signal-gateway/request"
 _CREATED_AT_ANNOTATION = "kubernaut.ai/created-at"
 _LABELS = {"app.kubernetes.io/managed-by": "gateway-service", "app.kubernetes.io/component": "remediation"}
 _MAX_OBJECT_BYTES = 1024 * 1024
-# Together below 1 MiB even when written as JSON within JSON, which at most doubles them; labels are in it twice.
+# Below 1 MiB together, even as JSON within JSON, which at most doubles them; the labels are in the object twice.
 _SHARE_BYTES = 128 * 1024
 
 
 @dataclass(frozen=True, slots=True)
 class CreatedFrom:
-    """What a RemediationRequest tells of its creation.
+    """The origin of a RemediationRequest, read from the object.
 
     Attributes:
-        signal: The signal that led to it, but for its sender.
-        signal_type: What the signal's adapter calls its signals.
-        decided_at: When a gateway decided to create it.
+        signal: The signal that the object was created for, without its sender.
+        signal_type: `signalType` of the adapter.
+        decided_at: Time of the decision to create the object.
     """
 
     signal: Signal
@@ -38,20 +49,74 @@ class CreatedFrom:
     decided_at: datetime
 
 
+def remediation_request_name(
+    *, namespace_uid: str, fingerprint: str, previous_uid: str | None = None, clashes: int = 0
+) -> str:
+    """Derive the name of the next RemediationRequest of a problem.
+
+    The same cluster, problem and history give the same name in every replica.
+
+    Args:
+        namespace_uid: uid of the controller namespace; it differs in every cluster.
+        fingerprint: The fingerprint of the problem.
+        previous_uid: uid of the newest ended RemediationRequest of the problem, if any.
+        clashes: Number of names before this one that other problems had taken.
+
+    Returns:
+        A name that matches `^rr-[a-f0-9]{12}-[a-f0-9]{8}$`.
+    """
+    history = f"{namespace_uid}:{fingerprint}:{previous_uid or ''}:{clashes}"
+    return f"rr-{fingerprint[:12]}-{sha256(history.encode()).hexdigest()[:8]}"
+
+
+def newest_ended(
+    records: Iterable[RemediationRecord], *, namespace_uid: str, fingerprint: str
+) -> RemediationRecord | None:
+    """Return the newest ended RemediationRequest of a problem; None if there is none.
+
+    creationTimestamp has a resolution of one second, and a RemediationRequest can end sooner. But each name is derived
+    from the uid before it, so the chain of names, from the newest timestamp on, gives the order.
+
+    Args:
+        records: RemediationRequests of the fingerprint; active ones are skipped.
+        namespace_uid: uid of the controller namespace.
+        fingerprint: The fingerprint of the problem.
+    """
+    ended: dict[str, RemediationRecord] = {}
+    for record in records:
+        if not record.is_active:
+            ended[record.name] = record
+    if not ended:
+        return None
+    newest = max(ended.values(), key=lambda record: (record.created_at, record.name))
+    while True:
+        del ended[newest.name]
+        names = (
+            remediation_request_name(
+                namespace_uid=namespace_uid, fingerprint=fingerprint, previous_uid=newest.uid, clashes=clashes
+            )
+            for clashes in range(MAX_CLASHES)
+        )
+        successor = next((ended[name] for name in names if name in ended), None)
+        if successor is None:
+            return newest
+        newest = successor
+
+
 def remediation_request_manifest(
-    signal: Signal, *, name: str, namespace: str, signal_type: str, mark: str, created_at: str
+    signal: Signal, *, name: str, namespace: str, signal_type: str, idempotency_key: str, created_at: str
 ) -> dict[str, Any]:
     """Build the object to create.
 
-    Labels, annotations and the payload are whole, unless the object would pass 1 MiB.
+    Labels, annotations and payload are complete, unless the object would exceed 1 MiB.
 
     Args:
         signal: A firing signal.
         name: Name of the object.
         namespace: The controller namespace.
-        signal_type: What the signal's adapter calls its signals, such as `alert`.
-        mark: Value of the annotation by which a create is known again as ours, after its answer was lost.
-        created_at: Now, in RFC 3339.
+        signal_type: `signalType` of the adapter, such as `alert`.
+        idempotency_key: Value of the annotation that identifies our own create after a lost response.
+        created_at: The current time in RFC 3339.
     """
     assert signal.target is not None, "a firing signal has a target"
     payload = orjson.dumps(signal.payload)
@@ -70,7 +135,7 @@ def remediation_request_manifest(
             "name": name,
             "namespace": namespace,
             "labels": dict(_LABELS),
-            "annotations": {_CREATED_AT_ANNOTATION: created_at, _REQUEST_ANNOTATION: mark},
+            "annotations": {_CREATED_AT_ANNOTATION: created_at, _REQUEST_ANNOTATION: idempotency_key},
         },
         "spec": {
             "signalFingerprint": signal.fingerprint,
@@ -91,17 +156,17 @@ def remediation_request_manifest(
     }
 
 
-def mark_in(request: Mapping[str, Any]) -> str | None:
-    """Return for which signal of which request a RemediationRequest was created; None if no gateway did that."""
-    mark: str | None = (request["metadata"].get("annotations") or {}).get(_REQUEST_ANNOTATION)
-    return mark
+def idempotency_key_in(request: Mapping[str, Any]) -> str | None:
+    """Return the idempotency key of a RemediationRequest; None if no gateway created it."""
+    key: str | None = (request["metadata"].get("annotations") or {}).get(_REQUEST_ANNOTATION)
+    return key
 
 
 def created_from(request: Mapping[str, Any]) -> CreatedFrom:
-    """Read what `remediation_request_manifest` wrote.
+    """Read the origin of a RemediationRequest from the object that `remediation_request_manifest` built.
 
     Args:
-        request: A RemediationRequest with a mark, as the API sent it.
+        request: A RemediationRequest with an idempotency key, as the API sent it.
     """
     metadata, spec = request["metadata"], request["spec"]
     target = spec["targetResource"]
@@ -129,6 +194,6 @@ def created_from(request: Mapping[str, Any]) -> CreatedFrom:
 def _payload(text: str) -> dict[str, Any]:
     try:
         payload: dict[str, Any] = orjson.loads(text)
-    except orjson.JSONDecodeError:  # it was too large, and is cut
+    except orjson.JSONDecodeError:  # the payload was too large and is truncated
         return {"json": text}
     return payload

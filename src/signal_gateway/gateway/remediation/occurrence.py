@@ -1,15 +1,16 @@
-"""Count duplicates on the RemediationRequest that handles them: a group commit, and the check that they are ones."""
+"""OccurrenceCounter: counts duplicates on their RemediationRequest, by a group commit that also checks the decision."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import Clock
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.outcome import Undecided
-from signal_gateway.gateway.remediation.requests import ClusterView
+from signal_gateway.gateway.remediation.requests import RemediationRequests
 from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import Conflict, KubernetesError, NotFound, RemediationRecord
 
@@ -20,14 +21,14 @@ _MAX_STEPS = 8
 
 @dataclass(frozen=True, slots=True)
 class Occurrence:
-    """A duplicate that was counted.
+    """A duplicate after its count.
 
     Attributes:
-        record: The RemediationRequest it was counted on.
-        count: Which occurrence it is; the first was the creation.
-        first_seen: When the first one was seen, in RFC 3339.
-        last_seen: When the last one was seen, in RFC 3339.
-        request: The RemediationRequest as the API sent it, counted on.
+        record: The RemediationRequest with the count.
+        count: The number of this occurrence; the creation was the first.
+        first_seen: Time of the first occurrence in RFC 3339.
+        last_seen: Time of the last occurrence in RFC 3339.
+        request: The RemediationRequest with the count, as the API sent it.
     """
 
     record: RemediationRecord
@@ -44,50 +45,59 @@ class _Waiter:
     deadline: float
 
 
+class _LostResponses:
+    """Keeps the transient failures of a patch: each of these attempts may have been carried out."""
+
+    def __init__(self) -> None:
+        self.last: KubernetesError | None = None
+
+    def add_failure(self, failure: KubernetesError) -> None:
+        if failure.is_transient:
+            self.last = failure
+
+
 class OccurrenceCounter:
-    """Counts duplicates: one write for each object at a time, shared by all who wait for the next one.
+    """Counts duplicates: one write for each object at a time, shared by all duplicates that wait for the next write.
 
-    `status.deduplication` is patched under the object's resourceVersion, so that a patch that succeeds proves
-    that the object was, at that moment, still what the decision saw. `answered <= occurrenceCount <= received`
-    holds always. So a write whose answer was lost is never repeated blindly: either the object shows
-    that it was done, or that it was not, or the waiters fail and their senders send again.
+    `status.deduplication` is patched under the resourceVersion of the object. A successful patch proves that the object
+    did not change since the decision. `acknowledged <= occurrenceCount <= received` always holds. So a write without a
+    response is never repeated blindly: either the object shows that the write was carried out, or that it was not, or
+    the waiting duplicates fail and their senders retry.
 
-    Runs on one loop. Its writers outlive the requests that wait for them; whoever gives `spawn` owns them.
+    Belongs to one event loop. A writer may outlive the requests that wait for it.
 
     Args:
-        view: Access to the RemediationRequests.
-        clock: What tells whether a block of the next execution has passed.
-        spawn: Starts a writer as a task and keeps it.
+        requests: The RemediationRequests.
+        clock: The wall clock, for the next allowed execution.
+        tasks: Owns the writers.
     """
 
-    def __init__(
-        self, view: ClusterView, *, clock: Clock, spawn: Callable[[Coroutine[Any, Any, None]], object]
-    ) -> None:
-        self._view = view
+    def __init__(self, requests: RemediationRequests, *, clock: Clock, tasks: BackgroundTasks) -> None:
+        self._requests = requests
         self._clock = clock
-        self._spawn = spawn
+        self._tasks = tasks
         self._waiting: dict[str, list[_Waiter]] = {}
 
     def count(
         self, record: RemediationRecord, *, seen_at: datetime, deadline: float
     ) -> asyncio.Future[Occurrence | None]:
-        """Ask for a duplicate to be counted.
+        """Add a duplicate to the next write of an object.
 
         Args:
-            record: The RemediationRequest that handles the problem.
-            seen_at: When the duplicate came in.
+            record: The active RemediationRequest.
+            seen_at: Arrival of the duplicate.
             deadline: Time of the running loop after which no further attempt starts.
 
         Returns:
-            A future of the occurrence; of None if the object no longer handles the problem: decide again.
-            It fails with a KubernetesError or Undecided if the count could not be written.
+            A future of the occurrence; of None if the object does not handle the problem any more and the signal has to
+            be decided again. A failed write sets a KubernetesError or Undecided.
         """
         waiter = _Waiter(asyncio.get_running_loop().create_future(), seen_at, deadline)
         if record.uid in self._waiting:
             self._waiting[record.uid].append(waiter)
         else:
             self._waiting[record.uid] = [waiter]
-            self._spawn(self._write(record))
+            self._tasks.spawn(self._write(record))
         return waiter.counted
 
     async def _write(self, record: RemediationRecord) -> None:
@@ -97,13 +107,13 @@ class OccurrenceCounter:
             while waiting:
                 batch = waiting.copy()
                 waiting.clear()
-                await self._answer(record, batch)
+                await self._settle(record, batch)
         finally:
             del self._waiting[record.uid]
             for waiter in (*batch, *waiting):
                 waiter.counted.cancel()
 
-    async def _answer(self, record: RemediationRecord, batch: Sequence[_Waiter]) -> None:
+    async def _settle(self, record: RemediationRecord, batch: Sequence[_Waiter]) -> None:
         try:
             occurrences = await self._commit(record, batch)
         except (KubernetesError, Undecided) as exc:
@@ -119,36 +129,34 @@ class OccurrenceCounter:
         uid, fingerprint = record.uid, record.fingerprint
         deadline = max(waiter.deadline for waiter in batch)
         for _ in range(_MAX_STEPS):
-            verdict = decide(self._view.records(fingerprint), now=self._clock.now())
-            if not isinstance(verdict, DuplicateOf) or verdict.record.uid != uid:
+            decision = decide(self._requests.records(fingerprint), now=self._clock.now())
+            if not isinstance(decision, DuplicateOf) or decision.record.uid != uid:
                 return [None] * len(batch)
-            record = verdict.record
+            record = decision.record
 
             deduplication = _next_deduplication(record, batch)
             patch = {
                 "metadata": {"resourceVersion": str(record.resource_version)},
                 "status": {"deduplication": deduplication},
             }
-            lost_answers: list[KubernetesError] = []
+            lost = _LostResponses()
             try:
-                patched = await self._view.patch_status(
-                    record.name, patch, deadline=deadline, on_failure=_transient_into(lost_answers)
-                )
+                patched = await self._requests.patch_status(record.name, patch, deadline=deadline, failures=lost)
             except (Conflict, NotFound):
-                found = await self._view.read(record.name, deadline=deadline)
+                found = await self._requests.read(record.name, deadline=deadline)
                 if found is None or RemediationRecord.from_object(found).uid != uid:
-                    self._view.forget(uid)
-                elif lost_answers and _holds(found, deduplication):
+                    self._requests.forget(uid)
+                elif lost.last is not None and _holds(found, deduplication):
                     return _occurrences(found, record, batch)
-                elif lost_answers and RemediationRecord.from_object(found).occurrence_count != record.occurrence_count:
-                    raise lost_answers[-1] from None
+                elif lost.last is not None and _count_of(found) != record.occurrence_count:
+                    raise lost.last from None
             else:
                 return _occurrences(patched, record, batch)
-        raise Undecided(f"{record.name} changed {_MAX_STEPS} times while a duplicate was being counted on it")
+        raise Undecided(f"gave up counting on {record.name}: it changed during each of {_MAX_STEPS} attempts")
 
 
 def _next_deduplication(record: RemediationRecord, batch: Sequence[_Waiter]) -> dict[str, Any]:
-    # to the microsecond and as it is, even if another replica's clock is ahead: `_holds` knows our write again by it
+    # exact, even if the clock of another replica is ahead: `_holds` recognizes our write by it
     deduplication: dict[str, Any] = {
         "lastSeenAt": rfc3339(max(waiter.seen_at for waiter in batch)),
         "occurrenceCount": record.occurrence_count + len(batch),
@@ -158,12 +166,8 @@ def _next_deduplication(record: RemediationRecord, batch: Sequence[_Waiter]) -> 
     return deduplication
 
 
-def _transient_into(failures: list[KubernetesError]) -> Callable[[KubernetesError], None]:
-    def note(failure: KubernetesError) -> None:
-        if failure.is_transient:
-            failures.append(failure)
-
-    return note
+def _count_of(found: dict[str, Any]) -> int:
+    return RemediationRecord.from_object(found).occurrence_count
 
 
 def _holds(found: dict[str, Any], deduplication: dict[str, Any]) -> bool:

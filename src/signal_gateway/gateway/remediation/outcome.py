@@ -1,40 +1,81 @@
-"""Outcome: what became of one signal."""
+"""Incoming, Prepared and Outcome: a signal before its preparation, after it, and its result."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 from signal_gateway.errors import GatewayError
-from signal_gateway.gateway.signals.signal import RejectedSignal
+from signal_gateway.gateway.signals.adapter import ParsedSignal
+from signal_gateway.gateway.signals.signal import RejectedSignal, Signal
 from signal_gateway.kubernetes import RemediationRecord
 
-__all__ = ["Failure", "Outcome", "Status", "Undecided"]
+__all__ = ["Failure", "Incoming", "Outcome", "OutcomeStatus", "Prepared", "Undecided"]
 
-Status = Literal["created", "duplicate", "rejected", "resolved", "invalid", "failed"]
+OutcomeStatus = Literal["created", "duplicate", "rejected", "resolved", "invalid", "failed"]
 Failure = Literal["refused", "transient", "deadline"]
 
 
 class Undecided(GatewayError):  # noqa: N818 - a state, which passes
-    """What to do about a signal could not be told now; sent again, it may be."""
+    """The gateway cannot decide about a signal right now; the sender has to retry."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Incoming:
+    """One signal of one request.
+
+    Attributes:
+        signal: The signal after parsing.
+        signal_type: `signalType` of its adapter, such as `alert`.
+        request_id: Id of the request.
+        idempotency_key: Unique to this signal of this request.
+        deadline: Time of the running loop after which no further step starts.
+    """
+
+    signal: ParsedSignal
+    signal_type: str
+    request_id: str
+    idempotency_key: str
+    deadline: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A firing signal that is in scope, with the workload to remediate as its target.
+
+    Attributes:
+        signal: The signal.
+        fingerprint: The fingerprint of the signal.
+        signal_type: `signalType` of its adapter, such as `alert`.
+        request_id: Id of the request.
+        idempotency_key: Unique to this signal of this request.
+        deadline: Time of the running loop after which no further step starts.
+    """
+
+    signal: Signal
+    fingerprint: str
+    signal_type: str
+    request_id: str
+    idempotency_key: str
+    deadline: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of one signal.
+    """The result of one signal.
 
     Attributes:
-        status: What was decided.
-        message: One sentence for the sender; never an exception's text.
-        fingerprint: Which problem it is about; None if it has no target.
-        record: The RemediationRequest that was created, or that it is a duplicate of.
-        occurrence_count: Which occurrence a duplicate is.
-        first_occurrence: When the problem was first seen, in RFC 3339; for duplicates.
-        last_occurrence: When it was last seen, in RFC 3339; for duplicates.
-        rejection: Why nothing is done, for a `rejected` one.
-        failure: Why it `failed`: refused by the API for good, for a reason that passes, or by the deadline.
-        retry_after: How many seconds the sender should wait, where that is known.
+        status: The decision.
+        message: One sentence for the sender; never the text of an exception.
+        fingerprint: The fingerprint of the signal; None without a target.
+        record: The new RemediationRequest, or the active one of a duplicate.
+        occurrence_count: The number of the occurrence, for a duplicate.
+        first_occurrence: Time of the first occurrence in RFC 3339, for a duplicate.
+        last_occurrence: Time of the last occurrence in RFC 3339, for a duplicate.
+        rejection: The reason of a rejected signal.
+        failure: The reason of a failed signal: refused by the API, a transient error, or the deadline.
+        retry_after: Seconds until the sender should retry, if known.
     """
 
-    status: Status
+    status: OutcomeStatus
     message: str
     fingerprint: str | None
     record: RemediationRecord | None = None

@@ -23,7 +23,6 @@ from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE, GatewayConfig, NamespaceName, ProcessingConfig
-from signal_gateway.gateway.service.setting_errors import setting_errors
 from signal_gateway.gateway.service.setting_source import (
     POD_NAMESPACE_FILE,
     SettingSources,
@@ -31,6 +30,7 @@ from signal_gateway.gateway.service.setting_source import (
     read_pod_namespace,
     read_yaml,
 )
+from signal_gateway.gateway.setting_errors import setting_errors
 from signal_gateway.web.logs import LogFormat, LogLevel
 from signal_gateway.web.serving.sockets import parse_listen
 from signal_gateway.web.serving.tls import server_tls

@@ -17,9 +17,10 @@ from signal_gateway.clock import SystemClock
 from signal_gateway.gateway.factory import Gateway, create_gateway
 from signal_gateway.gateway.http.authentication import Authenticator, TokenAuthenticator
 from signal_gateway.gateway.http.token_review import KubernetesAuthenticator
+from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.service.config import AuditConfig, KubernetesConfig, ManagementConfig, ServiceConfig
 from signal_gateway.gateway.signals.registry import load_adapters
-from signal_gateway.kubernetes import KubernetesClient, Observer
+from signal_gateway.kubernetes import CallObserver, KubernetesClient
 from signal_gateway.web.logs import logs_written
 from signal_gateway.web.serving.allocator import limit_free_memory
 from signal_gateway.web.serving.app_server import AppServer
@@ -69,16 +70,16 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
         _check(client, config.audit)
         registry = CollectorRegistry()
         spooled = BufferedAuditStore(client, service="gateway", config=config.audit.store, registry=registry)
+        metrics = GatewayMetrics(registry)
         async with _cluster(config.kubernetes) as kubernetes, spooled as store:
             gateway = create_gateway(
                 config.gateway,
                 kubernetes=kubernetes,
                 audit_store=store,
                 registry=registry,
+                metrics=metrics,
                 adapters=adapters,
-                authenticator=_authenticator(
-                    config, kubernetes, observer=lambda *call: gateway.metrics.count_kubernetes_request(*call)
-                ),
+                authenticator=_authenticator(config, kubernetes, observer=metrics),
                 separate_management=config.management.listen is not None,
             )
             async with _management(gateway, config.management) as management_url:
@@ -102,7 +103,7 @@ def _cluster(config: KubernetesConfig) -> KubernetesClient:
     return KubernetesClient.from_kubeconfig(config.kubeconfig)
 
 
-def _authenticator(config: ServiceConfig, kubernetes: KubernetesClient, observer: Observer) -> Authenticator | None:
+def _authenticator(config: ServiceConfig, kubernetes: KubernetesClient, observer: CallObserver) -> Authenticator | None:
     match config.auth.mode:
         case "kubernetes":
             return KubernetesAuthenticator(

@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from signal_gateway.errors import ConfigurationError
-from signal_gateway.gateway.service.setting_errors import SettingError
+from signal_gateway.gateway.setting_errors import SettingError
 from signal_gateway.web.secrets import MASK, is_secret_name, masked
 
 __all__ = [

@@ -1,1 +1,5 @@
-"""From what a signal names to the workload that it is about: discovery, object cache, owner chain, scope."""
+"""From the object that a signal names to the workload to remediate.
+
+- `cache`: `DiscoveryCache` and `ObjectCache`, the kinds and the objects of the cluster.
+- `resolver`: `TargetResolver`, which follows the owner chain; `Scope`, the targets that the gateway may act on.
+"""

@@ -1,89 +1,94 @@
-"""TargetLocator: from what a signal names to the workload that is to be remedied."""
+"""TargetResolver: from the object that a signal names to the workload. Scope: whether the gateway may act on it."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
-from signal_gateway.gateway.signals.signal import Signal
+from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.signals.signal import RejectedSignal, Signal
 from signal_gateway.gateway.signals.target import Target
-from signal_gateway.gateway.targets.object_cache import FoundObject, ObjectLookup, OwnerReference
+from signal_gateway.gateway.targets.cache import DiscoveryCache, FoundObject, ObjectCache, OwnerReference
 from signal_gateway.kubernetes import Forbidden, Kind, Kinds, KubernetesError
 
-__all__ = ["Located", "TargetLocator"]
+__all__ = ["MANAGED_LABEL", "Resolution", "Scope", "TargetResolver"]
+
+MANAGED_LABEL: Final = "kubernaut.ai/managed"
 
 _MAX_STEPS: Final = 5
 _OWNING_GROUPS: Final = frozenset({"", "apps", "batch", "autoscaling", "policy"})
+_NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_namespaced=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Located:
-    """A signal whose target is the workload at the top.
+class Resolution:
+    """A signal with its workload as the target.
 
     Attributes:
-        signal: The signal, with that target.
-        chain: The objects on the way, from the one that the signal names up to the target. Empty if none exists.
+        signal: The signal. Its target is the top of the owner chain.
+        chain: The owner chain, from the object that the signal names up to the target. Empty if no candidate exists.
     """
 
     signal: Signal
     chain: tuple[FoundObject, ...]
 
 
-class TargetLocator:
-    """Finds out which of a signal's candidates exists, and who owns it.
+class TargetResolver:
+    """Finds the first candidate of a signal that exists, and the top of its owner chain.
 
     Args:
-        lookup: Reads objects.
-        kinds: Returns the kinds of the cluster.
-        note: Told of each resolution the kind it began with, None for one that the cluster does not have, and its
-            outcome: `owner`, `no_owner`, `not_found` or `error`.
+        objects: Reads objects.
+        discovery: The kinds of the cluster.
+        metrics: Counts the resolutions.
     """
 
-    def __init__(
-        self, lookup: ObjectLookup, *, kinds: Callable[[], Kinds], note: Callable[[str | None, str], None]
-    ) -> None:
-        self._lookup = lookup
-        self._kinds = kinds
-        self._note = note
+    def __init__(self, objects: ObjectCache, *, discovery: DiscoveryCache, metrics: GatewayMetrics) -> None:
+        self._objects = objects
+        self._discovery = discovery
+        self._metrics = metrics
 
-    async def locate(self, signal: Signal) -> Located:
-        """Take the first candidate that exists and follow its controllers up to the top.
+    async def resolve(self, signal: Signal) -> Resolution:
+        """Return the signal with the top of the owner chain of its first existing candidate as the target.
 
-        If none exists, the first candidate is the target, as it is. A candidate whose kind we may not read is passed
-        over while there are others. An owner that is gone, that is not the one referred to, or that is of a group in
-        which no workloads are, ends the way before it.
+        If no candidate exists, the first one becomes the target. A candidate of a kind that the gateway may not read is
+        skipped if there is another. The owner chain ends before an owner that does not exist, has another uid than the
+        reference, or belongs to an API group without workloads.
 
         Args:
             signal: Has a target, and may have further candidates.
 
         Raises:
-            KubernetesError: An object could not be read. What is the target is not guessed then.
+            KubernetesError: An object could not be read, so the target is unknown.
         """
-        assert signal.target is not None, "a signal that is to be located has a target"
-        kinds = self._kinds()
+        assert signal.target is not None, "only a signal with a target can be resolved"
+        kinds = self._discovery.kinds()
         try:
-            target, found = await self._first_that_exists((signal.target, *signal.candidates), kinds)
+            target, found = await self._first_existing((signal.target, *signal.candidates), kinds)
             if found is None:
                 self._count(target, kinds, "not_found")
-                return Located(replace(signal, target=target, candidates=()), ())
-            chain = await self._chain(found, kinds)
+                return Resolution(replace(signal, target=target, candidates=()), ())
+            chain = await self._owner_chain(found, kinds)
         except KubernetesError:
             self._count(signal.target, kinds, "error")
             raise
-        self._count(target, kinds, "owner" if len(chain) > 1 else "no_owner")
-        return Located(replace(signal, target=_target(chain[-1], target.namespace), candidates=()), chain)
+        top = chain[-1]
+        self._count(target, kinds, "owner" if top is not found else "no_owner")
+        workload = Target(
+            kind=top.kind.name,
+            name=top.name,
+            namespace=target.namespace if top.kind.is_namespaced else None,
+            api_version=top.kind.api_version,
+        )
+        return Resolution(replace(signal, target=workload, candidates=()), chain)
 
-    async def _first_that_exists(
-        self, candidates: tuple[Target, ...], kinds: Kinds
-    ) -> tuple[Target, FoundObject | None]:
+    async def _first_existing(self, candidates: tuple[Target, ...], kinds: Kinds) -> tuple[Target, FoundObject | None]:
         readable: list[Target] = []
         forbidden: Forbidden | None = None
         for candidate in candidates:
             kind = _kind_of(candidate, kinds)
             if kind is None or (kind.is_namespaced and not candidate.namespace):
-                readable.append(candidate)  # there can be none
+                readable.append(candidate)  # such an object cannot exist
                 continue
             try:
-                found = await self._lookup.find(kind, candidate.name, candidate.namespace)
+                found = await self._objects.find(kind, candidate.name, candidate.namespace)
             except Forbidden as exc:
                 forbidden = exc
                 continue
@@ -95,25 +100,25 @@ class TargetLocator:
         assert forbidden is not None, "there is at least one candidate"
         raise forbidden
 
-    async def _chain(self, first: FoundObject, kinds: Kinds) -> tuple[FoundObject, ...]:
+    async def _owner_chain(self, first: FoundObject, kinds: Kinds) -> tuple[FoundObject, ...]:
         chain = [first]
         for _ in range(_MAX_STEPS):
             reference = chain[-1].controller
             kind = _owning_kind(reference, kinds) if reference is not None else None
             if reference is None or kind is None:
                 break
-            owner = await self._lookup.find(kind, reference.name, first.namespace)
+            owner = await self._objects.find(kind, reference.name, first.namespace)
             if owner is None or owner.uid != reference.uid:
                 break
             chain.append(owner)
         return tuple(chain)
 
     def _count(self, target: Target, kinds: Kinds, outcome: str) -> None:
-        self._note(target.kind if _kind_of(target, kinds) is not None else None, outcome)
+        self._metrics.count_owner_resolution(target.kind if _kind_of(target, kinds) is not None else None, outcome)
 
 
 def _kind_of(target: Target, kinds: Kinds) -> Kind | None:
-    """Return the kind of a target; that of its name if the source gave no version or one that is served no more."""
+    """Return the kind of a target, by its name alone if the cluster does not serve the API version of the target."""
     kind = kinds.referred(target.api_version, target.kind)
     if kind is None:
         group, is_grouped, _ = target.api_version.partition("/")
@@ -128,10 +133,79 @@ def _owning_kind(reference: OwnerReference, kinds: Kinds) -> Kind | None:
     return kinds.referred(reference.api_version, reference.kind) if group in _OWNING_GROUPS else None
 
 
-def _target(top: FoundObject, namespace: str | None) -> Target:
-    return Target(
-        kind=top.kind.name,
-        name=top.name,
-        namespace=namespace if top.kind.is_namespaced else None,
-        api_version=top.kind.api_version,
+class Scope:
+    """Decides by the label `kubernaut.ai/managed`, `true` or `false`; any other value counts as no label.
+
+    Args:
+        objects: Reads namespaces.
+    """
+
+    def __init__(self, objects: ObjectCache) -> None:
+        self._objects = objects
+
+    async def rejection(self, resolution: Resolution) -> RejectedSignal | None:
+        """Return the reason for which a signal is out of scope; None if it is in scope.
+
+        The first label decides: `false` on any object of the owner chain, then `true` on any object of the owner
+        chain, then the label of the namespace. Without a label the target is out of scope.
+
+        Args:
+            resolution: The signal and the owner chain of its target.
+
+        Raises:
+            KubernetesError: A label could not be read, so the decision is unknown.
+        """
+        signal, chain = resolution.signal, resolution.chain
+        assert signal.target is not None, "a resolved signal has a target"
+        top = chain[-1] if chain else None
+        opted_out = managed = None
+        for found in chain:  # the label nearest to the top is the one to name
+            match found.labels.get(MANAGED_LABEL):
+                case "false":
+                    opted_out = found
+                case "true":
+                    managed = found
+        if opted_out is not None:
+            return _rejected(signal, "opted_out", opted_out=opted_out, opt_in=opted_out)
+        if managed is not None:
+            return None
+        if signal.target.namespace is None:
+            return _rejected(signal, "not_managed", opt_in=top)
+        namespace = await self._objects.find(_NAMESPACE, signal.target.namespace, None)
+        value = namespace.labels.get(MANAGED_LABEL) if namespace is not None else None
+        if value == "true":
+            return None
+        if value == "false":
+            return _rejected(signal, "opted_out", opted_out=namespace, opt_in=top or namespace)
+        return _rejected(signal, "not_managed", opt_in=top or namespace)
+
+
+def _rejected(
+    signal: Signal, reason: str, *, opt_in: FoundObject | None, opted_out: FoundObject | None = None
+) -> RejectedSignal:
+    if opted_out is not None:
+        why = f"{_shown(opted_out)} has the label {MANAGED_LABEL}=false"
+    else:
+        why = f"neither {signal.target} nor its namespace has the label {MANAGED_LABEL}=true"
+    return RejectedSignal(
+        reason=reason,
+        message=f"The target is out of scope: {why}.",
+        source=signal.source,
+        resource=str(signal.target),
+        name=signal.name,
+        severity=signal.severity,
+        action=_command(opt_in) if opt_in is not None else "",
     )
+
+
+def _shown(found: FoundObject) -> str:
+    return str(Target(found.kind.name, found.name, found.namespace, found.kind.api_version))
+
+
+def _command(found: FoundObject) -> str:
+    """Return the command that opts an object in."""
+    kind = found.kind
+    resource = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+    namespace = f" --namespace={found.namespace}" if found.namespace is not None else ""
+    overwrite = " --overwrite" if MANAGED_LABEL in found.labels else ""
+    return f"kubectl label {resource} {found.name}{namespace} {MANAGED_LABEL}=true{overwrite}"

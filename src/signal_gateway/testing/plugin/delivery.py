@@ -15,7 +15,7 @@ from signal_gateway.testing.plugin.settings import Setting
 from signal_gateway.testing.plugin.spool_directory import remove_if_empty
 from signal_gateway.testing.plugin.verdict import Verdict
 
-__all__ = ["CrashedWorker", "close_store", "datastorage_client", "open_store", "recover_crashed_workers"]
+__all__ = ["CrashedWorker", "client_from_settings", "close_store", "open_store", "recover_crashed_workers"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class CrashedWorker:
     spool_directory: Path
 
 
-def datastorage_client(datastorage: Setting[str], token_file: Setting[str | None]) -> DataStorageClient:
+def client_from_settings(datastorage: Setting[str], token_file: Setting[str | None]) -> DataStorageClient:
     """Create a client for the DataStorage of a setting.
 
     Raises:
@@ -131,7 +131,7 @@ def _open_store_of(
     worker: CrashedWorker, datastorage: Setting[str], token_file: Setting[str | None]
 ) -> BufferedAuditStore | Verdict:
     try:
-        client = datastorage_client(datastorage, token_file)
+        client = client_from_settings(datastorage, token_file)
         return open_store(client, service="gateway", spool_directory=worker.spool_directory)
     except (ConfigurationError, OSError) as exc:  # the client has made no connection yet
         return Verdict(

@@ -9,7 +9,7 @@ from signal_gateway.audit.lifetime import OpenStore, open_stores
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.errors import HarnessError, SignalGatewayError
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
-from signal_gateway.testing.plugin.delivery import close_store, datastorage_client, open_store
+from signal_gateway.testing.plugin.delivery import client_from_settings, close_store, open_store
 from signal_gateway.testing.plugin.settings import Setting, Settings
 from signal_gateway.testing.plugin.spool_directory import new_spool_directory
 from signal_gateway.testing.plugin.verdict import Verdict
@@ -137,7 +137,7 @@ class Suite:
         return replace(verdict, servers=self.host.servers)
 
     def _client_for(self, datastorage: Setting[str]) -> DataStorageClient:
-        return datastorage_client(datastorage, self.settings.datastorage_token_file)
+        return client_from_settings(datastorage, self.settings.datastorage_token_file)
 
     def _datastorage_setting(self) -> Setting[str]:
         setting = self.settings.datastorage_url

@@ -1,5 +1,6 @@
 import asyncio
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 
@@ -56,8 +57,13 @@ def clock():
 
 
 @pytest.fixture
-def authenticator(reviews, clock):
-    return KubernetesAuthenticator(reviews, namespace="kubernaut-system", clock=clock)
+def build_authenticator(reviews, clock):
+    return partial(KubernetesAuthenticator, reviews, namespace="kubernaut-system", clock=clock)
+
+
+@pytest.fixture
+def authenticator(build_authenticator):
+    return build_authenticator()
 
 
 async def refusal(authenticator, token):
@@ -151,8 +157,9 @@ async def test_failure_is_everybodys_who_waits_and_is_not_kept(authenticator, re
     assert len(reviews.asked) == 2
 
 
-async def test_tokens_that_somebody_tries_do_not_push_out_the_good_ones(authenticator, reviews, monkeypatch):
+async def test_tokens_that_somebody_tries_do_not_push_out_the_good_ones(build_authenticator, reviews, monkeypatch):
     monkeypatch.setattr(token_review, "_MAX_KEPT", 2)
+    authenticator = build_authenticator()
     await authenticator.authenticate("good")
 
     for number in range(10):
@@ -160,4 +167,4 @@ async def test_tokens_that_somebody_tries_do_not_push_out_the_good_ones(authenti
     await authenticator.authenticate("good")
 
     assert reviews.asked.count("good") == 1
-    assert len(authenticator._bad) == 2
+    assert len(authenticator._refusals) == 2

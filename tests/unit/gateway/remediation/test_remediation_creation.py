@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from signal_gateway.gateway.remediation.naming import remediation_request_name
+from signal_gateway.gateway.remediation.manifest import remediation_request_name
 from signal_gateway.kubernetes import ApiUnavailable, RemediationRequestIndex
 
 pytestmark = pytest.mark.asyncio
@@ -31,7 +31,7 @@ def manifest(name, fingerprint=FINGERPRINT):
 
 def next_name(gateway, previous_uid=None, clashes=0):
     return remediation_request_name(
-        namespace_uid=gateway.gateway._index.namespace_uid,
+        namespace_uid=gateway.gateway._pipeline.requests.index.namespace_uid,
         fingerprint=FINGERPRINT,
         previous_uid=previous_uid,
         clashes=clashes,
@@ -266,7 +266,7 @@ async def test_create_is_not_repeated_when_the_watch_was_lost_meanwhile_and_its_
 
     sending = asyncio.create_task(gateway.post(alert()))
     await arrived.wait()
-    gateway.gateway._index.mark_failed(ApiUnavailable("reset"))
+    gateway.gateway._pipeline.requests.index.mark_failed(ApiUnavailable("reset"))
     release.set()
     response = await sending
 

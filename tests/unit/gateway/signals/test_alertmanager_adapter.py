@@ -18,6 +18,11 @@ KINDS = Kinds(
 )
 
 
+class Discovery:
+    def kinds(self):
+        return KINDS
+
+
 def parse(*alerts, multi_cluster=False, **members):
     body = orjson.dumps({"version": "4", "alerts": list(alerts)} | members)
     return adapter(multi_cluster=multi_cluster).parse(body, received_at=NOW)
@@ -29,7 +34,7 @@ class Discovered:
 
 
 def adapter(**settings):
-    return AlertmanagerAdapter(discovery=Discovered(), **settings)
+    return AlertmanagerAdapter(discovery=Discovery(), **settings)
 
 
 def nested(levels):

@@ -79,7 +79,7 @@ async def test_request_that_is_cut_off_has_a_line_without_a_status(gateway, said
         await request
 
     [record] = await said("gateway.http.middleware")
-    assert (record.status, record.getMessage()) == (None, f"POST {PATH} was not answered")
+    assert (record.status, record.getMessage()) == (None, f"POST {PATH} got no response")
     assert record.request_id
 
 
@@ -98,7 +98,7 @@ async def test_signal_that_fails_has_a_line_with_the_id_of_its_request(gateway, 
 
     response = await gateway.post(alert())
 
-    [record] = await said("gateway.remediation.triage")
+    [record] = await said("gateway.remediation.dispatcher")
     assert (record.levelname, record.request_id) == ("ERROR", response.headers["x-request-id"])
     assert record.fingerprint == gateway.events("gateway.crd.failed")[0].event_data["fingerprint"]
 

@@ -4,8 +4,8 @@ from datetime import UTC, datetime
 import pytest
 
 from signal_gateway.clock import MovableClock
-from signal_gateway.gateway.config import BreakerConfig
-from signal_gateway.gateway.resilience.breaker import BreakerOpen, CircuitBreaker
+from signal_gateway.gateway.config import BreakerConfig, RetryConfig
+from signal_gateway.gateway.resilience import ApiCalls, BreakerOpen, CircuitBreaker
 from signal_gateway.kubernetes import ApiUnavailable, Conflict, NotFound, RequestRejected
 
 pytestmark = pytest.mark.asyncio
@@ -19,7 +19,14 @@ class Api:
     def __init__(self, clock):
         self.states = []
         self.calls = 0
-        self.breaker = CircuitBreaker(CONFIG, clock=clock, on_change=self.states.append)
+        self.breaker = CircuitBreaker(CONFIG, clock=clock, metrics=self)
+        self._calls = ApiCalls(retry=RetryConfig(), breaker=self.breaker, clock=clock)
+
+    def note_breaker_state(self, state):
+        self.states.append(state)
+
+    async def call(self, call):
+        return await self._calls.call(call)
 
     async def answer(self, error=None):
         async def call():
@@ -28,7 +35,7 @@ class Api:
                 raise error
             return "done"
 
-        return await self.breaker.call(call)
+        return await self.call(call)
 
     async def fail(self, times=1, error=ApiUnavailable):
         for _ in range(times):
@@ -112,7 +119,7 @@ async def test_no_more_probes_than_configured_are_under_way(api, clock):
     await api.fail(4)
     clock.advance(31)
     release = asyncio.Event()
-    probes = [asyncio.create_task(api.breaker.call(release.wait)) for _ in range(2)]
+    probes = [asyncio.create_task(api.call(release.wait)) for _ in range(2)]
     await asyncio.sleep(0)
 
     with pytest.raises(BreakerOpen):
@@ -126,7 +133,7 @@ async def test_no_more_probes_than_configured_are_under_way(api, clock):
 async def test_cancelled_probe_makes_room_for_another(api, clock):
     await api.fail(4)
     clock.advance(31)
-    probes = [asyncio.create_task(api.breaker.call(asyncio.Event().wait)) for _ in range(2)]
+    probes = [asyncio.create_task(api.call(asyncio.Event().wait)) for _ in range(2)]
     await asyncio.sleep(0)
     for probe in probes:
         probe.cancel()
@@ -142,7 +149,7 @@ async def test_late_failure_from_before_it_opened_does_not_count(api, clock):
         await release.wait()
         raise ApiUnavailable("late")
 
-    task = asyncio.create_task(api.breaker.call(late))
+    task = asyncio.create_task(api.call(late))
     await asyncio.sleep(0)
     await api.fail(4)
     clock.advance(31)

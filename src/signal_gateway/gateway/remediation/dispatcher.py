@@ -1,0 +1,259 @@
+"""Dispatcher: the order in which signals are decided, and the decision about each."""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final, TypeVar
+
+from signal_gateway.background import BackgroundTasks
+from signal_gateway.clock import Clock
+from signal_gateway.gateway.audit import events
+from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
+from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.remediation.creation import Created, Creation, CreationAudit
+from signal_gateway.gateway.remediation.deduplication import ActiveConflicts, DuplicateOf, decide
+from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
+from signal_gateway.gateway.remediation.outcome import Failure, Incoming, Outcome, Prepared, Undecided
+from signal_gateway.gateway.remediation.preparation import Preparation
+from signal_gateway.gateway.remediation.requests import RemediationRequests
+from signal_gateway.gateway.signals.adapter import ParsedSignal
+from signal_gateway.gateway.signals.signal import Signal
+from signal_gateway.kubernetes import KubernetesError, RequestRejected
+
+__all__ = ["Dispatcher", "KeyedLock"]
+
+_log = logging.getLogger(__name__)
+
+_MAX_CONCURRENT: Final = 1000  # signals of one request; duplicates that wait together share a write
+_MAX_STEPS: Final = 8
+
+Result = TypeVar("Result")
+
+
+@dataclass(slots=True)
+class _Entry:
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    users: int = 0
+
+
+class KeyedLock:
+    """One fair lock for each key in use. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @asynccontextmanager
+    async def hold(self, key: str, *, deadline: float) -> AsyncIterator[None]:
+        """Hold the lock of a key. Callers get it in the order of their calls.
+
+        Args:
+            key: Such as a fingerprint.
+            deadline: Time of the running loop after which the wait ends.
+
+        Raises:
+            TimeoutError: The lock was not free in time.
+        """
+        entry = self._entries.setdefault(key, _Entry())
+        entry.users += 1
+        try:
+            async with asyncio.timeout_at(deadline):
+                await entry.lock.acquire()
+            try:
+                yield
+            finally:
+                entry.lock.release()
+        finally:
+            entry.users -= 1
+            if entry.users == 0:
+                del self._entries[key]
+
+
+class Dispatcher:
+    """Decides the signals of requests.
+
+    Invariant: the signals of one fingerprint are decided one at a time, and for each request in payload order. The
+    preparation of signals is concurrent, but one loop for each request starts the decisions, in payload order: the
+    decision about a signal starts after the preparation of all signals before it. The lock of a fingerprint is fair, so
+    the order of the starts is the order of the decisions.
+
+    The wait for the count of a duplicate is outside the lock: the next signal of the fingerprint is decided in the
+    meantime, so that duplicates share a write.
+
+    Args:
+        requests: The RemediationRequests.
+        preparation: Prepares signals.
+        creation: Creates RemediationRequests.
+        counter: Counts duplicates.
+        audit: Records creations whose events may be missing.
+        recorder: Records the events of duplicates and conflicts.
+        metrics: Counts duplicates and conflicts.
+        clock: The wall clock.
+        tasks: Owns the work, which continues after the deadline of its request.
+    """
+
+    def __init__(
+        self,
+        requests: RemediationRequests,
+        *,
+        preparation: Preparation,
+        creation: Creation,
+        counter: OccurrenceCounter,
+        audit: CreationAudit,
+        recorder: AuditRecorder,
+        metrics: GatewayMetrics,
+        clock: Clock,
+        tasks: BackgroundTasks,
+    ) -> None:
+        self._requests = requests
+        self._preparation = preparation
+        self._creation = creation
+        self._counter = counter
+        self._audit = audit
+        self._recorder = recorder
+        self._metrics = metrics
+        self._clock = clock
+        self._tasks = tasks
+        self._locks = KeyedLock()
+        self._conflicts = ActiveConflicts(recorder, metrics=metrics, clock=clock)
+
+    async def dispatch(
+        self, signals: Sequence[ParsedSignal], *, signal_type: str, request_id: str, deadline: float
+    ) -> list[Outcome]:
+        """Prepare and decide the signals of one request.
+
+        Args:
+            signals: In payload order.
+            signal_type: `signalType` of the adapter.
+            request_id: Id of the request.
+            deadline: Time of the running loop after which no further step starts.
+
+        Returns:
+            One outcome for each signal, in payload order.
+        """
+        places = asyncio.Semaphore(_MAX_CONCURRENT)
+        incoming = deque(enumerate(signals))
+        preparing: deque[asyncio.Task[Prepared | Outcome]] = deque()
+        deciding: list[asyncio.Task[Outcome]] = []
+        while incoming or preparing:
+            while incoming and not (places.locked() and preparing):
+                await places.acquire()
+                index, signal = incoming.popleft()
+                preparing.append(
+                    self._tasks.spawn(
+                        self._prepare(
+                            Incoming(
+                                signal=signal,
+                                signal_type=signal_type,
+                                request_id=request_id,
+                                idempotency_key=f"{request_id}/{index}",
+                                deadline=deadline,
+                            )
+                        )
+                    )
+                )
+            preparation = preparing.popleft()
+            if not preparation.done():
+                await asyncio.wait([preparation])
+            deciding.append(self._tasks.spawn(self._decide(preparation, places)))
+        return await asyncio.gather(*deciding)
+
+    async def _prepare(self, incoming: Incoming) -> Prepared | Outcome:
+        fingerprint = incoming.signal.fingerprint if isinstance(incoming.signal, Signal) else None
+        return await self._guarded(self._preparation.prepare(incoming), incoming, fingerprint)
+
+    async def _decide(self, preparation: asyncio.Task[Prepared | Outcome], places: asyncio.Semaphore) -> Outcome:
+        try:
+            prepared = preparation.result()
+            if isinstance(prepared, Outcome):
+                return prepared
+            return await self._guarded(self._remediate(prepared), prepared, prepared.fingerprint)
+        finally:
+            places.release()
+
+    async def _guarded(
+        self, work: Awaitable[Result], signal: Incoming | Prepared, fingerprint: str | None
+    ) -> Result | Outcome:
+        """Turn the failure of a signal into its outcome."""
+        key, ids = signal.idempotency_key, {"request_id": signal.request_id, "fingerprint": fingerprint}
+        try:
+            return await work
+        except RequestRejected as exc:
+            _log.error("the Kubernetes API refused the RemediationRequest of signal %s: %s", key, exc, extra=ids)
+            return _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.")
+        except KubernetesError as exc:
+            _log.warning("the Kubernetes API failed for signal %s, the sender has to retry: %s", key, exc, extra=ids)
+            message = "The Kubernetes API is not available. Retry later."
+            return _failed(fingerprint, "transient", message, retry_after=exc.retry_after)
+        except AuditUnavailable as exc:
+            _log.warning("the audit store failed for signal %s, the sender has to retry: %s", key, exc, extra=ids)
+            return _failed(fingerprint, "transient", "The audit trail is not available. Retry later.")
+        except Undecided as exc:
+            _log.warning("signal %s is not decided, the sender has to retry: %s", key, exc, extra=ids)
+            message = "The state of the RemediationRequests is not known right now. Retry later."
+            return _failed(fingerprint, "transient", message)
+        except TimeoutError:
+            return _failed(fingerprint, "deadline", "The deadline of the request passed before the signal was decided.")
+
+    async def _remediate(self, prepared: Prepared) -> Outcome:
+        for _ in range(_MAX_STEPS):
+            async with self._locks.hold(prepared.fingerprint, deadline=prepared.deadline):
+                result: Created | DuplicateOf
+                decision = decide(self._requests.records(prepared.fingerprint), now=self._clock.now())
+                if isinstance(decision, DuplicateOf):
+                    result = decision
+                else:
+                    result = await self._creation.create(prepared)
+                if isinstance(result, Created):
+                    return Outcome(
+                        status="created",
+                        message=f"RemediationRequest {self._requests.namespace}/{result.record.name} was created.",
+                        fingerprint=prepared.fingerprint,
+                        record=result.record,
+                    )
+                self._recorder.require_accepting()
+                self._conflicts.report(prepared, result)
+                counting = self._counter.count(
+                    result.record, seen_at=prepared.signal.received_at, deadline=prepared.deadline
+                )
+
+            occurrence = await counting
+            if occurrence is not None:
+                return self._duplicate(prepared, occurrence)
+        raise Undecided(
+            f"gave up on {prepared.signal.name} after {_MAX_STEPS} attempts: "
+            "its RemediationRequest ended each time before the duplicate was counted"
+        )
+
+    def _duplicate(self, prepared: Prepared, occurrence: Occurrence) -> Outcome:
+        self._audit.backfill(occurrence.request)
+        record = occurrence.record
+        event = events.signal_deduplicated(
+            prepared.signal,
+            signal_type=prepared.signal_type,
+            name=record.name,
+            namespace=record.namespace,
+            uid=record.uid,
+            count=occurrence.count,
+            at=self._clock.now(),
+        )
+        self._recorder.record(event)
+        self._metrics.count_deduplicated(source=prepared.signal.source)
+        return Outcome(
+            status="duplicate",
+            message=f"Occurrence {occurrence.count}: {record.namespace}/{record.name} handles this problem.",
+            fingerprint=prepared.fingerprint,
+            record=record,
+            occurrence_count=occurrence.count,
+            first_occurrence=occurrence.first_seen,
+            last_occurrence=occurrence.last_seen,
+        )
+
+
+def _failed(fingerprint: str | None, failure: Failure, message: str, *, retry_after: float | None = None) -> Outcome:
+    return Outcome(status="failed", message=message, fingerprint=fingerprint, failure=failure, retry_after=retry_after)
