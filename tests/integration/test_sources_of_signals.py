@@ -1,3 +1,4 @@
+import re
 from datetime import timedelta
 
 import orjson
@@ -46,7 +47,7 @@ def test_how_old_an_event_may_be_is_a_setting(gateway):
     response = gateway.send_event("BackOff", kind="Pod", name="api-7c9", namespace="prod", at=at)
 
     assert response.status_code == 400
-    assert "longer ago than 60 s" in response.json()["detail"]
+    assert "older than 60 s" in response.json()["detail"]
 
 
 class PagerAdapter:
@@ -91,7 +92,7 @@ def test_name_of_a_source_is_taken_once_and_fits_into_a_path(gateway_cluster, na
     adapter = PagerAdapter()
     adapter.name = name
 
-    with pytest.raises(ValueError, match="called"):
+    with pytest.raises(ValueError, match=re.escape(f"name {name!r}")):
         create_gateway(
             GatewayConfig(),
             kubernetes=gateway_cluster.client(),
