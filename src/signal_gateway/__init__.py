@@ -6,7 +6,7 @@ Rooms, each imports only those below it:
 - `testing`: the harness, real servers on loopback for tests.
 - `gateway`: the stateless service. `datastorage`: the audit service. `apiserver`: the embedded Kubernetes API.
 - `kubernetes`: typed access to a cluster. `audit`: the store and its client. `web`: parts of every HTTP service.
-- `background`, `cached_read`, `clock`, `errors`: tasks, cached values, time and errors for every room.
+- `concurrency`, `clock`, `errors`: background tasks, cached reads, time and errors for every room.
 
 The import of this package loads nothing else: each public name loads on first use (PEP 562).
 """

@@ -17,8 +17,7 @@ from tests.benchmarks.sinks import datastorage
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.gateway.config import DEFAULT_NAMESPACE
-from signal_gateway.gateway.signals.fingerprint import fingerprint_of
-from signal_gateway.gateway.signals.target import Target
+from signal_gateway.gateway.signals.signal import Target, fingerprint_of
 
 ROUNDS = 5
 LATE: Final = 0.005  # seconds added to each call

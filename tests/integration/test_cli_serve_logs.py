@@ -6,7 +6,7 @@ import signal
 import httpx
 from tests.support.command_line import PATH, URL, run, running, send_alert
 
-REQUEST, CREATION = "signal_gateway.gateway.http.middleware", "signal_gateway.gateway.remediation.creation"
+REQUEST, CREATION = "signal_gateway.gateway.http.admission", "signal_gateway.gateway.remediation.creation"
 
 
 def serve_one_alert(path):

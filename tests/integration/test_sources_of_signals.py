@@ -5,8 +5,7 @@ import orjson
 import pytest
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.gateway.signals.signal import Signal
-from signal_gateway.gateway.signals.target import Target
+from signal_gateway.gateway.signals.signal import Signal, Target
 from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing import RecordingAuditStore, serve
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 import httpx
 
 from signal_gateway.kubernetes import RemediationRecord
-from signal_gateway.kubernetes.remediation_request import GROUP, KIND, PLURAL, VERSION
+from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION
 
 __all__ = ["Change", "RemediationHistory"]
 

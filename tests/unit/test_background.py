@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from signal_gateway.background import BackgroundTasks
+from signal_gateway.concurrency import BackgroundTasks
 
 pytestmark = pytest.mark.asyncio
 

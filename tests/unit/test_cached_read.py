@@ -2,9 +2,8 @@ import asyncio
 
 import pytest
 
-from signal_gateway.background import BackgroundTasks
-from signal_gateway.cached_read import CachedRead
 from signal_gateway.clock import MovableClock
+from signal_gateway.concurrency import BackgroundTasks, CachedRead
 
 pytestmark = pytest.mark.asyncio
 

@@ -20,8 +20,8 @@ from signal_gateway.datastorage.retention import PeriodicPurge
 from signal_gateway.datastorage.tokens import ScopedTokens
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.errors import ConfigurationError
+from signal_gateway.web.body import BodyLimitMiddleware
 from signal_gateway.web.middleware.authentication import AuthenticationMiddleware
-from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
 from signal_gateway.web.middleware.standard import StandardMiddleware
 from signal_gateway.web.problem import problem_handlers
 from signal_gateway.web.response_headers import OWN_PAGES

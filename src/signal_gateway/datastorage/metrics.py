@@ -75,9 +75,5 @@ class RequestMetrics:
         """Observe the duration; a request without a response counts as status 500."""
         path = scope["path"] if scope["path"] in self._paths else "other"
         status = 500 if status is None else status
-        self._metrics.request_seconds.labels(_method(scope), path, str(status)).observe(seconds)
-
-
-def _method(scope: Scope) -> str:
-    method: str = scope["method"]
-    return method if method in ("GET", "HEAD", "POST") else "other"
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        self._metrics.request_seconds.labels(method, path, str(status)).observe(seconds)

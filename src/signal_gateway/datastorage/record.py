@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import orjson
@@ -57,7 +58,7 @@ def rows_of(items: Sequence[object], *, received_at: int) -> list[EventRow] | No
         The same rows as from `AuditEvent.from_wire` and `row_of`; None if an item is invalid, or needs a closer check.
     """
     try:
-        return [_row_of_members(members, received_at) for members in _MEMBERS.validate_python(items)]
+        return list(map(partial(_row_of_members, received_at=received_at), _MEMBERS.validate_python(items)))
     except (ValueError, OverflowError):
         return None
 
@@ -77,6 +78,9 @@ def _row_of_members(members: dict[str, Any], received_at: int) -> EventRow:
 
 def _row(envelope: dict[str, Any], event_data: bytes, received_at: int) -> EventRow:
     category, correlation_id = envelope["event_category"], envelope["correlation_id"]
+    # from the arrival: a slow clock would shorten the retention, and a timestamp in the year 9999 would keep an event
+    retention_days = envelope.get("retention_days")
+    expires_at = None if retention_days is None else received_at + retention_days * _MICROSECONDS_PER_DAY
     envelope.setdefault("actor_type", "service")
     envelope.setdefault("actor_id", f"{category}-service")
     envelope.setdefault("resource_type", category)
@@ -90,18 +94,10 @@ def _row(envelope: dict[str, Any], event_data: bytes, received_at: int) -> Event
         envelope["event_outcome"],
         correlation_id,
         envelope.get("severity"),
-        _expiry(envelope.get("retention_days"), received_at),
+        expires_at,
         orjson.dumps(envelope).decode(),
         event_data.decode(),
     )
-
-
-def _expiry(retention_days: int | None, received_at: int) -> int | None:
-    """Return the end of the retention, counted from the arrival and not from the timestamp of the event.
-
-    A slow clock would otherwise shorten the retention, and a timestamp in the year 9999 would keep an event forever.
-    """
-    return None if retention_days is None else received_at + retention_days * _MICROSECONDS_PER_DAY
 
 
 def to_json(event: StoredRecord) -> bytes:

@@ -11,5 +11,5 @@
 - `resilience`: the calls to the Kubernetes API.
 - `lifecycle`: the state of a gateway.
 - `config`, `setting_errors`: the settings, and their errors for readers.
-- `metrics`, `timestamps`: the metrics, and RFC 3339.
+- `metrics`: the metrics.
 """

@@ -8,15 +8,14 @@ from starlette.middleware import Middleware
 from starlette.routing import Route
 
 from signal_gateway.audit.stats import AuditStore
-from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import Clock, SystemClock
+from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.audit.recorder import AuditRecorder
 from signal_gateway.gateway.config import GatewayConfig
-from signal_gateway.gateway.http.admission import MemoryBudget
+from signal_gateway.gateway.http.admission import AdmissionMiddleware, MemoryBudget, RequestMonitor
 from signal_gateway.gateway.http.authentication import PROTECTION, Authenticator, SenderAuthenticator
 from signal_gateway.gateway.http.endpoint import SignalEndpoint
 from signal_gateway.gateway.http.health import health_routes
-from signal_gateway.gateway.http.middleware import AdmissionMiddleware, RequestMonitor
 from signal_gateway.gateway.http.openapi import SIGNALS_PATH, description_route
 from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.metrics import GatewayMetrics
@@ -31,8 +30,8 @@ from signal_gateway.gateway.signals.registry import all_adapters
 from signal_gateway.gateway.targets.cache import DiscoveryCache, ObjectCache
 from signal_gateway.gateway.targets.resolver import Scope, TargetResolver
 from signal_gateway.kubernetes import KubernetesClient
+from signal_gateway.web.body import BodyLimitMiddleware
 from signal_gateway.web.middleware.authentication import AuthenticationMiddleware
-from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
 from signal_gateway.web.middleware.standard import StandardMiddleware
 from signal_gateway.web.response_headers import NO_PAGES
 
@@ -133,9 +132,12 @@ def build_pipeline(
     )
 
     # HTTP
-    senders = None
+    authentication = []
     if authenticator is not None:
         senders = SenderAuthenticator(authenticator, deadline=processing.request_deadline)
+        authentication.append(
+            Middleware(AuthenticationMiddleware, authenticator=senders, protection=PROTECTION, failures=metrics)
+        )
     budget = MemoryBudget(processing.max_body_bytes)
     endpoints = [
         SignalEndpoint(
@@ -183,12 +185,7 @@ def build_pipeline(
                 status_if_slow=504,
             ),
             Middleware(AdmissionMiddleware, lifecycle=lifecycle, max_requests=processing.max_concurrent_requests),
-            Middleware(
-                AuthenticationMiddleware,
-                authenticator=senders,
-                protection=PROTECTION,
-                failures=metrics,
-            ),
+            *authentication,
         ],
         management_routes=management_routes,
         management_middleware=_outer_middleware(management_routes, tasks=tasks, metrics=metrics, clock=clock),

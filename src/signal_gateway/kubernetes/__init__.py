@@ -7,8 +7,7 @@ Modules in the order of the data:
 - `discovery`: the kinds of a cluster.
 - `resources`: the lightkube classes of RemediationRequest, and its CustomResourceDefinition.
 - `reflector`: list and watch, which keep the index current.
-- `index`: RemediationRequestIndex, the RemediationRequests of a namespace in memory.
-- `remediation_request`: RemediationRecord, one entry of the index.
+- `index`: RemediationRequestIndex, the RemediationRequests of a namespace in memory, a RemediationRecord each.
 - `errors`: the errors of all calls, and their classification.
 """
 
@@ -25,14 +24,14 @@ from signal_gateway.kubernetes.errors import (
     RequestRejected,
     classify,
 )
-from signal_gateway.kubernetes.index import RemediationRequestIndex
-from signal_gateway.kubernetes.remediation_request import (
+from signal_gateway.kubernetes.index import (
     GROUP,
     KIND,
     PLURAL,
     TERMINAL_PHASES,
     VERSION,
     RemediationRecord,
+    RemediationRequestIndex,
 )
 from signal_gateway.kubernetes.resources import crd_manifest, crd_path
 

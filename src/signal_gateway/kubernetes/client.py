@@ -15,9 +15,8 @@ from signal_gateway.kubernetes import discovery
 from signal_gateway.kubernetes.connection import Connection, read_config, read_kubeconfig, read_pod
 from signal_gateway.kubernetes.discovery import Kind, Kinds
 from signal_gateway.kubernetes.errors import CALL_FAILURES, KubernetesError, classify
-from signal_gateway.kubernetes.index import RemediationRequestIndex
+from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION, RemediationRequestIndex
 from signal_gateway.kubernetes.reflector import Reflector
-from signal_gateway.kubernetes.remediation_request import GROUP, KIND, PLURAL, VERSION
 
 __all__ = ["CallObserver", "KubernetesClient"]
 

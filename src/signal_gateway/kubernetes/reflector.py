@@ -21,8 +21,7 @@ from signal_gateway.kubernetes.errors import (
     NotFound,
     classify,
 )
-from signal_gateway.kubernetes.index import RemediationRequestIndex
-from signal_gateway.kubernetes.remediation_request import KIND, PLURAL, RemediationRecord
+from signal_gateway.kubernetes.index import KIND, PLURAL, RemediationRecord, RemediationRequestIndex
 from signal_gateway.kubernetes.resources import Namespace, RemediationRequest, crd_path
 
 __all__ = ["Reflector"]

@@ -17,7 +17,7 @@ from lightkube.generic_resource import (
     create_api_info,
 )
 
-from signal_gateway.kubernetes.remediation_request import GROUP, KIND, PLURAL, VERSION
+from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION
 
 __all__ = ["Namespace", "RemediationRequest", "RemediationRequestStatus", "crd_manifest", "crd_path"]
 

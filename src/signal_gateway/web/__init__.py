@@ -1,6 +1,7 @@
 """Parts that every HTTP service shares.
 
-In the order of a request: `serving` (sockets, protocol, server), `middleware` (standard, body limit, authentication),
-`credentials` and `token_file` (for authentication), `json_body`, `problem` (error responses), `response_headers`.
+In the order of a request: `serving` (sockets, protocol, server), `middleware` (standard, authentication),
+`credentials` and `token_file` (for authentication), `body` (its limits, and JSON), `problem` (error responses),
+`response_headers`.
 Beside the requests: `openapi`, `logs`, `secrets`.
 """

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from signal_gateway.web.json_body import JSON
+from signal_gateway.web.body import JSON
 from signal_gateway.web.problem import PROBLEM_JSON
 
 __all__ = ["REFERENCE", "Schema", "first_paragraph", "operation", "ref", "response_schemas"]

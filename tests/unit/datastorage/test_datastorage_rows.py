@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from signal_gateway.audit.event import AuditEvent, new_event_id
 from signal_gateway.datastorage.backend import EventRow
-from signal_gateway.datastorage.http import parsing as intake
+from signal_gateway.datastorage.http import api
 from signal_gateway.datastorage.record import row_of, rows_of
 from signal_gateway.web.problem import Problem
 
@@ -105,7 +105,7 @@ class Read:
         self.rows: Sequence[EventRow] = ()
         self.refusal: tuple[str, Any] | None = None
         try:
-            self.rows = asyncio.run(intake.read_batch(body, max_events=1000, received_at=5))
+            self.rows = asyncio.run(api.read_batch(body, max_events=1000, received_at=5))
         except Problem as problem:
             self.refusal = (problem.detail, problem.members)
 
@@ -119,7 +119,7 @@ class Read:
 
 def one_by_one(body: bytes) -> Read:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(intake, "rows_of", lambda _items, **_: None)
+        patch.setattr(api, "rows_of", lambda _items, **_: None)
         return Read(body)
 
 

@@ -6,7 +6,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from signal_gateway.clock import SystemClock
-from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
+from signal_gateway.web.body import BodyLimitMiddleware
 from signal_gateway.web.middleware.standard import StandardMiddleware
 from signal_gateway.web.problem import PROBLEM_JSON, Problem, problem_handlers
 from signal_gateway.web.response_headers import NO_PAGES

@@ -1,5 +1,5 @@
 """The HTTP API of DataStorage.
 
-Modules, in the order of a request: `authentication`, `api` (the endpoints), `parsing` (bodies to rows),
+Modules, in the order of a request: `authentication`, `api` (the endpoints, bodies to rows),
 `response_models`, `export` (streams), and `openapi`, the description of all of them.
 """

@@ -16,7 +16,7 @@ from signal_gateway.datastorage.http.response_models import (
     StatusResponse,
 )
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
-from signal_gateway.web.json_body import JSON
+from signal_gateway.web.body import JSON
 from signal_gateway.web.openapi import REFERENCE, Schema, first_paragraph, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 

@@ -105,7 +105,7 @@ class SqliteBackend:
 
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
-        return await self._writer.run(lambda connection: _insert(connection, rows))
+        return await self._writer.run(partial(_insert, rows=rows))
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""

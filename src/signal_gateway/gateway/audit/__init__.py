@@ -1,6 +1,5 @@
 """The audit events of a gateway.
 
-- `events`: builds the events.
-- `truncate`: limits their size.
+- `events`: builds the events, within their limits of size.
 - `recorder`: `AuditRecorder`, which records them in the audit store.
 """

@@ -4,21 +4,21 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, Literal
+from typing import Final
 
 import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
-from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import Clock
-from signal_gateway.gateway.http.admission import MemoryBudget
+from signal_gateway.concurrency import BackgroundTasks
+from signal_gateway.gateway.http.admission import MemoryBudget, Reservation
 from signal_gateway.gateway.http.response_models import BatchResponse, SignalResponse, SignalResult
 from signal_gateway.gateway.http.responses import deadline_passed, retry_after_header, unavailable
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload
-from signal_gateway.web.json_body import JSON, json_body
+from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
 
 __all__ = ["SignalEndpoint"]
@@ -74,7 +74,7 @@ class SignalEndpoint:
         """
         loop = asyncio.get_running_loop()
         received_at, deadline = self._clock.now(), loop.time() + self._request_deadline
-        reservation = self._budget.reserve()
+        reservation = Reservation(self._budget)
         try:
             body = await json_body(request, meter=reservation)
             reservation.add_values(body)
@@ -118,7 +118,34 @@ def _response_to_one(outcome: Outcome) -> Response:
         if outcome.failure == "transient":
             raise unavailable(outcome.message, retry_after=outcome.retry_after)
         raise Problem(504 if outcome.failure == "deadline" else 500, outcome.message)
-    body = _signal_body(outcome, outcome.status)
+    body: SignalResponse = {
+        "status": outcome.status,
+        "message": outcome.message,
+        "fingerprint": outcome.fingerprint,
+        "duplicate": outcome.status == "duplicate",
+    }
+    rejection = outcome.rejection
+    if rejection is not None:
+        body["rejection"] = {
+            "reason": rejection.reason,
+            "resource": rejection.resource,
+            "message": rejection.message,
+            "action": rejection.action,
+        }
+    record = outcome.record
+    if record is not None:
+        body["remediationRequestName"] = record.name
+        body["remediationRequestNamespace"] = record.namespace
+        body["remediationRequestUid"] = record.uid
+        if outcome.occurrence_count is not None:
+            assert outcome.first_occurrence is not None, "a duplicate has all three"
+            assert outcome.last_occurrence is not None, "a duplicate has all three"
+            body["metadata"] = {
+                "count": outcome.occurrence_count,
+                "firstOccurrence": outcome.first_occurrence,
+                "lastOccurrence": outcome.last_occurrence,
+                "remediationRequestRef": f"{record.namespace}/{record.name}",
+            }
     return Response(orjson.dumps(body), status_code=_STATUSES[outcome.status], media_type=JSON)
 
 
@@ -149,38 +176,6 @@ def _response_to_several(outcomes: Sequence[Outcome]) -> Response:
     waits = [outcome.retry_after for outcome in passing if outcome.retry_after is not None]
     headers = retry_after_header(max(waits, default=None))
     return Response(orjson.dumps(body), status_code=503, headers=headers, media_type=JSON)
-
-
-def _signal_body(outcome: Outcome, status: Literal["created", "duplicate", "rejected", "resolved"]) -> SignalResponse:
-    body: SignalResponse = {
-        "status": status,
-        "message": outcome.message,
-        "fingerprint": outcome.fingerprint,
-        "duplicate": status == "duplicate",
-    }
-    rejection = outcome.rejection
-    if rejection is not None:
-        body["rejection"] = {
-            "reason": rejection.reason,
-            "resource": rejection.resource,
-            "message": rejection.message,
-            "action": rejection.action,
-        }
-    record = outcome.record
-    if record is not None:
-        body["remediationRequestName"] = record.name
-        body["remediationRequestNamespace"] = record.namespace
-        body["remediationRequestUid"] = record.uid
-        if outcome.occurrence_count is not None:
-            assert outcome.first_occurrence is not None, "a duplicate has all three"
-            assert outcome.last_occurrence is not None, "a duplicate has all three"
-            body["metadata"] = {
-                "count": outcome.occurrence_count,
-                "firstOccurrence": outcome.first_occurrence,
-                "lastOccurrence": outcome.last_occurrence,
-                "remediationRequestRef": f"{record.namespace}/{record.name}",
-            }
-    return body
 
 
 def _result(outcome: Outcome) -> SignalResult:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 from signal_gateway._version import __version__
 from signal_gateway.gateway.http.response_models import BatchResponse, HealthStatus, Readiness, SignalResponse
 from signal_gateway.gateway.signals.adapter import Adapter
-from signal_gateway.web.json_body import JSON
+from signal_gateway.web.body import JSON
 from signal_gateway.web.openapi import Schema, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 

@@ -5,8 +5,8 @@ from functools import partial
 from hashlib import sha256
 from typing import Any, Final
 
-from signal_gateway.cached_read import CachedRead
 from signal_gateway.clock import Clock
+from signal_gateway.concurrency import CachedRead
 from signal_gateway.gateway.http.authentication import sender_not_allowed
 from signal_gateway.kubernetes import CallObserver, KubernetesClient
 from signal_gateway.web.credentials import unknown_token

@@ -9,7 +9,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from signal_gateway.audit.event import AuditEvent
-from signal_gateway.clock import Clock
+from signal_gateway.clock import Clock, rfc3339
 from signal_gateway.gateway.audit import events
 from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
@@ -23,7 +23,6 @@ from signal_gateway.gateway.remediation.manifest import (
 )
 from signal_gateway.gateway.remediation.outcome import Prepared, Undecided
 from signal_gateway.gateway.remediation.requests import RemediationRequests, WatchLost
-from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import (
     AlreadyExists,
     Conflict,
@@ -220,7 +219,7 @@ class Creation:
     ) -> Created | RemediationRecord | None:
         """Create the object with the next name; return the present object if the name is taken, None if it is gone."""
         signal, key, namespace = prepared.signal, prepared.idempotency_key, self._requests.namespace
-        namespace_uid = self._requests.index.namespace_uid
+        namespace_uid = self._requests.namespace_uid
         previous = newest_ended(known, namespace_uid=namespace_uid, fingerprint=prepared.fingerprint)
         name = remediation_request_name(
             namespace_uid=namespace_uid,

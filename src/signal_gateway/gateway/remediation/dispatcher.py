@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import Clock
+from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.audit import events
 from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
 from signal_gateway.gateway.metrics import GatewayMetrics

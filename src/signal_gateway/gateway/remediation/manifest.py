@@ -8,10 +8,9 @@ from typing import Any
 
 import orjson
 
-from signal_gateway.gateway.audit.truncate import cut_mapping, cut_utf8
-from signal_gateway.gateway.signals.signal import Signal
-from signal_gateway.gateway.signals.target import Target
-from signal_gateway.gateway.timestamps import parse_rfc3339, rfc3339
+from signal_gateway.clock import parse_rfc3339, rfc3339
+from signal_gateway.gateway.audit.events import cut_mapping, cut_utf8
+from signal_gateway.gateway.signals.signal import Signal, Target
 from signal_gateway.kubernetes import GROUP, VERSION, RemediationRecord
 
 __all__ = [

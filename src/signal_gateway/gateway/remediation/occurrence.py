@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from signal_gateway.background import BackgroundTasks
-from signal_gateway.clock import Clock
+from signal_gateway.clock import Clock, rfc3339
+from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
 from signal_gateway.gateway.remediation.outcome import Undecided
 from signal_gateway.gateway.remediation.requests import RemediationRequests
-from signal_gateway.gateway.timestamps import rfc3339
 from signal_gateway.kubernetes import Conflict, KubernetesError, NotFound, RemediationRecord
 
 __all__ = ["Occurrence", "OccurrenceCounter"]

@@ -33,6 +33,7 @@ class RemediationRequests:
 
     Attributes:
         namespace: The controller namespace.
+        namespace_uid: Its uid, known after `open`; it differs in every cluster.
         inherited_uids: uids of the RemediationRequests that were active at `open`. Their creation may not be recorded.
 
     Args:
@@ -46,6 +47,7 @@ class RemediationRequests:
         self, kubernetes: KubernetesClient, *, namespace: str, calls: ApiCalls, observer: CallObserver
     ) -> None:
         self.namespace = namespace
+        self.namespace_uid = ""
         self.inherited_uids: set[str] = set()
         self._kubernetes = kubernetes
         self._calls = calls
@@ -60,6 +62,7 @@ class RemediationRequests:
             KubernetesError: The API is not available, or lacks the namespace or the CRD.
         """
         self._index = await self._opened.enter_async_context(self._kubernetes.index(self.namespace))
+        self.namespace_uid = self._index.namespace_uid
         self.inherited_uids = set(self._index.active_uids())
 
     async def close(self) -> None:
@@ -84,11 +87,6 @@ class RemediationRequests:
         if self._index is None:
             raise GatewayError(f"the index of RemediationRequests in {self.namespace} is not open: call open() first")
         return self._index
-
-    @property
-    def namespace_uid(self) -> str:
-        """Uid of the controller namespace."""
-        return self.index.namespace_uid
 
     def records(self, fingerprint: str) -> tuple[RemediationRecord, ...]:
         """Return the known RemediationRequests of a fingerprint."""

@@ -1,10 +1,11 @@
 """Signals: the adapters that parse them, their targets and fingerprints.
 
 `body_schemas`, `alertmanager`, `kubernetes_event` (parse the payload of one source, by the interface in `adapter`),
-`labels` (candidates of an alert), `target`, `fingerprint`, `signal`, `registry` (all adapters of a gateway).
+`signal` (a signal with its target and fingerprint), `registry` (all adapters of a gateway).
 Import the names for an adapter of your own from this package.
 """
 
+from signal_gateway.clock import parse_rfc3339
 from signal_gateway.gateway.signals.adapter import (
     CLOCK_SKEW,
     MAX_NAME_LENGTH,
@@ -16,9 +17,7 @@ from signal_gateway.gateway.signals.adapter import (
     json_object,
     unrepresentable,
 )
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
-from signal_gateway.gateway.signals.target import Target
-from signal_gateway.gateway.timestamps import parse_rfc3339
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal, Target
 
 __all__ = [
     "CLOCK_SKEW",

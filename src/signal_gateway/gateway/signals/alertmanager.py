@@ -5,8 +5,9 @@ Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
+from signal_gateway.clock import parse_rfc3339
 from signal_gateway.gateway.signals.adapter import (
     CLOCK_SKEW,
     MAX_NAME_LENGTH,
@@ -20,13 +21,70 @@ from signal_gateway.gateway.signals.adapter import (
     unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import ALERTMANAGER_VERSION, webhook_schema
-from signal_gateway.gateway.signals.labels import candidates_from_labels, namespace_from_labels
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
-from signal_gateway.gateway.signals.target import Target
-from signal_gateway.gateway.timestamps import parse_rfc3339
-from signal_gateway.kubernetes import Kinds
+from signal_gateway.gateway.signals.signal import (
+    MAX_NAMESPACE_LENGTH,
+    InvalidSignal,
+    Signal,
+    Target,
+    is_namespace,
+    is_object_name,
+)
+from signal_gateway.kubernetes import Kind, Kinds
 
-__all__ = ["AlertmanagerAdapter", "DiscoveredKinds"]
+__all__ = ["AlertmanagerAdapter", "DiscoveredKinds", "candidates_from_labels", "namespace_from_labels"]
+
+# Prometheus describes the scraped endpoint with these labels, not the problem
+_SCRAPE_LABELS: Final = frozenset({"job", "service", "instance", "endpoint", "container", "namespace"})
+_EXPORTED: Final = "exported_"
+_CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "DeploymentConfig")
+_OTHERS: Final = len(_CONTROLLERS)
+_RANKS: Final = dict(zip(_CONTROLLERS, range(_OTHERS), strict=True)) | {"Pod": _OTHERS + 1, "Node": _OTHERS + 2}
+
+
+def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
+    """Return the namespace from the labels; `exported_namespace` wins over `namespace`.
+
+    Raises:
+        ValueError: The label is not a valid name of a namespace.
+    """
+    namespace = labels.get("exported_namespace") or labels.get("namespace")
+    if not namespace:
+        return None
+    if not is_namespace(namespace):
+        raise ValueError(f"the namespace {namespace!r} is not a DNS label of at most {MAX_NAMESPACE_LENGTH} characters")
+    return namespace
+
+
+def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds) -> tuple[Target, ...]:
+    """Return the candidates, the most likely first: controllers, then other kinds, then pods and nodes.
+
+    A label names a candidate if its key names a kind of the cluster and its value is a valid object name.
+    `exported_<kind>` wins over `<kind>`: Prometheus adds this prefix to a label of the scraped exporter that collides
+    with a label of the scrape target. Controllers have a fixed order and other kinds are in alphabetical order, so that
+    the same labels always give the same candidates.
+
+    Args:
+        labels: All labels of the alert.
+        kinds: The kinds of the cluster.
+
+    Raises:
+        ValueError: The namespace label is not a valid name of a namespace.
+    """
+    namespace = namespace_from_labels(labels)
+    named: dict[Kind, str] = {}
+    for key in sorted(labels):
+        word = key.removeprefix(_EXPORTED)
+        kind = kinds.called(word) if word not in _SCRAPE_LABELS else None
+        if kind is not None and labels[key] and (key.startswith(_EXPORTED) or kind not in named):
+            named[kind] = labels[key]
+    ranked = sorted(named, key=lambda kind: (_RANKS.get(kind.name, _OTHERS), kind.name))
+    candidates = []
+    for kind in ranked:
+        if is_object_name(named[kind]):
+            place = namespace if kind.is_namespaced else None
+            candidates.append(Target(kind=kind.name, name=named[kind], namespace=place, api_version=kind.api_version))
+    return tuple(candidates)
+
 
 _MAX_CLUSTER_LENGTH = 253
 
@@ -191,8 +249,12 @@ def _strings(alert: Mapping[str, Any], member: str) -> dict[str, str]:
     mapping = alert.get(member)
     if mapping is None:
         return {}
-    if not isinstance(mapping, dict) or not all(isinstance(value, str) for value in mapping.values()):
+    if not isinstance(mapping, dict):
         raise InvalidItem("shape", f'"{member}" must be an object whose values are strings.')
+    for key, value in mapping.items():
+        if not isinstance(value, str):
+            text = f'"{member}" must be an object whose values are strings; {excerpt(key)} is {excerpt(value)}.'
+            raise InvalidItem("shape", text)
     return mapping
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from signal_gateway.clock import parse_rfc3339
 from signal_gateway.gateway.signals.adapter import (
     CLOCK_SKEW,
     MAX_NAME_LENGTH,
@@ -21,9 +22,14 @@ from signal_gateway.gateway.signals.adapter import (
     unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import EVENT_TYPES, event_schema
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
-from signal_gateway.gateway.signals.target import Target, is_namespace, is_object_name
-from signal_gateway.gateway.timestamps import parse_rfc3339
+from signal_gateway.gateway.signals.signal import (
+    InvalidSignal,
+    RejectedSignal,
+    Signal,
+    Target,
+    is_namespace,
+    is_object_name,
+)
 
 __all__ = ["KubernetesEventAdapter"]
 

@@ -1,14 +1,75 @@
-"""Signal: one alert or Kubernetes Event after parsing, independent of its source."""
+"""Signal: one alert or Kubernetes Event after parsing, independent of its source; its target and fingerprint."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from hashlib import sha256
+from typing import Any, Final, Literal
 
-from signal_gateway.gateway.signals.fingerprint import fingerprint_of
-from signal_gateway.gateway.signals.target import Target
+__all__ = [
+    "MAX_NAMESPACE_LENGTH",
+    "InvalidSignal",
+    "RejectedSignal",
+    "Signal",
+    "Target",
+    "fingerprint_of",
+    "is_namespace",
+    "is_object_name",
+]
 
-__all__ = ["InvalidSignal", "RejectedSignal", "Signal"]
+MAX_NAMESPACE_LENGTH: Final = 63
+
+_MAX_NAME_LENGTH: Final = 253
+_DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_DNS_SUBDOMAIN: Final = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
+_NAMESPACE: Final = re.compile(_DNS_LABEL)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The Kubernetes object that a signal is about.
+
+    Attributes:
+        kind: Kind of the object, such as `Deployment`.
+        name: Name of the object.
+        namespace: Namespace of the object; None for a cluster-scoped kind, or if the signal names none.
+        api_version: Group and version of the kind, such as `apps/v1`.
+    """
+
+    kind: str
+    name: str
+    namespace: str | None
+    api_version: str
+
+    def __str__(self) -> str:
+        return "/".join(part for part in (self.namespace, self.kind, self.name) if part)
+
+
+def is_namespace(name: str) -> bool:
+    """Return whether a name is valid for a namespace: a DNS label."""
+    return len(name) <= MAX_NAMESPACE_LENGTH and _NAMESPACE.fullmatch(name) is not None
+
+
+def is_object_name(name: str) -> bool:
+    """Return whether a name is valid for an object: a DNS subdomain."""
+    return len(name) <= _MAX_NAME_LENGTH and _DNS_SUBDOMAIN.fullmatch(name) is not None
+
+
+def fingerprint_of(target: Target, *, cluster_id: str | None = None) -> str:
+    """Return the hash of a target. Name and severity of the alert do not count: one workload is one problem.
+
+    Args:
+        target: The target of the signal.
+        cluster_id: The cluster of the target, if signals come from several clusters.
+
+    Returns:
+        Lower-case hex SHA-256 of `[cluster:]namespace:Kind:name`.
+    """
+    identity = f"{target.namespace or ''}:{target.kind}:{target.name}"
+    if cluster_id:
+        identity = f"{cluster_id}:{identity}"
+    return sha256(identity.encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,11 +4,10 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
-from signal_gateway.background import BackgroundTasks
-from signal_gateway.cached_read import CachedRead
 from signal_gateway.clock import Clock
+from signal_gateway.concurrency import BackgroundTasks, CachedRead
 from signal_gateway.gateway.resilience import ApiCalls
 from signal_gateway.kubernetes import CallObserver, Kind, Kinds, KubernetesClient, KubernetesError, NotFound
 
@@ -154,18 +153,15 @@ class ObjectCache:
             metadata = await self._calls.call(get)
         except NotFound:
             return None
+        controller = None
+        for owner in metadata.get("ownerReferences") or ():
+            if owner.get("controller"):
+                controller = OwnerReference(owner["apiVersion"], owner["kind"], owner["name"], owner["uid"])
         return FoundObject(
             kind=kind,
             name=name,
             namespace=namespace,
             uid=metadata["uid"],
             labels=metadata.get("labels") or {},
-            controller=_controller(metadata.get("ownerReferences") or ()),
+            controller=controller,
         )
-
-
-def _controller(references: Any) -> OwnerReference | None:
-    for reference in references:
-        if reference.get("controller"):
-            return OwnerReference(reference["apiVersion"], reference["kind"], reference["name"], reference["uid"])
-    return None

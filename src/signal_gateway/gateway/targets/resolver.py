@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from signal_gateway.gateway.metrics import GatewayMetrics
-from signal_gateway.gateway.signals.signal import RejectedSignal, Signal
-from signal_gateway.gateway.signals.target import Target
+from signal_gateway.gateway.signals.signal import RejectedSignal, Signal, Target
 from signal_gateway.gateway.targets.cache import DiscoveryCache, FoundObject, ObjectCache, OwnerReference
 from signal_gateway.kubernetes import Forbidden, Kind, Kinds, KubernetesError
 

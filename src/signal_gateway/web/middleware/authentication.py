@@ -75,7 +75,7 @@ class AuthenticationMiddleware:
 
     Args:
         app: The application.
-        authenticator: Verifies the credentials; None to let every request pass.
+        authenticator: Verifies the credentials.
         protection: The paths that need credentials.
         failures: Counts the refused requests.
     """
@@ -84,7 +84,7 @@ class AuthenticationMiddleware:
         self,
         app: ASGIApp,
         *,
-        authenticator: RequestAuthenticator | None,
+        authenticator: RequestAuthenticator,
         protection: Protection,
         failures: AuthenticationFailures,
     ) -> None:
@@ -101,7 +101,7 @@ class AuthenticationMiddleware:
 
         headers = [(name, value) for name, value in scope["headers"] if not name.lower().startswith(_PROXY_HEADERS)]
         scope = {**scope, "headers": headers}
-        if self._authenticator is not None and self._protection.covers(scope["path"]):
+        if self._protection.covers(scope["path"]):
             request = Request(scope)
             try:
                 sender = await self._authenticator.authenticate(request, credentials_of(request.headers))

@@ -2,7 +2,7 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signal_gateway.gateway.audit.truncate import cut_mapping, cut_text
+from signal_gateway.gateway.audit.events import cut_mapping, cut_text
 
 TEXT = st.text(alphabet=st.characters(exclude_categories=["Cs"]))
 

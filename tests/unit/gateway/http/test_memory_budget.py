@@ -2,7 +2,7 @@
 
 import pytest
 
-from signal_gateway.gateway.http.admission import _PER_VALUE, MemoryBudget
+from signal_gateway.gateway.http.admission import _PER_VALUE, MemoryBudget, Reservation
 from signal_gateway.web.problem import Problem
 
 MEGABYTE = 1024 * 1024
@@ -15,7 +15,7 @@ def budget():
 
 
 def test_large_bodies_share_the_budget_and_give_it_back(budget):
-    first, second = budget.reserve(), budget.reserve()
+    first, second = Reservation(budget), Reservation(budget)
     first.add_bytes(BODY)
 
     with pytest.raises(Problem, match="memory") as refusal:
@@ -24,21 +24,21 @@ def test_large_bodies_share_the_budget_and_give_it_back(budget):
 
     second.release()
     first.release()
-    budget.reserve().add_bytes(BODY)
+    Reservation(budget).add_bytes(BODY)
 
 
 def test_one_alone_gets_what_it_needs(budget):
-    reservation = budget.reserve()
+    reservation = Reservation(budget)
     reservation.add_bytes(BODY)
     reservation.add_values(b"," * 262_144)
     reservation.add_signals(16_384)
 
     with pytest.raises(Problem):
-        budget.reserve().add_bytes(BODY // 8)
+        Reservation(budget).add_bytes(BODY // 8)
 
 
 def test_parts_of_a_body_count_as_much_as_the_whole(budget):
-    whole, parts = MemoryBudget(BODY).reserve(), budget.reserve()
+    whole, parts = Reservation(MemoryBudget(BODY)), Reservation(budget)
     whole.add_bytes(BODY)
     for _ in range(64):
         parts.add_bytes(BODY // 64)
@@ -47,17 +47,17 @@ def test_parts_of_a_body_count_as_much_as_the_whole(budget):
 
 
 def test_small_ones_are_reserved_however_full_it_is(budget):
-    budget.reserve().add_bytes(5 * BODY)
+    Reservation(budget).add_bytes(5 * BODY)
 
     for _ in range(1000):
-        small = budget.reserve()
+        small = Reservation(budget)
         small.add_bytes(4000)
         small.add_values(b"," * 200)
         small.add_signals(10)
 
 
 def test_what_a_refused_one_had_is_given_back(budget):
-    holder, refused = budget.reserve(), budget.reserve()
+    holder, refused = Reservation(budget), Reservation(budget)
     holder.add_bytes(BODY)
     refused.add_bytes(BODY // 8)
     with pytest.raises(Problem):
@@ -73,7 +73,7 @@ def test_memory_is_given_back_when_the_last_of_many_has_ended(monkeypatch):
     calls = []
     monkeypatch.setattr("signal_gateway.gateway.http.admission.release_free_memory", lambda: calls.append(1))
     budget = MemoryBudget(BODY)
-    small, large = budget.reserve(), budget.reserve()
+    small, large = Reservation(budget), Reservation(budget)
     small.add_bytes(100_000)
     small.release()
     small.add_bytes(100_000)
@@ -87,18 +87,18 @@ def test_memory_is_given_back_when_the_last_of_many_has_ended(monkeypatch):
 
 
 def test_values_are_counted_before_they_are_decoded(budget):
-    reservation = budget.reserve()
+    reservation = Reservation(budget)
 
     reservation.add_values(b'{"a": [1, 2, {}], "b": "x"}')
 
     assert reservation._needed == 6 * _PER_VALUE
     with pytest.raises(Problem, match="262145, the limit is 262144"):
-        budget.reserve().add_values(b"[" * 262_145)
+        Reservation(budget).add_values(b"[" * 262_145)
 
 
 def test_small_limits_allow_what_alertmanager_sends():
     budget = MemoryBudget(1000)
 
-    reservation = budget.reserve()
+    reservation = Reservation(budget)
     reservation.add_values(b"[" * 1000)
     reservation.add_signals(100)

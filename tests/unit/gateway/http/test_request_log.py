@@ -27,7 +27,7 @@ def said(gateway, caplog):
 async def test_request_with_signals_has_a_line_with_its_id_status_and_duration(gateway, alert, said):
     response = await gateway.post(alert())
 
-    [record] = await said("gateway.http.middleware")
+    [record] = await said("gateway.http.admission")
     assert (record.levelname, record.getMessage()) == ("INFO", f"POST {PATH} 201")
     assert (record.method, record.path, record.status, record.sender) == ("POST", PATH, 201, None)
     assert record.request_id == response.headers["x-request-id"]
@@ -40,13 +40,13 @@ async def test_refused_request_has_a_line_too_and_health_and_metrics_have_none(g
     await gateway.http.get("/nope")
     await gateway.http.get(PATH)
 
-    assert [record.status for record in await said("gateway.http.middleware")] == [405]
+    assert [record.status for record in await said("gateway.http.admission")] == [405]
 
 
 async def test_path_that_somebody_made_up_is_cut_and_holds_no_control_characters(gateway, said):
     await gateway.http.post("/api/v1/signals/a%0Ab%1B" + 1000 * "c")
 
-    [record] = await said("gateway.http.middleware")
+    [record] = await said("gateway.http.admission")
     assert record.path.startswith("/api/v1/signals/a%0Ab%1Bccc")
     assert len(record.path) < 250
     assert record.getMessage() == f"POST {record.path} 404"
@@ -57,7 +57,7 @@ async def test_line_of_a_request_is_not_made_where_info_is_not_logged(gateway, a
 
     await gateway.post(alert())
 
-    assert await said("gateway.http.middleware") == []
+    assert await said("gateway.http.admission") == []
 
 
 async def test_request_that_is_cut_off_has_a_line_without_a_status(gateway, said):
@@ -78,7 +78,7 @@ async def test_request_that_is_cut_off_has_a_line_without_a_status(gateway, said
     with pytest.raises(asyncio.CancelledError):
         await request
 
-    [record] = await said("gateway.http.middleware")
+    [record] = await said("gateway.http.admission")
     assert (record.status, record.getMessage()) == (None, f"POST {PATH} got no response")
     assert record.request_id
 

@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import SystemClock
+from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.remediation import dispatcher as dispatcher_module
 from signal_gateway.gateway.remediation.creation import Created
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.outcome import Outcome, Prepared
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
-from signal_gateway.gateway.signals.target import Target
+from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
 from signal_gateway.kubernetes import RemediationRecord
 
 pytestmark = pytest.mark.asyncio

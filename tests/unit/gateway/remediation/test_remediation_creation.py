@@ -31,7 +31,7 @@ def manifest(name, fingerprint=FINGERPRINT):
 
 def next_name(gateway, previous_uid=None, clashes=0):
     return remediation_request_name(
-        namespace_uid=gateway.gateway._pipeline.requests.index.namespace_uid,
+        namespace_uid=gateway.gateway._pipeline.requests.namespace_uid,
         fingerprint=FINGERPRINT,
         previous_uid=previous_uid,
         clashes=clashes,

@@ -1,8 +1,7 @@
 import pytest
 
-from signal_gateway.gateway.signals.fingerprint import fingerprint_of
-from signal_gateway.gateway.signals.labels import candidates_from_labels
-from signal_gateway.gateway.signals.target import Target
+from signal_gateway.gateway.signals.alertmanager import candidates_from_labels
+from signal_gateway.gateway.signals.signal import Target, fingerprint_of
 from signal_gateway.kubernetes import Kind, Kinds
 
 KINDS = Kinds(

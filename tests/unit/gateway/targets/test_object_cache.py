@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from signal_gateway.background import BackgroundTasks
 from signal_gateway.clock import MovableClock
+from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.config import RetryConfig
 from signal_gateway.gateway.resilience import ApiCalls
 from signal_gateway.gateway.targets import cache as cache_module

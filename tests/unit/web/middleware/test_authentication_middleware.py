@@ -21,7 +21,8 @@ async def test_what_a_sender_says_of_itself_in_the_name_of_a_proxy_is_dropped():
         (b"impersonate-group", b"x"),
         kept,
     ]
-    middleware = AuthenticationMiddleware(app, authenticator=None, protection=Protection("test"), failures=None)
+    protection = Protection("test", prefixes=("/protected",))
+    middleware = AuthenticationMiddleware(app, authenticator=None, protection=protection, failures=None)
 
     await middleware({"type": "http", "path": "/", "headers": said}, None, None)
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from signal_gateway.testing import LiveServer
-from signal_gateway.web.middleware.body_limit import BodyLimitMiddleware
+from signal_gateway.web.body import BodyLimitMiddleware
 
 LIMIT = 1000
 CHUNKED = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -1,16 +1,54 @@
-"""BodyLimitMiddleware: refuses a body that is too large or too slow, while it arrives."""
+"""The body of a request: BodyLimitMiddleware refuses a large or slow body, and json_body() reads one with JSON."""
 
 import asyncio
 from contextlib import suppress
 from http import HTTPStatus
-from typing import Final
+from typing import Final, Protocol
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from signal_gateway.web.problem import Problem, problem_response
 
-__all__ = ["BodyLimitMiddleware"]
+__all__ = ["JSON", "BodyLimitMiddleware", "BodyMeter", "json_body"]
+
+JSON = "application/json"
+
+_LONGEST_SHOWN: Final = 100
+
+
+class BodyMeter(Protocol):
+    """Counts the bytes of a body as they arrive."""
+
+    def add_bytes(self, number: int, /) -> None:
+        """Count one part of the body, before it is kept. An exception ends the reading."""
+        ...
+
+
+async def json_body(request: Request, *, meter: BodyMeter | None = None) -> bytes:
+    """Return the whole body, not decoded.
+
+    Args:
+        request: The request. It does not keep a copy of the body.
+        meter: Counts the bytes as they arrive.
+
+    Raises:
+        Problem: 415, the content type is not JSON; 400, the connection closed before the body was complete.
+    """
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() != JSON:
+        raise Problem(415, f"The content type is {content_type[:_LONGEST_SHOWN] or 'missing'}; send {JSON}.")
+    body = bytearray()
+    try:
+        async for part in request.stream():
+            if meter is not None:
+                meter.add_bytes(len(part))
+            body += part
+    except ClientDisconnect as exc:
+        raise Problem(400, "The connection closed before the body was complete.") from exc
+    return bytes(body)
+
 
 _DISCARD_SECONDS: Final = 1.0
 
