@@ -9,8 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from signal_gateway.audit.timeline import without_control_characters
-from signal_gateway.commands.output import count, new_table, note, say, say_json, wide_console
+from signal_gateway.commands.output import count, new_table, note, say, say_json, terminal_text, wide_console
 from signal_gateway.commands.query import AuditQuery, query_options
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
@@ -36,7 +35,7 @@ def list_events(
                 if as_json:
                     say_json(event)
                 else:
-                    table.add_row(*(without_control_characters(str(event.get(column, ""))) for column in COLUMNS))
+                    table.add_row(*(terminal_text(str(event.get(column, ""))) for column in COLUMNS))
             listed, total = listed + len(page.events), page.total
 
     summary = f"{listed} of {total} events"
@@ -72,12 +71,12 @@ def show_case(
 
 def _show(event: dict[str, Any]) -> None:
     say(
-        without_control_characters(
+        terminal_text(
             "  ".join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
         )
     )
     payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
-    say("\n".join(map(without_control_characters, payload.split("\n"))))
+    say("\n".join(map(terminal_text, payload.split("\n"))))
 
 
 @query_options

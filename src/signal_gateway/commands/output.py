@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["age", "count", "mebibytes", "new_table", "note", "say", "say_json", "wide_console"]
+__all__ = ["age", "count", "mebibytes", "new_table", "note", "say", "say_json", "terminal_text", "wide_console"]
 
 _MAX_ROW_WIDTH = 10_000
 
@@ -72,3 +72,10 @@ def age(length: timedelta) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size} {unit}"
     return f"{seconds} s"
+
+
+def terminal_text(text: str) -> str:
+    """Return a text without the control characters that a terminal would execute."""
+    from signal_gateway.audit.timeline import without_control_characters
+
+    return without_control_characters(text)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from signal_gateway.audit.timeline import without_control_characters
-from signal_gateway.commands.output import age, count, mebibytes, new_table, say, wide_console
+from signal_gateway.commands.output import age, count, mebibytes, new_table, say, terminal_text, wide_console
 from signal_gateway.commands.query import TokenFile, datastorage_client
 from signal_gateway.errors import ConfigurationError
 
@@ -115,7 +114,7 @@ def _list_rejected(directory: Path) -> None:
         event_type, correlation_id = (str(entry.event.get(name)) for name in ("event_type", "correlation_id"))
         rejected_at = entry.rejected_at[:19]
         cells = (rejected_at, event_type, correlation_id, entry.event_id, entry.reason)
-        table.add_row(*map(without_control_characters, cells))
+        table.add_row(*map(terminal_text, cells))
     console = wide_console()
     if table.row_count:
         console.print(table)

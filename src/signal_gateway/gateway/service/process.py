@@ -88,6 +88,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                     sock=bind(*parse_listen(config.server.listen)),
                     tls=tls,
                     grace=config.processing.request_deadline + _RESPONSE_SECONDS,
+                    streams=_StopLog(),
                 )
                 await server.run(
                     until=stop.requested,
@@ -128,6 +129,13 @@ async def _management(gateway: Gateway, config: ManagementConfig) -> AsyncIterat
         yield server.url
     finally:
         await server.stop()
+
+
+class _StopLog:
+    """Logs the moment from which the server accepts no requests; a gateway holds no response open."""
+
+    def stop(self) -> None:
+        _log.info("no requests are accepted any more: completing those in flight")
 
 
 async def _drain(gateway: Gateway, seconds: float) -> None:

@@ -244,7 +244,7 @@ class _Server(uvicorn.Server):
             server.close()
         for sock in sockets or []:
             sock.close()
-        _log.info("no requests are accepted any more at %s, %d are in flight", self._url, len(self._tasks))
+        _log.debug("no requests are accepted any more at %s, %d are in flight", self._url, len(self._tasks))
         if self._streams is not None:
             self._streams.stop()
 
