@@ -149,12 +149,18 @@ class ServiceFactory:
         self.created: list[LiveService] = []
 
     def __call__(
-        self, app: object, *, registry: CollectorRegistry | None = None, clock: Clock | None = None
+        self,
+        app: object,
+        *,
+        audit_store: AuditStore | None = None,
+        registry: CollectorRegistry | None = None,
+        clock: Clock | None = None,
     ) -> LiveService:
         """Serve an application until the end of the test.
 
         Args:
             app: An application, a factory, a context manager, or an object with an attribute `app`.
+            audit_store: An audit store to use instead of the default store, such as that of `gateway_outage`.
             registry: The registry that `.metrics` reads, and that a factory takes. Default: a new one for a factory
                 that takes it, otherwise the global `prometheus_client.REGISTRY`.
             clock: The clock that a factory takes. Default: a new `MovableClock` that runs with the machine.
@@ -166,7 +172,9 @@ class ServiceFactory:
         self._host.register()
         service = LiveService(
             app,
-            audit=SharedAudit(self._audit_store, datastorage=self._datastorage),
+            audit=SharedAudit(self._audit_store, datastorage=self._datastorage)
+            if audit_store is None
+            else SharedAudit(audit_store),
             registry=registry,
             clock=clock,
             startup_timeout=self._host.startup_timeout,
