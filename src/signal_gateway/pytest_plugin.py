@@ -2,7 +2,7 @@
 
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -88,13 +88,14 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the sections about its gateways to the report of a failed test, while the gateways still run."""
-    servers = item.stash.get(LIVE_SERVERS, None)
-    if servers is None or call.excinfo is None:
+    scopes = [node.stash[LIVE_SERVERS] for node in item.listchain() if LIVE_SERVERS in node.stash]
+    if not scopes or call.excinfo is None:
         return (yield)
-    servers.explain(call.excinfo.value)
+    for servers in scopes:
+        servers.explain(call.excinfo.value)
     report = yield
     if report.failed:
-        report.sections += servers.sections()
+        report.sections += [section for servers in scopes for section in servers.sections()]
     return report
 
 
@@ -170,9 +171,9 @@ def _write_properties(config: pytest.Config, properties: list[tuple[str, str]]) 
 @pytest.fixture
 def gateway_config(request: pytest.FixtureRequest) -> "GatewayConfig":
     """Settings of the gateways of this test; override it in a conftest, or use `@pytest.mark.gateway(...)`."""
-    from signal_gateway.gateway.config import GatewayConfig, merged
+    from signal_gateway.gateway.config import merged
 
-    config = merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}})
+    config = _config_of_tests()
     for settings in _marked_settings(request):
         config = merged(config, settings)
     return config
@@ -257,16 +258,64 @@ def gateway_outage(
 
 @pytest.fixture
 def gateway_serve(
-    request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
+    request: pytest.FixtureRequest,
+    gateway_audit_store: "BufferedAuditStore",
+    gateway_datastorage: "SharedDataStorage",
 ) -> "Iterator[ServiceFactory]":
-    """Serves an ASGI application, or a `(registry, audit_store) -> app`, on a real socket for this test."""
-    from signal_gateway.testing.gateway.factory import ServiceFactory
-
-    with _live_servers(request) as servers:
-        factory = ServiceFactory(servers.suite.host, audit_store=gateway_audit_store)
-        servers.add(factory)
+    """Serves an ASGI, WSGI or aiohttp application, or a factory of one, on a real socket for this test."""
+    with _service_factory(request, gateway_audit_store, gateway_datastorage) as factory:
         yield factory
-        factory.close()
+
+
+def _fixture_that_serves(scope: Literal["class", "module", "package", "session"]) -> Any:
+    """Return `gateway_serve` for a wider scope."""
+
+    def serve(
+        request: pytest.FixtureRequest,
+        gateway_audit_store: "BufferedAuditStore",
+        gateway_datastorage: "SharedDataStorage",
+    ) -> "Iterator[ServiceFactory]":
+        with _service_factory(request, gateway_audit_store, gateway_datastorage) as factory:
+            yield factory
+
+    serve.__doc__ = f"As `gateway_serve`; the services run until the end of the {scope}."
+    return pytest.fixture(serve, scope=scope, name=f"gateway_serve_{scope}")
+
+
+def _fixture_that_creates_gateways(scope: Literal["class", "module", "package", "session"]) -> Any:
+    """Return `gateway_factory` for a wider scope."""
+
+    def factory(
+        request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
+    ) -> "Iterator[GatewayFactory]":
+        from signal_gateway.testing.gateway.factory import GatewayFactory
+
+        with _live_servers(request) as servers, _harness(request.config).cluster() as cluster:
+            factory = GatewayFactory(
+                servers.suite.host,
+                config=_config_of_tests(),
+                cluster=cluster,
+                audit_store=gateway_audit_store,
+                overrides=_marked_settings(request),
+            )
+            servers.add(factory)
+            yield factory
+            factory.close()
+
+    factory.__doc__ = (
+        f"As `gateway_factory`, with one cluster and default settings; the gateways run until the end of the {scope}."
+    )
+    return pytest.fixture(factory, scope=scope, name=f"gateway_factory_{scope}")
+
+
+gateway_serve_class = _fixture_that_serves("class")
+gateway_serve_module = _fixture_that_serves("module")
+gateway_serve_package = _fixture_that_serves("package")
+gateway_serve_session = _fixture_that_serves("session")
+gateway_factory_class = _fixture_that_creates_gateways("class")
+gateway_factory_module = _fixture_that_creates_gateways("module")
+gateway_factory_package = _fixture_that_creates_gateways("package")
+gateway_factory_session = _fixture_that_creates_gateways("session")
 
 
 @pytest.fixture
@@ -279,21 +328,43 @@ def gateway_isolated_registry() -> "Iterator[CollectorRegistry]":
 
 
 @contextmanager
+def _service_factory(
+    request: pytest.FixtureRequest, audit_store: "BufferedAuditStore", datastorage: "SharedDataStorage"
+) -> "Iterator[ServiceFactory]":
+    from signal_gateway.testing.gateway.factory import ServiceFactory
+
+    with _live_servers(request) as servers:
+        factory = ServiceFactory(servers.suite.host, audit_store=audit_store, datastorage=datastorage)
+        servers.add(factory)
+        yield factory
+        factory.close()
+
+
+@contextmanager
 def _live_servers(request: pytest.FixtureRequest) -> "Iterator[LiveServers]":
-    """Yield the live servers of this test, and release them at the end."""
+    """Yield the live servers of the scope of a fixture, and release them at the end."""
     if LIVE_SERVERS in request.node.stash:
         yield request.node.stash[LIVE_SERVERS]
         return
     from signal_gateway.testing.plugin.live_servers import LiveServers
 
-    is_registry_restored = "gateway_isolated_registry" in request.fixturenames
-    servers = LiveServers(_harness(request.config).suite, is_registry_restored=is_registry_restored)
+    servers = LiveServers(
+        _harness(request.config).suite,
+        is_guarded=request.scope == "function",
+        is_registry_restored="gateway_isolated_registry" in request.fixturenames,
+    )
     request.node.stash[LIVE_SERVERS] = servers
     try:
         with servers:
             yield servers
     finally:
         del request.node.stash[LIVE_SERVERS]
+
+
+def _config_of_tests() -> "GatewayConfig":
+    from signal_gateway.gateway.config import GatewayConfig, merged
+
+    return merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}})
 
 
 def _marked_settings(request: pytest.FixtureRequest) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -23,7 +23,7 @@ from signal_gateway.testing.runtime.exchanges import Exchange
 from signal_gateway.testing.runtime.metrics import MetricsView
 from signal_gateway.testing.runtime.server import LiveServer
 
-__all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway", "serve"]
+__all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway"]
 
 SIGNALS_PATH = "/api/v1/signals"
 PROMETHEUS_PATH = f"{SIGNALS_PATH}/{PROMETHEUS_SOURCE}"
@@ -282,14 +282,3 @@ class LiveGateway:
         result = self.settle(timeout)
         assert result is not None  # `audit_trail` has checked for a BufferedAuditStore
         return result
-
-
-def serve(gateway: Gateway, *, cluster: Cluster | None = None, **options: Any) -> LiveGateway:
-    """Return a context manager that serves a gateway on a real loopback socket.
-
-    Args:
-        gateway: A gateway that was not started.
-        cluster: The value of `.cluster`.
-        **options: `startup_timeout`, `stop_grace` and `settle_timeout` of `LiveGateway`, in seconds.
-    """
-    return LiveGateway(gateway, cluster=cluster, **options)

@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from signal_gateway.testing.gateway.factory import LiveService
 from signal_gateway.testing.gateway.live import LiveGateway
+from signal_gateway.testing.gateway.service import LiveService
 from signal_gateway.testing.plugin.settings import Settings
-from signal_gateway.testing.runtime.exchanges import Exchange
 
 __all__ = ["LogTail", "failure_note", "failure_sections"]
 
 _MOST_CHARACTERS: Final = 4096
 _MOST_RECORDS: Final = 30
+_CONSTANT_METRICS: Final = ("gateway_build_info", "process_", "python_")  # of the build and the process
 _SECRET: Final = re.compile(
     r"""(?ix) ( ["']? [\w-]* (?:token|password|secret|authorization|api[_-]?key) [\w-]* ["']? \s* [:=] \s* )
     ( "[^"]*"? | '[^']*'? | (?:bearer\s+|basic\s+)? [^\s,;&}\]]+ )"""
@@ -44,7 +44,7 @@ class LogTail(logging.Handler):
 
 def failure_note(servers: Sequence[Live]) -> str | None:
     """Return one line about the last exchange of a failed test; None without an exchange."""
-    exchanges = [exchange for one in servers for exchange in _exchanges(one)]
+    exchanges = [exchange for one in servers for exchange in one.exchanges]
     if not exchanges:
         return None
     last = exchanges[-1]
@@ -96,13 +96,9 @@ def _redacted(line: str) -> str:
     return _CREDENTIALS.sub("[redacted]", _SECRET.sub(r"\1[redacted]", line))
 
 
-def _exchanges(one: Live) -> list[Exchange]:
-    return one.exchanges if isinstance(one, LiveGateway) else one.server.exchanges
-
-
 def _requests_of(one: Live) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
-        for exchange in _exchanges(one):
+        for exchange in one.exchanges:
             yield str(exchange)
             yield from exchange.error.splitlines()
 
@@ -111,9 +107,8 @@ def _requests_of(one: Live) -> Callable[[], Iterable[str]]:
 
 def _metrics_of(one: Live) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
-        if isinstance(one, LiveGateway) or one.registry is not None:
-            series = one.metrics.counted().items()
-            yield from (f"{key} {value:g}" for key, value in series if not key.startswith("gateway_build_info"))
+        series = one.metrics.counted().items()
+        yield from (f"{key} {value:g}" for key, value in series if not key.startswith(_CONSTANT_METRICS))
 
     return lines
 

@@ -1,13 +1,11 @@
 """LiveServer: an ASGI application on a real loopback socket, for the duration of a test."""
 
 import asyncio
-import contextvars
 import socket
 import threading
-import weakref
 from collections.abc import Callable, Coroutine
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Literal, Protocol, Self
 
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,14 +16,48 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.exchanges import Exchange, ExchangeLog
 from signal_gateway.testing.runtime.loops import SERVERS, LoopThread
+from signal_gateway.testing.runtime.tasks import OwnedTasks
 from signal_gateway.web.serving.app_server import AppServer, OpenStreams
 from signal_gateway.web.serving.sockets import bind, url_of
 
-__all__ = ["LiveServer"]
+__all__ = ["Hosting", "HttpServer", "LiveServer"]
 
 CLIENT_TIMEOUT = 30.0
 
-_owner: contextvars.ContextVar["weakref.WeakSet[asyncio.Task[Any]]"] = contextvars.ContextVar("owner of new tasks")
+
+class HttpServer(Protocol):
+    """One application on one listening socket. All coroutines run on the loop of the live server."""
+
+    @property
+    def open_connections(self) -> int:
+        """The number of open client connections, including idle ones."""
+        ...
+
+    async def start(self) -> None:
+        """Run the start-up of the application, then accept connections."""
+        ...
+
+    async def stop(self) -> None:
+        """Stop accepting connections, finish open requests, run the shutdown of the application, close the socket."""
+        ...
+
+    async def wait_until_idle(self) -> None:
+        """Return as soon as no request is in flight."""
+        ...
+
+
+class Hosting(Protocol):
+    """Creates the HTTP server of an application that an `AppServer` cannot serve directly."""
+
+    def server_for(self, app: ASGIApp, *, sock: socket.socket, grace: float) -> HttpServer:
+        """Create the server. It is not started.
+
+        Args:
+            app: The application, wrapped by the live server: each request passes it.
+            sock: The listening socket; the server closes it.
+            grace: Seconds for open requests after the stop.
+        """
+        ...
 
 
 class LiveServer:
@@ -43,6 +75,7 @@ class LiveServer:
         startup_timeout: Seconds for the start-up of the application.
         stop_grace: Seconds for open requests after the stop.
         streams: The open streams of the application; the server ends them before it waits for open responses.
+        hosting: Creates the HTTP server. Default: an `AppServer` for the application.
     """
 
     def __init__(
@@ -57,6 +90,7 @@ class LiveServer:
         startup_timeout: float = 10.0,
         stop_grace: float = 2.0,
         streams: OpenStreams | None = None,
+        hosting: Hosting | None = None,
     ) -> None:
         self.app = app
         self._exchanges = ExchangeLog(app)
@@ -67,18 +101,22 @@ class LiveServer:
         self._startup_timeout = startup_timeout
         self._stop_grace = stop_grace
         self._exchange_ended = threading.Condition()
-        self._server = AppServer(
-            self._serve,
-            sock=self._sock,
-            lifespan=lifespan,
-            websockets=websockets,
-            grace=stop_grace,
-            streams=streams,
-        )
+        self._server: HttpServer
+        if hosting is not None:
+            self._server = hosting.server_for(self._serve, sock=self._sock, grace=stop_grace)
+        else:
+            self._server = AppServer(
+                self._serve,
+                sock=self._sock,
+                lifespan=lifespan,
+                websockets=websockets,
+                grace=stop_grace,
+                streams=streams,
+            )
         self._state: Literal["new", "running", "stopped"] = "new"
         self._client: httpx.Client | None = None
         self._async_client: httpx.AsyncClient | None = None
-        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._tasks = OwnedTasks()
 
     def start(self) -> None:
         """Start the server and wait until it accepts requests.
@@ -167,6 +205,28 @@ class LiveServer:
         """
         self.call(self.idle(), timeout=timeout, doing=f"waiting for the requests in flight of the {self._name}")
 
+    def settle(self, timeout: float) -> None:
+        """Wait until no request is in flight and every task that a request started has ended.
+
+        Tasks that the start-up of the application started do not count: they often have no end.
+
+        Args:
+            timeout: The maximum number of seconds.
+
+        Raises:
+            HarnessError: A request was still in flight, or a task still ran, after the timeout. The message names it.
+        """
+        try:
+            self.call(self._settle(), timeout=timeout, doing=f"waiting for the requests and tasks of the {self._name}")
+        except HarnessError as exc:
+            names = self.call(self._work(), timeout=timeout, doing=f"listing the tasks of the {self._name}")
+            if not names:
+                raise
+            raise HarnessError(
+                f"the {self._name} is still busy after {timeout} s: {', '.join(names)}. Start an endless task in the"
+                " start-up of the application, not in a request"
+            ) from exc
+
     @property
     def exchanges(self) -> list[Exchange]:
         """The last requests and their responses, oldest first."""
@@ -194,7 +254,18 @@ class LiveServer:
         """Run a coroutine on the loop of the server and wait for its result."""
         return self._loop.call(coroutine, timeout=timeout, doing=doing)
 
+    async def _settle(self) -> None:
+        await self._server.wait_until_idle()
+        while open_tasks := self._tasks.open_of_requests:
+            await asyncio.wait(open_tasks)
+            await self._server.wait_until_idle()
+
+    async def _work(self) -> list[str]:
+        return sorted(map(_named, self._tasks.open_of_requests))
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            self._tasks.enter_request()
         try:
             await self._exchanges(scope, receive, send)
         finally:
@@ -203,10 +274,7 @@ class LiveServer:
                     self._exchange_ended.notify_all()
 
     async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.get_task_factory() is None:
-            loop.set_task_factory(_remember_task)
-        _owner.set(self._tasks)  # every task of this server inherits it
+        self._tasks.claim()
         await self._server.start()
 
     def _close_client(self) -> None:
@@ -222,10 +290,10 @@ class LiveServer:
             await self._check_closed()
 
     async def _check_closed(self) -> None:
-        open_tasks = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
+        open_tasks = self._tasks.open
         if open_tasks:
             _, open_tasks = await asyncio.wait(open_tasks, timeout=self._stop_grace)
-        still_open = [f"task {task.get_name()} ({task.get_coro()})" for task in open_tasks]
+        still_open = [_named(task) for task in open_tasks]
         for task in open_tasks:
             task.cancel()
         if self._server.open_connections:
@@ -236,10 +304,5 @@ class LiveServer:
             raise HarnessError(f"still open after the stop: {', '.join(still_open)}")
 
 
-def _remember_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
-    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
-    context = options.get("context")
-    owner = _owner.get(None) if context is None else context.get(_owner)
-    if owner is not None:
-        owner.add(task)
-    return task
+def _named(task: "asyncio.Task[Any]") -> str:
+    return f"task {task.get_name()} ({task.get_coro()})"
