@@ -3,7 +3,7 @@
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Unpack
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -17,10 +17,12 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.gateway.http.authentication import Authenticator
+from signal_gateway.gateway.overrides import GatewayOverrides
 from signal_gateway.gateway.signals import Adapter
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.testing.cluster.cluster import Cluster
 from signal_gateway.testing.gateway.live import LiveGateway
+from signal_gateway.testing.gateway.service_store import ServiceAuditStore
 from signal_gateway.testing.runtime.host import ServerHost
 from signal_gateway.testing.runtime.metrics import MetricsView
 from signal_gateway.testing.runtime.server import LiveServer
@@ -72,7 +74,7 @@ class GatewayFactory:
         clock: Clock | None = None,
         adapters: Sequence[Adapter] = (),
         authenticator: Authenticator | None = None,
-        **overrides: Any,
+        **overrides: Unpack[GatewayOverrides],
     ) -> LiveGateway:
         """Create a gateway and serve it until the end of the test.
 
@@ -83,7 +85,7 @@ class GatewayFactory:
             clock: The clock. Default: a new `MovableClock` that runs with the machine.
             adapters: Adapters for your own sources.
             authenticator: Authenticates the senders. Default: senders need no credentials.
-            **overrides: Settings by key, merged deeply into `config` and validated again.
+            **overrides: Settings by key (`GatewayOverrides`), merged deeply into `config` and validated again.
 
         Raises:
             ConfigurationError: A setting is wrong. The message names the setting and the allowed values.
@@ -128,13 +130,14 @@ class LiveService:
     Attributes:
         server: The server.
         registry: The metrics registry that was passed to your app factory; None if you passed an application.
-        audit_trail: Exact queries over the events of the audit store.
     """
 
-    def __init__(self, server: LiveServer, *, registry: CollectorRegistry | None, audit_trail: AuditTrail) -> None:
+    def __init__(
+        self, server: LiveServer, *, registry: CollectorRegistry | None, audit_trail: AuditTrail | None
+    ) -> None:
         self.server = server
         self.registry = registry
-        self.audit_trail = audit_trail
+        self._audit_trail = audit_trail
         self.url = server.url
         self.app = server.app
 
@@ -147,6 +150,20 @@ class LiveService:
     def async_client(self) -> httpx.AsyncClient:
         """A client with the service as its base URL, for tests on any loop."""
         return self.server.async_client
+
+    @property
+    def audit_trail(self) -> AuditTrail:
+        """Exact queries over the events that this service recorded in the store of its app factory.
+
+        Raises:
+            HarnessError: The audit store is not known: you passed an application, not an app factory.
+        """
+        if self._audit_trail is None:
+            raise HarnessError(
+                "the events of this application are not known, because it received no audit store: query"
+                " gateway_audit_trail, or serve a callable that takes the audit store"
+            )
+        return self._audit_trail
 
     @property
     def metrics(self) -> MetricsView:
@@ -188,7 +205,8 @@ class ServiceFactory:
         Raises:
             Exception: The start-up of the application failed with this exception.
         """
-        store = self._audit_store
+        store = ServiceAuditStore(self._audit_store)
+        trail: AuditTrail | None = None
         registry: CollectorRegistry | None = None
         if _is_app_factory(app):
             registry = CollectorRegistry()
@@ -207,7 +225,9 @@ class ServiceFactory:
             server.wait_until_idle(timeout)
             return store.flush(timeout=timeout)
 
-        service = LiveService(server, registry=registry, audit_trail=AuditTrail(store.client, barrier=barrier))
+        if registry is not None:
+            trail = AuditTrail(store.client, barrier=barrier, recorded=store.recorded)
+        service = LiveService(server, registry=registry, audit_trail=trail)
         self.created.append(service)
         return service
 
