@@ -85,7 +85,7 @@ def test_workers_of_xdist_do_not_see_each_others_order(orders_suite):
     result.stdout.fnmatch_lines(["*8 events recorded, 8 delivered, 0 rejected, 0 pending"])
 
 
-def test_rerun_does_not_see_the_order_of_the_first_run(pytester, orders_suite):
+def test_rerun_does_not_see_the_order_of_the_first_run(orders_suite):
     result = orders_suite(
         "-p",
         "pytest_rerunfailures",

@@ -232,7 +232,7 @@ def test_missing_event_type_is_filled_into_event_data_without_a_change_of_the_ar
 
 @pytest.mark.parametrize("other", ["a.c", "", None, 1])
 def test_different_event_type_in_event_data_is_refused(other: object) -> None:
-    with pytest.raises(ValidationError, match="must repeat the event's event_type, 'a.b'"):
+    with pytest.raises(ValidationError, match=r"must repeat the event's event_type, 'a\.b'"):
         event(event_data={"event_type": other})
 
 

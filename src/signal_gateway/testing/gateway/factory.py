@@ -29,7 +29,7 @@ from signal_gateway.testing.runtime.server import LiveServer
 
 __all__ = ["GatewayFactory", "LiveService", "ServiceFactory"]
 
-AppFactory = Callable[[CollectorRegistry, AuditStore], ASGIApp]
+AppFactory = Callable[[CollectorRegistry, BufferedAuditStore], ASGIApp]  # a parameter of type AuditStore fits, too
 
 
 class GatewayFactory:
