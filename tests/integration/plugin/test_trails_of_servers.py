@@ -1,6 +1,13 @@
 """The audit trail of a live server has the events of this server, though all servers share one store."""
 
+from contextlib import asynccontextmanager
+
 import pytest
+from starlette.applications import Starlette
+
+from signal_gateway import GatewayConfig, create_gateway
+from signal_gateway.audit import AuditEvent
+from signal_gateway.errors import HarnessError
 
 ORDERS = """
 from signal_gateway.audit import AuditEvent
@@ -142,6 +149,74 @@ def test_mismatch_names_the_events_of_other_servers_without_showing_them(gateway
 
     assert "1 event that other servers recorded" in str(failure.value)
     assert "gateway_audit_trail" in str(failure.value)
+
+
+def test_trail_of_a_stopped_service_has_what_it_records_in_the_background(gateway_serve, gateway_audit_store):
+    stores = []
+
+    def create_app(registry, audit_store):  # noqa: ARG001
+        stores.append(audit_store)
+        return Starlette()
+
+    service = gateway_serve(create_app)
+    service.server.stop()
+    gateway_audit_store.record(closed_day())
+
+    mine = closed_day()
+    stores[0].record(mine)
+
+    assert [event.event_id for event in service.audit_trail.events()] == [mine.event_id]
+
+
+def test_service_that_closes_its_store_leaves_the_one_of_the_process_open(gateway_serve, gateway_audit_store):
+    service = gateway_serve(lambda registry, audit_store: closing_app(audit_store))  # noqa: ARG005
+
+    service.server.stop()
+
+    assert gateway_audit_store.accepting
+    assert types(service.audit_trail) == ["shop.day.closed"]
+
+
+def test_gateway_inside_a_service_is_ready_with_the_store_of_the_service(gateway_serve, gateway_cluster):
+    config = GatewayConfig(controller_namespace=gateway_cluster.namespace, processing={"scope": {"enabled": False}})
+
+    def create_app(registry, audit_store):
+        kubernetes = gateway_cluster.client()
+        return create_gateway(config, kubernetes=kubernetes, audit_store=audit_store, registry=registry).app
+
+    service = gateway_serve(create_app)
+
+    assert service.client.get("/readyz").json()["checks"]["datastorage"] == "ok"
+
+
+def test_application_without_a_store_has_no_trail(gateway_serve):
+    service = gateway_serve(Starlette())
+
+    with pytest.raises(HarnessError, match=r"received no audit store: query gateway_audit_trail"):
+        _ = service.audit_trail
+
+
+def closing_app(audit_store):
+    """A service whose lifespan records an event and closes the store, as its own production does."""
+
+    @asynccontextmanager
+    async def lifespan(_):
+        async with audit_store:
+            yield
+            audit_store.record(closed_day())
+
+    return Starlette(lifespan=lifespan)
+
+
+def closed_day():
+    return AuditEvent(
+        event_type="shop.day.closed",
+        event_category="shop",
+        event_action="closed",
+        event_outcome="success",
+        correlation_id="day-1",
+        event_data={},
+    )
 
 
 def types(trail, correlation_id=None):
