@@ -49,7 +49,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
-        "markers", "gateway(**settings): settings for the gateways of this test, such as processing={'retry': {...}}"
+        "markers",
+        "gateway(**settings): settings for the gateways of this test, such as processing={'retry': {...}};"
+        " the keys of signal_gateway.GatewayOverrides",
     )
 
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 import orjson
@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -53,6 +54,7 @@ REQUIRED_ON_THE_WIRE = (
 
 _REQUIRED = frozenset(REQUIRED_ON_THE_WIRE)
 _NEVER_NONE = _REQUIRED | {"event_id"}
+_ON_THE_WIRE: Final = {"source": "wire"}
 
 MAX_CORRELATION_ID_LENGTH = 255
 MAX_SEVERITY_LENGTH = 20
@@ -164,7 +166,8 @@ class AuditEvent(BaseModel):
         event_action: Verb, such as `created`.
         event_outcome: `success`, `failure` or `pending`.
         correlation_id: Id shared by all events of one case.
-        event_data: JSON object whose `event_type` repeats the outer one; at most 256 KiB and 10 levels deep.
+        event_data: JSON object, at most 256 KiB and 10 levels deep. Its `event_type` repeats the outer one: the
+            constructor adds it if it is missing, and refuses a different one.
         actor_type: Type of the actor. DataStorage's default: `service`.
         actor_id: Id of the actor. DataStorage's default: `<category>-service`.
         actor_ip: IPv4 or IPv6 address of the actor.
@@ -190,7 +193,7 @@ class AuditEvent(BaseModel):
     # the members that are not None; a slot, because pydantic does not carry it over to copies of an event
     __slots__ = ("_members",)
     if TYPE_CHECKING:
-        _members: dict[str, Any]
+        _members: dict[str, Any] = PrivateAttr()  # no argument of the constructor, without pydantic's mypy plugin too
 
     version: _Text10 = "1.0"
     event_id: _Uuid = Field(default_factory=new_event_id)
@@ -236,8 +239,10 @@ class AuditEvent(BaseModel):
     @field_validator("event_data")
     @classmethod
     def _event_data_is_fit_for_the_wire(cls, event_data: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        encoded_event_data(event_data)
         event_type = info.data.get("event_type")  # absent when it broke a rule of its own
+        if event_type is not None and "event_type" not in event_data and info.context is not _ON_THE_WIRE:
+            event_data = {"event_type": event_type, **event_data}
+        encoded_event_data(event_data)
         inner = event_data.get("event_type")
         if event_type is not None and inner != event_type:
             raise ValueError(f'must repeat the event\'s event_type, {event_type!r}, under "event_type", not {inner!r}')
@@ -249,12 +254,12 @@ class AuditEvent(BaseModel):
 
         Args:
             document: The decoded JSON. Unknown members are ignored, which lets a newer client use an older server.
-                All members of `REQUIRED_ON_THE_WIRE` must be present.
+                All members of `REQUIRED_ON_THE_WIRE` must be present, and `event_data` must have its `event_type`.
 
         Raises:
             pydantic.ValidationError: A member is missing or violates a rule.
         """
-        event = cls.model_validate(document, extra="ignore")
+        event = cls.model_validate(document, extra="ignore", context=_ON_THE_WIRE)
         if not event.model_fields_set >= _REQUIRED:
             missing = [field for field in REQUIRED_ON_THE_WIRE if field not in event.model_fields_set]
             raise ValidationError.from_exception_data(

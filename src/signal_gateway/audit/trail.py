@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.query import AuditFilters
 from signal_gateway.audit.errors import AuditTrailMismatch
+from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.audit.stats import FlushResult
 from signal_gateway.audit.timeline import StoredEvent, timeline, without_control_characters
 from signal_gateway.errors import AuditError
@@ -29,18 +30,27 @@ class AuditTrail:
     Each query is a flush, then one exact query: no sleeping and no polling. An event that is not in the result was
     not recorded by this process. Events that other processes have pending are not known.
 
+    With `recorded` the trail is the one of a single server: all other events of the DataStorage are not in it.
+
     Args:
         client: Client of the DataStorage.
         barrier: `flush` of the store that records the events; None if all events are delivered.
         timeout: Maximum seconds of the flush.
+        recorded: Ids of the events that the trail has; None for all events.
     """
 
     def __init__(
-        self, client: DataStorageClient, *, barrier: Callable[[float], FlushResult] | None, timeout: float = 5.0
+        self,
+        client: DataStorageClient,
+        *,
+        barrier: Callable[[float], FlushResult] | None,
+        timeout: float = 5.0,
+        recorded: RecordedIds | None = None,
     ) -> None:
         self._client = client
         self._barrier = barrier
         self._timeout = timeout
+        self._recorded = recorded
 
     def events(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
         """Return all matching events, oldest first.
@@ -71,7 +81,7 @@ class AuditTrail:
         found = self.events(**filters)
         if len(found) != 1:
             claim = f"wanted one audit event with {_named(filters)}, found {len(found)}"
-            raise self._mismatch(claim + (_SHARED if found else ""), found, filters)
+            raise self._mismatch(claim + (self._hint if found else ""), found, filters)
         return found[0]
 
     def none(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
@@ -89,7 +99,7 @@ class AuditTrail:
             filters["event_type"] = wanted_type
         found = self.events(**filters)
         if found:
-            claim = f"wanted no audit event with {_named(filters)}, found {len(found)}{_SHARED}"
+            claim = f"wanted no audit event with {_named(filters)}, found {len(found)}{self._hint}"
             raise self._mismatch(claim, found, filters)
 
     def sequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
@@ -155,7 +165,15 @@ class AuditTrail:
                 f" {self._timeout} s, {result.rejected} rejected: {result.error}"
             )
 
+    @property
+    def _hint(self) -> str:
+        return _SHARED if self._recorded is None else ""
+
     def _query(self, filters: AuditFilters) -> list[StoredEvent]:
+        found = self._query_all(filters)
+        return found if self._recorded is None else self._recorded.select(found)
+
+    def _query_all(self, filters: AuditFilters) -> list[StoredEvent]:
         found = [_read(document, self._client.url) for document in self._client.events(**filters)]
         return sorted(found, key=lambda event: event.event_timestamp)  # a DataStorage may not support `order`
 
@@ -169,7 +187,9 @@ class AuditTrail:
     ) -> AuditTrailMismatch:
         heading = ""
         if not found:
+            elsewhere = self._elsewhere(filters)
             heading, found = self._near_misses(filters)
+            heading = elsewhere + heading
         return AuditTrailMismatch(f"{without_control_characters(claim)}{heading}\n{timeline(found, marked=marked)}")
 
     def _near_misses(self, filters: AuditFilters) -> tuple[str, Sequence[StoredEvent]]:
@@ -184,7 +204,16 @@ class AuditTrail:
         alike = "" if event_type is None else _alike(event_type, found)
         return f"{alike}; the last {len(found)} events of all:" if found else "; there is no event at all:", found
 
+    def _elsewhere(self, filters: AuditFilters) -> str:
+        """Return the number of matching events of other servers, as a hint; an empty text if there is none."""
+        if self._recorded is None or not (count := self._client.query(limit=1, **filters).total):
+            return ""
+        events = "1 event" if count == 1 else f"{count} events"
+        return f" (there is {events} that other servers recorded: gateway_audit_trail has the events of all servers)"
+
     def _newest(self, filters: AuditFilters) -> list[StoredEvent]:
+        if self._recorded is not None:
+            return self._query(filters)[-_SHOWN_NEAR:]
         page = self._client.query(limit=_SHOWN_NEAR, **filters)
         found = [_read(document, self._client.url) for document in page.events]
         return sorted(found, key=lambda event: event.event_timestamp)

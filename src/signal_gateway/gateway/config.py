@@ -1,12 +1,15 @@
 """GatewayConfig: the settings of one gateway, immutable."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.setting_errors import setting_errors
+
+if TYPE_CHECKING:
+    from signal_gateway.gateway.overrides import GatewayOverrides, ProcessingOverrides
 
 __all__ = [
     "DEFAULT_NAMESPACE",
@@ -147,6 +150,10 @@ class ProcessingConfig(BaseModel):
         default=4 * 1024 * 1024, ge=1, description="Largest request body that is accepted, in bytes."
     )
 
+    if TYPE_CHECKING:  # the plain signature has no dicts for the nested models
+
+        def __init__(self, **settings: Unpack[ProcessingOverrides]) -> None: ...
+
 
 class GatewayConfig(BaseModel):
     """The settings of one gateway. A gateway never reads environment variables.
@@ -161,6 +168,10 @@ class GatewayConfig(BaseModel):
         default=DEFAULT_NAMESPACE, description="Namespace of the RemediationRequests, a DNS label."
     )
     processing: ProcessingConfig = ProcessingConfig()
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[GatewayOverrides]) -> None: ...
 
 
 def merged(config: GatewayConfig, overrides: Mapping[str, Any]) -> GatewayConfig:

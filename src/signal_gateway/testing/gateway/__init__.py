@@ -11,5 +11,6 @@
 - `service_audit`: the audit store and the DataStorage of a service
 - `service`: `LiveService`, a service of your own on a real socket
 - `serving`: `serve`, without pytest
+- `service_store`: the audit store that a live service receives
 - `factory`: creates the live gateways and live services of a test
 """

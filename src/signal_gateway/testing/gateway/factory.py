@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Unpack
 
 from prometheus_client import CollectorRegistry
 
@@ -12,6 +12,7 @@ from signal_gateway.clock import Clock, MovableClock
 from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.gateway.http.authentication import Authenticator
+from signal_gateway.gateway.overrides import GatewayOverrides
 from signal_gateway.gateway.signals import Adapter
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.testing.cluster.cluster import Cluster
@@ -65,7 +66,7 @@ class GatewayFactory:
         clock: Clock | None = None,
         adapters: Sequence[Adapter] = (),
         authenticator: Authenticator | None = None,
-        **overrides: Any,
+        **overrides: Unpack[GatewayOverrides],
     ) -> LiveGateway:
         """Create a gateway and serve it until the end of the test.
 
@@ -76,7 +77,7 @@ class GatewayFactory:
             clock: The clock. Default: a new `MovableClock` that runs with the machine.
             adapters: Adapters for your own sources.
             authenticator: Authenticates the senders. Default: senders need no credentials.
-            **overrides: Settings by key, merged deeply into `config` and validated again.
+            **overrides: Settings by key (`GatewayOverrides`), merged deeply into `config` and validated again.
 
         Raises:
             ConfigurationError: A setting is wrong. The message names the setting and the allowed values.

@@ -56,6 +56,7 @@ class LiveGateway:
         self.gateway = gateway
         self.metrics = MetricsView(gateway.registry)
         self._cluster = cluster
+        self._recorded = gateway.keep_recorded_ids()
         self._settle_timeout = settle_timeout
         self._server = LiveServer(
             gateway.app, name="gateway", lifespan="on", startup_timeout=startup_timeout, stop_grace=stop_grace
@@ -143,7 +144,10 @@ class LiveGateway:
 
     @property
     def audit_trail(self) -> AuditTrail:
-        """Exact queries over the recorded events: each query settles the gateway first.
+        """Exact queries over the events that this gateway recorded: each query settles the gateway first.
+
+        The events of other gateways and services are not in it, although all share a store. `gateway_audit_trail` has
+        the events of the whole process.
 
         Raises:
             HarnessError: The audit store does not deliver to a DataStorage.
@@ -153,7 +157,7 @@ class LiveGateway:
             raise HarnessError(
                 f"a {type(store).__name__} has no DataStorage to query: serve a gateway with a BufferedAuditStore"
             )
-        return AuditTrail(store.client, barrier=self._barrier, timeout=self._settle_timeout)
+        return AuditTrail(store.client, barrier=self._barrier, timeout=self._settle_timeout, recorded=self._recorded)
 
     def send_alert(
         self,
@@ -272,6 +276,9 @@ class LiveGateway:
         self._server.wait_for(condition, timeout)
 
     def _settle_gateway(self, timeout: float) -> None:
+        if self._server.stopped:
+            return
+
         async def settle() -> None:
             await self._server.idle()
             await self.gateway.settle()

@@ -212,11 +212,16 @@ class LiveService:
 
     @property
     def audit_trail(self) -> AuditTrail:
-        """Exact queries over the events of the audit store: each query settles the service first.
+        """Exact queries over the events that this service recorded: each query settles the service first.
 
         Raises:
-            HarnessError: The audit store does not deliver to a DataStorage.
+            HarnessError: No factory took the audit store, or the audit store does not deliver to a DataStorage.
         """
+        if not self._injections.has_taken("audit_store"):
+            raise HarnessError(
+                "the events of this application are not known, because it received no audit store: query"
+                " gateway_audit_trail, or serve a factory with a parameter audit_store"
+            )
         return self._audit.trail(self._barrier, timeout=self._settle_timeout)
 
     def settle(self, timeout: float | None = None) -> FlushResult | None:

@@ -11,6 +11,7 @@ from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
+from signal_gateway.testing.gateway.service_store import ServiceAuditStore
 
 __all__ = ["DataStorageAddress", "EmbeddedAudit", "ServiceAudit", "SharedAudit"]
 
@@ -53,13 +54,17 @@ class ServiceAudit(Protocol):
 class SharedAudit:
     """An audit store that the service does not own. Its close does nothing.
 
+    Attributes:
+        store: The store for the service: a facade that notes the ids of its events, or the store itself if it is no
+            `BufferedAuditStore`.
+
     Args:
         store: The store.
         datastorage: The DataStorage of the store. Default: the one of its client.
     """
 
     def __init__(self, store: AuditStore, *, datastorage: DataStorageAddress | None = None) -> None:
-        self.store = store
+        self.store = ServiceAuditStore(store) if isinstance(store, BufferedAuditStore) else store
         self._datastorage = datastorage
 
     @property
@@ -76,19 +81,20 @@ class SharedAudit:
         return self.store.flush(timeout=timeout) if isinstance(self.store, BufferedAuditStore) else None
 
     def trail(self, barrier: Callable[[float], FlushResult], *, timeout: float) -> AuditTrail:
-        """Return queries over the events of the store, each after a barrier.
+        """Return queries over the events that the service recorded, each after a barrier.
 
         Raises:
             HarnessError: The store delivers to no DataStorage.
         """
-        return AuditTrail(self._buffered.client, barrier=barrier, timeout=timeout)
+        store = self._buffered
+        return AuditTrail(store.client, barrier=barrier, timeout=timeout, recorded=store.recorded)
 
     def close(self) -> None:
         """Do nothing: the store is not owned."""
 
     @property
-    def _buffered(self) -> BufferedAuditStore:
-        if not isinstance(self.store, BufferedAuditStore):
+    def _buffered(self) -> ServiceAuditStore:
+        if not isinstance(self.store, ServiceAuditStore):
             raise HarnessError(f"a {type(self.store).__name__} has no DataStorage to query: pass a BufferedAuditStore")
         return self.store
 

@@ -194,8 +194,13 @@ class LiveServer:
             )
         return self._async_client
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the server ran and was stopped: it has no request in flight."""
+        return self._state == "stopped"
+
     def wait_until_idle(self, timeout: float) -> None:
-        """Wait until no request is in flight.
+        """Wait until no request is in flight; return at once after the stop.
 
         Args:
             timeout: The maximum number of seconds.
@@ -203,6 +208,8 @@ class LiveServer:
         Raises:
             HarnessError: A request was still in flight after the timeout.
         """
+        if self.stopped:
+            return
         self.call(self.idle(), timeout=timeout, doing=f"waiting for the requests in flight of the {self._name}")
 
     def settle(self, timeout: float) -> None:
