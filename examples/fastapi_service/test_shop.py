@@ -1,19 +1,27 @@
 """The shop is imported once, and its metrics live in the global registry: each test sees its own changes."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
+from fastapi import FastAPI
 from shop import ORDER_PLACED, RECEIPT_SENT, app, get_audit_store
 
-from signal_gateway.audit import BufferedAuditStore
+from signal_gateway.audit import AuditStore
 from signal_gateway.testing import LiveService, ServiceFactory
 
 
-@pytest.fixture
-def shop(gateway_serve: ServiceFactory, gateway_audit_store: BufferedAuditStore) -> Iterator[LiveService]:
-    app.dependency_overrides[get_audit_store] = lambda: gateway_audit_store
-    yield gateway_serve(app)
+@contextmanager
+def shop_with_store(audit_store: AuditStore) -> Iterator[FastAPI]:
+    """The parameter gives this service an audit store of its own view, and `shop.audit_trail` its events alone."""
+    app.dependency_overrides[get_audit_store] = lambda: audit_store
+    yield app
     app.dependency_overrides.clear()
+
+
+@pytest.fixture
+def shop(gateway_serve: ServiceFactory) -> LiveService:
+    return gateway_serve(shop_with_store)
 
 
 def test_order_is_placed_counted_and_audited(shop: LiveService) -> None:

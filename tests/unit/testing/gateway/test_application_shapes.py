@@ -254,7 +254,7 @@ def is_cached():
 
 REGISTRY, STORE, CLOCK = (
     {"registry": "CollectorRegistry"},
-    {"audit_store": "BufferedAuditStore"},
+    {"audit_store": "ServiceAuditStore"},
     {"clock": "MovableClock"},
 )
 BOTH = REGISTRY | STORE

@@ -138,7 +138,9 @@ def test_settle_waits_for_background_tasks_of_a_response():
         assert done == [True]
 
 
-def test_settle_waits_for_tasks_that_a_request_started_and_for_their_tasks(gateway_serve, gateway_audit_store):
+def test_settle_waits_for_tasks_that_a_request_started_and_for_their_tasks(
+    gateway_serve, gateway_audit_store, gateway_audit_trail
+):
     first_may_end, second_may_end = asyncio.Event(), asyncio.Event()
 
     async def second(order):
@@ -171,7 +173,7 @@ def test_settle_waits_for_tasks_that_a_request_started_and_for_their_tasks(gatew
     service.client.post("/end_second")
 
     assert service.settle().ok
-    service.audit_trail.one(correlation_id="task-of-a-task")
+    gateway_audit_trail.one(correlation_id="task-of-a-task")
 
 
 def test_settle_does_not_wait_for_endless_tasks_of_the_start_up(gateway_serve):
