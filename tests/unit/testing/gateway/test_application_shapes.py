@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 import pytest
 from aiohttp import web
-from django.conf import settings as django_settings
 from fastapi import FastAPI
 from flask import Flask
 from prometheus_client import CollectorRegistry
@@ -104,10 +103,11 @@ def aiohttp_app() -> web.Application:
 
 
 def django_app():
+    from django.conf import settings
     from django.core.wsgi import get_wsgi_application
 
-    if not django_settings.configured:
-        django_settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x")
+    if not settings.configured:
+        settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="x")
     return get_wsgi_application()
 
 
