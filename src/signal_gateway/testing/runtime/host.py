@@ -1,7 +1,8 @@
 """ServerHost: the time limits, the loop threads and the number of the servers of one test process."""
 
 from signal_gateway.testing.runtime.cleanup import run_all
-from signal_gateway.testing.runtime.loops import DEPENDENCIES, SERVERS
+from signal_gateway.testing.runtime.loops import DEPENDENCIES, SERVERS, LoopThread
+from signal_gateway.testing.runtime.running_loop import RunningLoop
 
 __all__ = ["ServerHost"]
 
@@ -23,12 +24,22 @@ class ServerHost:
         self.startup_timeout = startup_timeout
         self.stop_grace = stop_grace
         self.servers = 0
+        self._loops: dict[LoopThread, RunningLoop] = {}
 
     def register(self) -> None:
-        """Count one server. The first one starts both loop threads, which run until `close`."""
-        if self.servers == 0:
-            SERVERS.acquire()
-            DEPENDENCIES.acquire()
+        """Count one server. The first one starts both loop threads, which run until `close`.
+
+        A loop that died or is blocked is replaced.
+
+        Raises:
+            HarnessError: A loop thread does not start.
+        """
+        for thread in (SERVERS, DEPENDENCIES):
+            loop = self._loops.get(thread)
+            if loop is None or not loop.is_usable:  # it died, or an application blocks it
+                self._loops[thread] = thread.acquire()
+                if loop is not None:
+                    loop.release()
         self.servers += 1
 
     def close(self) -> None:
@@ -37,5 +48,5 @@ class ServerHost:
         Raises:
             HarnessError: A loop does not end.
         """
-        if self.servers:
-            run_all("the loop threads", SERVERS.release, DEPENDENCIES.release)
+        loops, self._loops = list(self._loops.values()), {}
+        run_all("the loop threads", *(loop.release for loop in loops))

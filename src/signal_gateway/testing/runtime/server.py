@@ -1,11 +1,10 @@
 """LiveServer: an ASGI application on a real loopback socket, for the duration of a test."""
 
 import asyncio
-import contextvars
 import socket
 import threading
-import weakref
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -18,14 +17,15 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.exchanges import Exchange, ExchangeLog
 from signal_gateway.testing.runtime.loops import SERVERS, LoopThread
+from signal_gateway.testing.runtime.running_loop import RunningLoop
+from signal_gateway.testing.runtime.tasks import TaskOwner
 from signal_gateway.web.serving.app_server import AppServer, OpenStreams
 from signal_gateway.web.serving.sockets import bind, url_of
 
 __all__ = ["LiveServer"]
 
 CLIENT_TIMEOUT = 30.0
-
-_owner: contextvars.ContextVar["weakref.WeakSet[asyncio.Task[Any]]"] = contextvars.ContextVar("owner of new tasks")
+_LEAST_STOP_TIMEOUT = 10.0
 
 
 class LiveServer:
@@ -63,7 +63,9 @@ class LiveServer:
         self._sock = sock or bind()
         self.url = url_of(self._sock)
         self._name = f"{name} at {self.url}"
-        self._loop = loop
+        self._loop_thread = loop
+        self._loop: RunningLoop | None = None
+        self._owner = TaskOwner(self._name)
         self._startup_timeout = startup_timeout
         self._stop_grace = stop_grace
         self._exchange_ended = threading.Condition()
@@ -78,7 +80,6 @@ class LiveServer:
         self._state: Literal["new", "running", "stopped"] = "new"
         self._client: httpx.Client | None = None
         self._async_client: httpx.AsyncClient | None = None
-        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
 
     def start(self) -> None:
         """Start the server and wait until it accepts requests.
@@ -90,13 +91,18 @@ class LiveServer:
         if self._state != "new":
             raise HarnessError(f"the {self._name} was started before: create a new LiveServer")
         self._state = "stopped"
-        self._loop.acquire()
         try:
-            self._loop.call(self._start(), timeout=self._startup_timeout, doing=f"the start of the {self._name}")
+            loop = self._loop_thread.acquire()
         except BaseException:
             self._sock.close()
-            self._loop.release()
             raise
+        try:
+            loop.call(self._start(), timeout=self._startup_timeout, doing=f"the start of the {self._name}")
+        except BaseException:
+            self._sock.close()
+            loop.release()
+            raise
+        self._loop = loop
         self._state = "running"
 
     def stop(self) -> None:
@@ -112,10 +118,8 @@ class LiveServer:
         run_all(
             self._name,
             self._close_client,
-            lambda: self._loop.call(
-                self._stop(), timeout=4 * self._stop_grace + 1, doing=f"the stop of the {self._name}"
-            ),
-            self._loop.release,
+            self._stop_on_loop,
+            self._running_loop.release,
         )
 
     def __enter__(self) -> Self:
@@ -137,6 +141,7 @@ class LiveServer:
                 trust_env=False,
                 timeout=CLIENT_TIMEOUT,
                 limits=httpx.Limits(max_connections=100, keepalive_expiry=IDLE_SECONDS),
+                event_hooks={"request": [self._refuse_own_loop]},
             )
         return self._client
 
@@ -192,7 +197,24 @@ class LiveServer:
 
     def call(self, coroutine: Coroutine[Any, Any, Any], *, timeout: float, doing: str) -> Any:
         """Run a coroutine on the loop of the server and wait for its result."""
-        return self._loop.call(coroutine, timeout=timeout, doing=doing)
+        return self._running_loop.call(coroutine, timeout=timeout, doing=doing)
+
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> "Future[Any]":
+        """Schedule a coroutine on the loop of the server."""
+        return self._running_loop.submit(coroutine)
+
+    @property
+    def _running_loop(self) -> RunningLoop:
+        if self._loop is None:
+            raise HarnessError(f"the {self._name} was not started: call start() first")
+        return self._loop
+
+    def _refuse_own_loop(self, _: httpx.Request) -> None:
+        if self._loop is not None and self._loop.is_current_thread:
+            raise HarnessError(
+                f"a synchronous request to the {self._name} from its own event loop would wait for itself:"
+                " use async_client, or call the client with asyncio.to_thread"
+            )
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -203,15 +225,18 @@ class LiveServer:
                     self._exchange_ended.notify_all()
 
     async def _start(self) -> None:
-        loop = asyncio.get_running_loop()
-        if loop.get_task_factory() is None:
-            loop.set_task_factory(_remember_task)
-        _owner.set(self._tasks)  # every task of this server inherits it
+        self._owner.adopt()  # every task of this server inherits it
         await self._server.start()
 
     def _close_client(self) -> None:
         if self._client is not None:
             self._client.close()
+
+    def _stop_on_loop(self) -> None:
+        timeout = max(4 * self._stop_grace + 1, _LEAST_STOP_TIMEOUT)
+        self._running_loop.call(
+            self._stop(), timeout=timeout, doing=f"the stop of the {self._name}", survives_block=True
+        )
 
     async def _stop(self) -> None:
         try:
@@ -222,7 +247,7 @@ class LiveServer:
             await self._check_closed()
 
     async def _check_closed(self) -> None:
-        open_tasks = {task for task in self._tasks if not task.done()} - {asyncio.current_task()}
+        open_tasks = self._owner.open_tasks - {asyncio.current_task()}
         if open_tasks:
             _, open_tasks = await asyncio.wait(open_tasks, timeout=self._stop_grace)
         still_open = [f"task {task.get_name()} ({task.get_coro()})" for task in open_tasks]
@@ -234,12 +259,3 @@ class LiveServer:
             still_open.append("its listening socket")
         if still_open:
             raise HarnessError(f"still open after the stop: {', '.join(still_open)}")
-
-
-def _remember_task(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> "asyncio.Task[Any]":
-    task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
-    context = options.get("context")
-    owner = _owner.get(None) if context is None else context.get(_owner)
-    if owner is not None:
-        owner.add(task)
-    return task
