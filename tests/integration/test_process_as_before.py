@@ -76,6 +76,7 @@ async def app(scope, receive, send):
 @pytest.fixture
 def access_log():
     """The access log of a uvicorn of the user's own, with a level name of theirs."""
+    use_all()  # imports modules and creates loggers, which is no change of state
     logger, handler = logging.getLogger("uvicorn.access"), logging.NullHandler()
     logger.addHandler(handler)
     logging.addLevelName(5, "FINE")
@@ -86,7 +87,6 @@ def access_log():
 
 @pytest.mark.usefixtures("access_log")
 def test_process_is_as_before_after_a_gateway_a_service_a_cluster_and_a_datastorage():
-    use_all()  # imports modules and creates loggers, which is no change of state
     before = state()
 
     use_all()
@@ -96,7 +96,6 @@ def test_process_is_as_before_after_a_gateway_a_service_a_cluster_and_a_datastor
 
 @pytest.mark.usefixtures("access_log")
 def test_process_is_as_before_while_they_run():
-    use_all()
     before = state()
 
     with EmbeddedDataStorage() as datastorage, EmbeddedCluster() as cluster, LiveServer(app) as service:

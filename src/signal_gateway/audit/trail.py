@@ -36,7 +36,7 @@ class AuditTrail:
     """
 
     def __init__(
-        self, client: DataStorageClient, *, barrier: Callable[[float], FlushResult] | None, timeout: float = 5.0
+        self, client: DataStorageClient, *, barrier: Callable[[float], FlushResult] | None, timeout: float = 10.0
     ) -> None:
         self._client = client
         self._barrier = barrier

@@ -106,6 +106,7 @@ class GatewayFactory:
             cluster=cluster,
             startup_timeout=self._host.startup_timeout,
             stop_grace=self._host.stop_grace,
+            settle_timeout=self._host.settle_timeout,
         )
         self._stack.enter_context(live)
         self.created.append(live)
@@ -207,7 +208,11 @@ class ServiceFactory:
             server.wait_until_idle(timeout)
             return store.flush(timeout=timeout)
 
-        service = LiveService(server, registry=registry, audit_trail=AuditTrail(store.client, barrier=barrier))
+        service = LiveService(
+            server,
+            registry=registry,
+            audit_trail=AuditTrail(store.client, barrier=barrier, timeout=self._host.settle_timeout),
+        )
         self.created.append(service)
         return service
 

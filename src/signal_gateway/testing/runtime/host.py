@@ -3,6 +3,7 @@
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.loops import DEPENDENCIES, SERVERS, LoopThread
 from signal_gateway.testing.runtime.running_loop import RunningLoop
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, STOP_GRACE
 
 __all__ = ["ServerHost"]
 
@@ -20,11 +21,16 @@ class ServerHost:
         stop_grace: Seconds for open requests after the stop of a server.
     """
 
-    def __init__(self, *, startup_timeout: float = 10.0, stop_grace: float = 2.0) -> None:
+    def __init__(self, *, startup_timeout: float = STARTUP_TIMEOUT, stop_grace: float = STOP_GRACE) -> None:
         self.startup_timeout = startup_timeout
         self.stop_grace = stop_grace
         self.servers = 0
         self._loops: dict[LoopThread, RunningLoop] = {}
+
+    @property
+    def settle_timeout(self) -> float:
+        """Seconds to wait for the requests and the audit events of a server: the start-up timeout, but at least 10."""
+        return max(self.startup_timeout, 10.0)
 
     def register(self) -> None:
         """Count one server. The first one starts both loop threads, which run until `close`.

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -22,7 +22,16 @@ from signal_gateway.testing.runtime.tasks import TaskOwner
 from signal_gateway.web.serving.app_server import AppServer, OpenStreams
 from signal_gateway.web.serving.sockets import bind, url_of
 
-__all__ = ["LiveServer"]
+__all__ = ["STARTUP_TIMEOUT", "STOP_GRACE", "LiveServer"]
+
+STARTUP_TIMEOUT: Final = 60.0
+"""Default seconds for the start-up of a server.
+
+A start takes up to 3 s with its imports, and 10 to 30 s beside twelve busy processes on two processors. A start-up that
+fails raises its exception at once, so that only a start-up that hangs takes so long.
+"""
+STOP_GRACE: Final = 10.0
+"""Default seconds for open requests after the stop of a server. An idle server stops at once."""
 
 CLIENT_TIMEOUT = 30.0
 _LEAST_STOP_TIMEOUT = 10.0
@@ -54,8 +63,8 @@ class LiveServer:
         loop: LoopThread = SERVERS,
         lifespan: Literal["on", "auto"] = "auto",
         websockets: bool = False,
-        startup_timeout: float = 10.0,
-        stop_grace: float = 2.0,
+        startup_timeout: float = STARTUP_TIMEOUT,
+        stop_grace: float = STOP_GRACE,
         streams: OpenStreams | None = None,
     ) -> None:
         self.app = app
