@@ -49,8 +49,17 @@ class Clock(Protocol):
         ...
 
 
+class _Machine:
+    """Functions of the machine, taken at import, because a test may patch the module `time`.
+
+    They are attributes of a class: freezegun replaces such functions in every module.
+    """
+
+    monotonic = staticmethod(time.monotonic)
+
+
 class SystemClock:
-    """The clocks of the machine."""
+    """The clocks of the machine. A test that patches the module `time` does not change `monotonic`."""
 
     def now(self) -> datetime:
         """Return the wall-clock time, aware, in UTC."""
@@ -58,7 +67,7 @@ class SystemClock:
 
     def monotonic(self) -> float:
         """Return `time.monotonic()`, in seconds."""
-        return time.monotonic()
+        return _Machine.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
@@ -95,7 +104,7 @@ class MovableClock:
 
     def monotonic(self) -> float:
         """Return the advanced seconds, plus `time.monotonic()` if the clock runs."""
-        return self._advanced if self._start is not None else time.monotonic() + self._advanced
+        return self._advanced if self._start is not None else _Machine.monotonic() + self._advanced
 
     async def sleep(self, seconds: float) -> None:
         """Return when `monotonic()` has grown by `seconds`: by `advance`, or by itself if the clock runs."""

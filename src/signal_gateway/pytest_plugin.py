@@ -27,9 +27,9 @@ SETTINGS = {
     "gateway_report": "detail about gateways in the report of a failed test: none, brief (default) or full",
 }
 INI_SETTINGS = {
-    "gateway_startup_timeout": "seconds for the start-up of a server; default: 10",
-    "gateway_stop_grace": "seconds for open requests after the stop of a server; default: 2",
-    "gateway_flush_timeout": "seconds to deliver the pending events of an audit store at the end; default: 5",
+    "gateway_startup_timeout": "seconds for the start of a server and the first response of DataStorage; default: 60",
+    "gateway_stop_grace": "seconds for open requests after the stop of a server; default: 10",
+    "gateway_flush_timeout": "seconds to deliver the pending events of an audit store at the end; default: 30",
     "gateway_lost_events": "effect of undelivered events on the session: error (default), warn or ignore",
     "gateway_multiprocess_metrics": "true: allow PROMETHEUS_MULTIPROC_DIR, with which servers share metrics",
 }

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferedAuditStore"]
 
-_TIMEOUT = 5.0
+_TIMEOUT = 10.0
 _LAST_DELIVERY_GRACE = 0.04  # seconds that `close` may take beyond its timeout
 
 
@@ -39,7 +39,7 @@ class BufferedAuditStore:
 
     The owner of a store closes it, with `close`, `aclose`, `with` or `async with`. Closing a store closes the
     connections of its client. A store that is garbage-collected without `close` is a ResourceWarning, and its thread
-    still tries to deliver. A store that is open at interpreter exit is closed there, with a timeout of 5 seconds.
+    still tries to deliver. A store that is open at interpreter exit is closed there, with a timeout of 10 seconds.
 
     With a spool directory, a recorded event survives the death of the process: a later store on the directory delivers
     it, at its start, every 30 s and at its close. Without a spool directory, the thread starts with the first event.

@@ -44,7 +44,7 @@ class AuditTrail:
         client: DataStorageClient,
         *,
         barrier: Callable[[float], FlushResult] | None,
-        timeout: float = 5.0,
+        timeout: float = 10.0,
         recorded: RecordedIds | None = None,
     ) -> None:
         self._client = client

@@ -249,7 +249,7 @@ class DataStorageClient:
         except ValueError as exc:
             raise self._unexpected_server(response, exc) from exc
 
-    def check(self, timeout: float = 5.0) -> None:
+    def check(self, timeout: float = 20.0) -> None:
         """Check that a DataStorage responds.
 
         Args:
@@ -261,7 +261,7 @@ class DataStorageClient:
         """
         self._page({"limit": "1"}, timeout)
 
-    def check_delivery(self, timeout: float = 5.0) -> None:
+    def check_delivery(self, timeout: float = 20.0) -> None:
         """Check that a DataStorage responds and authorizes deliveries. The token needs no scope to read.
 
         Args:
@@ -294,6 +294,8 @@ class DataStorageClient:
     def _page(self, params: Mapping[str, str], timeout: float) -> EventPage:
         try:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
+        except httpx.TimeoutException as exc:
+            raise self._unavailable(f"{_cause(exc)}, no response within {timeout / 2:g} s", answered=False) from exc
         except httpx.RequestError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code != 200:

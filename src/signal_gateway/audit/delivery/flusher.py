@@ -30,6 +30,7 @@ from signal_gateway.errors import AuditError
 
 __all__ = ["DurationObserver", "FlushRequest", "Flusher"]
 
+_RANDOM = random.SystemRandom()  # a test that seeds the shared generator expects its own sequence
 _SCAN_SECONDS = 30.0
 _ALARM_SECONDS = 60.0
 _LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is more than any max_backoff
@@ -369,7 +370,7 @@ class Flusher:
         self._failures += 1
 
         retry_at = time.monotonic() + (result.retry_after or 0.0)
-        until = max(retry_at, time.monotonic() + random.uniform(0.0, longest))
+        until = max(retry_at, time.monotonic() + _RANDOM.uniform(0.0, longest))
         while not self._stopping and (remaining := until - time.monotonic()) > 0:
             self._maintain_log()
             if self._receive(min(remaining, self._wal.sync_interval)):

@@ -1,13 +1,13 @@
 """SqliteBackend: audit events in one SQLite file."""
 
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from signal_gateway.clock import SystemClock
 from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
@@ -27,6 +27,8 @@ __all__ = ["SQLITE", "SqliteBackend"]
 
 # One statement inserts many rows: between two statements another thread may hold the GIL for 5 ms, so one statement for
 # each row takes seconds for a batch in a busy process. Sizes that are powers of two need few prepared statements.
+_CLOCK = SystemClock()
+
 _ROWS_PER_STATEMENT = 256
 
 # A slice of an export ends at the first of these limits. Each slice is a transaction of its own: an open transaction
@@ -193,12 +195,12 @@ def _newest_sequence(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
-    deadline = time.monotonic() + timeout
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
+    deadline = _CLOCK.monotonic() + timeout
+    connection.set_progress_handler(lambda: _CLOCK.monotonic() > deadline, _STEPS_PER_CHECK)
     try:
         yield
     except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and time.monotonic() > deadline:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and _CLOCK.monotonic() > deadline:
             raise QueryTooSlow(f"a query took longer than {timeout} s and was stopped") from exc
         raise
     finally:

@@ -10,7 +10,7 @@ from signal_gateway.datastorage import create_datastorage
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.loops import DEPENDENCIES
-from signal_gateway.testing.runtime.server import LiveServer
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, LiveServer
 from signal_gateway.web.serving.sockets import bind, reserve_port, url_of
 
 __all__ = ["EmbeddedDataStorage"]
@@ -27,6 +27,7 @@ class EmbeddedDataStorage:
             given socket cannot start again after `stop`.
         token_file: The tokens of readers and writers, in the format of `signal_gateway.datastorage.tokens`; by default
             requests need no token. The file may change while the DataStorage runs.
+        startup_timeout: Seconds for each start.
     """
 
     def __init__(
@@ -35,7 +36,9 @@ class EmbeddedDataStorage:
         *,
         sock: socket.socket | None = None,
         token_file: Path | str | None = None,
+        startup_timeout: float = STARTUP_TIMEOUT,
     ) -> None:
+        self._startup_timeout = startup_timeout
         self._token_file = None if token_file is None else Path(token_file)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
         if database is None:
@@ -76,6 +79,7 @@ class EmbeddedDataStorage:
             sock=sock,
             loop=DEPENDENCIES,
             lifespan="on",
+            startup_timeout=self._startup_timeout,
         )
         server.start()
         self._server = server

@@ -100,6 +100,7 @@ class GatewayFactory:
             cluster=cluster,
             startup_timeout=self._host.startup_timeout,
             stop_grace=self._host.stop_grace,
+            settle_timeout=self._host.settle_timeout,
         )
         self._stack.enter_context(live)
         self.created.append(live)
@@ -180,7 +181,7 @@ class ServiceFactory:
             clock=clock,
             startup_timeout=self._host.startup_timeout,
             stop_grace=self._host.stop_grace,
-            settle_timeout=self._host.startup_timeout,
+            settle_timeout=self._host.settle_timeout,
         )
         self._stack.enter_context(service)
         self.created.append(service)

@@ -21,7 +21,7 @@ from signal_gateway.testing.gateway.captured import EVENT_SOURCE, PROMETHEUS_SOU
 from signal_gateway.testing.gateway.payloads import alert, alertmanager_webhook, kubernetes_event
 from signal_gateway.testing.runtime.exchanges import Exchange
 from signal_gateway.testing.runtime.metrics import MetricsView
-from signal_gateway.testing.runtime.server import LiveServer
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, STOP_GRACE, LiveServer
 
 __all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway"]
 
@@ -49,9 +49,9 @@ class LiveGateway:
         gateway: Gateway,
         *,
         cluster: Cluster | None = None,
-        startup_timeout: float = 10.0,
-        stop_grace: float = 2.0,
-        settle_timeout: float = 5.0,
+        startup_timeout: float = STARTUP_TIMEOUT,
+        stop_grace: float = STOP_GRACE,
+        settle_timeout: float = STARTUP_TIMEOUT,
     ) -> None:
         self.gateway = gateway
         self.metrics = MetricsView(gateway.registry)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from signal_gateway.errors import HarnessError
-from signal_gateway.testing.datastorage.on_demand import OnDemandDataStorage
+from signal_gateway.testing.datastorage.on_demand import OnDemandDataStorage, wake
 from signal_gateway.testing.plugin.settings import SessionOptions, Setting, resolve_settings
 from signal_gateway.testing.plugin.spool_directory import planned_spool_directory
 from signal_gateway.testing.plugin.verdict import Verdict, totals
@@ -65,12 +65,14 @@ class SessionHarness:
             HarnessError: The multiprocess mode of prometheus_client is on, and no setting allows it.
         """
         if self._suite is None:
+            given = self._workerinput or {}
+            if _URL_KEY in given:
+                wake(given[_URL_KEY])  # the controller imports its DataStorage while this worker imports the suite
             from signal_gateway.testing.plugin.guards import refuse_multiprocess_metrics
             from signal_gateway.testing.plugin.suite import Suite
 
             if not self.settings.multiprocess_metrics.value:
                 refuse_multiprocess_metrics(os.environ)
-            given = self._workerinput or {}
             self._suite = Suite(
                 self.settings,
                 worker=given.get("workerid", "main"),
@@ -97,7 +99,9 @@ class SessionHarness:
         from signal_gateway.testing.cluster.existing import ExistingCluster
 
         setting = self.settings.kubeconfig
-        return EmbeddedCluster() if setting.value is None else ExistingCluster(setting.value, source=setting.source)
+        if setting.value is None:
+            return EmbeddedCluster(startup_timeout=self.settings.startup_timeout.value)
+        return ExistingCluster(setting.value, source=setting.source)
 
     def equip_worker(self, node: Any) -> None:
         """Give an xdist worker its spool directory and, if none is configured, the URL of the DataStorage of the run.
@@ -112,7 +116,9 @@ class SessionHarness:
             self._workers_datastorage = Setting(given.value, given.source)
             return
         if self._on_demand is None:
-            self._on_demand = OnDemandDataStorage(self.settings.audit_db.value)
+            self._on_demand = OnDemandDataStorage(
+                self.settings.audit_db.value, startup_timeout=self.settings.startup_timeout.value
+            )
             self._workers_datastorage = Setting(self._on_demand.url, "embedded")
         node.workerinput[_URL_KEY] = self._on_demand.url
 

@@ -3,8 +3,12 @@
 import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
+
+import httpx
 
 from signal_gateway.audit.client.client import DataStorageClient
+from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.lifetime import OpenStore, open_stores
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.errors import HarnessError, SignalGatewayError
@@ -17,6 +21,8 @@ from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.host import ServerHost
 
 __all__ = ["SharedDataStorage", "Suite"]
+
+_SHORT_WAIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,7 @@ class Suite:
         self._embedded: EmbeddedDataStorage | None = None
         self._client: DataStorageClient | None = None
         self._audit_store: BufferedAuditStore | None = None
+        self._has_timed_out = False
 
     def check_datastorage(self) -> None:
         """Check that the configured DataStorage, if any, is reachable and accepts events.
@@ -80,7 +87,7 @@ class Suite:
         if setting.value is not None:
             client = self._client_for(Setting(setting.value, setting.source))
             try:
-                client.check()
+                self._await_response(client)
                 client.check_delivery()
             finally:
                 client.close()
@@ -93,11 +100,16 @@ class Suite:
 
     @property
     def audit_store(self) -> BufferedAuditStore:
-        """The one audit store of this process."""
+        """The one audit store of this process. After an exception the next use tries again.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage responds, or an unexpected server.
+            ConfigurationError: The URL, the token file or the spool directory is not usable.
+        """
         if self._audit_store is None:
             client = self._client_for(self._datastorage_setting())
             try:
-                client.check()
+                self._await_response(client)
                 self._spool_directory = self._spool_directory or new_spool_directory()
                 store = open_store(client, service="gateway", spool_directory=self._spool_directory)
             except (SignalGatewayError, OSError):
@@ -136,6 +148,19 @@ class Suite:
         )
         return replace(verdict, servers=self.host.servers)
 
+    def _await_response(self, client: DataStorageClient) -> None:
+        """Wait for the first response of the DataStorage, which may still be starting.
+
+        A refused connection ends the wait at once. After one wait in vain the next ones are short, because each test
+        of the session may begin one.
+        """
+        timeout = _SHORT_WAIT if self._has_timed_out else self.host.settle_timeout
+        try:
+            client.check(timeout=2 * timeout)  # half of it for each phase
+        except DataStorageUnavailable as exc:
+            self._has_timed_out = isinstance(exc.__cause__, httpx.TimeoutException)
+            raise
+
     def _client_for(self, datastorage: Setting[str]) -> DataStorageClient:
         return client_from_settings(datastorage, self.settings.datastorage_token_file)
 
@@ -146,7 +171,9 @@ class Suite:
         if self._shared_datastorage_url is not None:
             return Setting(self._shared_datastorage_url, "the xdist controller")
         if self._embedded is None:
-            datastorage = EmbeddedDataStorage(self.settings.audit_db.value)
+            datastorage = EmbeddedDataStorage(
+                self.settings.audit_db.value, startup_timeout=self.settings.startup_timeout.value
+            )
             try:
                 datastorage.start()
             except Exception:

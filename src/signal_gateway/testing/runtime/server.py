@@ -4,8 +4,9 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine
+from concurrent.futures import Future
 from types import TracebackType
-from typing import Any, Literal, Protocol, Self
+from typing import Any, Final, Literal, Protocol, Self
 
 import httpx
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,13 +17,24 @@ from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.exchanges import Exchange, ExchangeLog
 from signal_gateway.testing.runtime.loops import SERVERS, LoopThread
-from signal_gateway.testing.runtime.tasks import OwnedTasks
+from signal_gateway.testing.runtime.running_loop import RunningLoop
+from signal_gateway.testing.runtime.tasks import TaskOwner
 from signal_gateway.web.serving.app_server import AppServer, OpenStreams
 from signal_gateway.web.serving.sockets import bind, url_of
 
-__all__ = ["Hosting", "HttpServer", "LiveServer"]
+__all__ = ["STARTUP_TIMEOUT", "STOP_GRACE", "Hosting", "HttpServer", "LiveServer"]
+
+STARTUP_TIMEOUT: Final = 60.0
+"""Default seconds for the start-up of a server.
+
+A start takes up to 3 s with its imports, and 10 to 30 s beside twelve busy processes on two processors. A start-up that
+fails raises its exception at once, so that only a start-up that hangs takes so long.
+"""
+STOP_GRACE: Final = 10.0
+"""Default seconds for open requests after the stop of a server. An idle server stops at once."""
 
 CLIENT_TIMEOUT = 30.0
+_LEAST_STOP_TIMEOUT = 10.0
 
 
 class HttpServer(Protocol):
@@ -87,8 +99,8 @@ class LiveServer:
         loop: LoopThread = SERVERS,
         lifespan: Literal["on", "auto"] = "auto",
         websockets: bool = False,
-        startup_timeout: float = 10.0,
-        stop_grace: float = 2.0,
+        startup_timeout: float = STARTUP_TIMEOUT,
+        stop_grace: float = STOP_GRACE,
         streams: OpenStreams | None = None,
         hosting: Hosting | None = None,
     ) -> None:
@@ -97,7 +109,9 @@ class LiveServer:
         self._sock = sock or bind()
         self.url = url_of(self._sock)
         self._name = f"{name} at {self.url}"
-        self._loop = loop
+        self._loop_thread = loop
+        self._loop: RunningLoop | None = None
+        self._owner = TaskOwner(self._name)
         self._startup_timeout = startup_timeout
         self._stop_grace = stop_grace
         self._exchange_ended = threading.Condition()
@@ -116,7 +130,6 @@ class LiveServer:
         self._state: Literal["new", "running", "stopped"] = "new"
         self._client: httpx.Client | None = None
         self._async_client: httpx.AsyncClient | None = None
-        self._tasks = OwnedTasks()
 
     def start(self) -> None:
         """Start the server and wait until it accepts requests.
@@ -128,13 +141,18 @@ class LiveServer:
         if self._state != "new":
             raise HarnessError(f"the {self._name} was started before: create a new LiveServer")
         self._state = "stopped"
-        self._loop.acquire()
         try:
-            self._loop.call(self._start(), timeout=self._startup_timeout, doing=f"the start of the {self._name}")
+            loop = self._loop_thread.acquire()
         except BaseException:
             self._sock.close()
-            self._loop.release()
             raise
+        try:
+            loop.call(self._start(), timeout=self._startup_timeout, doing=f"the start of the {self._name}")
+        except BaseException:
+            self._sock.close()
+            loop.release()
+            raise
+        self._loop = loop
         self._state = "running"
 
     def stop(self) -> None:
@@ -150,10 +168,8 @@ class LiveServer:
         run_all(
             self._name,
             self._close_client,
-            lambda: self._loop.call(
-                self._stop(), timeout=4 * self._stop_grace + 1, doing=f"the stop of the {self._name}"
-            ),
-            self._loop.release,
+            self._stop_on_loop,
+            self._running_loop.release,
         )
 
     def __enter__(self) -> Self:
@@ -175,6 +191,7 @@ class LiveServer:
                 trust_env=False,
                 timeout=CLIENT_TIMEOUT,
                 limits=httpx.Limits(max_connections=100, keepalive_expiry=IDLE_SECONDS),
+                event_hooks={"request": [self._refuse_own_loop]},
             )
         return self._client
 
@@ -259,20 +276,37 @@ class LiveServer:
 
     def call(self, coroutine: Coroutine[Any, Any, Any], *, timeout: float, doing: str) -> Any:
         """Run a coroutine on the loop of the server and wait for its result."""
-        return self._loop.call(coroutine, timeout=timeout, doing=doing)
+        return self._running_loop.call(coroutine, timeout=timeout, doing=doing)
+
+    def submit(self, coroutine: Coroutine[Any, Any, Any]) -> "Future[Any]":
+        """Schedule a coroutine on the loop of the server."""
+        return self._running_loop.submit(coroutine)
+
+    @property
+    def _running_loop(self) -> RunningLoop:
+        if self._loop is None:
+            raise HarnessError(f"the {self._name} was not started: call start() first")
+        return self._loop
+
+    def _refuse_own_loop(self, _: httpx.Request) -> None:
+        if self._loop is not None and self._loop.is_current_thread:
+            raise HarnessError(
+                f"a synchronous request to the {self._name} from its own event loop would wait for itself:"
+                " use async_client, or call the client with asyncio.to_thread"
+            )
 
     async def _settle(self) -> None:
         await self._server.wait_until_idle()
-        while open_tasks := self._tasks.open_of_requests:
+        while open_tasks := self._owner.open_tasks_of_requests:
             await asyncio.wait(open_tasks)
             await self._server.wait_until_idle()
 
     async def _work(self) -> list[str]:
-        return sorted(map(_named, self._tasks.open_of_requests))
+        return sorted(map(_named, self._owner.open_tasks_of_requests))
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
-            self._tasks.enter_request()
+            self._owner.enter_request()
         try:
             await self._exchanges(scope, receive, send)
         finally:
@@ -281,12 +315,18 @@ class LiveServer:
                     self._exchange_ended.notify_all()
 
     async def _start(self) -> None:
-        self._tasks.claim()
+        self._owner.adopt()  # every task of this server inherits it
         await self._server.start()
 
     def _close_client(self) -> None:
         if self._client is not None:
             self._client.close()
+
+    def _stop_on_loop(self) -> None:
+        timeout = max(4 * self._stop_grace + 1, _LEAST_STOP_TIMEOUT)
+        self._running_loop.call(
+            self._stop(), timeout=timeout, doing=f"the stop of the {self._name}", survives_block=True
+        )
 
     async def _stop(self) -> None:
         try:
@@ -297,7 +337,7 @@ class LiveServer:
             await self._check_closed()
 
     async def _check_closed(self) -> None:
-        open_tasks = self._tasks.open
+        open_tasks = self._owner.open_tasks
         if open_tasks:
             _, open_tasks = await asyncio.wait(open_tasks, timeout=self._stop_grace)
         still_open = [_named(task) for task in open_tasks]

@@ -51,6 +51,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *, limits: ConnectionLimits, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
+        self.access_log = False  # a live server writes no lines into the access log of its process
         self._limits = limits
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
