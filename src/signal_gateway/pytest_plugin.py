@@ -1,6 +1,7 @@
 """The fixtures and hooks of the pytest plugin. Their other modules are imported on first use."""
 
-from collections.abc import Generator, Iterator
+import traceback
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from signal_gateway.testing.gateway.live import LiveGateway
     from signal_gateway.testing.plugin.live_servers import LiveServers
     from signal_gateway.testing.plugin.outage import Outage
-    from signal_gateway.testing.plugin.session import SessionHarness
+    from signal_gateway.testing.plugin.session import Markup, SessionHarness
     from signal_gateway.testing.plugin.suite import SharedDataStorage
 
 SETTINGS = {
@@ -35,6 +36,8 @@ INI_SETTINGS = {
 }
 HARNESS: "pytest.StashKey[SessionHarness]" = pytest.StashKey()
 LIVE_SERVERS: "pytest.StashKey[LiveServers]" = pytest.StashKey()
+HOOK_ERRORS: "pytest.StashKey[list[str]]" = pytest.StashKey()
+HOOK_ERRORS_KEY = "gateway_hook_errors"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,31 +61,52 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Check the settings and their services before the first test, except in xdist workers."""
     config = session.config
-    if config.option.collectonly or hasattr(config, "workerinput") or not _settings_given(config):
+    if _runs_no_test(config) or hasattr(config, "workerinput") or not _settings_given(config):
         return
-    from signal_gateway.errors import SignalGatewayError
-
     try:
         _harness(config).check()
-    except SignalGatewayError as exc:
-        raise pytest.UsageError(str(exc)) from exc
+    except Exception as exc:
+        raise pytest.UsageError(str(exc) or repr(exc)) from exc
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Return the header line of a session with settings."""
-    if config.option.collectonly or not _settings_given(config):
+    if _runs_no_test(config) or not _settings_given(config):
         return None
-    return f"gateway: {_harness(config).settings.summary()}"
+    with _contained(config, "the header line"):
+        return f"gateway: {_harness(config).settings.summary()}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Import the modules of the fixtures before a fixture or test can patch what they import."""
+    config = session.config
+    if not _runs_no_test(config) and _use_gateways(session.items):
+        with _contained(config, "the import of the test harness"):
+            from signal_gateway.testing.plugin.preload import preload
+
+            preload()
+            _harness(config)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
     """Return the header line of a session without settings whose tests use the fixtures."""
-    if config.option.collectonly or _settings_given(config):
+    if _runs_no_test(config) or _settings_given(config) or not _use_gateways(items):
         return None
-    names = (name for item in items for name in getattr(item, "fixturenames", ()))
-    if not any(name.startswith("gateway") for name in names):
-        return None
-    return f"gateway: {_harness(config).settings.summary()}"
+    with _contained(config, "the header line"):
+        return f"gateway: {_harness(config).settings.summary()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, object, object]:
+    """Forget the failure of a fixture of this plugin: the next test sets it up again, also for a whole session."""
+    __tracebackhide__ = True
+    try:
+        return (yield)
+    except BaseException:
+        if fixturedef.func.__module__ == __name__:
+            fixturedef.finish(request)
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
@@ -93,12 +117,27 @@ def pytest_runtest_makereport(
     scopes = [node.stash[LIVE_SERVERS] for node in item.listchain() if LIVE_SERVERS in node.stash]
     if not scopes or call.excinfo is None:
         return (yield)
-    for servers in scopes:
-        servers.explain(call.excinfo.value)
+    with _contained(item.config, f"the note on the failure of {item.nodeid}"):
+        for servers in scopes:
+            servers.explain(call.excinfo.value)
     report = yield
     if report.failed:
-        report.sections += [section for servers in scopes for section in servers.sections()]
+        with _contained(item.config, f"the report of {item.nodeid}"):
+            report.sections += [section for servers in scopes for section in servers.sections()]
     return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Deliver the events of a test after its last fixture, so that no delivery happens during the next test."""
+    __tracebackhide__ = True
+    try:
+        return (yield)
+    finally:
+        harness = item.config.stash.get(HARNESS, None)
+        if harness is not None:
+            with _contained(item.config, f"the delivery of the audit events of {item.nodeid}"):
+                harness.end_test(is_last=nextitem is None)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -107,41 +146,85 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     try:
         return (yield)
     finally:
-        harness = session.config.stash.get(HARNESS, None)
+        config = session.config
+        harness = config.stash.get(HARNESS, None)
+        output = getattr(config, "workeroutput", None)
         if harness is not None:
-            must_fail = harness.finish(getattr(session.config, "workeroutput", None))
+            must_fail = True
+            with _contained(config, "the verdict on the audit events"):
+                must_fail = harness.finish(output)
             if must_fail and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            _write_properties(session.config, harness.properties())
+            with _contained(config, "the report in the JUnit file"):
+                _write_properties(config, harness.properties())
+        if output is not None:
+            output[HOOK_ERRORS_KEY] = config.stash.get(HOOK_ERRORS, [])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Write the number of servers and of delivered, rejected, pending and refused events."""
-    harness = config.stash.get(HARNESS, None)
-    if harness is not None:
-        for line, markup in harness.report():
-            terminalreporter.write_line(line, **markup)
+    for line, markup in _report(config):
+        terminalreporter.write_line(line, **markup)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Write the same lines to stderr if there was no terminal summary, such as after an internal error."""
-    harness = config.stash.get(HARNESS, None)
-    if harness is not None and not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and (HARNESS in config.stash or HOOK_ERRORS in config.stash):
         import sys
 
-        sys.stderr.writelines(f"{line}\n" for line, _ in harness.report())
+        sys.stderr.writelines(f"{line}\n" for line, _ in _report(config))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give an xdist worker the DataStorage of the run."""
-    _harness(node.config).equip_worker(node)
+    with _contained(node.config, f"the set-up of worker {node.gateway.id}"):
+        _harness(node.config).equip_worker(node)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Store the verdict of an xdist worker."""
-    _harness(node.config).collect_worker(node, error)
+    worker = node.gateway.id
+    with _contained(node.config, f"the collection of the verdict of worker {worker}"):
+        errors = node.config.stash.setdefault(HOOK_ERRORS, [])
+        errors += [f"{worker}: {line}" for line in getattr(node, "workeroutput", {}).get(HOOK_ERRORS_KEY, [])]
+        _harness(node.config).collect_worker(node, error)
+
+
+@contextmanager
+def _contained(config: pytest.Config, part: str) -> Iterator[None]:
+    """Turn an error of a hook into one line of the summary: pytest ends the session if a hook raises."""
+    try:
+        yield
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a patched function may raise pytest.fail's exception
+        line = f"{part} failed: {traceback.format_exception_only(exc)[0].strip()}"
+        errors = config.stash.setdefault(HOOK_ERRORS, [])
+        if line not in errors:
+            errors.append(line)
+
+
+def _report(config: pytest.Config) -> "list[tuple[str, Markup]]":
+    """Return the lines for the end of the output. A second call returns none."""
+    harness = config.stash.get(HARNESS, None)
+    lines: list[tuple[str, Markup]] = []
+    if harness is not None:
+        with _contained(config, "the summary"):
+            lines = harness.report()
+    errors, config.stash[HOOK_ERRORS] = config.stash.get(HOOK_ERRORS, []), []
+    return [(f"gateway: {error}", {"yellow": True}) for error in errors] + lines
+
+
+def _runs_no_test(config: pytest.Config) -> bool:
+    """Return whether the session only lists tests, fixtures or cached values, or sets fixtures up without a test."""
+    names = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
+    return any(config.getoption(name, None) for name in names)
+
+
+def _use_gateways(items: Iterable[pytest.Item]) -> bool:
+    return any(not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in items)
 
 
 def _settings_given(config: pytest.Config) -> bool:
@@ -371,4 +454,15 @@ def _config_of_tests() -> "GatewayConfig":
 
 def _marked_settings(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     markers = list(request.node.iter_markers("gateway"))
+    for marker in markers:
+        if marker.args:
+            from signal_gateway.errors import ConfigurationError
+
+            raise ConfigurationError(
+                f"@pytest.mark.gateway takes settings by name, got the argument {marker.args[0]!r:.80}: write"
+                " @pytest.mark.gateway(processing={...})"
+            )
     return [marker.kwargs for marker in reversed(markers)]  # the closest marker last, so that it wins
+
+
+FIXTURES = frozenset(name for name in globals() if name.startswith("gateway"))

@@ -3,7 +3,7 @@
 import difflib
 import functools
 from collections.abc import Callable, Collection, Sequence
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 import anyio.to_thread
 from pydantic import ValidationError
@@ -17,6 +17,8 @@ from signal_gateway.audit.timeline import StoredEvent, timeline, without_control
 from signal_gateway.errors import AuditError
 
 __all__ = ["AuditTrail"]
+
+_T = TypeVar("_T")
 
 _SHOWN_NEAR = 10  # events
 
@@ -62,6 +64,7 @@ class AuditTrail:
             AuditError: Events are pending or were rejected: the result would be incomplete.
             DataStorageUnavailable: No DataStorage responds.
         """
+        __tracebackhide__ = True  # of pytest: a failed test shows its own line
         self._wait_for_events()
         return self._query(filters)
 
@@ -76,6 +79,7 @@ class AuditTrail:
             AuditTrailMismatch: There is no matching event, or more than one.
             AuditError: As for `events`.
         """
+        __tracebackhide__ = True
         if wanted_type is not None:
             filters["event_type"] = wanted_type
         found = self.events(**filters)
@@ -95,6 +99,7 @@ class AuditTrail:
             AuditTrailMismatch: There is a matching event.
             AuditError: As for `events`.
         """
+        __tracebackhide__ = True
         if wanted_type is not None:
             filters["event_type"] = wanted_type
         found = self.events(**filters)
@@ -116,6 +121,7 @@ class AuditTrail:
             AuditTrailMismatch: The types do not occur in this order.
             AuditError: As for `events`.
         """
+        __tracebackhide__ = True
         if not event_types:
             raise ValueError("sequence() needs at least one event type. To get all events, call events()")
         found = self.events(correlation_id=correlation_id)
@@ -137,22 +143,23 @@ class AuditTrail:
 
     async def aevents(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
         """Call `events` without blocking the event loop."""
-        return await anyio.to_thread.run_sync(functools.partial(self.events, **filters), abandon_on_cancel=True)
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.events, **filters))
 
     async def aone(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
         """Call `one` without blocking the event loop."""
-        return await anyio.to_thread.run_sync(
-            functools.partial(self.one, wanted_type, **filters), abandon_on_cancel=True
-        )
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.one, wanted_type, **filters))
 
     async def anone(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
         """Call `none` without blocking the event loop."""
-        await anyio.to_thread.run_sync(functools.partial(self.none, wanted_type, **filters), abandon_on_cancel=True)
+        __tracebackhide__ = True
+        await _in_thread(functools.partial(self.none, wanted_type, **filters))
 
     async def asequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
         """Call `sequence` without blocking the event loop."""
-        query = functools.partial(self.sequence, *event_types, correlation_id=correlation_id)
-        return await anyio.to_thread.run_sync(query, abandon_on_cancel=True)
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.sequence, *event_types, correlation_id=correlation_id))
 
     def _wait_for_events(self) -> None:
         if self._barrier is None:
@@ -217,6 +224,14 @@ class AuditTrail:
         page = self._client.query(limit=_SHOWN_NEAR, **filters)
         found = [_read(document, self._client.url) for document in page.events]
         return sorted(found, key=lambda event: event.event_timestamp)
+
+
+async def _in_thread(query: Callable[[], _T]) -> _T:
+    __tracebackhide__ = True
+    try:
+        return await anyio.to_thread.run_sync(query, abandon_on_cancel=True)
+    except AuditTrailMismatch as exc:
+        raise exc.with_traceback(None) from exc.__cause__  # the frames are those of anyio and its thread
 
 
 def _alike(event_type: str, events: Sequence[StoredEvent]) -> str:

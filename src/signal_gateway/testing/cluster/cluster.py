@@ -147,7 +147,8 @@ class EmbeddedCluster:
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-cluster-")
             path = Path(self._directory.name) / "kubeconfig"
-            path.write_text(yaml.safe_dump(plain_http_kubeconfig(self.url, token=self._token)))
+            manifest = plain_http_kubeconfig(self.url, token=self._token)
+            path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
         return Path(self._directory.name) / "kubeconfig"
 
     @property

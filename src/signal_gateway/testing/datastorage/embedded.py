@@ -41,19 +41,22 @@ class EmbeddedDataStorage:
         self._startup_timeout = startup_timeout
         self._token_file = None if token_file is None else Path(token_file)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        if database is None:
-            self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-datastorage-")
-            database = Path(self._directory.name) / "audit.db"
-        self.database = Path(database).absolute()
-
         self._reservation: socket.socket | None = None
-        if sock is None:
-            self._reservation = reserve_port()
-            self._port = self._reservation.getsockname()[1]
-            sock = bind(port=self._port, reuse_port=True)
-        self._next_socket: socket.socket | None = sock
-        self.url = url_of(sock)
+        self._next_socket = sock
         self._server: LiveServer | None = None
+        try:
+            if database is None:
+                self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-datastorage-")
+                database = Path(self._directory.name) / "audit.db"
+            if sock is None:
+                self._reservation = reserve_port()
+                self._port = self._reservation.getsockname()[1]
+                sock = self._next_socket = bind(port=self._port, reuse_port=True)
+        except BaseException:
+            self._release()
+            raise
+        self.database = Path(database).absolute()
+        self.url = url_of(sock)
 
     def start(self) -> None:
         """Start the server and wait until it accepts requests. Does nothing while the server runs.

@@ -44,12 +44,12 @@ class LogTail(logging.Handler):
 
 def failure_note(servers: Sequence[Live]) -> str | None:
     """Return one line about the last exchange of a failed test; None without an exchange."""
-    exchanges = [exchange for one in servers for exchange in one.exchanges]
-    if not exchanges:
+    used = [one for one in servers if one.exchanges]
+    if not used:
         return None
-    last = exchanges[-1]
+    last = used[-1].exchanges[-1]
     status = "no response yet" if last.status is None else last.status
-    return f"gateway: the last request was {last.method} {last.path} -> {status}; more in the sections below"
+    return f"{_noun(used[-1])}: the last request was {last.method} {last.path} -> {status}; more in the sections below"
 
 
 def failure_sections(
@@ -68,8 +68,7 @@ def failure_sections(
         return []
     sections: list[tuple[str, Callable[[], Iterable[str]]]] = []
     for number, one in enumerate(servers, 1):
-        noun = "gateway" if isinstance(one, LiveGateway) else "service"
-        title = f"{noun} {number}, {one.url}" if len(servers) > 1 else f"{noun} {one.url}"
+        title = f"{_noun(one)} {number}, {one.url}" if len(servers) > 1 else f"{_noun(one)} {one.url}"
         sections.append((f"{title}: last requests", _requests_of(one)))
         sections.append((f"{title}: metrics that counted", _metrics_of(one)))
         if isinstance(one, LiveGateway):
@@ -94,6 +93,10 @@ def _text(lines: Callable[[], Iterable[str]]) -> str:
 
 def _redacted(line: str) -> str:
     return _CREDENTIALS.sub("[redacted]", _SECRET.sub(r"\1[redacted]", line))
+
+
+def _noun(one: Live) -> str:
+    return "gateway" if isinstance(one, LiveGateway) else "service"
 
 
 def _requests_of(one: Live) -> Callable[[], Iterable[str]]:

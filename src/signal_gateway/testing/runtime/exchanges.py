@@ -84,4 +84,13 @@ class ExchangeLog:
             await self._app(scope, receive, send_recorded)
         except Exception as exc:
             exchange.error = "".join(traceback.format_exception(exc, limit=-_MOST_FRAMES)).rstrip()
+            _complete(exchange, begin)
             raise
+        _complete(exchange, begin)
+
+
+def _complete(exchange: Exchange, begin: float) -> None:
+    """Note the server error with which the server responds if the application began no response."""
+    if exchange.status is None:
+        exchange.status = 500
+        exchange.seconds = _CLOCK.monotonic() - begin
