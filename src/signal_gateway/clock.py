@@ -8,6 +8,8 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from signal_gateway._machine import machine
+
 __all__ = ["Clock", "MovableClock", "SystemClock"]
 
 
@@ -35,8 +37,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return `time.monotonic()`, in seconds."""
-        return time.monotonic()
+        """Return the monotonic time in seconds. A patch of `time.monotonic` has no effect."""
+        return machine.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""

@@ -293,22 +293,22 @@ class _Connection:
                     raise TimeoutError
                 sock = self._open_socket()
                 sock.settimeout(remaining)
-                self._http.receive_data(sock.recv(_CHUNK_BYTES))
+                data = sock.recv(_CHUNK_BYTES)
             except TimeoutError as exc:
                 waited = machine.monotonic() - self._sent_at
                 raise ReadTimeout(f"the response takes too long: it is not complete after {waited:.1f} s") from exc
             except OSError as exc:
                 raise ReadError(str(exc)) from exc
+            if not data and self._http.their_state is h11.SEND_RESPONSE:
+                raise ProtocolError("the server closed the connection without a response")
+            self._http.receive_data(data)
         return event
 
     def _parsed(self) -> object:
         try:
-            event = self._http.next_event()
+            return self._http.next_event()
         except h11.RemoteProtocolError as exc:
             raise ProtocolError(str(exc)) from exc
-        if isinstance(event, h11.ConnectionClosed):
-            raise ProtocolError("the server closed the connection without a response")
-        return event
 
     def _open_socket(self) -> socket.SocketType:
         if self._sock is None:
