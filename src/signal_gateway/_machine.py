@@ -1,13 +1,13 @@
-"""machine: clocks and random numbers for background threads, which no patch of a test reaches.
+"""machine: clocks and types of the standard library for background threads, which no patch of a test reaches.
 
 A test may patch `time.monotonic` or freeze the time for its own code, while a background thread delivers the events of
 the whole run. The functions are attributes of a class, because freezegun replaces the globals of every module.
 """
 
+import datetime as dt
 import os
-import random
 import time
-from datetime import date, datetime
+from typing import TypeAlias
 
 __all__ = ["machine"]
 
@@ -17,7 +17,7 @@ class machine:  # noqa: N801 - a namespace, used like a module
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)
-    uniform = staticmethod(random.SystemRandom().uniform)
     getpid = staticmethod(os.getpid)
-    date = date
-    datetime = datetime
+    date: TypeAlias = dt.date
+    datetime: TypeAlias = dt.datetime
+    clock_time: TypeAlias = dt.time

@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 from signal_gateway.audit.config import Durability
 from signal_gateway.audit.event import AuditEvent
 
-__all__ = ["AuditStats", "AuditStore", "FlushResult", "RecoveryCounts", "Rejection", "Storage"]
+__all__ = ["AuditStats", "AuditStore", "EventRejection", "FlushResult", "RecoveryCounts", "Storage"]
 
 _EXACT_FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
 
@@ -93,7 +93,7 @@ class AuditStats:
 
 
 @dataclass(frozen=True, slots=True)
-class Rejection:
+class EventRejection:
     """An event of a store that DataStorage rejected.
 
     Attributes:
@@ -130,4 +130,4 @@ class FlushResult:
     rejected: int
     pending: int
     error: str | None
-    rejections: tuple[Rejection, ...] = ()
+    rejections: tuple[EventRejection, ...] = ()

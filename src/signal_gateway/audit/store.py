@@ -16,7 +16,7 @@ from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.audit.delivery.flusher import Flusher
 from signal_gateway.audit.errors import AuditStoreFull, InvalidAuditEvent, RecursiveAuditEvent
-from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent, encoded_event_data
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent, encoded_event_data, first_unencodable
 from signal_gateway.audit.guarded_log import GuardedLog
 from signal_gateway.audit.lifetime import Lifetime
 from signal_gateway.audit.stats import AuditStats, FlushResult, RecoveryCounts
@@ -224,7 +224,7 @@ class BufferedAuditStore:
             try:
                 payload = event.to_wire()
             except orjson.JSONEncodeError as exc:
-                raise _modified(event, f"is not JSON: {exc}") from exc
+                raise _modified(event, f"is not JSON: {exc}", member=first_unencodable(event)) from exc
             if len(payload) > self._unchecked_bytes:
                 self._check_size(event, payload)
             flusher = self._flusher
@@ -407,7 +407,7 @@ def _delivery_histogram() -> "Histogram":
     return delivery_histogram()
 
 
-def _modified(event: AuditEvent, problem: str) -> InvalidAuditEvent:
+def _modified(event: AuditEvent, problem: str, *, member: str = "event_data") -> InvalidAuditEvent:
     return InvalidAuditEvent(
-        f"event_data of {event.event_type} {event.event_id} was modified after validation and now {problem}"
+        f"{member} of {event.event_type} {event.event_id} was modified after validation and now {problem}"
     )

@@ -4,6 +4,7 @@ import functools
 import itertools
 import logging
 import math
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -35,6 +36,8 @@ _SCAN_SECONDS = 30.0
 _ALARM_SECONDS = 60.0
 _MAX_RESTARTS = 3  # of a thread that ends unexpectedly, during one flush
 _LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is more than any max_backoff
+
+_uniform = random.SystemRandom().uniform  # no patch or seed of a test changes it
 
 _ANY_EVENT = 0.0
 _NO_EVENT = math.inf
@@ -405,7 +408,7 @@ class Flusher:
         self._failures += 1
 
         retry_at = machine.monotonic() + (result.retry_after or 0.0)
-        until = max(retry_at, machine.monotonic() + machine.uniform(0.0, longest))
+        until = max(retry_at, machine.monotonic() + _uniform(0.0, longest))
         while not self._stopping and (remaining := until - machine.monotonic()) > 0:
             self._maintain_log()
             if self._receive(min(remaining, self._wal.sync_interval)):

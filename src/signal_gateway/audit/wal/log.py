@@ -15,7 +15,7 @@ import orjson
 from signal_gateway._machine import machine
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
-from signal_gateway.audit.stats import Rejection, Storage
+from signal_gateway.audit.stats import EventRejection, Storage
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
 from signal_gateway.audit.wal.directory import Segments, remedy_for
 from signal_gateway.audit.wal.recovery import Recovery
@@ -111,7 +111,7 @@ class WriteAheadLog:
         self._frozen: LogCounts | None = None
         self._retired = _Retired()
         self._retired_segments: deque[Segment] = deque()  # settled and out of the queue, not removed yet
-        self._rejections: deque[Rejection] = deque(maxlen=_MAX_REJECTIONS)
+        self._rejections: deque[EventRejection] = deque(maxlen=_MAX_REJECTIONS)
         self._kept: frozenset[Segment] = frozenset()  # at the release, those with pending events
         self._disk_refused_at = -math.inf
         self._next_sync = -math.inf
@@ -223,7 +223,7 @@ class WriteAheadLog:
             ordinal = settled + index + 1
             # an acknowledgement that was interrupted is repeated
             if not self._rejections or ordinal > self._rejections[-1].ordinal:
-                self._rejections.append(Rejection(ordinal, event.reason, _envelope(event)))
+                self._rejections.append(EventRejection(ordinal, event.reason, _envelope(event)))
 
     def _retires(self, segment: Segment) -> bool:
         """Count a settled segment among the retired ones; return whether it is settled."""
@@ -234,7 +234,7 @@ class WriteAheadLog:
             return True
         return False
 
-    def rejections(self, through: int) -> tuple[Rejection, ...]:
+    def rejections(self, through: int) -> tuple[EventRejection, ...]:
         """Return the newest rejections up to an ordinal, oldest first.
 
         Args:
