@@ -3,11 +3,12 @@
 import asyncio
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+from signal_gateway._machine import machine
 
 __all__ = ["Clock", "MovableClock", "SystemClock", "parse_rfc3339", "rfc3339"]
 
@@ -49,15 +50,6 @@ class Clock(Protocol):
         ...
 
 
-class _Machine:
-    """Functions of the machine, taken at import, because a test may patch the module `time`.
-
-    They are attributes of a class: freezegun replaces such functions in every module.
-    """
-
-    monotonic = staticmethod(time.monotonic)
-
-
 class SystemClock:
     """The clocks of the machine. A test that patches the module `time` does not change `monotonic`."""
 
@@ -66,8 +58,8 @@ class SystemClock:
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return `time.monotonic()`, in seconds."""
-        return _Machine.monotonic()
+        """Return the monotonic time in seconds. A patch of `time.monotonic` has no effect."""
+        return machine.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
@@ -104,7 +96,7 @@ class MovableClock:
 
     def monotonic(self) -> float:
         """Return the advanced seconds, plus `time.monotonic()` if the clock runs."""
-        return self._advanced if self._start is not None else _Machine.monotonic() + self._advanced
+        return self._advanced if self._start is not None else machine.monotonic() + self._advanced
 
     async def sleep(self, seconds: float) -> None:
         """Return when `monotonic()` has grown by `seconds`: by `advance`, or by itself if the clock runs."""

@@ -65,7 +65,7 @@ class AuditTrail:
             DataStorageUnavailable: No DataStorage responds.
         """
         __tracebackhide__ = True  # of pytest: a failed test shows its own line
-        self._wait_for_events()
+        self._wait_for_events(filters)
         return self._query(filters)
 
     def one(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
@@ -161,20 +161,26 @@ class AuditTrail:
         __tracebackhide__ = True
         return await _in_thread(functools.partial(self.sequence, *event_types, correlation_id=correlation_id))
 
-    def _wait_for_events(self) -> None:
+    def _wait_for_events(self, filters: AuditFilters) -> None:
         if self._barrier is None:
             return
         result = self._barrier(self._timeout)
-        # an event rejected before an earlier flush was reported by that flush and does not count here
-        if result.pending or result.rejected:
-            raise AuditError(
-                f"the audit trail at {self._client.url} is incomplete: {result.pending} events pending after"
-                f" {self._timeout} s, {result.rejected} rejected: {result.error}"
+        if result.pending:
+            raise self._incomplete(f"{result.pending} events pending after {self._timeout} s: {result.error}")
+        if result.rejected and not result.rejections:
+            raise self._incomplete(f"{result.rejected} events rejected: {result.error}")
+        missing = [rejection for rejection in result.rejections if rejection.may_match(filters)]
+        if missing:
+            raise self._incomplete(
+                f"DataStorage rejected {len(missing)} events of the query; reason of the last one: {missing[-1].reason}"
             )
 
     @property
     def _hint(self) -> str:
         return _SHARED if self._recorded is None else ""
+
+    def _incomplete(self, reason: str) -> AuditError:
+        return AuditError(f"the audit trail at {self._client.url} is incomplete: {reason}")
 
     def _query(self, filters: AuditFilters) -> list[StoredEvent]:
         found = self._query_all(filters)

@@ -19,7 +19,7 @@ def clock_ahead(monkeypatch):
     """Let the spool's monotonic clock run ahead by as many seconds as are put in the list."""
     ahead = [0.0]
     monkeypatch.setattr(
-        "signal_gateway.audit.wal.log.time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
+        "signal_gateway.audit.wal.log.machine", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
     )
     return ahead
 

@@ -73,7 +73,8 @@ def health_routes(
 
 def _audit_obstacle(store: AuditStore) -> str | None:
     if not store.accepting:
-        return "the audit store does not accept events"
+        reason = store.stats.flusher_down if isinstance(store, BufferedAuditStore) else None
+        return "the audit store does not accept events" + (f": {reason}" if reason else "")
     if isinstance(store, BufferedAuditStore) and store.free_bytes < _MIN_FREE_BYTES:
         return "the audit store has less than 1 MiB left"
     return None
