@@ -322,7 +322,19 @@ def test_synchronous_request_to_a_server_from_its_own_loop_is_an_error_and_no_de
 def test_idle_loop_has_no_blocker(loop):
     """A loop that waits in `select` and gets no turn runs no application: the machine is busy."""
     lease = loop.acquire()
-    lease.call(hello(None), timeout=60, doing="a call")
+    waits = threading.Event()
+    select = lease._loop._selector.select
+
+    def observed_select(timeout=None):
+        waits.set()
+        return select(timeout)
+
+    async def observe():
+        lease._loop._selector.select = observed_select
+        waits.clear()
+
+    lease.call(observe(), timeout=60, doing="a call")
+    assert waits.wait(60)
 
     assert blocker_of(lease._thread, lease._loop) is None
     lease.release()

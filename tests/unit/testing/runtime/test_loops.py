@@ -12,14 +12,14 @@ async def thread_name():
 
 
 def test_loop_starts_with_its_first_user_and_ends_with_its_last():
-    loop = LoopThread("test-loop")
+    loop = LoopThread("loop-of-two-users")
 
     first, second = loop.acquire(), loop.acquire()
     first.release()
-    assert second.call(thread_name(), timeout=10, doing="asking") == "test-loop"
+    assert second.call(thread_name(), timeout=10, doing="asking") == "loop-of-two-users"
     second.release()
 
-    assert "test-loop" not in {thread.name for thread in threading.enumerate()}
+    assert "loop-of-two-users" not in {thread.name for thread in threading.enumerate()}
 
 
 def test_loop_starts_again_for_the_next_user():
