@@ -54,10 +54,17 @@ class RequestMonitor:
             status: HTTP status of the response; None if there was no response.
             seconds: Time from the request's head to the end of its response.
         """
-        path = scope["path"]
+        path, state = scope["path"], scope.get("state", {})
         if status is not None:
+            ids = {"request_id": state["request_id"]} if "request_id" in state else {}
+            if "traceparent" in state.get("sender_ids", {}):
+                ids["trace_id"] = state["sender_ids"]["traceparent"].split("-")[1]
             self._metrics.observe_request(
-                endpoint=path if path in self._paths else None, method=scope["method"], status=status, seconds=seconds
+                endpoint=path if path in self._paths else None,
+                method=scope["method"],
+                status=status,
+                seconds=seconds,
+                ids=ids,
             )
         is_refused = status is None or status >= HTTPStatus.BAD_REQUEST
         level = logging.WARNING if is_refused else logging.INFO
