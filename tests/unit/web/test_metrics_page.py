@@ -5,6 +5,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from prometheus_client.registry import Collector
 from prometheus_client.samples import BucketSpan, NativeHistogram
 from starlette.datastructures import Headers
 from starlette.responses import Response
@@ -84,7 +85,7 @@ def test_weights_decide_and_the_version_is_one_that_is_written(
 
     assert response.headers["content-type"] == expected
     assert response.headers["vary"] == "Accept"
-    is_open = response.body.endswith(b"# EOF\n")
+    is_open = bytes(response.body).endswith(b"# EOF\n")
     assert is_open == expected.startswith("application/openmetrics-text")
     list((read_openmetrics if is_open else read_text)(bytes(response.body).decode()))
 
@@ -117,7 +118,7 @@ def test_openmetrics_has_exemplars_and_text_has_none(registry: CollectorRegistry
     assert b"0190b7d3" not in page(registry, TEXT).body
 
 
-class NativeDurations:
+class NativeDurations(Collector):
     """A collector that has a native histogram."""
 
     def collect(self) -> list[Metric]:
