@@ -157,7 +157,7 @@ class NotifyingChain:
         return {
             "route": {
                 "receiver": "webhooks",
-                "group_by": ["alertname"],
+                "group_by": ["..."],  # each alert alone: a group with an alert about an object hides the others
                 "group_wait": "0s",
                 "group_interval": "1s",
                 "repeat_interval": "1s",

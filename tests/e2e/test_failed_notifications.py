@@ -12,7 +12,6 @@ from tests.e2e.notifying import Notifications, NotifyingChain, firing_alerts_of
 from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
 
 ALERTS = firing_alerts_of(Path(__file__).parents[1] / "conformance/gateway/data/kube_prometheus_alerts.json")
-NAMES = {rule["alert"] for rule in ALERTS}
 AN_HOUR = 12  # group intervals of five minutes
 
 
@@ -52,13 +51,12 @@ def test_no_notification_of_real_alerts_fails_for_an_hour_of_group_intervals(gat
     url, notifications = server
 
     with start(gateway.url + PROMETHEUS_PATH, f"{url}/count") as chain:
-        notifications.wait_until_each_has_come(AN_HOUR + 1, groups=len(NAMES))
+        notifications.wait_until_each_has_come(AN_HOUR + 1, groups=len(ALERTS))
         wait_until(lambda: chain.watched() > 0, "Prometheus sees the notifications")
         failed, judged = chain.failed_notifications(), chain.judged()
 
     assert (failed, judged) == ([0, 0], set())
     assert gateway.metrics.value("gateway_signals_rejected_total", reason="no_target") >= AN_HOUR
-    assert gateway.metrics.value("gateway_signals_received_total", source_type="prometheus") >= AN_HOUR * len(NAMES)
 
 
 def test_rules_about_failed_notifications_fire_where_a_webhook_refuses(server, start):
