@@ -37,7 +37,11 @@ _FAILURES: Final[dict[type[Exception], str]] = {
     Undecided: "undecided",
     TimeoutError: "deadline",
 }
-_LEVELS: Final = {"refused": logging.ERROR}
+_LEVELS: Final[dict[Failure, int]] = {
+    "refused": logging.ERROR,
+    "transient": logging.WARNING,
+    "deadline": logging.WARNING,
+}
 
 Result = TypeVar("Result")
 
@@ -288,7 +292,7 @@ def _log_not_done(incoming: Incoming | Prepared, outcome: Outcome, *, reason: st
     if outcome.status == "failed" and isinstance(signal, Signal) and signal.target is not None:
         correlation_id = events.failure_correlation_id(signal)
     _log.log(
-        _LEVELS.get(reason, logging.WARNING if outcome.status == "failed" else logging.INFO),
+        logging.INFO if outcome.failure is None else _LEVELS[outcome.failure],
         "%s was not handled, it is %s (%s): %s",
         signal.name or "a signal without a name",
         outcome.status,
