@@ -1,6 +1,6 @@
 """A real Alertmanager."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,23 @@ def notifying(webhook_url: str) -> dict[str, Any]:
     }
 
 
-def alertmanager_part(program: str, directory: Path, *, port: ReservedPort, configuration: Mapping[str, Any]) -> Part:
-    """Return an Alertmanager that keeps its files in a directory."""
+def alertmanager_part(
+    program: str,
+    directory: Path,
+    *,
+    port: ReservedPort,
+    configuration: Mapping[str, Any],
+    cluster: Sequence[ReservedPort] = (),
+) -> Part:
+    """Return an Alertmanager that keeps its files in a directory.
+
+    Args:
+        program: The program.
+        directory: An existing directory.
+        port: The port of its API.
+        configuration: Its configuration.
+        cluster: The ports of a cluster of Alertmanagers, its own first; empty for one that is alone.
+    """
     file = directory / "alertmanager.yml"
     file.write_text(yaml.safe_dump(dict(configuration)))
     command = [
@@ -40,7 +55,10 @@ def alertmanager_part(program: str, directory: Path, *, port: ReservedPort, conf
         f"--config.file={file}",
         f"--storage.path={directory / 'alertmanager'}",
         f"--web.listen-address={port.address}",
-        "--cluster.listen-address=",
+        f"--cluster.listen-address={cluster[0].address if cluster else ''}",
+        *[f"--cluster.peer={peer.address}" for peer in cluster[1:]],
+        "--cluster.peer-timeout=1s",
+        "--cluster.settle-timeout=1s",
     ]
     return Part(command, port=port, until='msg="Listening on"')
 

@@ -1,5 +1,6 @@
 """GatewayMetrics: the metrics of one gateway, in its own registry."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -130,11 +131,21 @@ class GatewayMetrics:
         """Count a request that failed authentication; `reason` comes from a fixed list."""
         self._authentication_failures.labels(reason=reason).inc()
 
-    def observe_request(self, *, endpoint: str | None, method: str, status: int, seconds: float) -> None:
-        """Record the duration of a request; `endpoint` is the template of its route, None if no route matched."""
+    def observe_request(
+        self, *, endpoint: str | None, method: str, status: int, seconds: float, ids: Mapping[str, str] | None = None
+    ) -> None:
+        """Record the duration of a request.
+
+        Args:
+            endpoint: The template of its route; None if no route matched.
+            method: Its HTTP method.
+            status: HTTP status of its response.
+            seconds: Its duration.
+            ids: The labels of the exemplar, at most 128 characters together, such as `request_id`.
+        """
         self._http_request_duration.labels(
             endpoint=endpoint or OTHER, method=method if method in _METHODS else OTHER, status=str(status)
-        ).observe(seconds)
+        ).observe(seconds, dict(ids) if ids else None)
 
 
 class _Bounded:

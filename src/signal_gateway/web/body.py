@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signal_gateway.web.problem import Problem, problem_response
+from signal_gateway.web.problem import Problem, refusal_response
 
 __all__ = ["JSON", "BodyLimitMiddleware", "BodyMeter", "json_body"]
 
@@ -146,8 +146,7 @@ class BodyLimitMiddleware:
 
 async def _refuse(limit: _LimitExceeded, scope: Scope, receive: Receive, send: Send) -> None:
     problem = Problem(limit.status, limit.detail, headers={"Connection": "close"})
-    request_id = scope.get("state", {}).get("request_id")
-    response = problem_response(problem, instance=scope["path"], request_id=request_id)
+    response = refusal_response(problem, scope)
     if limit.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         await response(scope, receive, send)
         return

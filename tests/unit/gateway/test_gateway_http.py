@@ -306,7 +306,10 @@ async def test_gateway_that_is_not_ready_says_why(gateway):
 
 
 async def test_metrics_are_served_as_text_and_as_openmetrics(gateway, alert):
-    await gateway.post(alert())
+    trace = "0af7651916cd43dd8448eb211c80319c"
+    gateway.http.headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
+    sent = await gateway.post(alert())
+    await gateway.gateway.settle()
 
     text = await gateway.http.get("/metrics")
     openmetrics = await gateway.http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
@@ -315,6 +318,8 @@ async def test_metrics_are_served_as_text_and_as_openmetrics(gateway, alert):
     assert 'gateway_crds_created_total{source_type="prometheus",status="created"} 1.0' in text.text
     assert openmetrics.headers["content-type"].startswith("application/openmetrics-text")
     assert openmetrics.text.endswith("# EOF\n")
+    assert f'# {{request_id="{sent.headers["x-request-id"]}",trace_id="{trace}"}}' in openmetrics.text
+    assert "_created{" not in text.text + openmetrics.text
 
 
 async def test_sender_that_leaves_in_the_middle_of_its_body_harms_nobody(gateway):

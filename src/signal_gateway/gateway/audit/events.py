@@ -25,6 +25,7 @@ __all__ = [
     "cut_mapping",
     "cut_text",
     "cut_utf8",
+    "failure_correlation_id",
     "out_of_scope",
     "signal_deduplicated",
     "signal_rejected",
@@ -74,6 +75,8 @@ _MAX_PAYLOAD_BYTES = 64 * 1024
 _MAX_MAPPING_BYTES = 56 * 1024
 _MAX_MESSAGE_BYTES = 1024
 _MAX_ACTOR_LENGTH = 255
+_MAX_CODE_LENGTH = 50
+_REJECTED = "rejected"  # in event_data: the envelope knows success, failure and pending
 _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -93,7 +96,7 @@ def created_events(
         "deduplication_status": "new",
         "occurrence_count": 1,
     }
-    received = _signal_event(SIGNAL_RECEIVED, signal, data, correlation_id=name, at=at)
+    received = _event(SIGNAL_RECEIVED, signal, data, correlation_id=name, at=at)
     created = _event(
         CRD_CREATED,
         signal,
@@ -134,7 +137,7 @@ def signal_deduplicated(
         "deduplication_status": "duplicate",
         "occurrence_count": count,
     }
-    return _signal_event(SIGNAL_DEDUPLICATED, signal, data, correlation_id=name, at=at)
+    return _event(SIGNAL_DEDUPLICATED, signal, data, correlation_id=name, at=at)
 
 
 def creation_failed(
@@ -150,19 +153,17 @@ def creation_failed(
         can_be_retried: Whether a later attempt may succeed.
         at: Time of the failure.
     """
-    assert signal.target is not None, "a firing signal has a target"
     details = {
         "message": cut_text(message.replace("\0", ""), _MAX_MESSAGE_BYTES),
         "code": code,
         "component": "gateway",
         "retry_possible": can_be_retried,
     }
-    origin = f"{signal.name}:{signal.target.namespace or ''}:{signal.target.kind}:{signal.target.name}"
     return _event(
         CRD_FAILED,
         signal,
         _signal_data(signal, signal_type) | {"error_details": details},
-        correlation_id=origin[:MAX_CORRELATION_ID_LENGTH],
+        correlation_id=failure_correlation_id(signal),
         resource_type="RemediationRequest",
         resource_id=signal.fingerprint or "",
         outcome="failure",
@@ -170,6 +171,13 @@ def creation_failed(
         error_code=code,
         error_message=details["message"],
     )
+
+
+def failure_correlation_id(signal: Signal) -> str:
+    """Return the correlation id of a signal that was not handled: `name:namespace:kind:name`, cut to 255 characters."""
+    assert signal.target is not None, "a firing signal has a target"
+    origin = f"{signal.name}:{signal.target.namespace or ''}:{signal.target.kind}:{signal.target.name}"
+    return origin[:MAX_CORRELATION_ID_LENGTH]
 
 
 def active_conflict(
@@ -226,8 +234,16 @@ def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str,
         "component": "gateway",
         "retry_possible": False,
     }
-    data = _signal_data(signal, signal_type) | {"error_details": details}
-    return _signal_event(SIGNAL_REJECTED, signal, data, correlation_id=signal.fingerprint, at=at)
+    return _event(
+        SIGNAL_REJECTED,
+        signal,
+        _signal_data(signal, signal_type) | {"outcome": _REJECTED, "error_details": details},
+        correlation_id=signal.fingerprint,
+        outcome="failure",
+        at=at,
+        error_code=rejection.reason[:_MAX_CODE_LENGTH],
+        error_message=details["message"],
+    )
 
 
 def signal_resolved(
@@ -242,7 +258,7 @@ def signal_resolved(
         idempotency_key: Request id and index of the signal; the correlation id of a signal without a fingerprint.
         at: Time of processing.
     """
-    return _signal_event(
+    return _event(
         SIGNAL_RESOLVED,
         signal,
         _signal_data(signal, signal_type),
@@ -259,12 +275,16 @@ def signal_rejected(
 
     Without a fingerprint, the `idempotency_key` (request id and index) is the correlation id.
     """
+    message = cut_text(invalid.message, _MAX_MESSAGE_BYTES)
     data: dict[str, Any] = {
         "event_type": SIGNAL_REJECTED,
         "signal_type": signal_type,
         "severity": invalid.severity,
+        "outcome": _REJECTED,
+        "signal_labels": cut_mapping(invalid.labels, _MAX_MAPPING_BYTES),
+        **invalid.sender.ids,
         "error_details": {
-            "message": cut_text(invalid.message, _MAX_MESSAGE_BYTES),
+            "message": message,
             "code": invalid.reason,
             "component": "gateway",
             "retry_possible": False,
@@ -277,33 +297,15 @@ def signal_rejected(
         event_timestamp=at,
         event_category="gateway",
         event_action="rejected",
-        event_outcome="success",
+        event_outcome="failure",
         correlation_id=idempotency_key,
         event_data=data,
         **_actor(invalid),
         resource_type="Signal",
         resource_id=idempotency_key,
         severity=invalid.severity[:MAX_SEVERITY_LENGTH],
-    )
-
-
-def _signal_event(
-    event_type: str,
-    signal: Signal,
-    data: Mapping[str, Any],
-    *,
-    correlation_id: str,
-    at: datetime,
-    resource_id: str | None = None,
-) -> AuditEvent:
-    return _event(
-        event_type,
-        signal,
-        data,
-        correlation_id=correlation_id,
-        resource_type="Signal",
-        resource_id=resource_id or signal.fingerprint or correlation_id,
-        at=at,
+        error_code=invalid.reason[:_MAX_CODE_LENGTH],
+        error_message=message,
     )
 
 
@@ -313,9 +315,9 @@ def _event(
     data: Mapping[str, Any],
     *,
     correlation_id: str,
-    resource_type: str,
-    resource_id: str,
     at: datetime,
+    resource_type: str = "Signal",
+    resource_id: str | None = None,
     outcome: Literal["success", "failure"] = "success",
     **fields: Any,
 ) -> AuditEvent:
@@ -329,7 +331,7 @@ def _event(
         event_data={"event_type": event_type, **data},
         **_actor(signal),
         resource_type=resource_type,
-        resource_id=resource_id,
+        resource_id=resource_id or signal.fingerprint or correlation_id,
         namespace=signal.namespace,
         severity=signal.severity[:MAX_SEVERITY_LENGTH],
         **fields,
@@ -342,8 +344,8 @@ class _Actor(TypedDict):
 
 
 def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> _Actor:
-    if signal.sender is not None:
-        return {"actor_type": "user", "actor_id": signal.sender[:_MAX_ACTOR_LENGTH]}
+    if signal.sender.name is not None:
+        return {"actor_type": "user", "actor_id": signal.sender.name[:_MAX_ACTOR_LENGTH]}
     return {"actor_type": "external", "actor_id": signal.source}
 
 
@@ -355,6 +357,7 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
         "signal_labels": cut_mapping(signal.labels, _MAX_MAPPING_BYTES),
         "signal_annotations": cut_mapping(signal.annotations, _MAX_MAPPING_BYTES),
         **_payload_data(signal.payload),
+        **signal.sender.ids,
     }
     if signal.namespace is not None:
         data["namespace"] = signal.namespace

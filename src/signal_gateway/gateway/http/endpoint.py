@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import orjson
@@ -18,6 +19,7 @@ from signal_gateway.gateway.http.responses import deadline_passed, retry_after_h
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload
+from signal_gateway.gateway.signals.signal import Sender
 from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
 
@@ -89,12 +91,12 @@ class SignalEndpoint:
             reservation.release()
             raise
 
-        sender, request_id = getattr(request.state, "sender", None), request.state.request_id
-        if sender is not None:
-            signals = [replace(signal, sender=sender) for signal in signals]
+        state = request.scope["state"]
+        sender = Sender(name=state.get("sender"), peer=state["peer"], ids=state["sender_ids"])
+        signals = list(map(partial(replace, sender=sender), signals))
         work = self._tasks.spawn(
             self._dispatcher.dispatch(
-                signals, signal_type=self.adapter.signal_type, request_id=request_id, deadline=deadline
+                signals, signal_type=self.adapter.signal_type, request_id=state["request_id"], deadline=deadline
             )
         )
         work.add_done_callback(reservation.release)

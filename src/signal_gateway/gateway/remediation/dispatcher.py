@@ -30,6 +30,19 @@ _log = logging.getLogger(__name__)
 _MAX_CONCURRENT: Final = 1000  # signals of one request; duplicates that wait together share a write
 _MAX_STEPS: Final = 8
 
+_FAILURES: Final[dict[type[Exception], str]] = {
+    RequestRejected: "refused",
+    KubernetesError: "kubernetes_unavailable",
+    AuditUnavailable: "audit_unavailable",
+    Undecided: "undecided",
+    TimeoutError: "deadline",
+}
+_LEVELS: Final[dict[Failure, int]] = {
+    "refused": logging.ERROR,
+    "transient": logging.WARNING,
+    "deadline": logging.WARNING,
+}
+
 Result = TypeVar("Result")
 
 
@@ -179,26 +192,26 @@ class Dispatcher:
     async def _guarded(
         self, work: Awaitable[Result], signal: Incoming | Prepared, fingerprint: str | None
     ) -> Result | Outcome:
-        """Turn the failure of a signal into its outcome."""
-        key, ids = signal.idempotency_key, {"request_id": signal.request_id, "fingerprint": fingerprint}
+        """Turn the failure of a signal into its outcome, and log each signal that is not handled, once."""
+        result: Result | Outcome
         try:
-            return await work
+            result = await work
         except RequestRejected as exc:
-            _log.error("the Kubernetes API refused the RemediationRequest of signal %s: %s", key, exc, extra=ids)
-            return _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.")
+            result = _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.", cause=exc)
         except KubernetesError as exc:
-            _log.warning("the Kubernetes API failed for signal %s, the sender has to retry: %s", key, exc, extra=ids)
             message = "The Kubernetes API is not available. Retry later."
-            return _failed(fingerprint, "transient", message, retry_after=exc.retry_after)
+            result = _failed(fingerprint, "transient", message, cause=exc, retry_after=exc.retry_after)
         except AuditUnavailable as exc:
-            _log.warning("the audit store failed for signal %s, the sender has to retry: %s", key, exc, extra=ids)
-            return _failed(fingerprint, "transient", "The audit trail is not available. Retry later.")
+            result = _failed(fingerprint, "transient", "The audit trail is not available. Retry later.", cause=exc)
         except Undecided as exc:
-            _log.warning("signal %s is not decided, the sender has to retry: %s", key, exc, extra=ids)
             message = "The state of the RemediationRequests is not known right now. Retry later."
-            return _failed(fingerprint, "transient", message)
-        except TimeoutError:
-            return _failed(fingerprint, "deadline", "The deadline of the request passed before the signal was decided.")
+            result = _failed(fingerprint, "transient", message, cause=exc)
+        except TimeoutError as exc:
+            message = "The deadline of the request passed before the signal was decided."
+            result = _failed(fingerprint, "deadline", message, cause=exc)
+        if isinstance(result, Outcome) and result.reason is not None:
+            _log_not_done(signal, result, reason=result.reason)
+        return result
 
     async def _remediate(self, prepared: Prepared) -> Outcome:
         for _ in range(_MAX_STEPS):
@@ -255,5 +268,45 @@ class Dispatcher:
         )
 
 
-def _failed(fingerprint: str | None, failure: Failure, message: str, *, retry_after: float | None = None) -> Outcome:
-    return Outcome(status="failed", message=message, fingerprint=fingerprint, failure=failure, retry_after=retry_after)
+def _failed(
+    fingerprint: str | None, failure: Failure, message: str, *, cause: Exception, retry_after: float | None = None
+) -> Outcome:
+    reason = next(code for kind, code in _FAILURES.items() if isinstance(cause, kind))
+    return Outcome(
+        status="failed",
+        message=message,
+        fingerprint=fingerprint,
+        failure=failure,
+        retry_after=retry_after,
+        reason=reason,
+        cause=str(cause),
+    )
+
+
+def _log_not_done(incoming: Incoming | Prepared, outcome: Outcome, *, reason: str) -> None:
+    signal = incoming.signal
+    target = signal.target if isinstance(signal, Signal) else getattr(signal, "resource", None)
+    if outcome.rejection is not None:
+        target = outcome.rejection.resource
+    correlation_id = outcome.fingerprint or incoming.idempotency_key
+    if outcome.status == "failed" and isinstance(signal, Signal) and signal.target is not None:
+        correlation_id = events.failure_correlation_id(signal)
+    _log.log(
+        logging.INFO if outcome.failure is None else _LEVELS[outcome.failure],
+        "%s was not handled, it is %s (%s): %s",
+        signal.name or "a signal without a name",
+        outcome.status,
+        reason,
+        outcome.cause or outcome.message,
+        extra={
+            "request_id": incoming.request_id,
+            "correlation_id": correlation_id,
+            "fingerprint": outcome.fingerprint,
+            "reason": reason,
+            "signal": signal.name,
+            "target": str(target) if target else None,
+            "sender": signal.sender.name,
+            "peer": signal.sender.peer,
+            **signal.sender.ids,
+        },
+    )

@@ -97,15 +97,21 @@ class Preparation:
         self._recorder.record(event)
         self._metrics.count_rejected(reason=signal.reason)
         if isinstance(signal, RejectedSignal):
-            return Outcome(status="rejected", message=signal.message, fingerprint=None, rejection=signal)
-        return Outcome(status="invalid", message=signal.message, fingerprint=None)
+            return Outcome(
+                status="rejected", message=signal.message, fingerprint=None, rejection=signal, reason=signal.reason
+            )
+        return Outcome(status="invalid", message=signal.message, fingerprint=None, reason=signal.reason)
 
     def _keep_out(self, signal: Signal, rejection: RejectedSignal, incoming: Incoming) -> Outcome:
         event = events.out_of_scope(signal, rejection, signal_type=incoming.signal_type, at=self._clock.now())
         self._recorder.record(event)
         self._metrics.count_rejected(reason=rejection.reason)
         return Outcome(
-            status="rejected", message=rejection.message, fingerprint=signal.fingerprint, rejection=rejection
+            status="rejected",
+            message=rejection.message,
+            fingerprint=signal.fingerprint,
+            rejection=rejection,
+            reason=rejection.reason,
         )
 
     async def _resolve(self, signal: Signal, incoming: Incoming) -> Outcome:

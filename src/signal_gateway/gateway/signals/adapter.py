@@ -1,6 +1,6 @@
 """Adapter: the interface that parses the payload of a source into signals, and its helpers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -20,6 +20,7 @@ __all__ = [
     "ParsedSignal",
     "excerpt",
     "json_object",
+    "storable_labels",
     "storable_text",
     "unrepresentable",
 ]
@@ -125,6 +126,14 @@ def unrepresentable(value: Any, *, depth: int = 1) -> str | None:
 def storable_text(text: str | None, max_length: int) -> str | None:
     """Return a text that the audit trail can store, cut to a length; None for an empty text."""
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
+
+
+def storable_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """Return labels that the audit trail can store, for a signal that is not valid."""
+    return {
+        key.replace("\0", "\N{REPLACEMENT CHARACTER}"): value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        for key, value in labels.items()
+    }
 
 
 def excerpt(value: object) -> str:

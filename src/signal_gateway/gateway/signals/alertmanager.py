@@ -17,6 +17,7 @@ from signal_gateway.gateway.signals.adapter import (
     ParsedSignal,
     excerpt,
     json_object,
+    storable_labels,
     storable_text,
     unrepresentable,
 )
@@ -161,6 +162,7 @@ class AlertmanagerAdapter:
                 source=self.name,
                 name=storable_text(labels.get("alertname"), MAX_NAME_LENGTH),
                 severity=storable_text(labels.get("severity"), MAX_SEVERITY_LENGTH) or "unknown",
+                labels=storable_labels(labels),
             )
 
     def _signal(

@@ -97,6 +97,7 @@ class KubernetesEventAdapter:
                 resource=str(target),
                 name=reason,
                 severity=type,
+                labels=_labels(event, target),
             )
         happened_at = max(_times(event), default=None)
         if happened_at is None:

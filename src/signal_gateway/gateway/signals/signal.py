@@ -11,6 +11,7 @@ __all__ = [
     "MAX_NAMESPACE_LENGTH",
     "InvalidSignal",
     "RejectedSignal",
+    "Sender",
     "Signal",
     "Target",
     "fingerprint_of",
@@ -73,6 +74,22 @@ def fingerprint_of(target: Target, *, cluster_id: str | None = None) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sender:
+    """The sender of a signal, for the log and the audit trail.
+
+    Attributes:
+        name: Name of the authenticated sender; None without authentication.
+        peer: Address and port of the connection, such as `10.42.0.16:51234`; a proxy's, if there is one.
+        ids: The ids that the sender gave the request, as far as they are valid: `sender_request_id` from the header
+            `X-Request-ID`, and `traceparent` (W3C Trace Context).
+    """
+
+    name: str | None = None
+    peer: str | None = None
+    ids: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
     """One alert or Kubernetes Event, independent of its source.
 
@@ -91,7 +108,7 @@ class Signal:
         fired_at: When the problem began.
         received_at: When the gateway received the signal.
         payload: The JSON object of this signal from the source.
-        sender: The authenticated sender; None without authentication. The gateway sets it.
+        sender: The sender of the signal. The gateway sets it.
     """
 
     name: str
@@ -108,7 +125,7 @@ class Signal:
     fired_at: datetime
     received_at: datetime
     payload: Mapping[str, Any]
-    sender: str | None = None
+    sender: Sender = Sender()
 
     def __post_init__(self) -> None:
         if self.status == "firing" and self.target is None:
@@ -127,7 +144,8 @@ class InvalidSignal:
         source: Name of the adapter.
         name: Name of the problem at the source, cut to 253 characters; None if the source gives none.
         severity: Severity at the source, cut to 50 characters; `unknown` if the source gives none.
-        sender: The authenticated sender; None without authentication. The gateway sets it.
+        labels: Labels from the source, as far as they can be stored.
+        sender: The sender of the signal. The gateway sets it.
     """
 
     reason: str
@@ -135,7 +153,8 @@ class InvalidSignal:
     source: str
     name: str | None = None
     severity: str = "unknown"
-    sender: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sender: Sender = Sender()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,7 +169,8 @@ class RejectedSignal:
         name: Name of the problem at the source.
         severity: Severity at the source.
         action: The remedy, such as a `kubectl` command; empty if there is none.
-        sender: The authenticated sender; None without authentication. The gateway sets it.
+        labels: Labels from the source, as far as they can be stored.
+        sender: The sender of the signal. The gateway sets it.
     """
 
     reason: str
@@ -160,4 +180,5 @@ class RejectedSignal:
     name: str
     severity: str
     action: str = ""
-    sender: str | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+    sender: Sender = Sender()
