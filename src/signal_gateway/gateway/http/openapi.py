@@ -29,7 +29,7 @@ _UNAVAILABLE: Final = (
 _REFUSALS: Final = {
     400: "The body is not a payload of the source, or its only signal is invalid.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is not JSON, or compressed in another way than gzip and deflate.",
     500: "An internal error, or the Kubernetes API rejected the RemediationRequest of the only signal.",
     503: _UNAVAILABLE,
     504: "The request exceeded its deadline; its work continues in the background. Send it again.",
