@@ -77,10 +77,10 @@ async def test_batch_is_answered_in_payload_order_with_none_missing(gateway, ale
     assert response.status_code == 207
     body = response.json()
     statuses = [result["status"] for result in body["results"]]
-    assert statuses == ["created", "invalid", "created", "duplicate", "resolved", "invalid"]
+    assert statuses == ["created", "rejected", "created", "duplicate", "resolved", "invalid"]
     assert all(set(result) == {"status", "fingerprint", "message", "error"} for result in body["results"])
     assert body["results"][0]["fingerprint"] == body["results"][3]["fingerprint"]
-    assert "No label names" in body["results"][1]["error"]
+    assert "No label names" in body["results"][1]["message"]
     assert body["summary"] == {
         "total": 6, "created": 2, "deduplicated": 1, "rejected": 2, "resolved": 1, "failed": 0,
     }  # fmt: skip

@@ -21,7 +21,7 @@ class Rejection(TypedDict):
 
     Attributes:
         reason: Short code, such as `not_managed`.
-        resource: The target of the signal, as `namespace/Kind/name`.
+        resource: The target of the signal, as `namespace/Kind/name`; empty if it has none.
         message: The reason as text.
         action: The command that opts the target in; empty if there is none.
     """

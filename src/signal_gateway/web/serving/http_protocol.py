@@ -3,8 +3,8 @@
 uvicorn limits neither the time nor the size of a request's head, keeps all trailers, and waits without limit for a
 client that does not read its response. Any client that can connect could use up connections and memory that way.
 
-uvicorn also drops the body of a request with an `Upgrade` that it does not know, such as `h2c` of Java's HTTP client and
-of `curl --http2`. Here such a request is served over HTTP/1.1, with its body.
+uvicorn also drops the body of a request with an `Upgrade` that it does not know, such as `h2c` of Java's HTTP client
+and of `curl --http2`. Here such a request is served over HTTP/1.1, with its body.
 """
 
 import asyncio

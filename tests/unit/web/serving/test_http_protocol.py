@@ -237,11 +237,15 @@ UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Setting
     [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"],
     ids=["length", "chunked"],
 )
-@pytest.mark.parametrize("upgrade", [UPGRADE, UPGRADE.replace(b"h2c", b"websocket"), UPGRADE.replace(b"h2c", b"TLS/1.2")])
+@pytest.mark.parametrize(
+    "upgrade", [UPGRADE, UPGRADE.replace(b"h2c", b"websocket"), UPGRADE.replace(b"h2c", b"TLS/1.2")]
+)
 async def test_upgrade_is_ignored_and_the_body_kept(serve, upgrade, body):
     reader, writer = await connect(await serve())
 
-    writer.write(b"POST / HTTP/1.1\r\nHost: x\r\n" + upgrade + body + GET.replace(b"Host", b"Connection: close\r\nHost"))
+    writer.write(
+        b"POST / HTTP/1.1\r\nHost: x\r\n" + upgrade + body + GET.replace(b"Host", b"Connection: close\r\nHost")
+    )
 
     first, second = (await until_closed(reader)).split(b"HTTP/1.1 ")[1:]
     assert (first[:3], first[-2:]) == (b"200", b"5 ")
