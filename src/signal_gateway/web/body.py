@@ -165,7 +165,7 @@ class BodyLimitMiddleware:
         has_responded = False
         encoding = headers.get("content-encoding", "identity")
         decompression: _Decompression | None = None
-        decompressed = 0
+        decompressed, has_ended = 0, False
 
         async def receive_bounded() -> Message:
             nonlocal received, is_complete
@@ -185,7 +185,9 @@ class BodyLimitMiddleware:
             return message
 
         async def receive_decompressed() -> Message:
-            nonlocal decompression, decompressed
+            nonlocal decompression, decompressed, has_ended
+            if has_ended:
+                return await receive()  # waits for the end of the connection
             if decompression is None:
                 decompression = _Decompression(encoding)
             while True:
@@ -203,6 +205,7 @@ class BodyLimitMiddleware:
                 decompression.add(message.get("body", b""))
             if not decompression.is_complete:
                 raise Problem(400, f"The body ends before its {encoding} data does.")
+            has_ended = True
             return {"type": "http.request", "body": b"", "more_body": False}
 
         async def send_after_body(message: Message) -> None:

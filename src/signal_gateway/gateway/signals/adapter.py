@@ -1,6 +1,6 @@
 """Adapter: the interface that parses the payload of a source into signals, and its helpers."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -46,10 +46,8 @@ class ParsedPayload(list[ParsedSignal]):
         truncated: Number of items that the source left out.
     """
 
-    def __init__(self, items: Iterable[ParsedSignal], *, group: str | None = None, truncated: int = 0) -> None:
-        super().__init__(items)
-        self.group = group
-        self.truncated = truncated
+    group: str | None = None
+    truncated: int = 0
 
 
 class InvalidPayload(GatewayError):  # noqa: N818 - a response to the sender

@@ -157,14 +157,22 @@ class AlertmanagerAdapter:
         if not isinstance(alerts, list) or not alerts:
             raise InvalidPayload('"alerts" must be a list with at least one alert.')
 
-        common_labels = _common(payload, "commonLabels")
-        common_annotations = _common(payload, "commonAnnotations")
+        try:
+            common_labels, common_annotations = (
+                _strings(payload, "commonLabels"),
+                _strings(payload, "commonAnnotations"),
+            )
+        except InvalidItem as exc:
+            raise InvalidPayload(exc.message) from exc
         group, truncated = payload.get("groupKey"), payload.get("truncatedAlerts")
-        return ParsedPayload(
-            [self._read(alert, common_labels, common_annotations, received_at) for alert in alerts],
-            group=f"{payload.get('receiver')}\n{group}" if isinstance(group, str) and group else None,
-            truncated=truncated if isinstance(truncated, int) and truncated > 0 else 0,
-        )
+        signals = ParsedPayload()
+        for alert in alerts:
+            signals.append(self._read(alert, common_labels, common_annotations, received_at))
+        if isinstance(group, str) and group:
+            signals.group = f"{payload.get('receiver')}\n{group}"
+        if isinstance(truncated, int) and truncated > 0:
+            signals.truncated = truncated
+        return signals
 
     def _read(
         self,
@@ -327,10 +335,3 @@ def _strings(alert: Mapping[str, Any], member: str) -> dict[str, str]:
             text = f'"{member}" must be an object whose values are strings; {excerpt(key)} is {excerpt(value)}.'
             raise InvalidItem("shape", text)
     return mapping
-
-
-def _common(payload: Mapping[str, Any], member: str) -> dict[str, str]:
-    try:
-        return _strings(payload, member)
-    except InvalidItem as exc:
-        raise InvalidPayload(exc.message) from exc

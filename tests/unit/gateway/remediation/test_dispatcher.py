@@ -10,6 +10,7 @@ from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.remediation import dispatcher as dispatcher_module
 from signal_gateway.gateway.remediation.creation import Created
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
+from signal_gateway.gateway.remediation.notifications import Notifications
 from signal_gateway.gateway.remediation.outcome import Outcome, Prepared
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
 from signal_gateway.kubernetes import RemediationRecord
@@ -125,7 +126,15 @@ class Trial:
 
     async def dispatch(self, *signals):
         deadline = asyncio.get_running_loop().time() + 60
-        return await self._dispatcher.dispatch(signals, signal_type="alert", request_id="r", deadline=deadline)
+        return await self._dispatcher.dispatch(
+            signals, signal_type="alert", request_id="r", deadline=deadline, notification=await self._notification()
+        )
+
+    async def _notification(self):
+        async def is_sender_gone():
+            return False
+
+        return await Notifications(clock=SystemClock()).begin(None, is_sender_gone=is_sender_gone)
 
 
 @pytest.fixture
