@@ -24,7 +24,7 @@ DESCRIPTION_PATH: Final = "/openapi.json"
 
 _UNAVAILABLE: Final = (
     "The gateway cannot process the request right now; send it again after Retry-After. For several signals the body "
-    "has the outcome of each; a signal that was processed is a duplicate in the next request."
+    "has the outcome of each; the next request of the same notification takes over the outcomes of processed signals."
 )
 _REFUSALS: Final = {
     400: "The body is not a payload of the source, or its only signal is invalid.",

@@ -165,6 +165,8 @@ class Dispatcher:
                     work = self._tasks.spawn(self._join(work, incoming, places))
                 else:
                     await places.acquire()
+                    if notification.is_given_up:
+                        break  # a retry may begin this signal
                     work = self._tasks.spawn(self._process(incoming, places, before=before, prepared=prepared))
                     before = prepared
             notification.begun.append((key, work))
