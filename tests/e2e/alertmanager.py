@@ -17,14 +17,21 @@ _SENT = ("labels", "annotations", "startsAt", "endsAt", "generatorURL")
 _NOT_ENDED = "0001-01-01T00:00:00Z"
 
 
-def notifying(webhook_url: str) -> dict[str, Any]:
-    """Return a configuration that notifies one webhook at once."""
+def notifying(webhook_url: str, *, group_wait: str = "0s", group_interval: str = "1s") -> dict[str, Any]:
+    """Return a configuration that notifies one webhook, by default at once.
+
+    Args:
+        webhook_url: The URL.
+        group_wait: Time before the first notification of a group.
+        group_interval: Time between notifications of a group. Alertmanager gives up retries, and cancels a request,
+            after this time, but not before 10 seconds.
+    """
     return {
         "route": {
             "receiver": "gateway",
             "group_by": ["alertname"],
-            "group_wait": "0s",
-            "group_interval": "1s",
+            "group_wait": group_wait,
+            "group_interval": group_interval,
             "repeat_interval": "1h",
         },
         "receivers": [{"name": "gateway", "webhook_configs": [{"url": webhook_url, "send_resolved": True}]}],

@@ -1,5 +1,8 @@
+from datetime import UTC, datetime
+
+import httpx
 import pytest
-from tests.e2e.alertmanager import fire, resolve
+from tests.e2e.alertmanager import fire, post, resolve
 
 from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
@@ -61,3 +64,35 @@ def test_no_alert_is_missing_after_the_gateway_has_answered_503(gateway, alertma
         "gateway_http_request_duration_seconds_count", endpoint=PROMETHEUS_PATH, method="POST", status="503"
     )
     assert refused >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "group_interval",
+    [
+        pytest.param("5m", marks=pytest.mark.gateway(processing={"request_deadline": 10}), id="retries after 504"),
+        pytest.param("1s", marks=pytest.mark.gateway(processing={"request_deadline": 60}), id="cancels after 10 s"),
+    ],
+)
+def test_thousands_of_alerts_in_one_webhook_are_each_counted_once(gateway, alertmanager, group_interval):
+    sender = alertmanager(gateway.url + PROMETHEUS_PATH, group_wait="5s", group_interval=group_interval)
+    gateway.cluster.faults.delay(2, verb="create", resource="remediationrequests")
+    common = {"alertname": "Slow", "severity": "warning", "namespace": "prod"}
+
+    labels = [{**common, "deployment": f"d-{number % 300}", "replica": str(number)} for number in range(3000)]
+    began = datetime.now(UTC).isoformat()  # alerts older than the group_wait are notified at once, and not together
+    post(sender, [{"labels": one, "startsAt": began} for one in labels])
+
+    def requests(status):
+        return gateway.metrics.value(
+            "gateway_http_request_duration_seconds_count", endpoint=PROMETHEUS_PATH, method="POST", status=status
+        )
+
+    gateway.wait_for(lambda: requests("207") == 1, timeout=300)
+    gateway.settle()
+    found = list(gateway.cluster.lightkube().list(RemediationRequest, namespace=gateway.cluster.namespace))
+    assert [request["status"]["deduplication"]["occurrenceCount"] for request in found] == [10] * 300
+    assert requests("504") >= 1
+    failed = httpx.get(f"{sender.url}/metrics", trust_env=False).text
+    if group_interval == "5m":
+        assert 'alertmanager_notifications_failed_total{integration="webhook"} 0' in failed

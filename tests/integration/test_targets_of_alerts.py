@@ -191,15 +191,16 @@ def test_kind_that_is_new_to_the_cluster_is_known_a_minute_later_and_nobody_wait
     gateway.settle()
     known = gateway.send_alert("X", **labels)
 
-    assert [unknown.status_code, answered_by_what_was_known.status_code] == [400, 400]
+    assert [unknown.status_code, answered_by_what_was_known.status_code] == [200, 200]
     assert target_of(gateway, known) == "prod/Widget/w"
 
 
-def test_alert_that_names_no_object_is_the_senders_mistake(gateway):
+def test_alert_about_no_object_is_rejected_with_success(gateway):
     answer = gateway.send_alert("X", namespace="prod", job="node", instance="10.0.0.1:9100", service="api")
 
-    assert answer.status_code == 400
-    assert "No label names a Kubernetes object" in answer.json()["detail"]
+    assert (answer.status_code, answer.json()["status"]) == (200, "rejected")
+    assert answer.json()["rejection"]["reason"] == "no_target"
+    assert "No label names a Kubernetes object" in answer.json()["message"]
     assert gateway.metrics.value("gateway_signals_rejected_total", reason="no_target") == 1
 
 

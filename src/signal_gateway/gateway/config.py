@@ -1,7 +1,7 @@
 """GatewayConfig: the settings of one gateway, immutable."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
@@ -118,6 +118,12 @@ class ProcessingConfig(BaseModel):
         description="Read the cluster of an alert from its label `cluster`. Enable this if alerts come from several"
         " clusters. If disabled, the label has no meaning.",
     )
+    cluster_signals: Literal["reject", "notify"] = Field(
+        default="reject",
+        description="Handling of a firing alert about no Kubernetes object, such as KubeAPIDown. `reject` records it"
+        " and responds with 200. `notify` creates a RemediationRequest for the cluster itself, with the target"
+        " `Cluster/<alertname>`, unless the severity is `none`.",
+    )
     cache_max_age: float = Field(
         default=5.0,
         ge=0,
@@ -131,7 +137,7 @@ class ProcessingConfig(BaseModel):
         gt=0,
         le=86400,
         allow_inf_nan=False,
-        description="Age above which a Kubernetes Event is invalid, in seconds.",
+        description="Age above which a Kubernetes Event is rejected, in seconds.",
     )
     request_deadline: float = Field(
         default=15.0,

@@ -42,6 +42,9 @@ class GatewayMetrics:
         )
         self._signals_rejected = counter("gateway_signals_rejected_total", "Signals rejected or invalid.", "reason")
         self._signals_resolved = counter("gateway_signals_resolved_total", "Resolved signals.", "source_type")
+        self._alerts_truncated = counter(
+            "gateway_alerts_truncated_total", "Alerts that a sender left out of its requests.", "source_type"
+        )
         self._crds_created = counter(
             "gateway_crds_created_total", "RemediationRequests created.", "source_type", "status"
         )
@@ -94,6 +97,10 @@ class GatewayMetrics:
     def count_rejected(self, *, reason: str) -> None:
         """Count a rejected or invalid signal; `reason` comes from a fixed list."""
         self._signals_rejected.labels(reason=reason).inc()
+
+    def count_truncated(self, number: int, *, source: str) -> None:
+        """Count the alerts that a sender left out of a request."""
+        self._alerts_truncated.labels(source_type=source).inc(number)
 
     def count_resolved(self, *, source: str) -> None:
         """Count a resolved signal."""

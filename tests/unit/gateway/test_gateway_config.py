@@ -17,6 +17,7 @@ def test_default_is_valid_and_the_same_everywhere(monkeypatch):
         "breaker": {"failure_ratio": 0.5, "minimum_calls": 10, "window": 10.0, "open_for": 30.0, "probes": 3},
         "scope": {"enabled": True},
         "multi_cluster": False,
+        "cluster_signals": "reject",
         "cache_max_age": 5.0,
         "event_max_age": 300.0,
         "request_deadline": 15.0,

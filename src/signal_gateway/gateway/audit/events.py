@@ -292,6 +292,8 @@ def signal_rejected(
     }
     if invalid.name is not None:
         data["signal_name"] = invalid.name
+    if invalid.labels:
+        data["signal_labels"] = cut_mapping(invalid.labels, _MAX_MAPPING_BYTES)
     return AuditEvent(
         event_type=SIGNAL_REJECTED,
         event_timestamp=at,

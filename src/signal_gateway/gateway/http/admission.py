@@ -222,8 +222,12 @@ class Reservation:
             raise Problem(413, f"Too many JSON values in the body: {values}, the limit is {self.budget.max_values}.")
         self._add(values * _PER_VALUE)
 
-    def add_signals(self, number: int) -> None:
-        """Reserve memory for the signals.
+    def add_signals(self, number: int, *, body: bytes = b"") -> None:
+        """Reserve memory for the signals, instead of the body that is parsed and will be released.
+
+        Args:
+            number: Number of signals.
+            body: The body. Its texts stay in memory, with one byte per character if all of it is ASCII.
 
         Raises:
             Problem: 413, the request has too many signals; 503, other requests use the memory.
@@ -231,11 +235,21 @@ class Reservation:
         if number > self.budget.max_signals:
             limit = self.budget.max_signals
             raise Problem(413, f"Too many signals in one request: {number}, the limit is {limit}.")
-        self._add(number * _PER_SIGNAL)
+        self._add(number * _PER_SIGNAL - len(body) * (_PER_BYTE - 1 if body.isascii() else 1))
+
+    def keep(self, part: int, *, of: int) -> None:
+        """Give back the memory of the signals that are decided.
+
+        Args:
+            part: Number of signals that are not.
+            of: Number of all signals.
+        """
+        self._add(self._needed * part // of - self._needed)
 
     def release(self, _: object = None) -> None:
         """Give all memory back; fit for a callback of a task. Does nothing if it was released before."""
-        self.budget._give_back(self._reserved)
+        if self._reserved:
+            self.budget._give_back(self._reserved)
         self._needed = self._reserved = 0
 
     def _add(self, amount: int) -> None:
@@ -244,3 +258,7 @@ class Reservation:
         if missing > 0:
             self.budget._take(missing, reserved=self._reserved)
             self._reserved += missing
+        elif self._reserved:
+            surplus = min(-missing, self._reserved)
+            self.budget._give_back(surplus)
+            self._reserved -= surplus

@@ -24,12 +24,12 @@ DESCRIPTION_PATH: Final = "/openapi.json"
 
 _UNAVAILABLE: Final = (
     "The gateway cannot process the request right now; send it again after Retry-After. For several signals the body "
-    "has the outcome of each; a signal that was processed is a duplicate in the next request."
+    "has the outcome of each; the next request of the same notification takes over the outcomes of processed signals."
 )
 _REFUSALS: Final = {
     400: "The body is not a payload of the source, or its only signal is invalid.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is not JSON, or compressed in another way than gzip and deflate.",
     500: "An internal error, or the Kubernetes API rejected the RemediationRequest of the only signal.",
     503: _UNAVAILABLE,
     504: "The request exceeded its deadline; its work continues in the background. Send it again.",

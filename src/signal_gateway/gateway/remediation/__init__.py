@@ -2,6 +2,7 @@
 
 - `outcome`: `Incoming`, `Prepared` and `Outcome`, a signal on its way.
 - `dispatcher`: `Dispatcher`, the order in which signals are decided, and the decision.
+- `notifications`: `Notifications`, the signals of failed requests, which retries take over.
 - `preparation`: `Preparation`, which resolves the target and applies the scope.
 - `deduplication`: `decide`, the decision table; `ActiveConflicts`, which reports several active RemediationRequests.
 - `creation`: `Creation` and `CreationAudit`, a new RemediationRequest and the audit events of its creation.

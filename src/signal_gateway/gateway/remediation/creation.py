@@ -220,7 +220,9 @@ class Creation:
         """Create the object with the next name; return the present object if the name is taken, None if it is gone."""
         signal, key, namespace = prepared.signal, prepared.idempotency_key, self._requests.namespace
         namespace_uid = self._requests.namespace_uid
-        previous = newest_ended(known, namespace_uid=namespace_uid, fingerprint=prepared.fingerprint)
+        previous = None
+        if known:
+            previous = newest_ended(known, namespace_uid=namespace_uid, fingerprint=prepared.fingerprint)
         name = remediation_request_name(
             namespace_uid=namespace_uid,
             fingerprint=prepared.fingerprint,

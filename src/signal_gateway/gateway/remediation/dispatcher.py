@@ -15,6 +15,7 @@ from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailabl
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.creation import Created, Creation, CreationAudit
 from signal_gateway.gateway.remediation.deduplication import ActiveConflicts, DuplicateOf, decide
+from signal_gateway.gateway.remediation.notifications import Notification, is_settled
 from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
 from signal_gateway.gateway.remediation.outcome import Failure, Incoming, Outcome, Prepared, Undecided
 from signal_gateway.gateway.remediation.preparation import Preparation
@@ -91,9 +92,9 @@ class Dispatcher:
     """Decides the signals of requests.
 
     Invariant: the signals of one fingerprint are decided one at a time, and for each request in payload order. The
-    preparation of signals is concurrent, but one loop for each request starts the decisions, in payload order: the
-    decision about a signal starts after the preparation of all signals before it. The lock of a fingerprint is fair, so
-    the order of the starts is the order of the decisions.
+    preparation of signals is concurrent, but the decision about a signal starts after the preparation of all signals
+    before it. The lock of a fingerprint is fair, so the order of the starts is the order of the decisions. An exception
+    is a signal of a retry: if the work that an earlier request began on it fails, it is decided at once.
 
     The wait for the count of a duplicate is outside the lock: the next signal of the fingerprint is decided in the
     meantime, so that duplicates share a write.
@@ -136,56 +137,93 @@ class Dispatcher:
         self._conflicts = ActiveConflicts(recorder, metrics=metrics, clock=clock)
 
     async def dispatch(
-        self, signals: Sequence[ParsedSignal], *, signal_type: str, request_id: str, deadline: float
+        self,
+        signals: Sequence[ParsedSignal],
+        *,
+        signal_type: str,
+        request_id: str,
+        deadline: float,
+        notification: Notification,
     ) -> list[Outcome]:
-        """Prepare and decide the signals of one request.
+        """Prepare and decide the signals of one request, unless an earlier request of the notification did.
 
         Args:
             signals: In payload order.
             signal_type: `signalType` of the adapter.
             request_id: Id of the request.
             deadline: Time of the running loop after which no further step starts.
+            notification: Has the work of earlier requests, and gets the work of this one.
 
         Returns:
-            One outcome for each signal, in payload order.
+            One outcome for each signal, in payload order; fewer if the notification was given up.
         """
         places = asyncio.Semaphore(_MAX_CONCURRENT)
-        incoming = deque(enumerate(signals))
-        preparing: deque[asyncio.Task[Prepared | Outcome]] = deque()
-        deciding: list[asyncio.Task[Outcome]] = []
-        while incoming or preparing:
-            while incoming and not (places.locked() and preparing):
-                await places.acquire()
-                index, signal = incoming.popleft()
-                preparing.append(
-                    self._tasks.spawn(
-                        self._prepare(
-                            Incoming(
-                                signal=signal,
-                                signal_type=signal_type,
-                                request_id=request_id,
-                                idempotency_key=f"{request_id}/{index}",
-                                deadline=deadline,
-                            )
-                        )
-                    )
+        waiting = deque(enumerate(signals))
+        del signals  # each is released when it is decided
+        begun: list[asyncio.Task[Outcome]] = []
+        before: asyncio.Future[None] | None = None
+        while waiting and not notification.is_given_up:
+            index, signal = waiting.popleft()
+            key, work = notification.take_over(signal.notification)
+            if work is None or not work.done():
+                incoming = Incoming(
+                    signal=signal,
+                    signal_type=signal_type,
+                    request_id=request_id,
+                    idempotency_key=f"{request_id}/{index}",
+                    deadline=deadline,
                 )
-            preparation = preparing.popleft()
-            if not preparation.done():
-                await asyncio.wait([preparation])
-            deciding.append(self._tasks.spawn(self._decide(preparation, places)))
-        return await asyncio.gather(*deciding)
+                prepared = asyncio.get_running_loop().create_future()
+                if work is not None:
+                    work = self._tasks.spawn(self._join(work, incoming, places))
+                else:
+                    await places.acquire()
+                    if notification.is_given_up:
+                        break  # a retry may begin this signal
+                    work = self._tasks.spawn(self._process(incoming, places, before=before, prepared=prepared))
+                    before = prepared
+            notification.begun.append((key, work))
+            begun.append(work)
+        return await asyncio.gather(*begun)
 
-    async def _prepare(self, incoming: Incoming) -> Prepared | Outcome:
-        fingerprint = incoming.signal.fingerprint if isinstance(incoming.signal, Signal) else None
-        return await self._guarded(self._preparation.prepare(incoming), incoming, fingerprint)
+    async def _join(self, earlier: asyncio.Task[Outcome], incoming: Incoming, places: asyncio.Semaphore) -> Outcome:
+        """Wait for the work that an earlier request of the notification began, and do it again if it failed."""
+        await asyncio.wait([earlier])
+        if is_settled(earlier):
+            return earlier.result()
+        await places.acquire()
+        prepared = asyncio.get_running_loop().create_future()
+        return await self._process(incoming, places, before=None, prepared=prepared)
 
-    async def _decide(self, preparation: asyncio.Task[Prepared | Outcome], places: asyncio.Semaphore) -> Outcome:
+    async def _process(
+        self,
+        incoming: Incoming,
+        places: asyncio.Semaphore,
+        *,
+        before: asyncio.Future[None] | None,
+        prepared: asyncio.Future[None],
+    ) -> Outcome:
+        """Prepare and decide one signal.
+
+        Args:
+            incoming: The signal.
+            places: Released at the end.
+            before: Done when all signals before this one are prepared; None for the first.
+            prepared: Gets done when this one is prepared, too.
+        """
         try:
-            prepared = preparation.result()
-            if isinstance(prepared, Outcome):
-                return prepared
-            return await self._guarded(self._remediate(prepared), prepared, prepared.fingerprint)
+            fingerprint = incoming.signal.fingerprint if isinstance(incoming.signal, Signal) else None
+            try:
+                result = await self._guarded(self._preparation.prepare(incoming), incoming, fingerprint)
+            finally:
+                try:
+                    if before is not None and not before.done():
+                        await asyncio.wait([before])
+                finally:
+                    prepared.set_result(None)
+            if isinstance(result, Outcome):
+                return result
+            return await self._guarded(self._remediate(result), result, result.fingerprint)
         finally:
             places.release()
 

@@ -1,6 +1,6 @@
 """Adapter: the interface that parses the payload of a source into signals, and its helpers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -17,7 +17,9 @@ __all__ = [
     "Adapter",
     "InvalidItem",
     "InvalidPayload",
+    "ParsedPayload",
     "ParsedSignal",
+    "RejectedItem",
     "excerpt",
     "json_object",
     "storable_labels",
@@ -35,12 +37,41 @@ ParsedSignal = Signal | InvalidSignal | RejectedSignal
 """The result of parsing one item of a payload."""
 
 
+class ParsedPayload(list[ParsedSignal]):
+    """The result of parsing a payload that says more than its items: a list of one result for each item.
+
+    Attributes:
+        group: The group of alerts that the source notifies about, the same each time; None if the source has none. A
+            request after a failed one of the same group repeats its signals, if they have the same `notification`.
+        truncated: Number of items that the source left out.
+    """
+
+    group: str | None = None
+    truncated: int = 0
+
+
 class InvalidPayload(GatewayError):  # noqa: N818 - a response to the sender
     """The payload as a whole is not valid for its source. The message goes to the sender."""
 
 
 class InvalidItem(Exception):  # noqa: N818 - an outcome, not an error
     """One item of a payload is not a valid signal. An adapter raises and catches this error itself.
+
+    Attributes:
+        reason: Short code from a fixed list.
+        message: Text for the sender.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class RejectedItem(Exception):  # noqa: N818 - an outcome, not an error
+    """One item of a payload is well-formed, and the gateway cannot act on it. An adapter raises and catches it itself.
+
+    Unlike for an invalid item, the response is a success: senders such as Alertmanager alarm about a 4xx.
 
     Attributes:
         reason: Short code from a fixed list.
@@ -79,7 +110,8 @@ class Adapter(Protocol):
             received_at: Time at which the gateway received it.
 
         Returns:
-            One result per item of the payload, in payload order. One invalid item does not affect the others.
+            One result per item of the payload, in payload order. One invalid item does not affect the others. A
+            `ParsedPayload` can say more about the payload.
 
         Raises:
             InvalidPayload: The payload as a whole cannot be parsed, or has no item.
@@ -128,11 +160,14 @@ def storable_text(text: str | None, max_length: int) -> str | None:
     return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
 
 
-def storable_labels(labels: Mapping[str, str]) -> dict[str, str]:
-    """Return labels that the audit trail can store, for a signal that is not valid."""
+def storable_labels(labels: object) -> dict[str, str]:
+    """Return the labels that the audit trail can store: those with strings as values, without NUL characters."""
+    if not isinstance(labels, dict):
+        return {}
     return {
         key.replace("\0", "\N{REPLACEMENT CHARACTER}"): value.replace("\0", "\N{REPLACEMENT CHARACTER}")
         for key, value in labels.items()
+        if isinstance(value, str)
     }
 
 

@@ -31,7 +31,9 @@ def all_adapters(config: ProcessingConfig, own: Sequence[Adapter], *, discovery:
     """
     _check_names(adapter.name for adapter in own)
     return [
-        AlertmanagerAdapter(discovery=discovery, multi_cluster=config.multi_cluster),
+        AlertmanagerAdapter(
+            discovery=discovery, multi_cluster=config.multi_cluster, cluster_signals=config.cluster_signals
+        ),
         KubernetesEventAdapter(max_age=timedelta(seconds=config.event_max_age)),
         *own,
     ]

@@ -8,18 +8,22 @@ from hashlib import sha256
 from typing import Any, Final, Literal
 
 __all__ = [
+    "CLUSTER_API_VERSION",
     "MAX_NAMESPACE_LENGTH",
     "InvalidSignal",
     "RejectedSignal",
     "Sender",
     "Signal",
     "Target",
+    "cluster_target",
     "fingerprint_of",
     "is_namespace",
     "is_object_name",
 ]
 
 MAX_NAMESPACE_LENGTH: Final = 63
+CLUSTER_API_VERSION: Final = "kubernaut.ai/v1alpha1"
+"""`apiVersion` of the target `Cluster`. The API has no such object, and no other kind `Cluster` has this group."""
 
 _MAX_NAME_LENGTH: Final = 253
 _DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
@@ -45,6 +49,11 @@ class Target:
 
     def __str__(self) -> str:
         return "/".join(part for part in (self.namespace, self.kind, self.name) if part)
+
+
+def cluster_target(problem: str) -> Target:
+    """Return the target of a problem of the cluster itself, named by the problem, such as `Cluster/KubeAPIDown`."""
+    return Target(kind="Cluster", name=problem, namespace=None, api_version=CLUSTER_API_VERSION)
 
 
 def is_namespace(name: str) -> bool:
@@ -108,6 +117,8 @@ class Signal:
         fired_at: When the problem began.
         received_at: When the gateway received the signal.
         payload: The JSON object of this signal from the source.
+        notification: Identifies the signal among those of its group, the same in each retry of the source; None if the
+            source does not repeat signals.
         sender: The sender of the signal. The gateway sets it.
     """
 
@@ -125,6 +136,7 @@ class Signal:
     fired_at: datetime
     received_at: datetime
     payload: Mapping[str, Any]
+    notification: str | None = None
     sender: Sender = Sender()
 
     def __post_init__(self) -> None:
@@ -144,7 +156,8 @@ class InvalidSignal:
         source: Name of the adapter.
         name: Name of the problem at the source, cut to 253 characters; None if the source gives none.
         severity: Severity at the source, cut to 50 characters; `unknown` if the source gives none.
-        labels: Labels from the source, as far as they can be stored.
+        labels: Labels from the source, without NUL characters.
+        notification: As for a `Signal`.
         sender: The sender of the signal. The gateway sets it.
     """
 
@@ -154,6 +167,7 @@ class InvalidSignal:
     name: str | None = None
     severity: str = "unknown"
     labels: Mapping[str, str] = field(default_factory=dict)
+    notification: str | None = None
     sender: Sender = Sender()
 
 
@@ -165,11 +179,12 @@ class RejectedSignal:
         reason: Short code from a fixed list, also a metric label, such as `normal_event`.
         message: The reason for the rejection, for the sender.
         source: Name of the adapter.
-        resource: The target, as `namespace/Kind/name`.
+        resource: The target, as `namespace/Kind/name`; empty if there is none.
         name: Name of the problem at the source.
         severity: Severity at the source.
         action: The remedy, such as a `kubectl` command; empty if there is none.
-        labels: Labels from the source, as far as they can be stored.
+        labels: Labels from the source, without NUL characters.
+        notification: As for a `Signal`.
         sender: The sender of the signal. The gateway sets it.
     """
 
@@ -181,4 +196,5 @@ class RejectedSignal:
     severity: str
     action: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    notification: str | None = None
     sender: Sender = Sender()

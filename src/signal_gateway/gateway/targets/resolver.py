@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from signal_gateway.gateway.metrics import GatewayMetrics
-from signal_gateway.gateway.signals.signal import RejectedSignal, Signal, Target
+from signal_gateway.gateway.signals.signal import CLUSTER_API_VERSION, RejectedSignal, Signal, Target
 from signal_gateway.gateway.targets.cache import DiscoveryCache, FoundObject, ObjectCache, OwnerReference
 from signal_gateway.kubernetes import Forbidden, Kind, Kinds, KubernetesError
 
@@ -169,6 +169,8 @@ class Scope:
         if managed is not None:
             return None
         if signal.target.namespace is None:
+            if signal.target.api_version == CLUSTER_API_VERSION:
+                return None  # the setting that makes such targets opts them in
             return _rejected(signal, "not_managed", opt_in=top)
         namespace = await self._objects.find(_NAMESPACE, signal.target.namespace, None)
         value = namespace.labels.get(MANAGED_LABEL) if namespace is not None else None
