@@ -5,7 +5,7 @@ Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Protocol
 
 from signal_gateway.clock import parse_rfc3339
 from signal_gateway.gateway.signals.adapter import (
@@ -21,70 +21,16 @@ from signal_gateway.gateway.signals.adapter import (
     unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import ALERTMANAGER_VERSION, webhook_schema
-from signal_gateway.gateway.signals.signal import (
-    MAX_NAMESPACE_LENGTH,
-    InvalidSignal,
-    Signal,
-    Target,
-    is_namespace,
-    is_object_name,
+from signal_gateway.gateway.signals.candidates import (
+    Candidate,
+    LabelTable,
+    candidates_from_labels,
+    namespace_from_labels,
 )
-from signal_gateway.kubernetes import Kind, Kinds
+from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.kubernetes import Kinds
 
-__all__ = ["AlertmanagerAdapter", "DiscoveredKinds", "candidates_from_labels", "namespace_from_labels"]
-
-# Prometheus describes the scraped endpoint with these labels, not the problem
-_SCRAPE_LABELS: Final = frozenset({"job", "service", "instance", "endpoint", "container", "namespace"})
-_EXPORTED: Final = "exported_"
-_CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "DeploymentConfig")
-_OTHERS: Final = len(_CONTROLLERS)
-_RANKS: Final = dict(zip(_CONTROLLERS, range(_OTHERS), strict=True)) | {"Pod": _OTHERS + 1, "Node": _OTHERS + 2}
-
-
-def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
-    """Return the namespace from the labels; `exported_namespace` wins over `namespace`.
-
-    Raises:
-        ValueError: The label is not a valid name of a namespace.
-    """
-    namespace = labels.get("exported_namespace") or labels.get("namespace")
-    if not namespace:
-        return None
-    if not is_namespace(namespace):
-        raise ValueError(f"the namespace {namespace!r} is not a DNS label of at most {MAX_NAMESPACE_LENGTH} characters")
-    return namespace
-
-
-def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds) -> tuple[Target, ...]:
-    """Return the candidates, the most likely first: controllers, then other kinds, then pods and nodes.
-
-    A label names a candidate if its key names a kind of the cluster and its value is a valid object name.
-    `exported_<kind>` wins over `<kind>`: Prometheus adds this prefix to a label of the scraped exporter that collides
-    with a label of the scrape target. Controllers have a fixed order and other kinds are in alphabetical order, so that
-    the same labels always give the same candidates.
-
-    Args:
-        labels: All labels of the alert.
-        kinds: The kinds of the cluster.
-
-    Raises:
-        ValueError: The namespace label is not a valid name of a namespace.
-    """
-    namespace = namespace_from_labels(labels)
-    named: dict[Kind, str] = {}
-    for key in sorted(labels):
-        word = key.removeprefix(_EXPORTED)
-        kind = kinds.called(word) if word not in _SCRAPE_LABELS else None
-        if kind is not None and labels[key] and (key.startswith(_EXPORTED) or kind not in named):
-            named[kind] = labels[key]
-    ranked = sorted(named, key=lambda kind: (_RANKS.get(kind.name, _OTHERS), kind.name))
-    candidates = []
-    for kind in ranked:
-        if is_object_name(named[kind]):
-            place = namespace if kind.is_namespaced else None
-            candidates.append(Target(kind=kind.name, name=named[kind], namespace=place, api_version=kind.api_version))
-    return tuple(candidates)
-
+__all__ = ["AlertmanagerAdapter", "DiscoveredKinds"]
 
 _MAX_CLUSTER_LENGTH = 253
 
@@ -102,14 +48,18 @@ class AlertmanagerAdapter:
 
     Args:
         discovery: The kinds of the cluster; they decide which labels name a target.
+        table: The meaning of labels and exporters; by default the built-in one.
         multi_cluster: Whether the label `cluster` identifies the cluster of an alert.
     """
 
     name = "prometheus"
     signal_type = "alert"
 
-    def __init__(self, *, discovery: DiscoveredKinds, multi_cluster: bool = False) -> None:
+    def __init__(
+        self, *, discovery: DiscoveredKinds, table: LabelTable | None = None, multi_cluster: bool = False
+    ) -> None:
         self._discovery = discovery
+        self._table = table or LabelTable()
         self._multi_cluster = multi_cluster
 
     @property
@@ -199,14 +149,14 @@ class AlertmanagerAdapter:
                 "cluster",
                 f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
             )
-        namespace, candidates = _namespace_and_candidates(labels, self._discovery.kinds(), must_have_target=is_firing)
+        namespace, candidates = self._namespace_and_candidates(labels, must_have_target=is_firing)
         return Signal(
             name=name,
             severity=severity,
             status="firing" if is_firing else "resolved",
             source=self.name,
-            target=candidates[0] if candidates else None,
-            candidates=candidates[1:],
+            target=None,
+            candidates=candidates,
             cluster_id=cluster_id,
             namespace=namespace,
             labels=labels,
@@ -216,23 +166,23 @@ class AlertmanagerAdapter:
             payload=alert,
         )
 
-
-def _namespace_and_candidates(
-    labels: Mapping[str, str], kinds: Kinds, *, must_have_target: bool
-) -> tuple[str | None, tuple[Target, ...]]:
-    try:
-        namespace, candidates = namespace_from_labels(labels), candidates_from_labels(labels, kinds)
-    except ValueError as exc:
-        if must_have_target:
-            raise InvalidItem("namespace", f"The labels do not name a target: {exc}.") from exc
-        return None, ()
-    if not candidates and must_have_target:
-        raise InvalidItem(
-            "no_target",
-            "No label names a Kubernetes object: add a label such as deployment, statefulset, pod or node "
-            "with the name of the object as its value.",
-        )
-    return namespace, candidates
+    def _namespace_and_candidates(
+        self, labels: Mapping[str, str], *, must_have_target: bool
+    ) -> tuple[str | None, tuple[Candidate, ...]]:
+        try:
+            namespace = namespace_from_labels(labels)
+        except ValueError as exc:
+            if must_have_target:
+                raise InvalidItem("namespace", f"The labels do not name a target: {exc}.") from exc
+            return None, ()
+        candidates = candidates_from_labels(labels, self._discovery.kinds(), self._table)
+        if not candidates and must_have_target:
+            raise InvalidItem(
+                "no_target",
+                "No label names a Kubernetes object: add a label such as deployment, statefulset, pod or node "
+                "with the name of the object as its value.",
+            )
+        return namespace, candidates
 
 
 def _fired_at(alert: Mapping[str, Any]) -> datetime:
