@@ -88,9 +88,7 @@ def custom_definitions():
                         "name": "v1",
                         "served": True,
                         "storage": True,
-                        "schema": {
-                            "openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
-                        },
+                        "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}},
                     }
                 ],
             },

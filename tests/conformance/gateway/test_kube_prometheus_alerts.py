@@ -1,9 +1,9 @@
 """The object that public alerts end at, for three ways of scraping and for the rules of many projects."""
 
 import pytest
+from tests.conformance.gateway.alert_clusters import custom_definitions, fill, read_alerts, targets_of
 
 from signal_gateway.testing import EmbeddedCluster
-from tests.conformance.gateway.alert_clusters import custom_definitions, fill, read_alerts, targets_of
 
 SCOPE_OFF = {"scope": {"enabled": False}}
 

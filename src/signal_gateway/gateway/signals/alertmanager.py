@@ -150,13 +150,14 @@ class AlertmanagerAdapter:
                 f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
             )
         namespace, candidates = self._namespace_and_candidates(labels, must_have_target=is_firing)
+        says_target = bool(candidates) and not candidates[0].must_exist
         return Signal(
             name=name,
             severity=severity,
             status="firing" if is_firing else "resolved",
             source=self.name,
-            target=None,
-            candidates=candidates,
+            target=candidates[0] if says_target else None,
+            candidates=candidates[1:] if says_target else candidates,
             cluster_id=cluster_id,
             namespace=namespace,
             labels=labels,

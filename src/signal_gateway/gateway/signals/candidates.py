@@ -33,10 +33,11 @@ Lookup = Literal["name", "node", "node_of_pod"]
 _MAX_CANDIDATES: Final = 12
 _NODE_EXPORTER_PORT: Final = "9100"
 _MAY_BE_GONE: Final = frozenset({"Pod", *WORKLOAD_KINDS})
-_KEEPERS: Final = frozenset({"alertname", "severity", "prometheus", "prometheus_replica", "cluster", "endpoint"})
+_CONTROLLERS: Final = WORKLOAD_KINDS[: WORKLOAD_KINDS.index("ReplicaSet")]
+_ALERT_LABELS: Final = frozenset({"alertname", "severity", "prometheus", "prometheus_replica", "cluster", "endpoint"})
 
 # the order of the candidates
-_WORKLOAD, _OF_EXPORTER, _PAIR, _NAMED, _POD, _OWNER, _BY_ALERT, _WORD, _JOB, _ADDRESS, _NODE = range(11)
+_WORKLOAD, _OF_EXPORTER, _PAIR, _NAMED, _POD, _OWNER, _BY_ALERT, _WORD, _JOB, _ADDRESS, _NODE = range(0, 110, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,7 +241,7 @@ class _Reader:
             for name in synonym.kinds:
                 kind = self._kind(name)
                 if kind is not None:
-                    rank = _rank(kind, _OWNER if synonym.is_owner else _NAMED)
+                    rank = _rank(kind, _OWNER if synonym.is_owner else _NAMED) if says_kind else _NAMED
                     for it in self._candidate(kind, value, word, namespaces=synonym.namespaces, says_kind=says_kind):
                         yield rank, it
             return
@@ -326,7 +327,7 @@ class _Reader:
         return self._exporter is not None and any(match in _normal(pod) for match in self._exporter.matches)
 
     def _has_only_target_labels(self) -> bool:
-        return not self._labels.keys() - TARGET_LABELS - _KEEPERS
+        return not self._labels.keys() - TARGET_LABELS - _ALERT_LABELS and "node" not in self._labels
 
     def _of_alert_name(self) -> Iterator[_Ranked]:
         """Yield the object of a kind with which the name of the alert begins, such as KafkaTopicNotReady."""
@@ -392,7 +393,10 @@ def _is_series(labels: Mapping[str, str]) -> bool:
 
 
 def _rank(kind: Kind, otherwise: int) -> int:
-    return _WORKLOAD if kind.name in WORKLOAD_KINDS else _POD if kind.name == "Pod" else otherwise
+    """Return the place of a kind in the order of the candidates: controllers in an order of their own."""
+    if kind.name in _CONTROLLERS:
+        return _WORKLOAD + _CONTROLLERS.index(kind.name)
+    return _POD if kind.name == "Pod" else otherwise
 
 
 def _normal(text: str) -> str:

@@ -10,7 +10,7 @@ from signal_gateway.gateway.signals.signal import RejectedSignal, Signal, Target
 from signal_gateway.gateway.targets.cache import DiscoveryCache, FoundObject, ObjectCache
 from signal_gateway.kubernetes import Forbidden, Kind, Kinds, KubernetesError
 
-__all__ = ["MANAGED_LABEL", "Finding", "Resolution", "Scope", "TargetResolver", "Verdict"]
+__all__ = ["MANAGED_LABEL", "Finding", "Resolution", "Scope", "TargetResolver", "Verdict", "described"]
 
 _log = logging.getLogger(__name__)
 
@@ -56,20 +56,22 @@ class Resolution:
     """A signal with its workload as the target.
 
     Attributes:
-        signal: The signal. Its target is the top of the owner chain; None if no candidate is an object.
+        signal: The signal. Its target is the top of the owner chain.
         chain: The owner chain, from the object that the signal names up to the target. Empty if no candidate exists.
         findings: The candidates that were searched, in their order.
+        has_target: Whether a candidate is an object, or was one a moment ago.
     """
 
     signal: Signal
     chain: tuple[FoundObject, ...]
     findings: tuple[Finding, ...] = ()
+    has_target: bool = True
 
     def without_target(self) -> RejectedSignal | None:
         """Return the rejection of a signal whose candidates are no objects; None for a signal with a target."""
-        if self.signal.target is not None:
+        if self.has_target:
             return None
-        names = ", ".join(f"{_shown_candidate(it.candidate)} {_VERDICTS[it.verdict]}" for it in self.findings)
+        names = ", ".join(described(finding) for finding in self.findings)
         return RejectedSignal(
             reason="no_target",
             message=f"No label names an object that exists: {names}."[:_MAX_MESSAGE],
@@ -116,7 +118,9 @@ class TargetResolver:
             settled = await self._search(candidates, kinds, findings)
             if settled is None:
                 self._metrics.count_owner_resolution(None, "no_target")
-                return Resolution(replace(signal, target=None, candidates=()), (), tuple(findings))
+                if signal.status == "resolved":
+                    signal = replace(signal, target=None, candidates=())
+                return Resolution(signal, (), tuple(findings), has_target=False)
             if settled.found is None:
                 self._count(settled.candidate, kinds, "not_found")
                 target = _plain(settled.candidate)
@@ -275,9 +279,15 @@ def _plain(candidate: Target) -> Target:
     return Target(candidate.kind, candidate.name, candidate.namespace, candidate.api_version)
 
 
-def _shown_candidate(candidate: Target) -> str:
-    label = f" (label {candidate.label})" if isinstance(candidate, Candidate) and candidate.label else ""
-    return f"{_plain(candidate)}{label}"
+def described(finding: Finding) -> str:
+    """Return a candidate with its label and the result of its search, such as `prod/Pod/a (label pod) exists`."""
+    candidate = finding.candidate
+    name, label = str(_plain(candidate)), ""
+    if isinstance(candidate, Candidate):
+        label = f" (label {candidate.label})" if candidate.label else ""
+        if candidate.lookup == "node_of_pod":
+            name = f"Node of pod {candidate.namespace}/{candidate.name}"
+    return f"{name}{label} {_VERDICTS[finding.verdict]}"
 
 
 def _kind_of(target: Target, kinds: Kinds) -> Kind | None:
