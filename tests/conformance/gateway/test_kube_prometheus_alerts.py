@@ -2,6 +2,7 @@
 
 import pytest
 from tests.conformance.gateway.alert_clusters import custom_definitions, fill, read_alerts, targets_of
+from tests.conformance.gateway.targets_page import PAGE, tables, with_tables
 
 from signal_gateway.testing import EmbeddedCluster
 
@@ -34,3 +35,10 @@ def test_alerts_of_other_projects_end_at_the_object_that_a_person_would_name(sco
 
     assert found.invented == []
     assert found.ratio >= 0.85, "\n".join(found.wrong)
+
+
+def test_page_about_targets_has_the_tables_of_the_code():
+    page = PAGE.read_text()
+
+    assert page == with_tables(page)
+    assert all(f"<!-- {name} -->" in page for name in tables())
