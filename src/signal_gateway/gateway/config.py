@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_NAMESPACE",
     "BreakerConfig",
+    "ExporterConfig",
     "GatewayConfig",
     "NamespaceName",
     "ProcessingConfig",
     "RetryConfig",
     "ScopeConfig",
+    "TargetsConfig",
     "merged",
 ]
 
@@ -105,6 +107,41 @@ class ScopeConfig(BaseModel):
     )
 
 
+class ExporterConfig(BaseModel):
+    """An exporter, or a controller with metrics, whose alerts are not about its own pod."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    matches: tuple[str, ...] = Field(
+        min_length=1, description="Parts of its job, service, container or pod name, such as `storage-exporter`."
+    )
+    speaks_of: Literal["itself", "node", "others"] = Field(
+        default="others",
+        description="`node`: the node that its pod runs on. `others`: the objects that labels name. `itself`: its own"
+        " pod, if no label of `labels` is there.",
+    )
+    names_pods: bool = Field(default=False, description="Whether its label `pod` may name another pod than its own.")
+    labels: Mapping[str, str] = Field(
+        default={}, description="Labels of its series that name objects, with the kinds, such as `{name: Certificate}`."
+    )
+
+
+class TargetsConfig(BaseModel):
+    """Additions to the built-in knowledge of the labels that name Kubernetes objects, see docs/targets.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: Mapping[str, str] = Field(
+        default={},
+        description="Labels that name an object, with its kind, such as `{app_deployment: Deployment}`. A kind may have"
+        " its group, such as `Volume.longhorn.io`.",
+    )
+    ignored_labels: tuple[str, ...] = Field(default=(), description="Labels that never name an object or a namespace.")
+    exporters: Mapping[str, ExporterConfig] = Field(
+        default={}, description="Exporters by name. They are matched before the built-in ones."
+    )
+
+
 class ProcessingConfig(BaseModel):
     """The processing of requests and signals."""
 
@@ -113,6 +150,7 @@ class ProcessingConfig(BaseModel):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     scope: ScopeConfig = ScopeConfig()
+    targets: TargetsConfig = TargetsConfig()
     multi_cluster: bool = Field(
         default=False,
         description="Read the cluster of an alert from its label `cluster`. Enable this if alerts come from several"

@@ -16,6 +16,7 @@ def test_default_is_valid_and_the_same_everywhere(monkeypatch):
         "retry": {"max_attempts": 3, "initial_backoff": 0.1, "max_backoff": 5.0},
         "breaker": {"failure_ratio": 0.5, "minimum_calls": 10, "window": 10.0, "open_for": 30.0, "probes": 3},
         "scope": {"enabled": True},
+        "targets": {"labels": {}, "ignored_labels": (), "exporters": {}},
         "multi_cluster": False,
         "cluster_signals": "reject",
         "cache_max_age": 5.0,

@@ -22,6 +22,7 @@ from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.notifications import Notifications
 from signal_gateway.gateway.remediation.outcome import Outcome
 from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedPayload
+from signal_gateway.gateway.signals.signal import Sender
 from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
 

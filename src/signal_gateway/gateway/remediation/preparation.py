@@ -73,6 +73,9 @@ class Preparation:
             if signal.status == "resolved":
                 return await self._resolve(signal, incoming)
             resolution = await self._resolver.resolve(signal)
+            without_target = resolution.without_target()
+            if without_target is not None:
+                return self._decline(without_target, incoming)
             rejection = await self._scope.rejection(resolution) if self._scope is not None else None
         signal = resolution.signal
         if rejection is not None:
@@ -117,7 +120,7 @@ class Preparation:
         )
 
     async def _resolve(self, signal: Signal, incoming: Incoming) -> Outcome:
-        if signal.target is not None:
+        if signal.target is not None or signal.candidates:
             try:
                 signal = (await self._resolver.resolve(signal)).signal
             except KubernetesError as exc:

@@ -28,76 +28,19 @@ from signal_gateway.gateway.signals.adapter import (
     unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import WEBHOOK_VERSIONS, webhook_schema
+from signal_gateway.gateway.signals.candidates import LabelTable, candidates_from_labels, namespace_from_labels
+from signal_gateway.gateway.signals.knowledge import EXPORTED, NOT_NAMING_LABELS
 from signal_gateway.gateway.signals.signal import (
-    MAX_NAMESPACE_LENGTH,
     InvalidSignal,
     RejectedSignal,
     Signal,
     Target,
     cluster_target,
-    is_namespace,
     is_object_name,
 )
-from signal_gateway.kubernetes import Kind, Kinds
+from signal_gateway.kubernetes import Kinds
 
-__all__ = ["AlertmanagerAdapter", "DiscoveredKinds", "candidates_from_labels", "namespace_from_labels"]
-
-# Prometheus describes the scraped endpoint with these labels, not the problem
-_SCRAPE_LABELS: Final = frozenset({"job", "service", "instance", "endpoint", "container", "namespace"})
-_EXPORTED: Final = "exported_"
-_CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "DeploymentConfig")
-_OTHERS: Final = len(_CONTROLLERS)
-_RANKS: Final = dict(zip(_CONTROLLERS, range(_OTHERS), strict=True)) | {"Pod": _OTHERS + 1, "Node": _OTHERS + 2}
-
-
-def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
-    """Return the namespace from the labels; `exported_namespace` wins over `namespace`.
-
-    Raises:
-        ValueError: The label is not a valid name of a namespace.
-    """
-    namespace = labels.get("exported_namespace") or labels.get("namespace")
-    if not namespace:
-        return None
-    if not is_namespace(namespace):
-        label = "exported_namespace" if labels.get("exported_namespace") else "namespace"
-        raise ValueError(
-            f"{label}={excerpt(namespace)} cannot be a namespace, which has at most {MAX_NAMESPACE_LENGTH} characters, "
-            "only lower-case letters, digits and '-', and begins and ends with a letter or digit (RFC 1123)"
-        )
-    return namespace
-
-
-def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds) -> tuple[Target, ...]:
-    """Return the candidates, the most likely first: controllers, then other kinds, then pods and nodes.
-
-    A label names a candidate if its key names a kind of the cluster and its value is a valid object name.
-    `exported_<kind>` wins over `<kind>`: Prometheus adds this prefix to a label of the scraped exporter that collides
-    with a label of the scrape target. Controllers have a fixed order and other kinds are in alphabetical order, so that
-    the same labels always give the same candidates.
-
-    Args:
-        labels: All labels of the alert.
-        kinds: The kinds of the cluster.
-
-    Raises:
-        ValueError: The namespace label is not a valid name of a namespace.
-    """
-    namespace = namespace_from_labels(labels)
-    named: dict[Kind, str] = {}
-    for key in sorted(labels):
-        word = key.removeprefix(_EXPORTED)
-        kind = kinds.called(word) if word not in _SCRAPE_LABELS else None
-        if kind is not None and labels[key] and (key.startswith(_EXPORTED) or kind not in named):
-            named[kind] = labels[key]
-    ranked = sorted(named, key=lambda kind: (_RANKS.get(kind.name, _OTHERS), kind.name))
-    candidates = []
-    for kind in ranked:
-        if is_object_name(named[kind]):
-            place = namespace if kind.is_namespaced else None
-            candidates.append(Target(kind=kind.name, name=named[kind], namespace=place, api_version=kind.api_version))
-    return tuple(candidates)
-
+__all__ = ["AlertmanagerAdapter", "DiscoveredKinds"]
 
 _MAX_CLUSTER_LENGTH = 253
 
@@ -115,6 +58,7 @@ class AlertmanagerAdapter:
 
     Args:
         discovery: The kinds of the cluster; they decide which labels name a target.
+        table: The meaning of labels and exporters; by default the built-in one.
         multi_cluster: Whether the label `cluster` identifies the cluster of an alert.
         cluster_signals: `notify` gives an alert about no object the cluster as its target; `reject` rejects it.
     """
@@ -126,10 +70,12 @@ class AlertmanagerAdapter:
         self,
         *,
         discovery: DiscoveredKinds,
+        table: LabelTable | None = None,
         multi_cluster: bool = False,
         cluster_signals: Literal["reject", "notify"] = "reject",
     ) -> None:
         self._discovery = discovery
+        self._table = table or LabelTable()
         self._multi_cluster = multi_cluster
         self._cluster_signals = cluster_signals
 
@@ -247,18 +193,19 @@ class AlertmanagerAdapter:
                 "cluster",
                 f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
             )
-        namespace, candidates = _namespace_and_candidates(labels, self._discovery.kinds(), must_be_valid=is_firing)
-        if not candidates and self._cluster_signals == "notify" and severity != "none":
-            candidates = (cluster_target(name),)
+        namespace, candidates = self._namespace_and_candidates(labels, must_be_valid=is_firing)
+        if self._cluster_signals == "notify" and severity != "none":
+            candidates = (*candidates, cluster_target(name))  # the last resort
         if not candidates and is_firing:
             raise RejectedItem("no_target", _NO_TARGET)
+        says_target = bool(candidates) and not getattr(candidates[0], "must_exist", False)
         return Signal(
             name=name,
             severity=severity,
             status="firing" if is_firing else "resolved",
             source=self.name,
-            target=candidates[0] if candidates else None,
-            candidates=candidates[1:],
+            target=candidates[0] if says_target else None,
+            candidates=candidates[1:] if says_target else candidates,
             cluster_id=cluster_id,
             namespace=namespace,
             labels=labels,
@@ -268,6 +215,21 @@ class AlertmanagerAdapter:
             payload=alert,
             notification=_notification(labels, alert),
         )
+
+    def _namespace_and_candidates(
+        self, labels: Mapping[str, str], *, must_be_valid: bool
+    ) -> tuple[str | None, tuple[Target, ...]]:
+        try:
+            namespace = namespace_from_labels(labels)
+        except ValueError as exc:
+            if must_be_valid:
+                raise RejectedItem("namespace", f"The labels do not name a target: {exc}.") from exc
+            return None, ()
+        kinds = self._discovery.kinds()
+        candidates = candidates_from_labels(labels, kinds, self._table)
+        if not candidates and must_be_valid:
+            _check_names(labels, kinds, self._table)
+        return namespace, candidates
 
 
 _NO_TARGET: Final = (
@@ -280,26 +242,12 @@ _NAME_RULE: Final = (
 )
 
 
-def _namespace_and_candidates(
-    labels: Mapping[str, str], kinds: Kinds, *, must_be_valid: bool
-) -> tuple[str | None, tuple[Target, ...]]:
-    try:
-        namespace, candidates = namespace_from_labels(labels), candidates_from_labels(labels, kinds)
-    except ValueError as exc:
-        if must_be_valid:
-            raise RejectedItem("namespace", f"The labels do not name a target: {exc}.") from exc
-        return None, ()
-    if not candidates and must_be_valid:
-        _check_names(labels, kinds)
-    return namespace, candidates
-
-
-def _check_names(labels: Mapping[str, str], kinds: Kinds) -> None:
+def _check_names(labels: Mapping[str, str], kinds: Kinds, table: LabelTable) -> None:
     """Raise the reason if a label has the name of a kind, and its value cannot be the name of an object."""
     for key, value in sorted(labels.items()):
-        word = key.removeprefix(_EXPORTED)
-        is_kind = word not in _SCRAPE_LABELS and kinds.called(word) is not None
-        if is_kind and value and not is_object_name(value):
+        word = key.removeprefix(EXPORTED)
+        is_kind = word not in NOT_NAMING_LABELS and (word in table.synonyms or kinds.called(word) is not None)
+        if is_kind and value and not is_object_name(value.rpartition("/")[2]):
             message = f"The label {key}={excerpt(value)} cannot name a Kubernetes object: {_NAME_RULE}."
             raise RejectedItem("no_target", message)
 

@@ -107,7 +107,8 @@ class Signal:
         severity: Severity at the source, `unknown` if the source gives none; 1 to 50 characters.
         status: `firing` starts a remediation, `resolved` does not.
         source: Name of the adapter.
-        target: The object that the signal is about. None only for a resolved signal: its workload may be gone.
+        target: The object that the signal is about; None if only candidates are known. A resolved signal may have
+            neither: its workload may be gone.
         candidates: Further objects, in case the target does not exist; the most likely first.
         cluster_id: The cluster of the target, if signals come from several clusters; at most 253 characters.
         fingerprint: The problem: 64 hex digits, from cluster and target only. None without a target.
@@ -140,7 +141,7 @@ class Signal:
     sender: Sender = Sender()
 
     def __post_init__(self) -> None:
-        if self.status == "firing" and self.target is None:
+        if self.status == "firing" and self.target is None and not self.candidates:
             raise ValueError(f"the firing signal {self.name!r} has no target: return an InvalidSignal instead")
         fingerprint = fingerprint_of(self.target, cluster_id=self.cluster_id) if self.target is not None else None
         object.__setattr__(self, "fingerprint", fingerprint)  # derived once, and frozen like the rest

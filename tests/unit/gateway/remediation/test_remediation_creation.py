@@ -79,6 +79,8 @@ async def test_name_is_the_derived_one(gateway, alert):
 
 
 async def test_cluster_scoped_target_has_no_namespace(gateway, cluster, alert):
+    cluster.api.install({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-node-1"}})
+
     await gateway.post(alert("NodeDown", namespace="monitoring", node="worker-node-1"))
 
     [created] = await cluster.requests()
