@@ -4,11 +4,27 @@ One TypedDict for each model of `config`, with the keys and the types of its fie
 dict or as an instance.
 """
 
-from typing import TypedDict
+from collections.abc import Mapping
+from typing import Literal, TypedDict
 
-from signal_gateway.gateway.config import BreakerConfig, ProcessingConfig, RetryConfig, ScopeConfig
+from signal_gateway.gateway.config import (
+    BreakerConfig,
+    ExporterConfig,
+    ProcessingConfig,
+    RetryConfig,
+    ScopeConfig,
+    TargetsConfig,
+)
 
-__all__ = ["BreakerOverrides", "GatewayOverrides", "ProcessingOverrides", "RetryOverrides", "ScopeOverrides"]
+__all__ = [
+    "BreakerOverrides",
+    "ExporterOverrides",
+    "GatewayOverrides",
+    "ProcessingOverrides",
+    "RetryOverrides",
+    "ScopeOverrides",
+    "TargetsOverrides",
+]
 
 
 class RetryOverrides(TypedDict, total=False):
@@ -35,13 +51,32 @@ class ScopeOverrides(TypedDict, total=False):
     enabled: bool
 
 
+class ExporterOverrides(TypedDict, total=False):
+    """Any settings of `ExporterConfig`."""
+
+    matches: tuple[str, ...]
+    speaks_of: Literal["itself", "node", "others"]
+    names_pods: bool
+    labels: Mapping[str, str]
+
+
+class TargetsOverrides(TypedDict, total=False):
+    """Any settings of `TargetsConfig`."""
+
+    labels: Mapping[str, str]
+    ignored_labels: tuple[str, ...]
+    exporters: Mapping[str, ExporterOverrides | ExporterConfig]
+
+
 class ProcessingOverrides(TypedDict, total=False):
     """Any settings of `ProcessingConfig`."""
 
     retry: RetryOverrides | RetryConfig
     breaker: BreakerOverrides | BreakerConfig
     scope: ScopeOverrides | ScopeConfig
+    targets: TargetsOverrides | TargetsConfig
     multi_cluster: bool
+    cluster_signals: Literal["reject", "notify"]
     cache_max_age: float
     event_max_age: float
     request_deadline: float

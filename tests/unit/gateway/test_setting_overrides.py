@@ -2,6 +2,7 @@
 
 import types
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,15 @@ from pydantic import BaseModel
 
 from signal_gateway.audit.config import AuditStoreConfig, AuditStoreOverrides
 from signal_gateway.gateway import overrides
-from signal_gateway.gateway.config import BreakerConfig, GatewayConfig, ProcessingConfig, RetryConfig, ScopeConfig
+from signal_gateway.gateway.config import (
+    BreakerConfig,
+    ExporterConfig,
+    GatewayConfig,
+    ProcessingConfig,
+    RetryConfig,
+    ScopeConfig,
+    TargetsConfig,
+)
 
 PAIRS = {
     GatewayConfig: overrides.GatewayOverrides,
@@ -17,6 +26,8 @@ PAIRS = {
     RetryConfig: overrides.RetryOverrides,
     BreakerConfig: overrides.BreakerOverrides,
     ScopeConfig: overrides.ScopeOverrides,
+    TargetsConfig: overrides.TargetsOverrides,
+    ExporterConfig: overrides.ExporterOverrides,
     AuditStoreConfig: AuditStoreOverrides,
 }
 
@@ -27,6 +38,10 @@ def accepted(annotation):
         return frozenset().union(*map(accepted, typing.get_args(annotation)))
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return frozenset({annotation, PAIRS[annotation]})
+    if typing.get_origin(annotation) is Mapping:
+        key, value = typing.get_args(annotation)
+        if isinstance(value, type) and issubclass(value, BaseModel):
+            return frozenset({Mapping[key, PAIRS[value] | value]})
     return frozenset({Path, str}) if annotation is Path else frozenset({annotation})
 
 

@@ -13,7 +13,7 @@ from signal_gateway.gateway.resilience import ApiCalls
 from signal_gateway.gateway.signals.candidates import Candidate, LabelTable, candidates_from_labels
 from signal_gateway.gateway.signals.signal import Signal, Target
 from signal_gateway.gateway.targets.cache import DiscoveryCache, ObjectCache
-from signal_gateway.gateway.targets.resolver import Resolution, TargetResolver, described
+from signal_gateway.gateway.targets.resolver import Resolution, TargetResolver, describe_finding
 from signal_gateway.kubernetes import KubernetesClient
 
 __all__ = ["Explanation", "explain_targets"]
@@ -40,7 +40,9 @@ class Explanation:
         yield f"{self.name or 'alert without a name'}: exporter {self.exporter or 'unknown, it speaks of its own pod'}"
         findings = self.resolution.findings if self.resolution is not None else ()
         for number, candidate in enumerate(self.candidates, 1):
-            verdict = described(findings[number - 1]) if number <= len(findings) else f"{candidate} was not searched"
+            verdict = (
+                describe_finding(findings[number - 1]) if number <= len(findings) else f"{candidate} was not searched"
+            )
             yield f"  {number}. {verdict}"
         if self.resolution is None or not self.resolution.has_target:
             yield "  no target: the gateway rejects the alert with no_target"

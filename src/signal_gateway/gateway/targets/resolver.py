@@ -10,7 +10,7 @@ from signal_gateway.gateway.signals.signal import CLUSTER_API_VERSION, RejectedS
 from signal_gateway.gateway.targets.cache import DiscoveryCache, FoundObject, ObjectCache
 from signal_gateway.kubernetes import Forbidden, Kind, Kinds, KubernetesError
 
-__all__ = ["MANAGED_LABEL", "Finding", "Resolution", "Scope", "TargetResolver", "Verdict", "described"]
+__all__ = ["MANAGED_LABEL", "Finding", "Resolution", "Scope", "TargetResolver", "Verdict", "describe_finding"]
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Resolution:
         """Return the rejection of a signal whose candidates are no objects; None for a signal with a target."""
         if self.has_target:
             return None
-        names = ", ".join(described(finding) for finding in self.findings)
+        names = ", ".join(describe_finding(finding) for finding in self.findings)
         return RejectedSignal(
             reason="no_target",
             message=f"No label names an object that exists: {names}."[:_MAX_MESSAGE],
@@ -282,7 +282,7 @@ def _plain(candidate: Target) -> Target:
     return Target(candidate.kind, candidate.name, candidate.namespace, candidate.api_version)
 
 
-def described(finding: Finding) -> str:
+def describe_finding(finding: Finding) -> str:
     """Return a candidate with its label and the result of its search, such as `prod/Pod/a (label pod) exists`."""
     candidate = finding.candidate
     name, label = str(_plain(candidate)), ""
