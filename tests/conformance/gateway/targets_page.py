@@ -2,6 +2,7 @@
 
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 from signal_gateway.gateway.signals.knowledge import EXPORTERS, NODE_LABELS, PAIRS, SYNONYMS
@@ -31,8 +32,12 @@ def with_tables(page: str) -> str:
     """Return the page with its tables written anew."""
     for name, table in tables().items():
         pattern = rf"(<!-- {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(pattern, lambda it, table=table: it[1] + table + "\n" + it[2], page, flags=re.DOTALL)
+        page = re.sub(pattern, partial(_filled, table=table), page, flags=re.DOTALL)
     return page
+
+
+def _filled(found: re.Match[str], *, table: str) -> str:
+    return f"{found[1]}{table}\n{found[2]}"
 
 
 if __name__ == "__main__":
