@@ -91,7 +91,7 @@ class DataStorageClient:
         clock: Clock | None = None,
         acknowledgement: Acknowledgement = "event_ids",
     ) -> None:
-        self._acknowledgement = acknowledgement
+        self._acknowledgement: Acknowledgement = acknowledgement
         self._url = checked_url(url, source)
         self._headers = {} if token is None else {"authorization": f"Bearer {checked_token(token, self._url)}"}
         self._timeout = timeout

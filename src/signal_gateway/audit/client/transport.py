@@ -76,7 +76,7 @@ class _captured:  # noqa: N801 - a namespace, used like a module
 
     new_socket = socket.SocketType
     getaddrinfo = staticmethod(socket.getaddrinfo)
-    poll: Callable[[], "select.poll"] | None = getattr(select, "poll", None)
+    poll = staticmethod(select.poll) if hasattr(select, "poll") else None
     select = staticmethod(select.select)
 
 
