@@ -12,22 +12,23 @@ NODE = {"alertname": "NodePressure", "severity": "warning", "node": "worker-node
 DATABASE = {"alertname": "DiskFull", "severity": "warning", "namespace": "prod", "statefulset": "orders-db"}
 
 
-def created(cluster, count):
-    """Wait on a watch until so many RemediationRequests have been created, and return them by signal name."""
-    found = {}
-    for event, request in cluster.lightkube().watch(RemediationRequest, namespace=cluster.namespace, server_timeout=60):
-        if event == "ADDED":
-            found[request["spec"]["signalName"]] = request
-        if len(found) == count:
-            return found
-    raise AssertionError(f"only {sorted(found)} were created")
+def created(gateway, count):
+    """Wait until so many RemediationRequests have been created, and return them by signal name."""
+
+    def found():
+        requests = gateway.cluster.lightkube().list(RemediationRequest, namespace=gateway.cluster.namespace)
+        return {request["spec"]["signalName"]: request for request in requests}
+
+    gateway.wait_for(lambda: len(found()) == count, timeout=300)
+    return found()
 
 
 def test_alerts_that_fire_become_remediation_requests_with_an_audit_trail(gateway, alertmanager):
+    gateway.cluster.workload("Node/worker-node-1")
     sender = alertmanager(gateway.url + PROMETHEUS_PATH)
 
     fire(sender, API, NODE)
-    requests = created(gateway.cluster, 2)
+    requests = created(gateway, 2)
 
     assert requests["HighLatency"]["spec"]["targetResource"]["name"] == "payment-api"
     assert requests["HighLatency"]["spec"]["severity"] == "critical"
@@ -41,7 +42,7 @@ def test_alerts_that_fire_become_remediation_requests_with_an_audit_trail(gatewa
 def test_resolved_notification_creates_nothing(gateway, alertmanager):
     sender = alertmanager(gateway.url + PROMETHEUS_PATH)
     fire(sender, API)
-    name = created(gateway.cluster, 1)["HighLatency"].metadata.name
+    name = created(gateway, 1)["HighLatency"].metadata.name
 
     resolve(sender, API)
     gateway.wait_for(lambda: gateway.metrics.value("gateway_signals_resolved_total", source_type="prometheus") == 1)
@@ -53,11 +54,12 @@ def test_resolved_notification_creates_nothing(gateway, alertmanager):
 
 @pytest.mark.gateway(processing={"retry": {"max_attempts": 1}})
 def test_no_alert_is_missing_after_the_gateway_has_answered_503(gateway, alertmanager):
+    gateway.cluster.workload("Node/worker-node-1")
     sender = alertmanager(gateway.url + PROMETHEUS_PATH)
     gateway.cluster.faults.fail(verb="create", resource="remediationrequests", status=503, times=4)
 
     fire(sender, API, NODE, DATABASE)
-    requests = created(gateway.cluster, 3)
+    requests = created(gateway, 3)
 
     assert set(requests) == {"HighLatency", "NodePressure", "DiskFull"}
     refused = gateway.metrics.value(

@@ -8,6 +8,8 @@ from signal_gateway.errors import AuditError
 
 __all__ = ["DeliveryThread", "Work", "described"]
 
+_JOIN_SECONDS = 10.0
+
 
 class Work(Protocol):
     """The work of a thread."""
@@ -103,10 +105,10 @@ class DeliveryThread:
         self._finish()
 
     def join(self) -> None:
-        """Wait for the end of the thread, after `finished` is set."""
+        """Wait up to 10 s for the end of the thread after `finished` is set; a lock of a log handler may be lost."""
         thread = self._thread
         if thread is not None and not self.is_current:
-            thread.join()
+            thread.join(_JOIN_SECONDS)
 
     def _run(self, claim: list[None]) -> None:
         if not _claims(claim):  # the caller of `start` gave up
