@@ -48,6 +48,8 @@ def test_xdist_run_that_does_not_use_the_plugin_starts_no_datastorage(suite):
         def pytest_unconfigure(config):
             if not hasattr(config, "workerinput"):
                 assert "signal_gateway.testing.datastorage.embedded" not in sys.modules
+                assert "signal_gateway.audit.store" not in sys.modules
+                assert "httpx" not in sys.modules
         """,
         test_it="def test_nothing(): pass",
     )
