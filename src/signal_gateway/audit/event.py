@@ -371,6 +371,22 @@ class AuditEvent(BaseModel):
             )
         return event
 
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, as pydantic does, and validate what `update` changes.
+
+        Args:
+            update: New values of fields.
+            deep: Whether `event_data` is copied, too.
+
+        Raises:
+            pydantic.ValidationError: A new value violates a rule.
+        """
+        if not update:
+            return super().model_copy(deep=deep)
+        copied = super().model_copy(deep=deep) if deep else self
+        given = {field: copied.__dict__[field] for field in self.model_fields_set | {"event_id", "event_timestamp"}}
+        return type(self).model_validate(given | dict(update))
+
     def to_wire(self) -> bytes:
         """Return the event in wire format: one JSON object without the fields that are None.
 

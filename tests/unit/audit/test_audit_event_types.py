@@ -167,8 +167,19 @@ def test_text_fields_take_subclasses_and_ids_take_uuids():
     assert sent(made)["correlation_id"] == "order-2"
 
 
-def test_error_of_an_unvalidated_change_names_the_field(store):
-    changed = event().model_copy(update={"severity": {1}})
+def test_copy_with_changes_is_validated_and_keeps_the_rest():
+    original = event(severity="high")
+    with freezegun.freeze_time(JANUARY):
+        changed = original.model_copy(update={"event_timestamp": dt.datetime.now(dt.UTC)})
+
+    assert sent(changed) == sent(original) | {"event_timestamp": "2026-01-31T12:00:00+00:00"}
+    assert sent(original.model_copy()) == sent(original)
+    with pytest.raises(ValidationError, match="severity"):
+        original.model_copy(update={"severity": {1}})
+
+
+def test_error_of_a_change_without_validation_names_the_field(store):
+    changed = AuditEvent.model_construct(**event().__dict__ | {"severity": {1}})
 
     with pytest.raises(InvalidAuditEvent, match=r"^severity of order\.placed"):
         store.record(changed)
