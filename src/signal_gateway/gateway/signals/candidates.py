@@ -7,7 +7,6 @@ from operator import itemgetter
 from typing import Final, Literal
 
 from signal_gateway.gateway.config import TargetsConfig
-from signal_gateway.gateway.signals.adapter import excerpt
 from signal_gateway.gateway.signals.knowledge import (
     ALERTS_WITHOUT_OBJECT,
     COMMON_WORDS,
@@ -25,7 +24,7 @@ from signal_gateway.gateway.signals.knowledge import (
     Pair,
     Synonym,
 )
-from signal_gateway.gateway.signals.signal import MAX_NAMESPACE_LENGTH, Target, is_namespace, is_object_name
+from signal_gateway.gateway.signals.signal import MAX_NAMESPACE_LENGTH, Target, excerpt, is_namespace, is_object_name
 from signal_gateway.kubernetes import Kind, Kinds
 
 __all__ = ["Candidate", "LabelTable", "Lookup", "candidates_from_labels", "namespace_from_labels"]
