@@ -20,8 +20,8 @@ from signal_gateway.gateway.http.openapi import SIGNALS_PATH, description_route
 from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.creation import Creation, CreationAudit
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
-from signal_gateway.gateway.remediation.notifications import Notifications
 from signal_gateway.gateway.remediation.occurrence import OccurrenceCounter
 from signal_gateway.gateway.remediation.preparation import Preparation
 from signal_gateway.gateway.remediation.requests import RemediationRequests

@@ -151,27 +151,23 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Du
         if _insert_new(connection, list(first.values())) < len(first):
             stored = _stored_before(connection, list(first), newest)
 
-    return find_duplicates(rows, first, stored)
+    return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
 
 
 def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
     """Insert the rows with a new id and return their number."""
+    columns, placeholders = ", ".join(EventRow._fields), ", ".join("?" * len(EventRow._fields))
     inserted = start = 0
     while start < len(rows):
         size = min(_ROWS_PER_STATEMENT, 1 << (len(rows) - start).bit_length() - 1)
-        chunk = rows[start : start + size]
-        cursor = connection.execute(_insert_statement(size), list(chain.from_iterable(chunk)))
+        values = ", ".join([f"({placeholders})"] * size)
+        # OR FAIL keeps the changes of a statement that fails, and the transaction rolls them back. ABORT, the default,
+        # would copy every page before changing it.
+        statement = f"INSERT OR FAIL INTO audit_events ({columns}) VALUES {values} ON CONFLICT DO NOTHING"
+        cursor = connection.execute(statement, list(chain.from_iterable(rows[start : start + size])))
         inserted += cursor.rowcount
         start += size
     return inserted
-
-
-def _insert_statement(rows: int) -> str:
-    placeholders = ", ".join("?" * len(EventRow._fields))
-    values = ", ".join([f"({placeholders})"] * rows)
-    # OR FAIL keeps the changes of a statement that fails, and the transaction rolls them back. ABORT, the default,
-    # would copy every page before changing it.
-    return f"INSERT OR FAIL INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredRecord]:

@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -70,6 +71,8 @@ CRD_CREATED = "gateway.crd.created"
 CRD_FAILED = "gateway.crd.failed"
 CRD_CONFLICT = "gateway.crd.conflict"
 
+_CREATION_SEQUENCE = {SIGNAL_RECEIVED: 0, CRD_CREATED: 1}
+
 _MAX_PAYLOAD_BYTES = 64 * 1024
 # Beside a cut payload, which written as JSON within JSON may take twice its bytes, both fit into an event's 256 KiB.
 _MAX_MAPPING_BYTES = 56 * 1024
@@ -109,18 +112,23 @@ def created_events(
     return received, created
 
 
-def with_uid(event: AuditEvent, uid: str, *, event_id: str, at: datetime) -> AuditEvent:
-    """Return an event of a creation with the UID of the created object.
+def with_uid(event: AuditEvent, record: RemediationRecord, *, at: datetime) -> AuditEvent:
+    """Return an event of a creation with the UID of the created object, and with an id that is derived from the UID.
+
+    The id is a UUIDv7 (RFC 9562, 5.7) whose random part is a hash; the events of a creation sort in their order.
 
     Args:
         event: One of `created_events`.
-        uid: UID of the RemediationRequest.
-        event_id: Id of the event.
+        record: The RemediationRequest.
         at: Time of the response from the API server.
     """
+    milliseconds = int(record.created_at.timestamp() * 1000)
+    digest = sha256(f"{record.uid}:{event.event_type}".encode()).digest()
+    tail = int.from_bytes(digest[:8], "big") >> 2
+    sequence = _CREATION_SEQUENCE[event.event_type]
     changes: dict[str, Any] = {
-        "event_id": event_id,
-        "event_data": event.event_data | {"remediation_request_uid": uid},
+        "event_id": str(UUID(int=milliseconds << 80 | 7 << 76 | sequence << 64 | 0b10 << 62 | tail)),
+        "event_data": event.event_data | {"remediation_request_uid": record.uid},
     }
     if event.event_type == CRD_CREATED:
         changes["event_timestamp"] = at
@@ -277,7 +285,6 @@ def signal_rejected(
     """
     message = cut_text(invalid.message, _MAX_MESSAGE_BYTES)
     data: dict[str, Any] = {
-        "event_type": SIGNAL_REJECTED,
         "signal_type": signal_type,
         "severity": invalid.severity,
         "outcome": _REJECTED,
@@ -294,18 +301,13 @@ def signal_rejected(
         data["signal_name"] = invalid.name
     if invalid.labels:
         data["signal_labels"] = cut_mapping(invalid.labels, _MAX_MAPPING_BYTES)
-    return AuditEvent(
-        event_type=SIGNAL_REJECTED,
-        event_timestamp=at,
-        event_category="gateway",
-        event_action="rejected",
-        event_outcome="failure",
+    return _event(
+        SIGNAL_REJECTED,
+        invalid,
+        data,
         correlation_id=idempotency_key,
-        event_data=data,
-        **_actor(invalid),
-        resource_type="Signal",
-        resource_id=idempotency_key,
-        severity=invalid.severity[:MAX_SEVERITY_LENGTH],
+        at=at,
+        outcome="failure",
         error_code=invalid.reason[:_MAX_CODE_LENGTH],
         error_message=message,
     )
@@ -313,7 +315,7 @@ def signal_rejected(
 
 def _event(
     event_type: str,
-    signal: Signal,
+    signal: Signal | InvalidSignal | RejectedSignal,
     data: Mapping[str, Any],
     *,
     correlation_id: str,
@@ -323,6 +325,8 @@ def _event(
     outcome: Literal["success", "failure"] = "success",
     **fields: Any,
 ) -> AuditEvent:
+    sender = signal.sender.name
+    fingerprint, namespace = (signal.fingerprint, signal.namespace) if isinstance(signal, Signal) else (None, None)
     return AuditEvent(
         event_type=event_type,
         event_timestamp=at,
@@ -331,36 +335,31 @@ def _event(
         event_outcome=outcome,
         correlation_id=correlation_id,
         event_data={"event_type": event_type, **data},
-        **_actor(signal),
+        actor_type="external" if sender is None else "user",
+        actor_id=signal.source if sender is None else sender[:_MAX_ACTOR_LENGTH],
         resource_type=resource_type,
-        resource_id=resource_id or signal.fingerprint or correlation_id,
-        namespace=signal.namespace,
+        resource_id=resource_id or fingerprint or correlation_id,
+        namespace=namespace,
         severity=signal.severity[:MAX_SEVERITY_LENGTH],
         **fields,
     )
 
 
-class _Actor(TypedDict):
-    actor_type: str
-    actor_id: str
-
-
-def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> _Actor:
-    if signal.sender.name is not None:
-        return {"actor_type": "user", "actor_id": signal.sender.name[:_MAX_ACTOR_LENGTH]}
-    return {"actor_type": "external", "actor_id": signal.source}
-
-
 def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
+    """Return the members for a signal. `original_payload` is always an object: a cut payload is text under `json`."""
     data: dict[str, Any] = {
         "signal_type": signal_type,
         "signal_name": signal.name,
         "severity": signal.severity,
         "signal_labels": cut_mapping(signal.labels, _MAX_MAPPING_BYTES),
         "signal_annotations": cut_mapping(signal.annotations, _MAX_MAPPING_BYTES),
-        **_payload_data(signal.payload),
-        **signal.sender.ids,
+        "original_payload": signal.payload,
     }
+    encoded = orjson.dumps(signal.payload)
+    if len(encoded) > _MAX_PAYLOAD_BYTES:
+        data["original_payload"] = {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)}
+        data |= {"original_payload_sha256": sha256(encoded).hexdigest(), "truncated": True}
+    data |= signal.sender.ids
     if signal.namespace is not None:
         data["namespace"] = signal.namespace
     if signal.fingerprint is not None:
@@ -368,15 +367,3 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
     if signal.target is not None:
         data |= {"resource_kind": signal.target.kind, "resource_name": signal.target.name}
     return data
-
-
-def _payload_data(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members for a payload. `original_payload` is always an object: a cut payload is text under `json`."""
-    encoded = orjson.dumps(payload)
-    if len(encoded) <= _MAX_PAYLOAD_BYTES:
-        return {"original_payload": payload}
-    return {
-        "original_payload": {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)},
-        "original_payload_sha256": sha256(encoded).hexdigest(),
-        "truncated": True,
-    }

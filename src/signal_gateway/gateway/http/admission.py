@@ -31,6 +31,9 @@ class RequestMonitor:
 
     A request that is not done is a warning with the reason, also without signals if it was refused for its token.
 
+    Attributes:
+        begin_request: Counts one request as in flight.
+
     Args:
         tasks: Counts the requests in flight.
         metrics: Keeps the durations.
@@ -38,13 +41,10 @@ class RequestMonitor:
     """
 
     def __init__(self, *, tasks: BackgroundTasks, metrics: GatewayMetrics, paths: Collection[str]) -> None:
+        self.begin_request = tasks.begin_request
         self._tasks = tasks
         self._metrics = metrics
         self._paths = paths
-
-    def begin_request(self) -> None:
-        """Count one request as in flight."""
-        self._tasks.begin_request()
 
     def end_request(self, scope: Scope, *, status: int | None, seconds: float) -> None:
         """Count one request as complete.

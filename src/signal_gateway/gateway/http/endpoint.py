@@ -18,11 +18,11 @@ from signal_gateway.gateway.http.admission import MemoryBudget, Reservation
 from signal_gateway.gateway.http.response_models import BatchResponse, SignalResponse, SignalResult
 from signal_gateway.gateway.http.responses import deadline_passed, retry_after_header, unavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
-from signal_gateway.gateway.remediation.notifications import Notifications
 from signal_gateway.gateway.remediation.outcome import Outcome
-from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload, ParsedPayload
-from signal_gateway.gateway.signals.signal import Sender
+from signal_gateway.gateway.signals.adapter import Adapter, ParsedPayload
+from signal_gateway.gateway.signals.signal import InvalidPayload, Sender
 from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
 

@@ -14,8 +14,13 @@ from signal_gateway.gateway.audit import events
 from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.creation import Created, Creation, CreationAudit
-from signal_gateway.gateway.remediation.deduplication import ActiveConflicts, DuplicateOf, decide
-from signal_gateway.gateway.remediation.notifications import Notification, is_settled
+from signal_gateway.gateway.remediation.deduplication import (
+    ActiveConflicts,
+    DuplicateOf,
+    Notification,
+    decide,
+    is_settled,
+)
 from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
 from signal_gateway.gateway.remediation.outcome import Failure, Incoming, Outcome, Prepared, Undecided
 from signal_gateway.gateway.remediation.preparation import Preparation

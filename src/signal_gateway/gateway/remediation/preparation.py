@@ -73,9 +73,8 @@ class Preparation:
             if signal.status == "resolved":
                 return await self._resolve(signal, incoming)
             resolution = await self._resolver.resolve(signal)
-            without_target = resolution.without_target()
-            if without_target is not None:
-                return self._decline(without_target, incoming)
+            if not resolution.has_target:
+                return self._decline(resolution.without_target(), incoming)
             rejection = await self._scope.rejection(resolution) if self._scope is not None else None
         signal = resolution.signal
         if rejection is not None:

@@ -13,14 +13,19 @@ from signal_gateway.gateway.signals.adapter import (
     MAX_SEVERITY_LENGTH,
     Adapter,
     InvalidItem,
-    InvalidPayload,
     ParsedPayload,
     ParsedSignal,
     RejectedItem,
+)
+from signal_gateway.gateway.signals.signal import (
+    InvalidPayload,
+    InvalidSignal,
+    RejectedSignal,
+    Signal,
+    Target,
     json_object,
     unrepresentable,
 )
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal, Target
 
 __all__ = [
     "CLOCK_SKEW",

@@ -17,26 +17,26 @@ from signal_gateway.gateway.signals.adapter import (
     MAX_NAME_LENGTH,
     MAX_SEVERITY_LENGTH,
     InvalidItem,
-    InvalidPayload,
     ParsedPayload,
     ParsedSignal,
     RejectedItem,
-    excerpt,
-    json_object,
-    storable_labels,
-    storable_text,
-    unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import WEBHOOK_VERSIONS, webhook_schema
 from signal_gateway.gateway.signals.candidates import LabelTable, candidates_from_labels, namespace_from_labels
 from signal_gateway.gateway.signals.knowledge import EXPORTED, NOT_NAMING_LABELS
 from signal_gateway.gateway.signals.signal import (
+    InvalidPayload,
     InvalidSignal,
     RejectedSignal,
     Signal,
     Target,
     cluster_target,
+    excerpt,
     is_object_name,
+    json_object,
+    storable_labels,
+    storable_text,
+    unrepresentable,
 )
 from signal_gateway.kubernetes import Kinds
 

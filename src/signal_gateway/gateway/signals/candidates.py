@@ -1,12 +1,12 @@
 """Candidates: the objects that the labels of an alert may name, by the tables of `knowledge` and by the exporter."""
 
 import ipaddress
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final, Literal
 
 from signal_gateway.gateway.config import TargetsConfig
-from signal_gateway.gateway.signals.adapter import excerpt
 from signal_gateway.gateway.signals.knowledge import (
     ALERTS_WITHOUT_OBJECT,
     COMMON_WORDS,
@@ -24,7 +24,7 @@ from signal_gateway.gateway.signals.knowledge import (
     Pair,
     Synonym,
 )
-from signal_gateway.gateway.signals.signal import MAX_NAMESPACE_LENGTH, Target, is_namespace, is_object_name
+from signal_gateway.gateway.signals.signal import MAX_NAMESPACE_LENGTH, Target, excerpt, is_namespace, is_object_name
 from signal_gateway.kubernetes import Kind, Kinds
 
 __all__ = ["Candidate", "LabelTable", "Lookup", "candidates_from_labels", "namespace_from_labels"]
@@ -34,11 +34,16 @@ Lookup = Literal["name", "node", "node_of_pod"]
 _MAX_CANDIDATES: Final = 12
 _NODE_EXPORTER_PORT: Final = "9100"
 _MAY_BE_GONE: Final = frozenset({"Pod", *WORKLOAD_KINDS})
-_CONTROLLERS: Final = WORKLOAD_KINDS[: WORKLOAD_KINDS.index("ReplicaSet")]
 _ALERT_LABELS: Final = frozenset({"alertname", "severity", "prometheus", "prometheus_replica", "cluster", "endpoint"})
+# labels of the scrape target; an aggregation drops them, and keeps those of the object
+_SCRAPE_LABELS: Final = frozenset({"instance", "endpoint", "service"})
+_LABELS_OF_NODES: Final = frozenset({*NODE_LABELS, "instance", "pod"})
 
 # the order of the candidates
 _WORKLOAD, _OF_EXPORTER, _PAIR, _NAMED, _POD, _OWNER, _BY_ALERT, _WORD, _JOB, _ADDRESS, _NODE = range(0, 110, 10)
+_CONTROLLERS: Final = WORKLOAD_KINDS[: WORKLOAD_KINDS.index("ReplicaSet")]
+# controllers have an order of their own, whichever label names them
+_RANKS: Final = {**{kind: rank for rank, kind in enumerate(_CONTROLLERS, _WORKLOAD)}, "Pod": _POD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,20 +96,19 @@ class LabelTable:
 
     def exporter(self, labels: Mapping[str, str]) -> Exporter | None:
         """Return the exporter whose series has these labels; None for one that speaks of its own pod."""
-        job = _normal(labels.get("job", ""))
-        path = labels.get("metrics_path", "")
-        parts = [job]
-        if _is_series(labels):
-            parts += [_normal(labels.get(label, "")) for label in ("service", "container", "pod")]
-        for part in parts:
-            for exporter in self.exporters:
-                if part and (part in exporter.jobs or any(match in part for match in exporter.matches)):
-                    return exporter
-        name = labels.get("alertname", "")
+        naming = ("job", "service", "container", "pod") if _SCRAPE_LABELS & labels.keys() else ("job",)
+        for label in naming:
+            if labels.get(label):
+                part = _normal(labels[label])
+                for exporter in self.exporters:
+                    if part in exporter.jobs or any(match in part for match in exporter.matches):
+                        return exporter
+        name, path = labels.get("alertname", ""), labels.get("metrics_path", "")
         for exporter in self.exporters:
             if path and path in exporter.metrics_paths:
                 return exporter
-            if any(label in labels for label in exporter.series_labels) or name.startswith(exporter.alerts or "\0"):
+            has_label = not labels.keys().isdisjoint(exporter.series_labels)
+            if has_label or name.startswith(exporter.alerts or "\0"):
                 return exporter
         return None
 
@@ -138,58 +142,65 @@ def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds, table: Label
     """
     if labels.get("alertname") in ALERTS_WITHOUT_OBJECT:
         return ()
-    if table.ignored:
-        labels = {key: value for key, value in labels.items() if key not in table.ignored}
-    reader = _Reader({key: value for key, value in labels.items() if value}, kinds, table)
-    ranked = sorted(reader.candidates(), key=lambda ranked: ranked[0])
     found: dict[tuple[str, str, str | None, Lookup], Candidate] = {}
-    for _, candidate in ranked:
+    for _, candidate in sorted(_Reader(labels, kinds, table).candidates(), key=itemgetter(0)):
         found.setdefault((candidate.kind, candidate.name, candidate.namespace, candidate.lookup), candidate)
     return tuple(found.values())[:_MAX_CANDIDATES]
 
 
-_Ranked = tuple[int, Candidate]
-
-
 class _Reader:
-    """Reads the labels of one alert."""
+    """Reads the labels of one alert.
+
+    `_labels` are those with a value that the table does not ignore. `_own` has the value of the series for each label,
+    which wins over the one of the scrape target. `_found` are the candidates with their rank.
+    """
 
     def __init__(self, labels: Mapping[str, str], kinds: Kinds, table: LabelTable) -> None:
-        self._labels = labels
         self._kinds = kinds
         self._table = table
-        self._exporter = table.exporter(labels)
-        self._words = {key.removeprefix(EXPORTED) for key in labels}
-        self._namespace = namespace_from_labels(labels)
+        self._labels: dict[str, str] = {}
+        self._words: set[str] = set()
+        exported = {}
+        for key, value in labels.items():
+            if not value or key in table.ignored:
+                continue
+            word = key.removeprefix(EXPORTED)
+            self._labels[key] = value
+            self._words.add(word)
+            if word != key:
+                exported[word] = value
+        self._own = self._labels | exported
+        self._exporter = table.exporter(self._labels)
+        self._namespace = namespace_from_labels(self._labels)
+        self._found: list[tuple[int, Candidate]] = []
 
-    def candidates(self) -> Iterator[_Ranked]:
-        yield from self._of_exporter()
+    def candidates(self) -> list[tuple[int, Candidate]]:
+        """Return the candidates with their rank; a part of the labels is read only if the alert has it."""
+        own, labels = self._own, self._labels
+        if self._exporter is not None:
+            self._read_exporter(self._exporter)
         for word in sorted(self._words):
-            yield from self._of_word(word)
+            self._read_word(word)
         for pair in PAIRS:
-            yield from self._of_pair(pair)
-        yield from self._of_pod()
-        yield from self._of_alert_name()
-        yield from self._of_job()
-        yield from self._of_nodes()
-
-    def _get(self, word: str) -> str | None:
-        """Return the series' own value of a label, which wins over the one of the scrape target."""
-        return self._labels.get(EXPORTED + word) or self._labels.get(word)
-
-    def _own_namespace(self, labels: tuple[str, ...]) -> str | None:
-        for label in labels:
-            namespace = self._get(label)
-            if namespace and is_namespace(namespace):
-                return namespace
-        return self._namespace
+            if pair.kind in own and pair.name in own:
+                self._read_pair(pair)
+        if "pod" in own:
+            self._read_pod()
+        if "name" in own:
+            self._read_alert_name()
+        if "/" in labels.get("job", "") or (self._exporter is not None and self._exporter.is_sidecar):
+            self._read_addresses()
+        if _LABELS_OF_NODES & labels.keys():
+            self._read_nodes()
+        return self._found
 
     def _kind(self, name: str) -> Kind | None:
         short, dot, _ = name.partition(".")
         return self._kinds.called(name.lower()) or (self._kinds.called(short.lower()) if dot else None)
 
-    def _candidate(
+    def _add(
         self,
+        rank: int,
         kind: Kind,
         name: str,
         label: str,
@@ -197,32 +208,48 @@ class _Reader:
         namespaces: tuple[str, ...] = (),
         says_kind: bool = False,
         is_anywhere: bool = False,
-    ) -> Iterator[Candidate]:
-        """Yield the candidate if the name is possible; `namespace/name` is a name of a namespaced kind."""
-        namespace = self._own_namespace(namespaces) if kind.is_namespaced else None
-        within, slash, local = name.partition("/")
-        if slash and kind.is_namespaced and is_namespace(within):
-            namespace, name = within, local
-        if not is_object_name(name):
-            return
-        yield Candidate(
-            kind.name,
-            name,
-            namespace,
-            kind.api_version,
-            label=label,
-            must_exist=not says_kind or kind.name not in _MAY_BE_GONE or namespace is None,
-            is_anywhere=is_anywhere,
-        )
+    ) -> None:
+        """Add a candidate if the name is possible; `namespace/name` is a name of a namespaced kind.
 
-    def _of_exporter(self) -> Iterator[_Ranked]:
-        exporter = self._exporter
-        for label, names in (exporter.labels if exporter is not None else {}).items():
-            value = self._get(label)
-            if exporter is None or value is None:
+        Args:
+            rank: Its place in the order of the candidates.
+            kind: Its kind.
+            name: Its name.
+            label: The label that names it.
+            namespaces: Labels with its namespace, which win over the namespace of the alert.
+            says_kind: Whether the label says its kind.
+            is_anywhere: Whether it is searched in all namespaces.
+        """
+        namespace = None
+        if kind.is_namespaced:
+            within, slash, local = name.partition("/")
+            namespace = self._namespace
+            for other in namespaces:
+                if other in self._own and is_namespace(self._own[other]):
+                    namespace = self._own[other]
+                    break
+            if slash and is_namespace(within):
+                namespace, name = within, local
+        if is_object_name(name):
+            must_exist = not says_kind or kind.name not in _MAY_BE_GONE or namespace is None
+            candidate = Candidate(
+                kind.name,
+                name,
+                namespace,
+                kind.api_version,
+                label=label,
+                must_exist=must_exist,
+                is_anywhere=is_anywhere,
+            )
+            self._found.append((rank, candidate))
+
+    def _read_exporter(self, exporter: Exporter) -> None:
+        for label, names in exporter.labels.items():
+            value = self._own.get(label)
+            if value is None:
                 continue
             if label in NODE_LABELS:
-                yield _OF_EXPORTER, self._node(value, label)
+                self._add_node(_OF_EXPORTER, value, label)
                 continue
             if label in exporter.prefixes:
                 value = exporter.prefixes[label] + value.replace(".", "-")
@@ -231,12 +258,11 @@ class _Reader:
                 kind = self._kind(name)
                 if kind is not None:
                     namespaces = synonym.namespaces if synonym is not None else ()
-                    for it in self._candidate(kind, value, label, namespaces=namespaces, is_anywhere=True):
-                        yield _OF_EXPORTER, it
+                    self._add(_OF_EXPORTER, kind, value, label, namespaces=namespaces, is_anywhere=True)
 
-    def _of_word(self, word: str) -> Iterator[_Ranked]:
-        value = self._get(word)
-        if value is None or word in NOT_NAMING_LABELS or word in NODE_LABELS or word == "pod":
+    def _read_word(self, word: str) -> None:
+        value = self._own[word]
+        if word in NOT_NAMING_LABELS or word in NODE_LABELS or word == "pod":
             return
         synonym = self._table.synonyms.get(word)
         if synonym is not None:
@@ -244,26 +270,23 @@ class _Reader:
             for name in synonym.kinds:
                 kind = self._kind(name)
                 if kind is not None:
-                    rank = _rank(kind, _OWNER if synonym.is_owner else _NAMED) if says_kind else _NAMED
-                    for it in self._candidate(kind, value, word, namespaces=synonym.namespaces, says_kind=says_kind):
-                        yield rank, it
+                    rank = _RANKS.get(kind.name, _OWNER if synonym.is_owner else _NAMED) if says_kind else _NAMED
+                    self._add(rank, kind, value, word, namespaces=synonym.namespaces, says_kind=says_kind)
             return
         kind = self._kinds.called(word)
         is_common = word in COMMON_WORDS
         if kind is not None and not (is_common and kind.is_namespaced and self._namespace is None):
-            rank = _rank(kind, _WORD if is_common else _NAMED)
-            for it in self._candidate(kind, value, word, says_kind=True):
-                yield rank, it
+            rank = _RANKS.get(kind.name, _WORD if is_common else _NAMED)
+            self._add(rank, kind, value, word, says_kind=True)
 
-    def _of_pair(self, pair: Pair) -> Iterator[_Ranked]:
-        kind_name, name = self._get(pair.kind), self._get(pair.name)
-        kind = self._kinds.called(kind_name.lower()) if kind_name is not None else None
-        if kind is not None and name is not None:
-            label = f"{pair.kind} and {pair.name}"
-            for it in self._candidate(kind, name, label, namespaces=pair.namespaces, says_kind=not pair.is_owner):
-                yield _OWNER if pair.is_owner else _PAIR, it
+    def _read_pair(self, pair: Pair) -> None:
+        kind = self._kinds.called(self._own[pair.kind].lower())
+        if kind is not None:
+            rank, label = _OWNER if pair.is_owner else _PAIR, f"{pair.kind} and {pair.name}"
+            name, says_kind = self._own[pair.name], not pair.is_owner
+            self._add(rank, kind, name, label, namespaces=pair.namespaces, says_kind=says_kind)
 
-    def _of_pod(self) -> Iterator[_Ranked]:
+    def _read_pod(self) -> None:
         pod_kind = self._kinds.called("pod")
         exported, pod = self._labels.get(EXPORTED + "pod"), self._labels.get("pod")
         if pod_kind is None:
@@ -271,7 +294,7 @@ class _Reader:
         if exported is not None:
             if is_object_name(exported):
                 gone = EXPORTED + "namespace" in self._labels
-                yield _POD, self._pod(pod_kind, exported, self._namespace, EXPORTED + "pod", may_be_gone=gone)
+                self._add_pod(_POD, pod_kind, exported, self._namespace, EXPORTED + "pod", may_be_gone=gone)
             return
         if pod is None or not is_object_name(pod):
             return
@@ -280,20 +303,21 @@ class _Reader:
             return
         is_others = EXPORTED + "namespace" in self._labels or EXPORTED + "container" in self._labels
         if exporter is not None and exporter.name == "kubelet":
-            yield _POD, self._pod(pod_kind, pod, self._namespace, "pod", may_be_gone=True)
+            self._add_pod(_POD, pod_kind, pod, self._namespace, "pod", may_be_gone=True)
         elif self._speaks_of_itself():
-            yield _POD, self._pod(pod_kind, pod, namespace, "pod", may_be_gone=not is_others)
+            self._add_pod(_POD, pod_kind, pod, namespace, "pod", may_be_gone=not is_others)
         elif exporter is None and is_others:
-            yield _POD, self._pod(pod_kind, pod, self._namespace, "pod", may_be_gone=False)
+            self._add_pod(_POD, pod_kind, pod, self._namespace, "pod", may_be_gone=False)
         elif exporter is not None and exporter.names_pods and not is_others and not self._is_scraped(pod):
-            yield _POD, self._pod(pod_kind, pod, namespace, "pod", may_be_gone=True, exporter=exporter)
+            self._add_pod(_POD, pod_kind, pod, namespace, "pod", may_be_gone=True, exporter=exporter)
         elif exporter is not None and exporter.is_sidecar and not is_others and "exporter" not in pod:
-            yield _POD, self._pod(pod_kind, pod, namespace, "pod", may_be_gone=False, exporter=exporter)
+            self._add_pod(_POD, pod_kind, pod, namespace, "pod", may_be_gone=False, exporter=exporter)
         elif exporter is not None and exporter.speaks_of == "others" and self._has_only_target_labels():
-            yield _NODE, self._pod(pod_kind, pod, namespace, "pod", may_be_gone=False)
+            self._add_pod(_NODE, pod_kind, pod, namespace, "pod", may_be_gone=False)
 
-    def _pod(
+    def _add_pod(
         self,
+        rank: int,
         kind: Kind,
         name: str,
         namespace: str | None,
@@ -301,28 +325,30 @@ class _Reader:
         *,
         may_be_gone: bool,
         exporter: Exporter | None = None,
-    ) -> Candidate:
-        return Candidate(
+    ) -> None:
+        is_series = "uid" not in self._labels and bool(_SCRAPE_LABELS & self._labels.keys())
+        candidate = Candidate(
             kind.name,
             name,
             namespace,
             kind.api_version,
             label=label,
             must_exist=not may_be_gone or namespace is None,
-            exporter=exporter if "uid" not in self._labels and _is_series(self._labels) else None,
+            exporter=exporter if is_series else None,
             address=_host(self._labels.get("instance", "")),
         )
+        self._found.append((rank, candidate))
 
     def _speaks_of_itself(self) -> bool:
         """Return whether the pod label of the series means the object."""
         exporter = self._exporter
         if exporter is None:
             return EXPORTED + "namespace" not in self._labels
-        return exporter.speaks_of == "itself" and not any(self._get(label) for label in exporter.labels)
+        return exporter.speaks_of == "itself" and self._own.keys().isdisjoint(exporter.labels)
 
     def _is_scraped(self, pod: str) -> bool:
         """Return whether the names show that a pod is the scraped exporter."""
-        if "uid" in self._labels or not _is_series(self._labels):
+        if "uid" in self._labels or not _SCRAPE_LABELS & self._labels.keys():
             return False
         service = self._labels.get("service")
         if service is not None and pod.startswith(f"{service}-"):
@@ -332,22 +358,21 @@ class _Reader:
     def _has_only_target_labels(self) -> bool:
         return not self._labels.keys() - TARGET_LABELS - _ALERT_LABELS and "node" not in self._labels
 
-    def _of_alert_name(self) -> Iterator[_Ranked]:
-        """Yield the object of a kind with which the name of the alert begins, such as KafkaTopicNotReady."""
-        name, alert = self._get("name"), self._labels.get("alertname", "")
-        if name is None or (self._exporter is not None and "name" in self._exporter.labels):
+    def _read_alert_name(self) -> None:
+        """Read the label `name` as an object of the kind that begins the alert's name, as in KafkaTopicNotReady."""
+        name, alert = self._own["name"], self._labels.get("alertname", "")
+        if self._exporter is not None and "name" in self._exporter.labels:
             return
         for end in range(len(alert), 2, -1):
             if end < len(alert) and not alert[end].isupper():
                 continue
             kind = self._kinds.called(alert[:end].lower())
             if kind is not None and kind.name == alert[:end]:
-                for it in self._candidate(kind, name, "name"):
-                    yield _BY_ALERT, it
+                self._add(_BY_ALERT, kind, name, "name")
                 return
 
-    def _of_job(self) -> Iterator[_Ranked]:
-        """Yield the workloads of a job `namespace/workload`, and of the host of a described database."""
+    def _read_addresses(self) -> None:
+        """Read the workloads of a job `namespace/workload`, and of the host of a described database."""
         places: list[tuple[int, str, str, str]] = []
         namespace, slash, name = self._labels.get("job", "").partition("/")
         if slash and self._namespace in (namespace, None):
@@ -362,44 +387,34 @@ class _Reader:
             for kind_name in GUESSED_KINDS:
                 kind = self._kinds.called(kind_name.lower())
                 if kind is not None and is_namespace(within) and is_object_name(name):
-                    yield rank, Candidate(kind.name, name, within, kind.api_version, label=label)
+                    candidate = Candidate(kind.name, name, within, kind.api_version, label=label)
+                    self._found.append((rank, candidate))
 
-    def _of_nodes(self) -> Iterator[_Ranked]:
+    def _read_nodes(self) -> None:
         exporter = self._exporter
         is_node = exporter is not None and exporter.speaks_of == "node"
         for label in NODE_LABELS:
             value = self._labels.get(label)
             if value is not None:
-                yield _NODE, self._node(value, label)
+                self._add_node(_NODE, value, label)
         instance, pod = self._labels.get("instance", ""), self._labels.get("pod")
         host, port = _host(instance), instance.rpartition(":")[2]
         is_plain = "/" not in instance and bool(host)
         if is_node and is_plain and not _is_address(host):
-            yield _NODE, self._node(host, "instance")
+            self._add_node(_NODE, host, "instance")
         namespace = self._labels.get("namespace")
         is_on_node = is_node and exporter is not None and exporter.name != "kubelet"
         if is_on_node and pod and namespace and is_object_name(pod) and is_namespace(namespace):
-            yield _NODE, Candidate("Node", pod, namespace, "v1", label="pod", lookup="node_of_pod")
+            candidate = Candidate("Node", pod, namespace, "v1", label="pod", lookup="node_of_pod")
+            self._found.append((_NODE, candidate))
         if is_node and is_plain and _is_address(host):
-            yield _NODE, self._node(host, "instance")
+            self._add_node(_NODE, host, "instance")
         is_own = not is_node and pod is None and (exporter is None or exporter.speaks_of != "others")
         if is_own and is_plain and (host == instance or port == _NODE_EXPORTER_PORT):
-            yield _NODE, self._node(host, "instance")
+            self._add_node(_NODE, host, "instance")
 
-    def _node(self, value: str, label: str) -> Candidate:
-        return Candidate("Node", _host(value), None, "v1", label=label, lookup="node")
-
-
-def _is_series(labels: Mapping[str, str]) -> bool:
-    """Return whether the labels of the scrape target are there; else an aggregation kept those of the object."""
-    return "instance" in labels or "endpoint" in labels or "service" in labels
-
-
-def _rank(kind: Kind, otherwise: int) -> int:
-    """Return the place of a kind in the order of the candidates: controllers in an order of their own."""
-    if kind.name in _CONTROLLERS:
-        return _WORKLOAD + _CONTROLLERS.index(kind.name)
-    return _POD if kind.name == "Pod" else otherwise
+    def _add_node(self, rank: int, value: str, label: str) -> None:
+        self._found.append((rank, Candidate("Node", _host(value), None, "v1", label=label, lookup="node")))
 
 
 def _normal(text: str) -> str:

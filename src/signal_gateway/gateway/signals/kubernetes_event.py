@@ -15,23 +15,23 @@ from signal_gateway.gateway.signals.adapter import (
     MAX_NAME_LENGTH,
     MAX_SEVERITY_LENGTH,
     InvalidItem,
-    InvalidPayload,
     ParsedSignal,
     RejectedItem,
-    excerpt,
-    json_object,
-    storable_labels,
-    storable_text,
-    unrepresentable,
 )
 from signal_gateway.gateway.signals.body_schemas import EVENT_TYPES, event_schema
 from signal_gateway.gateway.signals.signal import (
+    InvalidPayload,
     InvalidSignal,
     RejectedSignal,
     Signal,
     Target,
+    excerpt,
     is_namespace,
     is_object_name,
+    json_object,
+    storable_labels,
+    storable_text,
+    unrepresentable,
 )
 
 __all__ = ["KubernetesEventAdapter"]

@@ -1,4 +1,7 @@
-"""Signal: one alert or Kubernetes Event after parsing, independent of its source; its target and fingerprint."""
+"""Signal: one alert or Kubernetes Event after parsing, independent of its source; its target and fingerprint.
+
+The functions at the end decode the JSON that signals are made of, and check that the audit trail can store it.
+"""
 
 import re
 from collections.abc import Mapping
@@ -7,25 +10,38 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Final, Literal
 
+import orjson
+
+from signal_gateway.errors import GatewayError
+
 __all__ = [
     "CLUSTER_API_VERSION",
+    "MAX_DEPTH",
     "MAX_NAMESPACE_LENGTH",
+    "InvalidPayload",
     "InvalidSignal",
     "RejectedSignal",
     "Sender",
     "Signal",
     "Target",
     "cluster_target",
+    "excerpt",
     "fingerprint_of",
     "is_namespace",
     "is_object_name",
+    "json_object",
+    "storable_labels",
+    "storable_text",
+    "unrepresentable",
 ]
 
+MAX_DEPTH: Final = 8
 MAX_NAMESPACE_LENGTH: Final = 63
 CLUSTER_API_VERSION: Final = "kubernaut.ai/v1alpha1"
 """`apiVersion` of the target `Cluster`. The API has no such object, and no other kind `Cluster` has this group."""
 
 _MAX_NAME_LENGTH: Final = 253
+_MAX_EXCERPT_LENGTH: Final = 100
 _DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
 _DNS_SUBDOMAIN: Final = re.compile(rf"{_DNS_LABEL}(?:\.{_DNS_LABEL})*")
 _NAMESPACE: Final = re.compile(_DNS_LABEL)
@@ -199,3 +215,72 @@ class RejectedSignal:
     labels: Mapping[str, str] = field(default_factory=dict)
     notification: str | None = None
     sender: Sender = Sender()
+
+
+class InvalidPayload(GatewayError):  # noqa: N818 - a response to the sender
+    """The payload as a whole is not valid for its source. The message goes to the sender."""
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """Decode a body that must be one JSON object.
+
+    Raises:
+        InvalidPayload: The body is not JSON, or not an object.
+    """
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise InvalidPayload(f"The body is not JSON: line {exc.lineno}, column {exc.colno}.") from exc
+    if not isinstance(document, dict):
+        raise InvalidPayload("The body is JSON, but not an object.")
+    return document
+
+
+def unrepresentable(value: Any, *, depth: int = 1) -> str | None:
+    """Return the reason why the audit trail cannot store a decoded JSON value, or None if it can.
+
+    Args:
+        value: Any value that a JSON decoder returns.
+        depth: The nesting level of `value`, counted from 1.
+    """
+    if isinstance(value, str):
+        return "it contains a NUL character" if "\0" in value else None
+    if not isinstance(value, (dict, list)):
+        return None
+    if depth > MAX_DEPTH:
+        return f"it is nested deeper than {MAX_DEPTH} levels"
+    children = [*value, *value.values()] if isinstance(value, dict) else value
+    for child in children:
+        reason = unrepresentable(child, depth=depth + 1)
+        if reason is not None:
+            return reason
+    return None
+
+
+def storable_text(text: str | None, max_length: int) -> str | None:
+    """Return a text that the audit trail can store, cut to a length; None for an empty text."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
+
+
+def storable_labels(labels: object) -> dict[str, str]:
+    """Return the labels that the audit trail can store: those with strings as values, without NUL characters."""
+    if not isinstance(labels, dict):
+        return {}
+    return {
+        key.replace("\0", "\N{REPLACEMENT CHARACTER}"): value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+        for key, value in labels.items()
+        if isinstance(value, str)
+    }
+
+
+def excerpt(value: object) -> str:
+    """Return the beginning of a value, for a message to the sender."""
+    match value:
+        case None:
+            return "missing"
+        case dict() | list():
+            return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
+        case str():
+            return repr(value[:_MAX_EXCERPT_LENGTH])[:_MAX_EXCERPT_LENGTH]
+        case _:
+            return repr(value)[:_MAX_EXCERPT_LENGTH]

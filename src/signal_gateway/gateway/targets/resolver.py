@@ -67,10 +67,8 @@ class Resolution:
     findings: tuple[Finding, ...] = ()
     has_target: bool = True
 
-    def without_target(self) -> RejectedSignal | None:
-        """Return the rejection of a signal whose candidates are no objects; None for a signal with a target."""
-        if self.has_target:
-            return None
+    def without_target(self) -> RejectedSignal:
+        """Return the rejection of a signal whose candidates are no objects."""
         names = ", ".join(describe_finding(finding) for finding in self.findings)
         return RejectedSignal(
             reason="no_target",
@@ -133,7 +131,8 @@ class TargetResolver:
             self._count(candidates[0], kinds, "error")
             raise
         top = chain[-1]
-        self._count(settled.candidate, kinds, "owner" if top is not settled.found else "no_owner")
+        outcome = "owner" if top is not settled.found else "no_owner"
+        self._metrics.count_owner_resolution(settled.candidate.kind, outcome)
         workload = Target(top.kind.name, top.name, top.namespace, top.kind.api_version)
         return Resolution(replace(signal, target=workload, candidates=()), chain, tuple(findings))
 

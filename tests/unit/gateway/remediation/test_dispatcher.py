@@ -9,8 +9,8 @@ from signal_gateway.clock import SystemClock
 from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.remediation import dispatcher as dispatcher_module
 from signal_gateway.gateway.remediation.creation import Created
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
-from signal_gateway.gateway.remediation.notifications import Notifications
 from signal_gateway.gateway.remediation.outcome import Outcome, Prepared
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
 from signal_gateway.kubernetes import RemediationRecord

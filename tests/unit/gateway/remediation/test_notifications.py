@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from signal_gateway.gateway.remediation.notifications import Notifications
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.outcome import Outcome
 
 pytestmark = pytest.mark.asyncio

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from signal_gateway.gateway.remediation.manifest import remediation_request_name
+from signal_gateway.gateway.remediation.requests import remediation_request_name
 from signal_gateway.kubernetes import ApiUnavailable, RemediationRequestIndex
 
 pytestmark = pytest.mark.asyncio

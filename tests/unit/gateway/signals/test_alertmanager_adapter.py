@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from signal_gateway.gateway.signals.adapter import InvalidPayload
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidPayload, InvalidSignal, RejectedSignal, Signal
 from signal_gateway.kubernetes import Kind, Kinds
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

@@ -3,9 +3,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from signal_gateway.gateway.signals.adapter import InvalidPayload
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidPayload, InvalidSignal, RejectedSignal, Signal
 from signal_gateway.testing import kubernetes_event
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
