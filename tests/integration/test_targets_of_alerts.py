@@ -277,7 +277,7 @@ def test_kind_that_is_new_to_the_cluster_is_known_a_minute_later_and_nobody_wait
 
 
 def test_alert_about_no_object_is_rejected_with_success(gateway):
-    answer = gateway.send_alert("X", namespace="prod", job="node", instance="10.0.0.1:9100", service="api")
+    answer = gateway.send_alert("X", namespace="prod", job="api", service="api")
 
     assert (answer.status_code, answer.json()["status"]) == (200, "rejected")
     assert answer.json()["rejection"]["reason"] == "no_target"
