@@ -28,6 +28,7 @@ check: $(STAMP) ## format, lint, types, the arrows between the rooms, plain Engl
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict src examples
 	$(BIN)/mypy tests
+	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/python .ci/prose.py
 

@@ -154,12 +154,11 @@ def event_type_of(phase: str) -> str:
 
 
 def _phase_entered(step: Step, *, name: str, failures: int) -> AuditEvent:
-    event_type = event_type_of(step.phase)
-    data = {"event_type": event_type, "phase": step.phase, "failures_in_a_row": failures}
+    data = {"phase": step.phase, "failures_in_a_row": failures}
     if step.outcome is not None:
         data["outcome"] = step.outcome
     return AuditEvent(
-        event_type=event_type,
+        event_type=event_type_of(step.phase),
         event_category="controller",
         event_action=step.phase.lower(),
         event_outcome="failure" if step.is_failure else "success",

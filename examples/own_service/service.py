@@ -32,7 +32,7 @@ def create_app(registry: CollectorRegistry, audit_store: AuditStore) -> FastAPI:
                 event_action="placed",
                 event_outcome="success",
                 correlation_id=order_id,
-                event_data={"event_type": EVENT_TYPE, "item": item},
+                event_data={"item": item},
             )
         )
         placed.labels(item).inc()

@@ -6,8 +6,15 @@ import pytest
 
 from signal_gateway.testing import LiveGateway, alert, alertmanager_webhook
 
+pytestmark = pytest.mark.anyio  # or pytest.mark.asyncio of pytest-asyncio
 
-@pytest.mark.asyncio
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """Run on asyncio only, not on trio."""
+    return "asyncio"
+
+
 @pytest.mark.gateway(processing={"retry": {"max_attempts": 1}})
 async def test_api_outage_is_the_senders_to_retry(gateway: LiveGateway) -> None:
     gateway.cluster.faults.fail(verb="create", resource="remediationrequests", status=503, times=1)
@@ -19,7 +26,6 @@ async def test_api_outage_is_the_senders_to_retry(gateway: LiveGateway) -> None:
     assert "Retry-After" in response.headers
 
 
-@pytest.mark.asyncio
 async def test_alerts_at_the_same_moment_make_one_remediation(gateway: LiveGateway) -> None:
     webhooks = [alertmanager_webhook(alert(f"Alert{n}", namespace="prod", deployment="api")) for n in range(5)]
 

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
     from signal_gateway._version import __version__
     from signal_gateway.gateway.config import GatewayConfig
     from signal_gateway.gateway.factory import Gateway, create_gateway
+    from signal_gateway.gateway.overrides import GatewayOverrides
 
-__all__ = ["Gateway", "GatewayConfig", "__version__", "create_gateway"]
+__all__ = ["Gateway", "GatewayConfig", "GatewayOverrides", "__version__", "create_gateway"]
 
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
         "Gateway": "gateway.factory",
         "GatewayConfig": "gateway.config",
+        "GatewayOverrides": "gateway.overrides",
         "__version__": "_version",
         "create_gateway": "gateway.factory",
     },

@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
 
+import signal_gateway._machine  # noqa: F401 - at the import of any package, before a test patches the clocks
+
 __all__ = ["lazy_names"]
 
 
@@ -11,6 +13,9 @@ def lazy_names(
     namespace: dict[str, Any], modules: Mapping[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a package.
+
+    `dir` lists the loaded names only: freezegun and others read all names of all modules, inside a test that patches
+    what the import of these modules needs.
 
     Args:
         namespace: `globals()` of the package; a loaded name stays there.
@@ -25,4 +30,4 @@ def lazy_names(
         namespace[name] = value
         return value
 
-    return load, lambda: sorted({*namespace, *modules})
+    return load, lambda: sorted(namespace)

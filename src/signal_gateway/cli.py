@@ -11,6 +11,7 @@ from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.gateway import check_config, explain_config, serve_gateway
 from signal_gateway.commands.spool import inspect_or_deliver_spool
 from signal_gateway.commands.tail import tail_events
+from signal_gateway.commands.targets import explain_target
 from signal_gateway.errors import SignalGatewayError
 
 __all__ = ["main"]
@@ -39,6 +40,7 @@ def demo(
 
 app.command("serve")(serve_gateway)
 app.command("apiserver")(serve_apiserver)
+app.command("explain-target")(explain_target)
 
 config = typer.Typer(help="Check and explain the settings of `serve`.", no_args_is_help=True)
 config.command("check")(check_config)

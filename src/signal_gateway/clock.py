@@ -3,11 +3,12 @@
 import asyncio
 import re
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+from signal_gateway._machine import machine
 
 __all__ = ["Clock", "MovableClock", "SystemClock", "parse_rfc3339", "rfc3339"]
 
@@ -50,15 +51,15 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The clocks of the machine."""
+    """The clocks of the machine. A test that patches the module `time` does not change `monotonic`."""
 
     def now(self) -> datetime:
         """Return the wall-clock time, aware, in UTC."""
         return datetime.now(UTC)
 
     def monotonic(self) -> float:
-        """Return `time.monotonic()`, in seconds."""
-        return time.monotonic()
+        """Return the monotonic time in seconds. A patch of `time.monotonic` has no effect."""
+        return machine.monotonic()
 
     async def sleep(self, seconds: float) -> None:
         """Return after `seconds`."""
@@ -95,7 +96,7 @@ class MovableClock:
 
     def monotonic(self) -> float:
         """Return the advanced seconds, plus `time.monotonic()` if the clock runs."""
-        return self._advanced if self._start is not None else time.monotonic() + self._advanced
+        return self._advanced if self._start is not None else machine.monotonic() + self._advanced
 
     async def sleep(self, seconds: float) -> None:
         """Return when `monotonic()` has grown by `seconds`: by `advance`, or by itself if the clock runs."""

@@ -46,7 +46,8 @@ class BackgroundTasks:
     def end_request(self) -> None:
         """Count one request as complete."""
         self._requests -= 1
-        self._update_idle()
+        if not self._requests and not self._tasks:
+            self._is_idle.set()
 
     def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Start a task that may outlive its caller. An exception of the task is logged."""
@@ -79,9 +80,6 @@ class BackgroundTasks:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             _log.error("unexpected error in background work", exc_info=task.exception())
-        self._update_idle()
-
-    def _update_idle(self) -> None:
         if not self._requests and not self._tasks:
             self._is_idle.set()
 

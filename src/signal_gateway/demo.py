@@ -26,8 +26,9 @@ from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
 from signal_gateway.testing.cluster.cluster import EmbeddedCluster
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
-from signal_gateway.testing.gateway.live import PROMETHEUS_PATH, LiveGateway, serve
+from signal_gateway.testing.gateway.live import PROMETHEUS_PATH, LiveGateway
 from signal_gateway.testing.gateway.payloads import alert, alertmanager_webhook
+from signal_gateway.testing.gateway.serving import serve
 
 __all__ = ["run_demo"]
 

@@ -1,8 +1,9 @@
 """The fixtures and hooks of the pytest plugin. Their other modules are imported on first use."""
 
-from collections.abc import Generator, Iterator
+import traceback
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from signal_gateway.testing.gateway.live import LiveGateway
     from signal_gateway.testing.plugin.live_servers import LiveServers
     from signal_gateway.testing.plugin.outage import Outage
-    from signal_gateway.testing.plugin.session import SessionHarness
+    from signal_gateway.testing.plugin.session import Markup, SessionHarness
     from signal_gateway.testing.plugin.suite import SharedDataStorage
 
 SETTINGS = {
@@ -27,14 +28,16 @@ SETTINGS = {
     "gateway_report": "detail about gateways in the report of a failed test: none, brief (default) or full",
 }
 INI_SETTINGS = {
-    "gateway_startup_timeout": "seconds for the start-up of a server; default: 10",
-    "gateway_stop_grace": "seconds for open requests after the stop of a server; default: 2",
-    "gateway_flush_timeout": "seconds to deliver the pending events of an audit store at the end; default: 5",
+    "gateway_startup_timeout": "seconds for the start of a server and the first response of DataStorage; default: 60",
+    "gateway_stop_grace": "seconds for open requests after the stop of a server; default: 10",
+    "gateway_flush_timeout": "seconds to deliver the pending events of an audit store at the end; default: 30",
     "gateway_lost_events": "effect of undelivered events on the session: error (default), warn or ignore",
     "gateway_multiprocess_metrics": "true: allow PROMETHEUS_MULTIPROC_DIR, with which servers share metrics",
 }
 HARNESS: "pytest.StashKey[SessionHarness]" = pytest.StashKey()
 LIVE_SERVERS: "pytest.StashKey[LiveServers]" = pytest.StashKey()
+HOOK_ERRORS: "pytest.StashKey[list[str]]" = pytest.StashKey()
+HOOK_ERRORS_KEY = "gateway_hook_errors"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -49,38 +52,61 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker."""
     config.addinivalue_line(
-        "markers", "gateway(**settings): settings for the gateways of this test, such as processing={'retry': {...}}"
+        "markers",
+        "gateway(**settings): settings for the gateways of this test, such as processing={'retry': {...}};"
+        " the keys of signal_gateway.GatewayOverrides",
     )
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Check the settings and their services before the first test, except in xdist workers."""
     config = session.config
-    if config.option.collectonly or hasattr(config, "workerinput") or not _settings_given(config):
+    if _runs_no_test(config) or hasattr(config, "workerinput") or not _settings_given(config):
         return
-    from signal_gateway.errors import SignalGatewayError
-
     try:
         _harness(config).check()
-    except SignalGatewayError as exc:
-        raise pytest.UsageError(str(exc)) from exc
+    except Exception as exc:
+        raise pytest.UsageError(str(exc) or repr(exc)) from exc
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Return the header line of a session with settings."""
-    if config.option.collectonly or not _settings_given(config):
+    if _runs_no_test(config) or not _settings_given(config):
         return None
-    return f"gateway: {_harness(config).settings.summary()}"
+    with _contained(config, "the header line"):
+        return f"gateway: {_harness(config).settings.summary()}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Import the modules of the fixtures before a fixture or test can patch what they import."""
+    config = session.config
+    if not _runs_no_test(config) and _use_gateways(session.items):
+        with _contained(config, "the import of the test harness"):
+            from signal_gateway.testing.plugin.preload import preload
+
+            preload()
+            _harness(config)
 
 
 def pytest_report_collectionfinish(config: pytest.Config, items: list[pytest.Item]) -> str | None:
     """Return the header line of a session without settings whose tests use the fixtures."""
-    if config.option.collectonly or _settings_given(config):
+    if _runs_no_test(config) or _settings_given(config) or not _use_gateways(items):
         return None
-    names = (name for item in items for name in getattr(item, "fixturenames", ()))
-    if not any(name.startswith("gateway") for name in names):
-        return None
-    return f"gateway: {_harness(config).settings.summary()}"
+    with _contained(config, "the header line"):
+        return f"gateway: {_harness(config).settings.summary()}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup(fixturedef: Any, request: Any) -> Generator[None, object, object]:
+    """Forget the failure of a fixture of this plugin: the next test sets it up again, also for a whole session."""
+    __tracebackhide__ = True
+    try:
+        return (yield)
+    except BaseException:
+        if fixturedef.func.__module__ == __name__:
+            fixturedef.finish(request)
+        raise
 
 
 @pytest.hookimpl(wrapper=True)
@@ -88,14 +114,30 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Add the sections about its gateways to the report of a failed test, while the gateways still run."""
-    servers = item.stash.get(LIVE_SERVERS, None)
-    if servers is None or call.excinfo is None:
+    scopes = [node.stash[LIVE_SERVERS] for node in item.listchain() if LIVE_SERVERS in node.stash]
+    if not scopes or call.excinfo is None:
         return (yield)
-    servers.explain(call.excinfo.value)
+    with _contained(item.config, f"the note on the failure of {item.nodeid}"):
+        for servers in scopes:
+            servers.explain(call.excinfo.value)
     report = yield
     if report.failed:
-        report.sections += servers.sections()
+        with _contained(item.config, f"the report of {item.nodeid}"):
+            report.sections += [section for servers in scopes for section in servers.sections()]
     return report
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Generator[None, object, object]:
+    """Deliver the events of a test after its last fixture, so that no delivery happens during the next test."""
+    __tracebackhide__ = True
+    try:
+        return (yield)
+    finally:
+        harness = item.config.stash.get(HARNESS, None)
+        if harness is not None:
+            with _contained(item.config, f"the delivery of the audit events of {item.nodeid}"):
+                harness.end_test(is_last=nextitem is None)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -104,41 +146,85 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, object, obj
     try:
         return (yield)
     finally:
-        harness = session.config.stash.get(HARNESS, None)
+        config = session.config
+        harness = config.stash.get(HARNESS, None)
+        output = getattr(config, "workeroutput", None)
         if harness is not None:
-            must_fail = harness.finish(getattr(session.config, "workeroutput", None))
+            must_fail = True
+            with _contained(config, "the verdict on the audit events"):
+                must_fail = harness.finish(output)
             if must_fail and session.exitstatus == pytest.ExitCode.OK:
                 session.exitstatus = pytest.ExitCode.TESTS_FAILED
-            _write_properties(session.config, harness.properties())
+            with _contained(config, "the report in the JUnit file"):
+                _write_properties(config, harness.properties())
+        if output is not None:
+            output[HOOK_ERRORS_KEY] = config.stash.get(HOOK_ERRORS, [])
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Write the number of servers and of delivered, rejected, pending and refused events."""
-    harness = config.stash.get(HARNESS, None)
-    if harness is not None:
-        for line, markup in harness.report():
-            terminalreporter.write_line(line, **markup)
+    for line, markup in _report(config):
+        terminalreporter.write_line(line, **markup)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Write the same lines to stderr if there was no terminal summary, such as after an internal error."""
-    harness = config.stash.get(HARNESS, None)
-    if harness is not None and not hasattr(config, "workerinput"):
+    if not hasattr(config, "workerinput") and (HARNESS in config.stash or HOOK_ERRORS in config.stash):
         import sys
 
-        sys.stderr.writelines(f"{line}\n" for line, _ in harness.report())
+        sys.stderr.writelines(f"{line}\n" for line, _ in _report(config))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Give an xdist worker the DataStorage of the run."""
-    _harness(node.config).equip_worker(node)
+    with _contained(node.config, f"the set-up of worker {node.gateway.id}"):
+        _harness(node.config).equip_worker(node)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any, error: object) -> None:
     """Store the verdict of an xdist worker."""
-    _harness(node.config).collect_worker(node, error)
+    worker = node.gateway.id
+    with _contained(node.config, f"the collection of the verdict of worker {worker}"):
+        errors = node.config.stash.setdefault(HOOK_ERRORS, [])
+        errors += [f"{worker}: {line}" for line in getattr(node, "workeroutput", {}).get(HOOK_ERRORS_KEY, [])]
+        _harness(node.config).collect_worker(node, error)
+
+
+@contextmanager
+def _contained(config: pytest.Config, part: str) -> Iterator[None]:
+    """Turn an error of a hook into one line of the summary: pytest ends the session if a hook raises."""
+    try:
+        yield
+    except (KeyboardInterrupt, pytest.exit.Exception):
+        raise
+    except BaseException as exc:  # noqa: BLE001 - a patched function may raise pytest.fail's exception
+        line = f"{part} failed: {traceback.format_exception_only(exc)[0].strip()}"
+        errors = config.stash.setdefault(HOOK_ERRORS, [])
+        if line not in errors:
+            errors.append(line)
+
+
+def _report(config: pytest.Config) -> "list[tuple[str, Markup]]":
+    """Return the lines for the end of the output. A second call returns none."""
+    harness = config.stash.get(HARNESS, None)
+    lines: list[tuple[str, Markup]] = []
+    if harness is not None:
+        with _contained(config, "the summary"):
+            lines = harness.report()
+    errors, config.stash[HOOK_ERRORS] = config.stash.get(HOOK_ERRORS, []), []
+    return [(f"gateway: {error}", {"yellow": True}) for error in errors] + lines
+
+
+def _runs_no_test(config: pytest.Config) -> bool:
+    """Return whether the session only lists tests, fixtures or cached values, or sets fixtures up without a test."""
+    names = ("collectonly", "setuponly", "setupplan", "showfixtures", "show_fixtures_per_test", "cacheshow")
+    return any(config.getoption(name, None) for name in names)
+
+
+def _use_gateways(items: Iterable[pytest.Item]) -> bool:
+    return any(not FIXTURES.isdisjoint(getattr(item, "fixturenames", ())) for item in items)
 
 
 def _settings_given(config: pytest.Config) -> bool:
@@ -170,9 +256,9 @@ def _write_properties(config: pytest.Config, properties: list[tuple[str, str]]) 
 @pytest.fixture
 def gateway_config(request: pytest.FixtureRequest) -> "GatewayConfig":
     """Settings of the gateways of this test; override it in a conftest, or use `@pytest.mark.gateway(...)`."""
-    from signal_gateway.gateway.config import GatewayConfig, merged
+    from signal_gateway.gateway.config import merged
 
-    config = merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}})
+    config = _config_of_tests()
     for settings in _marked_settings(request):
         config = merged(config, settings)
     return config
@@ -257,16 +343,64 @@ def gateway_outage(
 
 @pytest.fixture
 def gateway_serve(
-    request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
+    request: pytest.FixtureRequest,
+    gateway_audit_store: "BufferedAuditStore",
+    gateway_datastorage: "SharedDataStorage",
 ) -> "Iterator[ServiceFactory]":
-    """Serves an ASGI application, or a `(registry, audit_store) -> app`, on a real socket for this test."""
-    from signal_gateway.testing.gateway.factory import ServiceFactory
-
-    with _live_servers(request) as servers:
-        factory = ServiceFactory(servers.suite.host, audit_store=gateway_audit_store)
-        servers.add(factory)
+    """Serves an ASGI, WSGI or aiohttp application, or a factory of one, on a real socket for this test."""
+    with _service_factory(request, gateway_audit_store, gateway_datastorage) as factory:
         yield factory
-        factory.close()
+
+
+def _fixture_that_serves(scope: Literal["class", "module", "package", "session"]) -> Any:
+    """Return `gateway_serve` for a wider scope."""
+
+    def serve(
+        request: pytest.FixtureRequest,
+        gateway_audit_store: "BufferedAuditStore",
+        gateway_datastorage: "SharedDataStorage",
+    ) -> "Iterator[ServiceFactory]":
+        with _service_factory(request, gateway_audit_store, gateway_datastorage) as factory:
+            yield factory
+
+    serve.__doc__ = f"As `gateway_serve`; the services run until the end of the {scope}."
+    return pytest.fixture(serve, scope=scope, name=f"gateway_serve_{scope}")
+
+
+def _fixture_that_creates_gateways(scope: Literal["class", "module", "package", "session"]) -> Any:
+    """Return `gateway_factory` for a wider scope."""
+
+    def factory(
+        request: pytest.FixtureRequest, gateway_audit_store: "BufferedAuditStore"
+    ) -> "Iterator[GatewayFactory]":
+        from signal_gateway.testing.gateway.factory import GatewayFactory
+
+        with _live_servers(request) as servers, _harness(request.config).cluster() as cluster:
+            factory = GatewayFactory(
+                servers.suite.host,
+                config=_config_of_tests(),
+                cluster=cluster,
+                audit_store=gateway_audit_store,
+                overrides=_marked_settings(request),
+            )
+            servers.add(factory)
+            yield factory
+            factory.close()
+
+    factory.__doc__ = (
+        f"As `gateway_factory`, with one cluster and default settings; the gateways run until the end of the {scope}."
+    )
+    return pytest.fixture(factory, scope=scope, name=f"gateway_factory_{scope}")
+
+
+gateway_serve_class = _fixture_that_serves("class")
+gateway_serve_module = _fixture_that_serves("module")
+gateway_serve_package = _fixture_that_serves("package")
+gateway_serve_session = _fixture_that_serves("session")
+gateway_factory_class = _fixture_that_creates_gateways("class")
+gateway_factory_module = _fixture_that_creates_gateways("module")
+gateway_factory_package = _fixture_that_creates_gateways("package")
+gateway_factory_session = _fixture_that_creates_gateways("session")
 
 
 @pytest.fixture
@@ -279,15 +413,31 @@ def gateway_isolated_registry() -> "Iterator[CollectorRegistry]":
 
 
 @contextmanager
+def _service_factory(
+    request: pytest.FixtureRequest, audit_store: "BufferedAuditStore", datastorage: "SharedDataStorage"
+) -> "Iterator[ServiceFactory]":
+    from signal_gateway.testing.gateway.factory import ServiceFactory
+
+    with _live_servers(request) as servers:
+        factory = ServiceFactory(servers.suite.host, audit_store=audit_store, datastorage=datastorage)
+        servers.add(factory)
+        yield factory
+        factory.close()
+
+
+@contextmanager
 def _live_servers(request: pytest.FixtureRequest) -> "Iterator[LiveServers]":
-    """Yield the live servers of this test, and release them at the end."""
+    """Yield the live servers of the scope of a fixture, and release them at the end."""
     if LIVE_SERVERS in request.node.stash:
         yield request.node.stash[LIVE_SERVERS]
         return
     from signal_gateway.testing.plugin.live_servers import LiveServers
 
-    is_registry_restored = "gateway_isolated_registry" in request.fixturenames
-    servers = LiveServers(_harness(request.config).suite, is_registry_restored=is_registry_restored)
+    servers = LiveServers(
+        _harness(request.config).suite,
+        is_guarded=request.scope == "function",
+        is_registry_restored="gateway_isolated_registry" in request.fixturenames,
+    )
     request.node.stash[LIVE_SERVERS] = servers
     try:
         with servers:
@@ -296,6 +446,23 @@ def _live_servers(request: pytest.FixtureRequest) -> "Iterator[LiveServers]":
         del request.node.stash[LIVE_SERVERS]
 
 
+def _config_of_tests() -> "GatewayConfig":
+    from signal_gateway.gateway.config import GatewayConfig, merged
+
+    return merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}})
+
+
 def _marked_settings(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
     markers = list(request.node.iter_markers("gateway"))
+    for marker in markers:
+        if marker.args:
+            from signal_gateway.errors import ConfigurationError
+
+            raise ConfigurationError(
+                f"@pytest.mark.gateway takes settings by name, got the argument {marker.args[0]!r:.80}: write"
+                " @pytest.mark.gateway(processing={...})"
+            )
     return [marker.kwargs for marker in reversed(markers)]  # the closest marker last, so that it wins
+
+
+FIXTURES = frozenset(name for name in globals() if name.startswith("gateway"))

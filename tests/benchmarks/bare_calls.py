@@ -20,7 +20,7 @@ from lightkube.types import PatchType
 from tests.benchmarks.signal_load import MANY, one
 
 from signal_gateway.clock import rfc3339
-from signal_gateway.gateway.remediation.manifest import remediation_request_manifest, remediation_request_name
+from signal_gateway.gateway.remediation.requests import remediation_request_manifest, remediation_request_name
 from signal_gateway.gateway.signals.signal import Signal, Target
 from signal_gateway.kubernetes.resources import RemediationRequest, RemediationRequestStatus
 from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig

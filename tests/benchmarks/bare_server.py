@@ -23,13 +23,13 @@ async def app(scope, receive, send):
 def run() -> Benchmark:
     ours: list[float] = []
     recipe: list[float] = []
-    SERVERS.acquire()  # as a session does
+    loop = SERVERS.acquire()  # as a session does
     try:
         for _ in range(ROUNDS):
             ours.append(_milliseconds(_live_server))
             recipe.append(_milliseconds(_uvicorn_in_a_thread))
     finally:
-        SERVERS.release()
+        loop.release()
     live = Series("LiveServer, its own client", "ms", ours[1:])
     threaded = Series("uvicorn in a thread, httpx.Client()", "ms", recipe[1:])
     return Benchmark(

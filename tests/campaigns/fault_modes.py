@@ -102,8 +102,9 @@ def normal(exchange: Exchange) -> None:
 
 
 def accepted(exchange: Exchange) -> None:
+    """Store the batch and answer 202, which acknowledges nothing."""
     if _stored(exchange):
-        exchange.acknowledge(HTTPStatus.ACCEPTED, b"")
+        exchange.reply(HTTPStatus.ACCEPTED, b"", "application/json", {})
 
 
 def answer_lost(exchange: Exchange) -> None:

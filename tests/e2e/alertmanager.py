@@ -1,6 +1,6 @@
 """A real Alertmanager."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,22 +17,44 @@ _SENT = ("labels", "annotations", "startsAt", "endsAt", "generatorURL")
 _NOT_ENDED = "0001-01-01T00:00:00Z"
 
 
-def notifying(webhook_url: str) -> dict[str, Any]:
-    """Return a configuration that notifies one webhook at once."""
+def notifying(webhook_url: str, *, group_wait: str = "0s", group_interval: str = "1s") -> dict[str, Any]:
+    """Return a configuration that notifies one webhook, by default at once.
+
+    Args:
+        webhook_url: The URL.
+        group_wait: Time before the first notification of a group.
+        group_interval: Time between notifications of a group. Alertmanager gives up retries, and cancels a request,
+            after this time, but not before 10 seconds.
+    """
     return {
         "route": {
             "receiver": "gateway",
             "group_by": ["alertname"],
-            "group_wait": "0s",
-            "group_interval": "1s",
+            "group_wait": group_wait,
+            "group_interval": group_interval,
             "repeat_interval": "1h",
         },
         "receivers": [{"name": "gateway", "webhook_configs": [{"url": webhook_url, "send_resolved": True}]}],
     }
 
 
-def alertmanager_part(program: str, directory: Path, *, port: ReservedPort, configuration: Mapping[str, Any]) -> Part:
-    """Return an Alertmanager that keeps its files in a directory."""
+def alertmanager_part(
+    program: str,
+    directory: Path,
+    *,
+    port: ReservedPort,
+    configuration: Mapping[str, Any],
+    cluster: Sequence[ReservedPort] = (),
+) -> Part:
+    """Return an Alertmanager that keeps its files in a directory.
+
+    Args:
+        program: The program.
+        directory: An existing directory.
+        port: The port of its API.
+        configuration: Its configuration.
+        cluster: The ports of a cluster of Alertmanagers, its own first; empty for one that is alone.
+    """
     file = directory / "alertmanager.yml"
     file.write_text(yaml.safe_dump(dict(configuration)))
     command = [
@@ -40,7 +62,10 @@ def alertmanager_part(program: str, directory: Path, *, port: ReservedPort, conf
         f"--config.file={file}",
         f"--storage.path={directory / 'alertmanager'}",
         f"--web.listen-address={port.address}",
-        "--cluster.listen-address=",
+        f"--cluster.listen-address={cluster[0].address if cluster else ''}",
+        *[f"--cluster.peer={peer.address}" for peer in cluster[1:]],
+        "--cluster.peer-timeout=1s",
+        "--cluster.settle-timeout=1s",
     ]
     return Part(command, port=port, until='msg="Listening on"')
 

@@ -27,7 +27,7 @@ from signal_gateway.testing.cluster.kubeconfig import plain_http_kubeconfig
 from signal_gateway.testing.cluster.workload import Workload
 from signal_gateway.testing.gateway.live import PROMETHEUS_PATH
 
-__all__ = ["Chain"]
+__all__ = ["Chain", "wait_until"]
 
 # whose alerts come to which gateway
 BOTH, FIRST, SECOND = "shop", "billing", "search"
@@ -151,7 +151,7 @@ class Chain:
             created = {event["correlation_id"] for event in self.trail.events(event_type="gateway.crd.created")}
             return created >= self.history.requests.keys()
 
-        _wait_until(recorded, "each creation is recorded")
+        wait_until(recorded, "each creation is recorded")
 
     def wait_until_counted(self) -> None:
         """Wait until everything that fires has occurred once more."""
@@ -168,22 +168,22 @@ class Chain:
 
     def wait_until_all_fires(self) -> None:
         """Wait until both alerts about each broken workload fire in Prometheus."""
-        _wait_until(lambda: firing_alerts(self.prometheus) == 2 * len(self.firing), "everything fires")
+        wait_until(lambda: firing_alerts(self.prometheus) == 2 * len(self.firing), "everything fires")
 
     def wait_until_refused(self) -> None:
         """Wait until Alertmanager has everything that fires, and then fails to send a notification."""
         wanted = 2 * len(self.firing)
-        _wait_until(lambda: len(alerts_of(self.alertmanager)) == wanted, "everything is in Alertmanager")
+        wait_until(lambda: len(alerts_of(self.alertmanager)) == wanted, "everything is in Alertmanager")
         name = "alertmanager_notification_requests_failed_total"
         before = self.alertmanager.sample(name, integration="webhook")
-        _wait_until(lambda: self.alertmanager.sample(name, integration="webhook") > before, "a notification fails")
+        wait_until(lambda: self.alertmanager.sample(name, integration="webhook") > before, "a notification fails")
 
     def events(self) -> list[dict[str, Any]]:
         """Return the whole audit trail."""
         return list(self.trail.export())
 
 
-def _wait_until(condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
+def wait_until(condition: Callable[[], bool], what: str, timeout: float = 60) -> None:
     """Ask a neighbour until something holds."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()

@@ -21,9 +21,9 @@ def alertmanager(program, tmp_path):
     """Start a real Alertmanager that notifies a webhook."""
     with contextlib.ExitStack() as started:
 
-        def start(webhook_url):
+        def start(webhook_url, **times):
             path, port = program("prometheus-alertmanager"), started.enter_context(ReservedPort())
-            part = alertmanager_part(path, tmp_path, port=port, configuration=notifying(webhook_url))
+            part = alertmanager_part(path, tmp_path, port=port, configuration=notifying(webhook_url, **times))
             return started.enter_context(part)
 
         yield start

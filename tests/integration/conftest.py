@@ -1,3 +1,4 @@
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,10 @@ SLOW_FILES = (
 )
 
 
+# the suites of users load these plugins; they name the others in `plugins`
+LOADED = {"anyio", "asyncio", "gateway", "xdist", "xdist.looponfail"}
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
     """Mark the slow tests of this folder."""
@@ -34,18 +39,22 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def suite(pytester, monkeypatch):
-    """Run the suite of a user in its own folder and process, with warnings as errors; returns the pytester result."""
-    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
-    pytester.makeini(
-        """
-        [pytest]
-        addopts = -W error -p no:cacheprovider -p no:hypothesispytest -p no:randomly -p no:rerunfailures
-            -p no:schemathesis -p no:timeout
-        asyncio_default_fixture_loop_scope = function
-        """
-    )
+    """Run the suite of a user in its own folder and process, with warnings as errors; returns the pytester result.
 
-    def run(*arguments, **files):
+    Of the installed plugins it loads those of `LOADED`, and `plugins`, by the names of their entry points.
+    """
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    installed = {point.name for point in entry_points(group="pytest11")}
+
+    def run(*arguments, plugins=(), **files):
+        unwanted = sorted(installed - LOADED - set(plugins))
+        pytester.makeini(
+            f"""
+            [pytest]
+            addopts = -W error -p no:cacheprovider {" ".join(f"-p no:{name}" for name in unwanted)}
+            asyncio_default_fixture_loop_scope = function
+            """
+        )
         pytester.makepyfile(**files)
         return pytester.runpytest_subprocess(*arguments, timeout=120)
 

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 def run(campaign, *arguments):
     command = [sys.executable, "-m", f"tests.campaigns.{campaign}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=ROOT)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=ROOT)
 
 
 def figure(result, name):
@@ -67,3 +67,10 @@ def test_the_replicas_campaign_reports_two_active_requests_of_a_problem():
 
     assert result.returncode == 1, result.stdout + result.stderr
     assert re.search(r"moments with two active of a problem +[1-9]\d*  FAILED", result.stdout), result.stdout
+
+
+def test_a_small_suite_beside_six_busy_processes_has_no_error_and_loses_no_event():
+    result = run("busy", "--runs", "1", "--busy", "6", "--tests", "8", "--workers", "2", "--no-quickstart")
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "recorded events            16" in result.stdout

@@ -106,3 +106,60 @@ def test_source_of_ones_own_is_found(config_file):
     path = config_file("adapters: [falco:FalcoAdapter]\n")
 
     assert run("config", "check", path, PYTHONPATH=CUSTOM_SOURCE).returncode == 0
+
+
+def senders(tmp_path, text):
+    (tmp_path / "senders").write_text(text)
+    (tmp_path / "senders").chmod(0o600)
+    return f"auth: {{mode: token, token_file: '{tmp_path / 'senders'}'}}\n"
+
+
+def test_files_that_the_service_needs_are_all_checked_at_once(config_file, tmp_path):
+    more = "  token_file: nowhere/token\nkubernetes: {kubeconfig: nowhere/kubeconfig}\n" + senders(tmp_path, "short\n")
+
+    result = run("config", "check", config_file(more), SIGNAL_GATEWAY__ADAPTERS="nowhere:Adapter")
+
+    assert (result.returncode, result.stdout) == (2, "")
+    for expected in ("'nowhere/token'", "nowhere/kubeconfig", "senders, line 1", "cannot import nowhere:Adapter"):
+        assert expected in result.stderr, expected
+    assert "Traceback" not in result.stderr
+
+
+def test_files_that_are_fine_pass_the_check(config_file, tmp_path, cluster):
+    (tmp_path / "token").write_text("a-token-that-nobody-guesses-0123456789\n")
+    more = f"  token_file: {tmp_path / 'token'}\nkubernetes: {{kubeconfig: {cluster.kubeconfig}}}\n"
+    more += senders(tmp_path, "a-token-that-nobody-guesses-0123456789 alertmanager\n")
+
+    result = run("config", "check", config_file(more))
+
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("place", ["file/spool", "file", "link"])
+def test_spool_directory_that_can_not_be_one_is_an_error(config_file, tmp_path, place):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+
+    error = one_line_mistake(
+        run("config", "check", config_file(), SIGNAL_GATEWAY__AUDIT__SPOOL_DIRECTORY=str(tmp_path / place))
+    )
+
+    assert f"spool_directory '{tmp_path / place}' can't be used: Not a directory; set a local directory" in error
+
+
+def test_spool_directory_where_nothing_can_be_created_is_an_error(config_file):
+    error = one_line_mistake(
+        run("config", "check", config_file(), SIGNAL_GATEWAY__AUDIT__SPOOL_DIRECTORY="/proc/spool")
+    )
+
+    assert "spool_directory '/proc/spool' can't be used" in error
+
+
+def test_check_leaves_nothing_in_the_spool_directory_that_a_service_uses(config_file, tmp_path):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+
+    result = run("config", "check", config_file())
+
+    assert (result.returncode, list(spool.iterdir())) == (0, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["gateway.yaml", "spool"]

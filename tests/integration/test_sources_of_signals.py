@@ -7,7 +7,7 @@ import pytest
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.gateway.signals.signal import Signal, Target
 from signal_gateway.kubernetes.resources import RemediationRequest
-from signal_gateway.testing import RecordingAuditStore, serve
+from signal_gateway.testing import RecordingAuditStore, kubernetes_event, serve
 
 
 def test_event_becomes_a_remediation_request(gateway):
@@ -45,8 +45,9 @@ def test_how_old_an_event_may_be_is_a_setting(gateway):
 
     response = gateway.send_event("BackOff", kind="Pod", name="api-7c9", namespace="prod", at=at)
 
-    assert response.status_code == 400
-    assert "older than 60 s" in response.json()["detail"]
+    assert (response.status_code, response.json()["status"]) == (200, "rejected")
+    assert response.json()["rejection"]["reason"] == "too_old"
+    assert "older than 60 s" in response.json()["message"]
 
 
 class PagerAdapter:
@@ -98,3 +99,31 @@ def test_name_of_a_source_is_taken_once_and_fits_into_a_path(gateway_cluster, na
             audit_store=RecordingAuditStore(),
             adapters=[adapter],
         )
+
+
+@pytest.mark.gateway(processing={"cluster_signals": "notify", "scope": {"enabled": True}})
+def test_alert_about_the_cluster_itself_creates_one_remediation_request(gateway):
+    first = gateway.send_alert("KubeAPIDown", severity="critical")
+    second = gateway.send_alert("KubeAPIDown", severity="critical")
+    other = gateway.send_alert("KubeSchedulerDown", severity="critical")
+
+    assert [answer.status_code for answer in (first, second, other)] == [201, 202, 201]
+    name = first.json()["remediationRequestName"]
+    spec = gateway.cluster.lightkube().get(RemediationRequest, name, namespace=gateway.cluster.namespace)["spec"]
+    assert spec["targetResource"] == {
+        "kind": "Cluster",
+        "name": "KubeAPIDown",
+        "apiVersion": "kubernaut.ai/v1alpha1",
+    }
+
+
+def test_list_of_events_is_answered_event_by_event(gateway):
+    items = [
+        kubernetes_event("BackOff", kind="Pod", name="api-7c9", namespace="prod", at=gateway.clock.now()),
+        kubernetes_event("Pulled", kind="Pod", name="api-7c9", namespace="prod", type="Normal", at=gateway.clock.now()),
+    ]
+
+    answer = gateway.client.post("/api/v1/signals/kubernetes-event", json={"kind": "EventList", "items": items})
+
+    assert answer.status_code == 207
+    assert [result["status"] for result in answer.json()["results"]] == ["created", "rejected"]

@@ -9,6 +9,8 @@ from lightkube import SingleConfig
 from lightkube.config.models import Cluster as LightkubeCluster
 from lightkube.config.models import Context
 from lightkube.config.models import User as LightkubeUser
+from lightkube.generic_resource import create_namespaced_resource
+from lightkube.resources.core_v1 import Node
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.apiserver import Rule, User
@@ -166,7 +168,7 @@ def _pod(name, **metadata):
     }
 
 
-def test_custom_resource_is_a_target_and_an_owner_of_its_group_is_not_followed(gateway_factory, target_of):
+def test_custom_resource_is_a_target_and_an_owner_whose_uid_is_another_is_not_followed(gateway_factory, target_of):
     reference = {"apiVersion": "example.com/v1", "kind": "Widget", "name": "w", "uid": "any", "controller": True}
     with EmbeddedCluster(crds=[WIDGETS]) as cluster:
         gateway = gateway_factory(cluster=cluster)
@@ -181,8 +183,87 @@ def test_custom_resource_is_a_target_and_an_owner_of_its_group_is_not_followed(g
         assert target_of(gateway, by_pod) == "prod/Pod/of-widget"
 
 
+def test_owner_of_any_group_is_followed(gateway_factory, target_of):
+    with EmbeddedCluster(crds=[WIDGETS]) as cluster:
+        gateway = gateway_factory(cluster=cluster)
+        cluster.workload("prod/Pod/other")
+        widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "prod"}}
+        cluster.install(widget)
+        widgets = create_namespaced_resource("example.com", "v1", "Widget", "widgets")
+        uid = cluster.lightkube().get(widgets, "w", namespace="prod").metadata.uid
+        reference = {"apiVersion": "example.com/v1", "kind": "Widget", "name": "w", "uid": uid, "controller": True}
+        cluster.install(_pod("of-widget", ownerReferences=[reference]))
+
+        answer = gateway.send_alert("X", namespace="prod", pod="of-widget")
+
+        assert target_of(gateway, answer) == "prod/Widget/w"
+
+
+def test_static_pod_is_its_own_workload(gateway, target_of):
+    gateway.cluster.workload("Node/master-0")
+    gateway.cluster.workload("prod/Pod/other")
+    uid = gateway.cluster.lightkube().get(Node, "master-0").metadata.uid
+    reference = {"apiVersion": "v1", "kind": "Node", "name": "master-0", "uid": uid, "controller": True}
+    gateway.cluster.install(_pod("etcd-master-0", ownerReferences=[reference]))
+
+    answer = gateway.send_alert("X", namespace="prod", pod="etcd-master-0")
+
+    assert target_of(gateway, answer) == "prod/Pod/etcd-master-0"
+
+
+def test_object_without_a_namespace_label_is_found_if_its_name_is_unique(gateway, target_of):
+    gateway.cluster.workload("prod/Deployment/api")
+    for namespace in ("prod", "staging"):
+        gateway.cluster.workload(f"{namespace}/StatefulSet/db")
+
+    unique = gateway.send_alert("X", deployment="api")
+    ambiguous = gateway.send_alert("X", statefulset="db")
+    absent = gateway.send_alert("X", pod="gone-0")
+
+    assert target_of(gateway, unique) == "prod/Deployment/api"
+    assert [answer.json()["rejection"]["reason"] for answer in (ambiguous, absent)] == ["no_target"] * 2
+
+
+def test_scraped_pod_of_another_namespace_than_its_label_is_no_target(gateway):
+    gateway.cluster.workload("monitoring/Pod/exporter-0")
+
+    answer = gateway.send_alert("X", namespace="prod", pod="exporter-0", instance="10.0.0.7:8080")
+
+    assert answer.json()["rejection"]["reason"] == "no_target"
+    assert "is in another namespace" in answer.json()["message"]
+
+
+def test_label_called_like_a_kind_does_not_merge_alerts_about_gone_pods(gateway_factory, target_of):
+    with EmbeddedCluster(crds=[{**WIDGETS, "metadata": {"name": "widgets.example.com"}}]) as cluster:
+        gateway = gateway_factory(cluster=cluster)
+
+        answers = [gateway.send_alert("X", namespace="prod", pod=pod, widget="prod-eu") for pod in ("a-0", "b-0")]
+
+        assert [target_of(gateway, answer) for answer in answers] == ["prod/Pod/a-0", "prod/Pod/b-0"]
+
+
+@pytest.mark.parametrize("instance", ["worker-1", "10.0.0.11:9100", "10.9.9.9:9100"])
+def test_node_exporter_means_the_node_that_it_runs_on(gateway, target_of, instance):
+    address = {"type": "InternalIP", "address": "10.0.0.11"}
+    gateway.cluster.install(
+        {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-1"}, "status": {"addresses": [address]}}
+    )
+    gateway.cluster.workload("prod/Pod/other")
+    exporter = _pod("node-exporter-x7k2p")
+    exporter["spec"]["nodeName"] = "worker-1"
+    gateway.cluster.install(exporter)
+
+    answer = gateway.send_alert(
+        "NodeDiskFull", namespace="prod", pod="node-exporter-x7k2p", job="node-exporter", instance=instance
+    )
+
+    assert target_of(gateway, answer) == "Node/worker-1"
+
+
 def test_kind_that_is_new_to_the_cluster_is_known_a_minute_later_and_nobody_waits_for_it(gateway, target_of):
-    gateway.cluster.install(WIDGETS)
+    widget = {"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "prod"}}
+    gateway.cluster.workload("prod/Pod/other")
+    gateway.cluster.install(WIDGETS, widget)
     labels = {"namespace": "prod", "widget": "w"}
 
     unknown = gateway.send_alert("X", **labels)
@@ -191,15 +272,26 @@ def test_kind_that_is_new_to_the_cluster_is_known_a_minute_later_and_nobody_wait
     gateway.settle()
     known = gateway.send_alert("X", **labels)
 
-    assert [unknown.status_code, answered_by_what_was_known.status_code] == [400, 400]
+    assert [unknown.status_code, answered_by_what_was_known.status_code] == [200, 200]
     assert target_of(gateway, known) == "prod/Widget/w"
 
 
-def test_alert_that_names_no_object_is_the_senders_mistake(gateway):
-    answer = gateway.send_alert("X", namespace="prod", job="node", instance="10.0.0.1:9100", service="api")
+def test_alert_about_no_object_is_rejected_with_success(gateway):
+    answer = gateway.send_alert("X", namespace="prod", job="api", service="api")
 
-    assert answer.status_code == 400
-    assert "No label names a Kubernetes object" in answer.json()["detail"]
+    assert (answer.status_code, answer.json()["status"]) == (200, "rejected")
+    assert answer.json()["rejection"]["reason"] == "no_target"
+    assert "No label names a Kubernetes object" in answer.json()["message"]
+    assert gateway.metrics.value("gateway_signals_rejected_total", reason="no_target") == 1
+
+
+def test_alert_whose_labels_name_no_object_that_exists_is_rejected_and_says_what_was_searched(gateway):
+    gateway.cluster.workload("prod/Pod/other")
+
+    answer = gateway.send_alert("X", namespace="prod", role="leader", instance="10.0.0.7:9121")
+
+    assert (answer.status_code, answer.json()["rejection"]["reason"]) == (200, "no_target")
+    assert "prod/Role/leader (label role) does not exist" in answer.json()["message"]
     assert gateway.metrics.value("gateway_signals_rejected_total", reason="no_target") == 1
 
 

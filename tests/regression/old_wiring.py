@@ -15,6 +15,7 @@ from starlette.routing import Mount
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.audit import AuditEvent, DataStorageClient
 from signal_gateway.audit.client.results import BatchAccepted
+from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.kubernetes import KubernetesClient
 
 __all__ = ["DEFAULT_PORT", "FLUSHER", "FLUSH_INTERVAL", "URL_VARIABLE", "OldAuditStore", "OldGateway"]
@@ -110,6 +111,10 @@ class OldGateway:
         self.registry = registry
         self.clock = self._gateway.clock
         self.app = Starlette(routes=[Mount("/", app=self._gateway.app)], lifespan=self._lifespan)
+
+    def keep_recorded_ids(self) -> RecordedIds:
+        """Return the ids of the events that the gateway records."""
+        return self._gateway.keep_recorded_ids()
 
     async def settle(self) -> None:
         """Return as soon as no request is in flight and no background write is left."""

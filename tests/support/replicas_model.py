@@ -14,7 +14,7 @@ from functools import cache
 from typing import Literal, NamedTuple
 
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
-from signal_gateway.gateway.remediation.manifest import newest_ended, remediation_request_name
+from signal_gateway.gateway.remediation.requests import newest_ended, remediation_request_name
 from signal_gateway.kubernetes import RemediationRecord
 
 FINGERPRINT = "f" * 64

@@ -54,3 +54,15 @@ def test_docstring_of_each_package_names_its_modules():
             unnamed.append(f"{relative(package)}: {', '.join(missing)}")
 
     assert not unnamed, "\n".join(["modules that the docstring of their package does not name:", *unnamed])
+
+
+def test_text_files_are_read_and_written_with_an_encoding():
+    without = []
+    for path in ROOT.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                named = {keyword.arg for keyword in node.keywords}
+                if node.func.attr in ("read_text", "write_text") and "encoding" not in named:
+                    without.append(f"{relative(path)}:{node.lineno}")
+
+    assert not without, "\n".join(["calls without encoding=...:", *without])

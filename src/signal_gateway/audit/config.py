@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["AuditStoreConfig", "Durability"]
+__all__ = ["AuditStoreConfig", "AuditStoreOverrides", "Durability"]
 
 Durability = Literal["process", "memory"]
 
@@ -17,6 +17,19 @@ _MIB = 1024 * 1024
 
 def _spool_limit(settings: Mapping[str, Any]) -> int:
     return 256 * _MIB if settings.get("durability") == "memory" else 1024 * _MIB
+
+
+class AuditStoreOverrides(TypedDict, total=False):
+    """Any settings of `AuditStoreConfig`: the arguments of its constructor, for type checkers."""
+
+    durability: Durability
+    spool_directory: Path | str | None
+    max_batch_events: int
+    max_batch_bytes: int
+    linger: float
+    initial_backoff: float
+    max_backoff: float
+    max_spool_bytes: int
 
 
 class AuditStoreConfig(BaseModel):
@@ -49,6 +62,10 @@ class AuditStoreConfig(BaseModel):
     initial_backoff: float = Field(default=0.1, gt=0, allow_inf_nan=False)
     max_backoff: float = Field(default=30.0, gt=0, allow_inf_nan=False)
     max_spool_bytes: int = Field(default_factory=_spool_limit, ge=64 * 1024)
+
+    if TYPE_CHECKING:  # the plain signature takes no str as a path
+
+        def __init__(self, **settings: Unpack[AuditStoreOverrides]) -> None: ...
 
     @model_validator(mode="after")
     def _has_a_spool_directory_if_needed(self) -> Self:

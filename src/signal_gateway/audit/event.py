@@ -1,11 +1,14 @@
 """AuditEvent: the wire format of an audit event, shared by client and server."""
 
+import dataclasses
+import datetime as dt
+import enum
 import math
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import UTC
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Final, Literal, Self
 from uuid import UUID
 
 import orjson
@@ -13,8 +16,10 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PrivateAttr,
     StringConstraints,
     ValidationError,
     ValidationInfo,
@@ -25,6 +30,8 @@ from pydantic import (
 from pydantic_core import core_schema
 from uuid_utils import uuid7
 
+from signal_gateway._machine import machine
+
 __all__ = [
     "MAX_CORRELATION_ID_LENGTH",
     "MAX_EVENT_DATA_BYTES",
@@ -33,8 +40,10 @@ __all__ = [
     "REQUIRED_ON_THE_WIRE",
     "AuditEvent",
     "encoded_event_data",
+    "first_unencodable",
     "members_schema",
     "new_event_id",
+    "plain_json",
 ]
 
 MAX_EVENT_DATA_BYTES = 256 * 1024
@@ -53,6 +62,7 @@ REQUIRED_ON_THE_WIRE = (
 
 _REQUIRED = frozenset(REQUIRED_ON_THE_WIRE)
 _NEVER_NONE = _REQUIRED | {"event_id"}
+_ON_THE_WIRE: Final = {"source": "wire"}
 
 MAX_CORRELATION_ID_LENGTH = 255
 MAX_SEVERITY_LENGTH = 20
@@ -105,6 +115,88 @@ def _check_shape(value: Any, depth: int) -> None:
             raise ValueError(f"is not JSON: {item} has no JSON form")
 
 
+def plain_json(value: Any, path: str = "", depth: int = 0) -> Any:
+    """Return a copy of a JSON value with the plain types of JSON.
+
+    Args:
+        value: Enum members, UUIDs, dates, times, dataclasses, mappings and tuples become their JSON forms, as do
+            instances of subclasses of all these and of str, int, float, dict and list.
+        path: Place of the value, for errors.
+        depth: Levels above the value.
+
+    Raises:
+        ValueError: A value has no JSON form. The message has its place and its type.
+    """
+    if value is None or type(value) in (str, int, float, bool):
+        return value
+    if depth > MAX_EVENT_DATA_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_EVENT_DATA_DEPTH} levels")
+    if isinstance(value, enum.Enum):
+        return plain_json(value.value, path, depth + 1)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {
+            _plain_key(key, path): plain_json(item, f"{path}.{key}" if path else str(key), depth + 1)
+            for key, item in value.items()
+        }
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item, f"{path}[{index}]", depth + 1) for index, item in enumerate(value)]
+    try:
+        return _plain_scalar(value)
+    except (TypeError, ValueError, OverflowError) as exc:
+        raise ValueError(f"has no JSON form: {path} is a {type(value).__name__}, {value!r:.80}") from exc
+
+
+def _plain_key(key: Any, path: str) -> str:
+    plain = plain_json(key, path)
+    if not isinstance(plain, str):
+        raise ValueError(f"is not JSON: {path or 'the object'} has the key {key!r:.80}, which is no text")
+    return plain
+
+
+def _plain_scalar(value: Any) -> Any:
+    match value:
+        case str():
+            return str.__str__(value)
+        case int():
+            return int.__int__(value)
+        case float():
+            return float.__float__(value)
+        case UUID():
+            return str(UUID(int=value.int))
+    if isinstance(value, machine.datetime):
+        return _exact_datetime(value)
+    if isinstance(value, machine.date):
+        return _exact_date(value)
+    if isinstance(value, machine.clock_time):
+        return machine.clock_time(value.hour, value.minute, value.second, value.microsecond)
+    raise TypeError
+
+
+def _exact_datetime(moment: machine.datetime) -> machine.datetime:
+    """Return a datetime without the subclass of freezegun, pendulum or pandas, which orjson refuses."""
+    return machine.datetime(
+        moment.year,
+        moment.month,
+        moment.day,
+        moment.hour,
+        moment.minute,
+        moment.second,
+        moment.microsecond,
+        tzinfo=moment.tzinfo,
+        fold=moment.fold,
+    )
+
+
+def _exact_date(day: machine.date) -> machine.date:
+    return day if type(day) is machine.date else machine.date(day.year, day.month, day.day)
+
+
+def _now() -> machine.datetime:
+    return _exact_datetime(dt.datetime.now(UTC))  # by the module, so that a test can freeze it
+
+
 def _canonical_uuid(text: str) -> str:
     if _CANONICAL_UUID.fullmatch(text):
         return text
@@ -125,16 +217,20 @@ def _ip(text: str) -> str:
     return text
 
 
-def _in_utc(value: Any, validate: ValidatorFunctionWrapHandler) -> datetime:
+def _in_utc(value: Any, validate: ValidatorFunctionWrapHandler) -> machine.datetime:
     if isinstance(value, (int, float)):
         raise ValueError("must be an RFC 3339 date-time such as 2026-01-31T12:00:00Z")
-    moment: datetime = validate(value)
-    if moment.tzinfo is UTC:
+    moment: machine.datetime = validate(value)
+    if moment.tzinfo is UTC and type(moment) is machine.datetime:
         return moment
     try:
-        return moment.astimezone(UTC)
+        return _exact_datetime(moment).astimezone(UTC)
     except OverflowError:
         raise ValueError("is outside the years 1 to 9999 in UTC") from None
+
+
+def _text_of_uuid(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
 
 
 _Text10 = Annotated[str, StringConstraints(min_length=1, max_length=10), AfterValidator(_without_nul)]
@@ -145,15 +241,21 @@ _Text253 = Annotated[str, StringConstraints(min_length=1, max_length=253), After
 _Text255 = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH), AfterValidator(_without_nul)
 ]
-_Uuid = Annotated[str, AfterValidator(_canonical_uuid)]
+_Uuid = Annotated[str, BeforeValidator(_text_of_uuid), AfterValidator(_canonical_uuid)]
+_Date = Annotated[machine.date, AfterValidator(_exact_date)]
 _Timestamp = Annotated[AwareDatetime, WrapValidator(_in_utc)]
 
 
 class AuditEvent(BaseModel):
     """An immutable record of one action, in the envelope of the audit API (v1).
 
-    The model validates at construction: DataStorage accepts every event that the model accepts. The `event_id` is
-    the idempotency key. DataStorage stores an event once, even if you record or send the same object again.
+    The model validates at construction: DataStorage accepts every event that the model accepts. Instances of
+    subclasses, such as the dates of freezegun, pendulum or pandas, become instances of the plain types. In `event_data`
+    enum members, UUIDs, dates, times, tuples, mappings and dataclasses are allowed, too, and are sent in their JSON
+    forms.
+
+    The `event_id` is the idempotency key. DataStorage stores an event once, even if you record or send the same object
+    again.
 
     Attributes:
         version: Version of the envelope.
@@ -164,7 +266,8 @@ class AuditEvent(BaseModel):
         event_action: Verb, such as `created`.
         event_outcome: `success`, `failure` or `pending`.
         correlation_id: Id shared by all events of one case.
-        event_data: JSON object whose `event_type` repeats the outer one; at most 256 KiB and 10 levels deep.
+        event_data: JSON object, at most 256 KiB and 10 levels deep. Its `event_type` repeats the outer one: the
+            constructor adds it if it is missing, and refuses a different one.
         actor_type: Type of the actor. DataStorage's default: `service`.
         actor_id: Id of the actor. DataStorage's default: `<category>-service`.
         actor_ip: IPv4 or IPv6 address of the actor.
@@ -190,12 +293,12 @@ class AuditEvent(BaseModel):
     # the members that are not None; a slot, because pydantic does not carry it over to copies of an event
     __slots__ = ("_members",)
     if TYPE_CHECKING:
-        _members: dict[str, Any]
+        _members: dict[str, Any] = PrivateAttr()  # no argument of the constructor, without pydantic's mypy plugin too
 
     version: _Text10 = "1.0"
     event_id: _Uuid = Field(default_factory=new_event_id)
     event_type: _Text100
-    event_timestamp: _Timestamp = Field(default_factory=lambda: datetime.now(UTC))
+    event_timestamp: _Timestamp = Field(default_factory=_now)
     event_category: _Text50
     event_action: _Text50
     event_outcome: Literal["success", "failure", "pending"]
@@ -207,7 +310,7 @@ class AuditEvent(BaseModel):
     resource_type: _Text100 | None = None
     resource_id: _Text255 | None = None
     parent_event_id: _Uuid | None = None
-    parent_event_date: date | None = None
+    parent_event_date: _Date | None = None
     namespace: _Text253 | None = None
     cluster_id: _Text255 | None = None
     severity: _Text20 | None = None
@@ -236,8 +339,14 @@ class AuditEvent(BaseModel):
     @field_validator("event_data")
     @classmethod
     def _event_data_is_fit_for_the_wire(cls, event_data: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        encoded_event_data(event_data)
         event_type = info.data.get("event_type")  # absent when it broke a rule of its own
+        if event_type is not None and "event_type" not in event_data and info.context is not _ON_THE_WIRE:
+            event_data = {"event_type": event_type, **event_data}
+        try:
+            encoded_event_data(event_data)
+        except ValueError:
+            event_data = plain_json(event_data)
+            encoded_event_data(event_data)
         inner = event_data.get("event_type")
         if event_type is not None and inner != event_type:
             raise ValueError(f'must repeat the event\'s event_type, {event_type!r}, under "event_type", not {inner!r}')
@@ -249,18 +358,34 @@ class AuditEvent(BaseModel):
 
         Args:
             document: The decoded JSON. Unknown members are ignored, which lets a newer client use an older server.
-                All members of `REQUIRED_ON_THE_WIRE` must be present.
+                All members of `REQUIRED_ON_THE_WIRE` must be present, and `event_data` must have its `event_type`.
 
         Raises:
             pydantic.ValidationError: A member is missing or violates a rule.
         """
-        event = cls.model_validate(document, extra="ignore")
+        event = cls.model_validate(document, extra="ignore", context=_ON_THE_WIRE)
         if not event.model_fields_set >= _REQUIRED:
             missing = [field for field in REQUIRED_ON_THE_WIRE if field not in event.model_fields_set]
             raise ValidationError.from_exception_data(
                 cls.__name__, [{"type": "missing", "loc": (field,), "input": document} for field in missing]
             )
         return event
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """Return a copy, as pydantic does, and validate what `update` changes.
+
+        Args:
+            update: New values of fields.
+            deep: Whether `event_data` is copied, too.
+
+        Raises:
+            pydantic.ValidationError: A new value violates a rule.
+        """
+        if not update:
+            return super().model_copy(deep=deep)
+        copied = super().model_copy(deep=deep) if deep else self
+        given = {field: copied.__dict__[field] for field in self.model_fields_set | {"event_id", "event_timestamp"}}
+        return type(self).model_validate(given | dict(update))
 
     def to_wire(self) -> bytes:
         """Return the event in wire format: one JSON object without the fields that are None.
@@ -273,6 +398,16 @@ class AuditEvent(BaseModel):
         except AttributeError:  # a copy of an event
             self.model_post_init(None)
             return orjson.dumps(self._members)
+
+
+def first_unencodable(event: AuditEvent) -> str:
+    """Return the name of the first member of an event that is not JSON, after a change without validation."""
+    for name, value in event.__dict__.items():
+        try:
+            orjson.dumps(value)
+        except orjson.JSONEncodeError:
+            return name
+    return "event_data"
 
 
 def members_schema() -> core_schema.TypedDictSchema:
@@ -300,11 +435,13 @@ def _without_python(schema: Any) -> Any:
     """Remove the validators of this module, or replace them by equivalents in Rust; keep all others."""
     if schema["type"] == "default":
         return schema | {"schema": _without_python(schema["schema"])}
+    if schema["type"] == "function-before":  # JSON has no UUIDs
+        return _without_python(schema["schema"])
     if schema["type"] not in ("function-after", "function-wrap"):
         return schema
 
     validator = schema["function"]["function"]
-    if validator is _without_nul:
+    if validator is _without_nul or validator is _exact_date:
         return _without_python(schema["schema"])
     if validator is _in_utc:
         return core_schema.chain_schema([core_schema.str_schema(strict=True), _without_python(schema["schema"])])

@@ -10,7 +10,7 @@ from typing import Protocol
 
 __all__ = ["Lifetime", "OpenStore", "open_stores"]
 
-_EXIT_TIMEOUT = 5.0
+_EXIT_TIMEOUT = 10.0
 _OWN_PACKAGE = __name__.partition(".")[0]
 
 

@@ -1,12 +1,15 @@
 """AuditStore: the protocol of an audit store; AuditStats, RecoveryCounts and FlushResult: the numbers of one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from signal_gateway.audit.config import Durability
 from signal_gateway.audit.event import AuditEvent
 
-__all__ = ["AuditStats", "AuditStore", "FlushResult", "RecoveryCounts", "Storage"]
+__all__ = ["AuditStats", "AuditStore", "EventRejection", "FlushResult", "RecoveryCounts", "Storage"]
+
+_EXACT_FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
 
 Storage = Literal["memory", "mapped", "written"]
 """How a spool keeps events: in anonymous memory, in mapped files, or in files written with system calls."""
@@ -25,7 +28,7 @@ class AuditStore(Protocol):
 
     @property
     def accepting(self) -> bool:
-        """Whether `record` accepts events at present."""
+        """Whether `record` accepts events at present, and they will be delivered."""
         ...
 
 
@@ -67,6 +70,10 @@ class AuditStats:
             mapping (slower), or `memory`.
         recovered: Events from orphaned segments in the spool directory. They are in none of the counters above, and
             in no FlushResult.
+        interruptions: Exceptions that interrupted the flusher: of a delivery, of a logging handler, or raised into its
+            thread. It survives them.
+        flusher_down: Reason why no thread delivers the events; None while one does, or is not needed yet. `record`,
+            `flush` and `accepting` start another thread.
     """
 
     recorded: int
@@ -81,6 +88,27 @@ class AuditStats:
     durability: Durability
     storage: Storage
     recovered: RecoveryCounts
+    interruptions: int = 0
+    flusher_down: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventRejection:
+    """An event of a store that DataStorage rejected.
+
+    Attributes:
+        ordinal: Number of the event in its store, from 1.
+        reason: Reason that DataStorage gave.
+        envelope: Members of the event without `event_data`, as sent.
+    """
+
+    ordinal: int
+    reason: str
+    envelope: Mapping[str, object]
+
+    def may_match(self, filters: Mapping[str, object]) -> bool:
+        """Return whether a query with these filters may ask for the event. Filters by time and detail are ignored."""
+        return all(filters[name] == self.envelope.get(name) for name in _EXACT_FILTERS if name in filters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +116,13 @@ class FlushResult:
     """Result of a flush.
 
     Attributes:
-        ok: Whether all events recorded before the call are delivered. A rejected event is never delivered: from the
-            first rejection on, no later flush is ok.
+        ok: Whether all events recorded before the call are delivered, except for rejected ones that an earlier flush
+            or close reported. The first flush after a rejection is not ok, a later one without news is.
         delivered: Events delivered since the previous flush.
-        rejected: Events rejected since the previous flush.
+        rejected: Events recorded before the call and rejected, that no earlier flush reported.
         pending: Events recorded before the call that still wait for their delivery.
         error: Reason for `ok=False`; None otherwise.
+        rejections: Events recorded before the call and rejected, reported or not; at most the newest 10 000.
     """
 
     ok: bool
@@ -101,3 +130,4 @@ class FlushResult:
     rejected: int
     pending: int
     error: str | None
+    rejections: tuple[EventRejection, ...] = ()

@@ -2,20 +2,22 @@
 
 import functools
 import logging
-import threading
-import time
+import math
 import warnings
+from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 import orjson
 
+from signal_gateway._machine import machine
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.audit.delivery.flusher import Flusher
 from signal_gateway.audit.errors import AuditStoreFull, InvalidAuditEvent, RecursiveAuditEvent
-from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent, encoded_event_data
+from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent, encoded_event_data, first_unencodable
+from signal_gateway.audit.guarded_log import GuardedLog
 from signal_gateway.audit.lifetime import Lifetime
 from signal_gateway.audit.stats import AuditStats, FlushResult, RecoveryCounts
 from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirectory, Segments
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["BufferedAuditStore"]
 
-_TIMEOUT = 5.0
+_TIMEOUT = 10.0
+_WARNING_SECONDS = 60.0
 _LAST_DELIVERY_GRACE = 0.04  # seconds that `close` may take beyond its timeout
 
 
@@ -39,7 +42,7 @@ class BufferedAuditStore:
 
     The owner of a store closes it, with `close`, `aclose`, `with` or `async with`. Closing a store closes the
     connections of its client. A store that is garbage-collected without `close` is a ResourceWarning, and its thread
-    still tries to deliver. A store that is open at interpreter exit is closed there, with a timeout of 5 seconds.
+    still tries to deliver. A store that is open at interpreter exit is closed there, with a timeout of 10 seconds.
 
     With a spool directory, a recorded event survives the death of the process: a later store on the directory delivers
     it, at its start, every 30 s and at its close. Without a spool directory, the thread starts with the first event.
@@ -87,12 +90,13 @@ class BufferedAuditStore:
         self._lifetime = Lifetime(self)
 
     def _begin(self) -> None:
+        self._flusher_log = GuardedLog(self._log)
         segments, self._recovery = self._new_segments()
         self._wal = WriteAheadLog(
             segments,
             max_bytes=self._config.max_spool_bytes,
             clock=self._clock,
-            log=self._log,
+            log=self._flusher_log,
             recovery=self._recovery,
         )
         self._flusher = Flusher(
@@ -106,13 +110,15 @@ class BufferedAuditStore:
         )
         self._refused = 0
         self._reported = LogCounts()
-        self._lock = threading.RLock()  # over the two above; re-entrant for signal handlers, never held in a wait
+        self._reported_rejections = 0
+        self._start_warned_at = -math.inf
+        self._lock = RLock()  # over the four above; re-entrant for signal handlers, never held in a wait
 
     def _new_segments(self) -> tuple[Segments, Recovery | None]:
         if self._config.spool_directory is None:
             return InMemorySegments(service=self._service), None
         segments = SegmentDirectory(self._config.spool_directory, service=self._service)
-        return segments, Recovery(segments.directory, rejections=segments.rejections, log=self._log)
+        return segments, Recovery(segments.directory, rejections=segments.rejections, log=self._flusher_log)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._service!r} to {self._client.url}, {self._wal.counts()}>"
@@ -139,9 +145,20 @@ class BufferedAuditStore:
 
     @property
     def accepting(self) -> bool:
-        """Whether `record` accepts events: the store is neither closed nor full."""
+        """Whether `record` accepts events: the store is neither closed nor full, and a thread delivers.
+
+        Starts another thread if the thread ended unexpectedly, and is False if that fails: see `stats.flusher_down`.
+        """
         wal = self._wal
-        return not (wal.sealed or (wal.refusing and wal.full))
+        if wal.sealed or (wal.refusing and wal.full):
+            return False
+        if self._flusher.failure is None:
+            return True
+        try:
+            self._flusher.ensure_started()
+        except AuditError:
+            return False
+        return True
 
     @property
     def free_bytes(self) -> float:
@@ -171,6 +188,8 @@ class BufferedAuditStore:
             durability=self._config.durability,
             storage=self._wal.storage,
             recovered=self._recovery.counts() if self._recovery is not None else RecoveryCounts(),
+            interruptions=self._flusher.interruptions + self._flusher_log.failures,
+            flusher_down=self._flusher.failure,
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
@@ -205,7 +224,7 @@ class BufferedAuditStore:
             try:
                 payload = event.to_wire()
             except orjson.JSONEncodeError as exc:
-                raise _modified(event, f"is not JSON: {exc}") from exc
+                raise _modified(event, f"is not JSON: {exc}", member=first_unencodable(event)) from exc
             if len(payload) > self._unchecked_bytes:
                 self._check_size(event, payload)
             flusher = self._flusher
@@ -241,14 +260,14 @@ class BufferedAuditStore:
             timeout: Maximum seconds of the call. Result and log report the events that are still pending. They stay
                 in the spool directory for a later store; in memory they are lost.
         """
-        deadline = time.monotonic() + timeout
+        deadline = machine.monotonic() + timeout
         first = not self._wal.sealed
         self._wal.seal()
         barrier = self._wal.counts().recorded
         self._flusher.drain_and_end()
         self._flusher.wait(barrier, timeout)
-        self._flusher.wait_until_finished(deadline - time.monotonic())
-        self._flusher.stop(max(deadline - time.monotonic(), 0.0) + _LAST_DELIVERY_GRACE)
+        self._flusher.wait_until_finished(deadline - machine.monotonic())
+        self._flusher.stop(max(deadline - machine.monotonic(), 0.0) + _LAST_DELIVERY_GRACE)
         self._lifetime.end()
         result = self._report(barrier, timeout)
         if first and result.pending:
@@ -306,22 +325,26 @@ class BufferedAuditStore:
         with self._lock:
             counts = self._wal.counts()
             previous, self._reported = self._reported, counts
+            rejections = self._wal.rejections(barrier) if counts.rejected else ()
+            rejected_through = self._wal.rejected_through(barrier) if counts.rejected else 0
+            rejected = max(rejected_through - self._reported_rejections, 0)
+            self._reported_rejections += rejected
         pending = max(barrier - counts.settled, 0)
-        rejected_before = counts.first_rejected is not None and counts.first_rejected <= barrier
-        ok = not pending and not rejected_before
-        if ok:
-            error = None
-        elif pending:
-            error = self._flusher.last_error or f"no response from DataStorage at {self._client.url} within {timeout} s"
+        if pending:
+            no_response = f"no response from DataStorage at {self._client.url} within {timeout} s"
+            error = self._flusher.failure or self._flusher.last_error or no_response
+        elif rejected:
+            reason = rejections[-1].reason if rejections else self._flusher.last_rejection
+            error = f"{rejected} audit events were rejected; reason of the last one: {reason}"
         else:
-            reason = self._flusher.last_rejection
-            error = f"{counts.rejected} audit events were rejected so far; reason of the last one: {reason}"
+            error = None
         return FlushResult(
-            ok=ok,
+            ok=error is None,
             delivered=counts.delivered - previous.delivered,
-            rejected=counts.rejected - previous.rejected,
+            rejected=rejected,
             pending=pending,
             error=error,
+            rejections=rejections,
         )
 
     def abandon(self) -> None:
@@ -359,6 +382,10 @@ class BufferedAuditStore:
         except AuditError as exc:
             if self._config.durability == "memory":
                 raise
+            now = machine.monotonic()
+            if now - self._start_warned_at < _WARNING_SECONDS:
+                return
+            self._start_warned_at = now
             with self._client.inside():  # a logging handler that records must not recurse
                 self._log.warning("audit events stay in %s for another process: %s", self._config.spool_directory, exc)
 
@@ -380,7 +407,7 @@ def _delivery_histogram() -> "Histogram":
     return delivery_histogram()
 
 
-def _modified(event: AuditEvent, problem: str) -> InvalidAuditEvent:
+def _modified(event: AuditEvent, problem: str, *, member: str = "event_data") -> InvalidAuditEvent:
     return InvalidAuditEvent(
-        f"event_data of {event.event_type} {event.event_id} was modified after validation and now {problem}"
+        f"{member} of {event.event_type} {event.event_id} was modified after validation and now {problem}"
     )

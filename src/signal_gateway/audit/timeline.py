@@ -1,8 +1,8 @@
 """StoredEvent: an audit event as DataStorage returns it; timeline: a table of events for a terminal."""
 
 from collections.abc import Collection, Sequence
-from datetime import date, datetime
 
+from signal_gateway._machine import machine
 from signal_gateway.audit.event import AuditEvent
 
 __all__ = ["MAX_ROWS", "StoredEvent", "timeline", "without_control_characters"]
@@ -23,9 +23,9 @@ class StoredEvent(AuditEvent):
         clock_skew: Whether the timestamp was more than an hour ahead of `received_at`.
     """
 
-    event_date: date | None = None
+    event_date: machine.date | None = None
     sequence: int | None = None
-    received_at: datetime | None = None
+    received_at: machine.datetime | None = None
     clock_skew: bool | None = None
 
 

@@ -3,7 +3,7 @@
 import difflib
 import functools
 from collections.abc import Callable, Collection, Sequence
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 import anyio.to_thread
 from pydantic import ValidationError
@@ -11,11 +11,14 @@ from pydantic import ValidationError
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.query import AuditFilters
 from signal_gateway.audit.errors import AuditTrailMismatch
+from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.audit.stats import FlushResult
 from signal_gateway.audit.timeline import StoredEvent, timeline, without_control_characters
 from signal_gateway.errors import AuditError
 
 __all__ = ["AuditTrail"]
+
+_T = TypeVar("_T")
 
 _SHOWN_NEAR = 10  # events
 
@@ -29,18 +32,27 @@ class AuditTrail:
     Each query is a flush, then one exact query: no sleeping and no polling. An event that is not in the result was
     not recorded by this process. Events that other processes have pending are not known.
 
+    With `recorded` the trail is the one of a single server: all other events of the DataStorage are not in it.
+
     Args:
         client: Client of the DataStorage.
         barrier: `flush` of the store that records the events; None if all events are delivered.
         timeout: Maximum seconds of the flush.
+        recorded: Ids of the events that the trail has; None for all events.
     """
 
     def __init__(
-        self, client: DataStorageClient, *, barrier: Callable[[float], FlushResult] | None, timeout: float = 5.0
+        self,
+        client: DataStorageClient,
+        *,
+        barrier: Callable[[float], FlushResult] | None,
+        timeout: float = 10.0,
+        recorded: RecordedIds | None = None,
     ) -> None:
         self._client = client
         self._barrier = barrier
         self._timeout = timeout
+        self._recorded = recorded
 
     def events(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
         """Return all matching events, oldest first.
@@ -52,7 +64,8 @@ class AuditTrail:
             AuditError: Events are pending or were rejected: the result would be incomplete.
             DataStorageUnavailable: No DataStorage responds.
         """
-        self._wait_for_events()
+        __tracebackhide__ = True  # of pytest: a failed test shows its own line
+        self._wait_for_events(filters)
         return self._query(filters)
 
     def one(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
@@ -66,12 +79,13 @@ class AuditTrail:
             AuditTrailMismatch: There is no matching event, or more than one.
             AuditError: As for `events`.
         """
+        __tracebackhide__ = True
         if wanted_type is not None:
             filters["event_type"] = wanted_type
         found = self.events(**filters)
         if len(found) != 1:
             claim = f"wanted one audit event with {_named(filters)}, found {len(found)}"
-            raise self._mismatch(claim + (_SHARED if found else ""), found, filters)
+            raise self._mismatch(claim + (self._hint if found else ""), found, filters)
         return found[0]
 
     def none(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
@@ -85,11 +99,12 @@ class AuditTrail:
             AuditTrailMismatch: There is a matching event.
             AuditError: As for `events`.
         """
+        __tracebackhide__ = True
         if wanted_type is not None:
             filters["event_type"] = wanted_type
         found = self.events(**filters)
         if found:
-            claim = f"wanted no audit event with {_named(filters)}, found {len(found)}{_SHARED}"
+            claim = f"wanted no audit event with {_named(filters)}, found {len(found)}{self._hint}"
             raise self._mismatch(claim, found, filters)
 
     def sequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
@@ -106,6 +121,7 @@ class AuditTrail:
             AuditTrailMismatch: The types do not occur in this order.
             AuditError: As for `events`.
         """
+        __tracebackhide__ = True
         if not event_types:
             raise ValueError("sequence() needs at least one event type. To get all events, call events()")
         found = self.events(correlation_id=correlation_id)
@@ -127,35 +143,50 @@ class AuditTrail:
 
     async def aevents(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
         """Call `events` without blocking the event loop."""
-        return await anyio.to_thread.run_sync(functools.partial(self.events, **filters), abandon_on_cancel=True)
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.events, **filters))
 
     async def aone(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> StoredEvent:
         """Call `one` without blocking the event loop."""
-        return await anyio.to_thread.run_sync(
-            functools.partial(self.one, wanted_type, **filters), abandon_on_cancel=True
-        )
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.one, wanted_type, **filters))
 
     async def anone(self, wanted_type: str | None = None, /, **filters: Unpack[AuditFilters]) -> None:
         """Call `none` without blocking the event loop."""
-        await anyio.to_thread.run_sync(functools.partial(self.none, wanted_type, **filters), abandon_on_cancel=True)
+        __tracebackhide__ = True
+        await _in_thread(functools.partial(self.none, wanted_type, **filters))
 
     async def asequence(self, *event_types: str, correlation_id: str) -> list[StoredEvent]:
         """Call `sequence` without blocking the event loop."""
-        query = functools.partial(self.sequence, *event_types, correlation_id=correlation_id)
-        return await anyio.to_thread.run_sync(query, abandon_on_cancel=True)
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.sequence, *event_types, correlation_id=correlation_id))
 
-    def _wait_for_events(self) -> None:
+    def _wait_for_events(self, filters: AuditFilters) -> None:
         if self._barrier is None:
             return
         result = self._barrier(self._timeout)
-        # an event rejected before an earlier flush was reported by that flush and does not count here
-        if result.pending or result.rejected:
-            raise AuditError(
-                f"the audit trail at {self._client.url} is incomplete: {result.pending} events pending after"
-                f" {self._timeout} s, {result.rejected} rejected: {result.error}"
+        if result.pending:
+            raise self._incomplete(f"{result.pending} events pending after {self._timeout} s: {result.error}")
+        if result.rejected and not result.rejections:
+            raise self._incomplete(f"{result.rejected} events rejected: {result.error}")
+        missing = [rejection for rejection in result.rejections if rejection.may_match(filters)]
+        if missing:
+            raise self._incomplete(
+                f"DataStorage rejected {len(missing)} events of the query; reason of the last one: {missing[-1].reason}"
             )
 
+    @property
+    def _hint(self) -> str:
+        return _SHARED if self._recorded is None else ""
+
+    def _incomplete(self, reason: str) -> AuditError:
+        return AuditError(f"the audit trail at {self._client.url} is incomplete: {reason}")
+
     def _query(self, filters: AuditFilters) -> list[StoredEvent]:
+        found = self._query_all(filters)
+        return found if self._recorded is None else self._recorded.select(found)
+
+    def _query_all(self, filters: AuditFilters) -> list[StoredEvent]:
         found = [_read(document, self._client.url) for document in self._client.events(**filters)]
         return sorted(found, key=lambda event: event.event_timestamp)  # a DataStorage may not support `order`
 
@@ -169,7 +200,9 @@ class AuditTrail:
     ) -> AuditTrailMismatch:
         heading = ""
         if not found:
+            elsewhere = self._elsewhere(filters)
             heading, found = self._near_misses(filters)
+            heading = elsewhere + heading
         return AuditTrailMismatch(f"{without_control_characters(claim)}{heading}\n{timeline(found, marked=marked)}")
 
     def _near_misses(self, filters: AuditFilters) -> tuple[str, Sequence[StoredEvent]]:
@@ -184,10 +217,27 @@ class AuditTrail:
         alike = "" if event_type is None else _alike(event_type, found)
         return f"{alike}; the last {len(found)} events of all:" if found else "; there is no event at all:", found
 
+    def _elsewhere(self, filters: AuditFilters) -> str:
+        """Return the number of matching events of other servers, as a hint; an empty text if there is none."""
+        if self._recorded is None or not (count := self._client.query(limit=1, **filters).total):
+            return ""
+        events = "1 event" if count == 1 else f"{count} events"
+        return f" (there is {events} that other servers recorded: gateway_audit_trail has the events of all servers)"
+
     def _newest(self, filters: AuditFilters) -> list[StoredEvent]:
+        if self._recorded is not None:
+            return self._query(filters)[-_SHOWN_NEAR:]
         page = self._client.query(limit=_SHOWN_NEAR, **filters)
         found = [_read(document, self._client.url) for document in page.events]
         return sorted(found, key=lambda event: event.event_timestamp)
+
+
+async def _in_thread(query: Callable[[], _T]) -> _T:
+    __tracebackhide__ = True
+    try:
+        return await anyio.to_thread.run_sync(query, abandon_on_cancel=True)
+    except AuditTrailMismatch as exc:
+        raise exc.with_traceback(None) from exc.__cause__  # the frames are those of anyio and its thread
 
 
 def _alike(event_type: str, events: Sequence[StoredEvent]) -> str:

@@ -1,4 +1,5 @@
 """The commands of the command line, one module per group. `signal_gateway.cli` registers them.
 
-`output` and `query` (shared by commands), `gateway`, `datastorage`, `apiserver`, `audit`, `follow`, `tail`, `spool`.
+`output` and `query` (shared by commands), `gateway`, `datastorage`, `apiserver`, `audit`, `follow`, `tail`,
+`spool`, `targets`.
 """

@@ -61,8 +61,8 @@ def serve_apiserver(
 def _write(path: Path, text: str) -> None:
     """Write a kubeconfig. An existing file is replaced only if this command wrote it."""
     try:
-        if path.exists() and "current-context: embedded" not in path.read_text():
+        if path.exists() and "current-context: embedded" not in path.read_text(encoding="utf-8"):
             raise ConfigurationError(f"--kubeconfig {path} exists and is not from this command: name another file")
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8")
     except OSError as exc:
         raise ConfigurationError(f"cannot write the kubeconfig {path}: {exc}") from exc

@@ -40,15 +40,14 @@ def check_config(
 ) -> None:
     """Check a configuration and the environment variables that override it, without a server or a network.
 
-    The check reads the files of server.tls and imports the adapters.
+    The check reads the token files, the kubeconfig and the files of server.tls, imports the adapters, and tries to lock
+    a file in the spool directory. Run it where `serve` runs: with the same files and as the same user.
     Exit status 2 means that the configuration is not valid; the output lists all errors, each with its source.
     """
+    from signal_gateway.gateway.service.check import check_service
     from signal_gateway.gateway.service.config import ServiceConfig
-    from signal_gateway.gateway.signals.registry import load_adapters
 
-    config = ServiceConfig.load_from_file(file)
-    config.server.tls.load()
-    load_adapters(config.adapters)
+    check_service(ServiceConfig.load_from_file(file))
     say(f"{file} is a valid configuration")
 
 

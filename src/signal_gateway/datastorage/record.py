@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any
 
 import orjson
@@ -57,23 +56,21 @@ def rows_of(items: Sequence[object], *, received_at: int) -> list[EventRow] | No
     Returns:
         The same rows as from `AuditEvent.from_wire` and `row_of`; None if an item is invalid, or needs a closer check.
     """
+    rows = []
     try:
-        return list(map(partial(_row_of_members, received_at=received_at), _MEMBERS.validate_python(items)))
+        for members in _MEMBERS.validate_python(items):
+            event_data = members.pop("event_data")
+            if not isinstance(event_data, dict) or event_data.get("event_type") != members["event_type"]:
+                return None
+            encoded_data = encoded_event_data(event_data)
+            members["event_timestamp"] = members["event_timestamp"].astimezone(UTC)
+            row = _row(members, encoded_data, received_at)
+            if "\\" in row.envelope and "\\u0000" in row.envelope:
+                return None  # a text may contain a NUL character
+            rows.append(row)
     except (ValueError, OverflowError):
         return None
-
-
-def _row_of_members(members: dict[str, Any], received_at: int) -> EventRow:
-    event_data = members.pop("event_data")
-    if not isinstance(event_data, dict) or event_data.get("event_type") != members["event_type"]:
-        raise ValueError("event_data is not an object, or has another event_type")
-    encoded_data = encoded_event_data(event_data)
-    members["event_timestamp"] = members["event_timestamp"].astimezone(UTC)
-
-    row = _row(members, encoded_data, received_at)
-    if "\\" in row.envelope and "\\u0000" in row.envelope:
-        raise ValueError("a text may contain a NUL character")
-    return row
+    return rows
 
 
 def _row(envelope: dict[str, Any], event_data: bytes, received_at: int) -> EventRow:
@@ -132,15 +129,13 @@ def first_of_each_id(rows: Sequence[EventRow]) -> dict[str, EventRow]:
 def find_duplicates(
     rows: Sequence[EventRow], first: Mapping[str, EventRow], stored: Mapping[str, StoredRecord]
 ) -> list[Duplicate]:
-    """Return the duplicates of a batch.
+    """Return the duplicates of a batch. There are none if each id occurs once, and none of them was stored before.
 
     Args:
         rows: The batch.
         first: The result of `first_of_each_id` for the batch.
         stored: The events that were stored before the batch, by id.
     """
-    if len(first) == len(rows) and not stored:
-        return []
     found = []
     for index, row in enumerate(rows):
         original = stored.get(row.event_id) or first[row.event_id]

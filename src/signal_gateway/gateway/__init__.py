@@ -10,6 +10,6 @@
 - `audit`: the audit events.
 - `resilience`: the calls to the Kubernetes API.
 - `lifecycle`: the state of a gateway.
-- `config`, `setting_errors`: the settings, and their errors for readers.
+- `config`, `overrides`, `setting_errors`: the settings, their types as nested dicts, and their errors for readers.
 - `metrics`: the metrics.
 """

@@ -1,21 +1,26 @@
 """GatewayConfig: the settings of one gateway, immutable."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.setting_errors import setting_errors
 
+if TYPE_CHECKING:
+    from signal_gateway.gateway.overrides import GatewayOverrides, ProcessingOverrides
+
 __all__ = [
     "DEFAULT_NAMESPACE",
     "BreakerConfig",
+    "ExporterConfig",
     "GatewayConfig",
     "NamespaceName",
     "ProcessingConfig",
     "RetryConfig",
     "ScopeConfig",
+    "TargetsConfig",
     "merged",
 ]
 
@@ -102,6 +107,41 @@ class ScopeConfig(BaseModel):
     )
 
 
+class ExporterConfig(BaseModel):
+    """An exporter, or a controller with metrics, whose alerts are not about its own pod."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    matches: tuple[str, ...] = Field(
+        min_length=1, description="Parts of its job, service, container or pod name, such as `storage-exporter`."
+    )
+    speaks_of: Literal["itself", "node", "others"] = Field(
+        default="others",
+        description="`node`: the node that its pod runs on. `others`: the objects that labels name. `itself`: its own"
+        " pod, if no label of `labels` is there.",
+    )
+    names_pods: bool = Field(default=False, description="Whether its label `pod` may name another pod than its own.")
+    labels: Mapping[str, str] = Field(
+        default={}, description="Labels of its series that name objects, with the kinds, such as `{name: Certificate}`."
+    )
+
+
+class TargetsConfig(BaseModel):
+    """Additions to the built-in knowledge of the labels that name Kubernetes objects, see docs/targets.md."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    labels: Mapping[str, str] = Field(
+        default={},
+        description="Labels that name an object, with its kind, such as `{app_deployment: Deployment}`. A kind may have"
+        " its group, such as `Volume.longhorn.io`.",
+    )
+    ignored_labels: tuple[str, ...] = Field(default=(), description="Labels that never name an object or a namespace.")
+    exporters: Mapping[str, ExporterConfig] = Field(
+        default={}, description="Exporters by name. They are matched before the built-in ones."
+    )
+
+
 class ProcessingConfig(BaseModel):
     """The processing of requests and signals."""
 
@@ -110,10 +150,17 @@ class ProcessingConfig(BaseModel):
     retry: RetryConfig = RetryConfig()
     breaker: BreakerConfig = BreakerConfig()
     scope: ScopeConfig = ScopeConfig()
+    targets: TargetsConfig = TargetsConfig()
     multi_cluster: bool = Field(
         default=False,
         description="Read the cluster of an alert from its label `cluster`. Enable this if alerts come from several"
         " clusters. If disabled, the label has no meaning.",
+    )
+    cluster_signals: Literal["reject", "notify"] = Field(
+        default="reject",
+        description="Handling of a firing alert about no Kubernetes object, such as KubeAPIDown. `reject` records it"
+        " and responds with 200. `notify` creates a RemediationRequest for the cluster itself, with the target"
+        " `Cluster/<alertname>`, unless the severity is `none`.",
     )
     cache_max_age: float = Field(
         default=5.0,
@@ -128,7 +175,7 @@ class ProcessingConfig(BaseModel):
         gt=0,
         le=86400,
         allow_inf_nan=False,
-        description="Age above which a Kubernetes Event is invalid, in seconds.",
+        description="Age above which a Kubernetes Event is rejected, in seconds.",
     )
     request_deadline: float = Field(
         default=15.0,
@@ -147,6 +194,10 @@ class ProcessingConfig(BaseModel):
         default=4 * 1024 * 1024, ge=1, description="Largest request body that is accepted, in bytes."
     )
 
+    if TYPE_CHECKING:  # the plain signature has no dicts for the nested models
+
+        def __init__(self, **settings: Unpack[ProcessingOverrides]) -> None: ...
+
 
 class GatewayConfig(BaseModel):
     """The settings of one gateway. A gateway never reads environment variables.
@@ -161,6 +212,10 @@ class GatewayConfig(BaseModel):
         default=DEFAULT_NAMESPACE, description="Namespace of the RemediationRequests, a DNS label."
     )
     processing: ProcessingConfig = ProcessingConfig()
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **settings: Unpack[GatewayOverrides]) -> None: ...
 
 
 def merged(config: GatewayConfig, overrides: Mapping[str, Any]) -> GatewayConfig:

@@ -13,6 +13,7 @@ from starlette.routing import Route
 from starlette.types import StatelessLifespan
 
 from signal_gateway.audit.event import AuditEvent
+from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.audit.stats import AuditStore
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.gateway.config import GatewayConfig
@@ -135,6 +136,16 @@ class Gateway:
     def recent_events(self) -> tuple[AuditEvent, ...]:
         """The newest audit events that this gateway recorded, oldest first."""
         return tuple(self._pipeline.recorder.recent)
+
+    def keep_recorded_ids(self) -> RecordedIds:
+        """Note the ids of all events that this gateway records from now on, for an `AuditTrail` of this gateway alone.
+
+        The ids take 16 bytes for each event, so a gateway in production does not keep them.
+        """
+        recorder = self._pipeline.recorder
+        if recorder.recorded is None:
+            recorder.recorded = RecordedIds()
+        return recorder.recorded
 
     async def start(self) -> None:
         """Wait until the index of RemediationRequests is complete, then accept signals.

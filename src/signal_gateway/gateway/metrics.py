@@ -1,5 +1,6 @@
 """GatewayMetrics: the metrics of one gateway, in its own registry."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -41,6 +42,9 @@ class GatewayMetrics:
         )
         self._signals_rejected = counter("gateway_signals_rejected_total", "Signals rejected or invalid.", "reason")
         self._signals_resolved = counter("gateway_signals_resolved_total", "Resolved signals.", "source_type")
+        self._alerts_truncated = counter(
+            "gateway_alerts_truncated_total", "Alerts that a sender left out of its requests.", "source_type"
+        )
         self._crds_created = counter(
             "gateway_crds_created_total", "RemediationRequests created.", "source_type", "status"
         )
@@ -94,6 +98,10 @@ class GatewayMetrics:
         """Count a rejected or invalid signal; `reason` comes from a fixed list."""
         self._signals_rejected.labels(reason=reason).inc()
 
+    def count_truncated(self, number: int, *, source: str) -> None:
+        """Count the alerts that a sender left out of a request."""
+        self._alerts_truncated.labels(source_type=source).inc(number)
+
     def count_resolved(self, *, source: str) -> None:
         """Count a resolved signal."""
         self._signals_resolved.labels(source_type=source).inc()
@@ -130,11 +138,21 @@ class GatewayMetrics:
         """Count a request that failed authentication; `reason` comes from a fixed list."""
         self._authentication_failures.labels(reason=reason).inc()
 
-    def observe_request(self, *, endpoint: str | None, method: str, status: int, seconds: float) -> None:
-        """Record the duration of a request; `endpoint` is the template of its route, None if no route matched."""
+    def observe_request(
+        self, *, endpoint: str | None, method: str, status: int, seconds: float, ids: Mapping[str, str] | None = None
+    ) -> None:
+        """Record the duration of a request.
+
+        Args:
+            endpoint: The template of its route; None if no route matched.
+            method: Its HTTP method.
+            status: HTTP status of its response.
+            seconds: Its duration.
+            ids: The labels of the exemplar, at most 128 characters together, such as `request_id`.
+        """
         self._http_request_duration.labels(
             endpoint=endpoint or OTHER, method=method if method in _METHODS else OTHER, status=str(status)
-        ).observe(seconds)
+        ).observe(seconds, dict(ids) if ids else None)
 
 
 class _Bounded:

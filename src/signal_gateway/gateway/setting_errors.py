@@ -1,10 +1,11 @@
 """setting_errors: the errors of a configuration, one per setting, from those of pydantic."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from pydantic import BaseModel, ValidationError
 
-__all__ = ["SettingError", "allowed_keys", "setting_errors"]
+__all__ = ["SettingError", "allowed_keys", "setting_errors", "setting_keys"]
 
 
 class SettingError(NamedTuple):
@@ -54,3 +55,18 @@ def allowed_keys(model: type[BaseModel], path: list[str]) -> list[str]:
             return []
         model = section
     return sorted(model.model_fields)
+
+
+def setting_keys(model: type[BaseModel]) -> Mapping[str, tuple[str, ...]]:
+    """Return the keys below each dotted path of a model: of a section at least one, of a plain setting none.
+
+    Args:
+        model: The model of all settings.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    for name, field in model.model_fields.items():
+        section = field.annotation
+        below = setting_keys(section) if isinstance(section, type) and issubclass(section, BaseModel) else {}
+        found[name] = tuple(f"{name}.{key}" for key, inner in below.items() if not inner)
+        found |= {f"{name}.{key}": tuple(f"{name}.{one}" for one in inner) for key, inner in below.items()}
+    return found

@@ -20,6 +20,7 @@ from signal_gateway.gateway.http.openapi import SIGNALS_PATH, description_route
 from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.creation import Creation, CreationAudit
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.occurrence import OccurrenceCounter
 from signal_gateway.gateway.remediation.preparation import Preparation
@@ -138,12 +139,15 @@ def build_pipeline(
         authentication.append(
             Middleware(AuthenticationMiddleware, authenticator=senders, protection=PROTECTION, failures=metrics)
         )
+    notifications = Notifications(clock=clock)
     budget = MemoryBudget(processing.max_body_bytes)
     endpoints = [
         SignalEndpoint(
             adapter,
             dispatcher=dispatcher,
+            notifications=notifications,
             budget=budget,
+            metrics=metrics,
             tasks=tasks,
             clock=clock,
             request_deadline=processing.request_deadline,

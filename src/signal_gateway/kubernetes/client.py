@@ -25,6 +25,9 @@ _JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
 
+_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
+_CHUNK: Final = 500
+
 _REMEDIATION_REQUEST: Final = Kind(KIND, GROUP, VERSION, PLURAL, KIND.lower(), is_namespaced=True)
 _NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_namespaced=False)
 
@@ -214,6 +217,58 @@ class KubernetesClient:
         partial = await self._request("get", kind.plural, path, accept=_METADATA_ONLY, observer=observer)
         return dict(partial["metadata"])
 
+    async def find_metadata(
+        self, kind: Kind, name: str, *, observer: CallObserver | None = None
+    ) -> list[dict[str, Any]]:
+        """Read the metadata of the objects of a kind with one name, in all namespaces.
+
+        Args:
+            kind: One of the kinds from `discover`.
+            name: The objects' name.
+            observer: Notified of the response.
+
+        Returns:
+            The `metadata` of each object.
+        """
+        parameters = {"fieldSelector": f"metadata.name={name}"}
+        path = kind.collection_path()
+        found = await self._request(
+            "list", kind.plural, path, accept=_METADATA_LIST, parameters=parameters, observer=observer
+        )
+        return [dict(item["metadata"]) for item in found.get("items") or ()]
+
+    async def get_object(
+        self, kind: Kind, name: str, *, namespace: str | None, observer: CallObserver | None = None
+    ) -> dict[str, Any]:
+        """Read a whole object of any kind.
+
+        Args:
+            kind: One of the kinds from `discover`.
+            name: The object's name.
+            namespace: The object's namespace; ignored for a cluster-scoped kind.
+            observer: Notified of the response.
+        """
+        return await self._request("get", kind.plural, kind.path(namespace, name), observer=observer)
+
+    async def list_objects(self, kind: Kind, *, observer: CallObserver | None = None) -> list[dict[str, Any]]:
+        """Read all objects of a kind, in chunks.
+
+        Args:
+            kind: One of the kinds from `discover`.
+            observer: Notified of each response.
+        """
+        objects: list[dict[str, Any]] = []
+        parameters = {"limit": str(_CHUNK)}
+        while True:
+            found = await self._request(
+                "list", kind.plural, kind.collection_path(), parameters=parameters, observer=observer
+            )
+            objects += found.get("items") or ()
+            following = (found.get("metadata") or {}).get("continue")
+            if not following:
+                return objects
+            parameters = {"limit": str(_CHUNK), "continue": following}
+
     async def discover(self, *, observer: CallObserver | None = None) -> Kinds:
         """Return the kinds that the cluster has now.
 
@@ -340,16 +395,17 @@ class KubernetesClient:
         *,
         accept: str = _JSON,
         body: Mapping[str, Any] | None = None,
+        parameters: Mapping[str, str] | None = None,
         observer: CallObserver | None,
     ) -> dict[str, Any]:
         """Send one request and return the JSON object of its response."""
         http = self._connect().http
-        method = {"create": "POST", "get": "GET", "patch": "PATCH"}[verb]
+        method = {"create": "POST", "get": "GET", "list": "GET", "patch": "PATCH"}[verb]
         headers = {"Accept": accept}
         if body is not None:
             headers["Content-Type"] = _MERGE_PATCH if verb == "patch" else _JSON
         try:
-            response = await http.request(method, path, headers=headers, json=body)
+            response = await http.request(method, path, headers=headers, json=body, params=parameters)
             response.raise_for_status()
             obj = dict(response.json())
         except CALL_FAILURES as exc:

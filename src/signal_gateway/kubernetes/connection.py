@@ -17,7 +17,7 @@ from signal_gateway.kubernetes.errors import KubernetesSetupError
 
 __all__ = ["Connection", "lightkube_client", "read_config", "read_kubeconfig", "read_pod"]
 
-_TIMEOUT: Final = httpx2.Timeout(10.0, connect=5.0)
+_TIMEOUT: Final = httpx2.Timeout(10.0)
 _LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=IDLE_SECONDS)
 
 

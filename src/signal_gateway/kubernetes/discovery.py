@@ -62,6 +62,11 @@ class Kind:
         collection = f"{root}{within}/{self.plural}"
         return collection if name is None else f"{collection}/{name}"
 
+    def collection_path(self) -> str:
+        """Return the path of the objects of all namespaces, without the leading slash."""
+        root = f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
+        return f"{root}/{self.plural}"
+
 
 class Kinds:
     """The kinds of a cluster, by name and by reference.
@@ -77,12 +82,13 @@ class Kinds:
             self._by_reference.setdefault((kind.api_version, kind.name), kind)
             self._by_name.setdefault(kind.name.lower(), kind)
             self._by_name.setdefault(kind.singular, kind)
+            self._by_name.setdefault(f"{kind.name.lower()}.{kind.group}", kind)
 
     def __len__(self) -> int:
         return len(self._by_reference)
 
     def called(self, name: str) -> Kind | None:
-        """Return the kind with a lower-case name, such as `deployment`; None if the cluster has no such kind."""
+        """Return the kind with a lower-case name, such as `deployment` or `volume.longhorn.io`; None if unknown."""
         return self._by_name.get(name)
 
     def referred(self, api_version: str, name: str) -> Kind | None:

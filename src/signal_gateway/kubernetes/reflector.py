@@ -28,6 +28,7 @@ __all__ = ["Reflector"]
 
 _log = logging.getLogger(__name__)
 
+_RANDOM: Final = random.SystemRandom()  # a test that seeds the shared generator expects its own sequence
 _WATCH_SECONDS: Final = 30
 _WATCH_GRACE: Final = 10.0
 _SHORT_WATCH: Final = 1.0
@@ -245,7 +246,7 @@ def _setup_error(message: str, error: KubernetesError) -> KubernetesSetupError:
 
 
 def _delay(failures: int, error: KubernetesError | None) -> float:
-    backoff = min(_INITIAL_BACKOFF * 2.0 ** min(failures - 1, 10), _MAX_BACKOFF) * random.uniform(0.5, 1)
+    backoff = min(_INITIAL_BACKOFF * 2.0 ** min(failures - 1, 10), _MAX_BACKOFF) * _RANDOM.uniform(0.5, 1)
     requested = min((error.retry_after if error is not None else None) or 0.0, _MAX_RETRY_AFTER)
     return max(backoff, requested)
 

@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from signal_gateway.testing.cluster.workload import Workload
     from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
     from signal_gateway.testing.datastorage.recording import RecordingAuditStore
-    from signal_gateway.testing.gateway.factory import GatewayFactory, LiveService, ServiceFactory
-    from signal_gateway.testing.gateway.live import LiveGateway, serve
+    from signal_gateway.testing.gateway.factory import GatewayFactory, ServiceFactory
+    from signal_gateway.testing.gateway.live import LiveGateway
     from signal_gateway.testing.gateway.payloads import alert, alertmanager_webhook, kubernetes_event
+    from signal_gateway.testing.gateway.service import LiveService
+    from signal_gateway.testing.gateway.serving import serve
     from signal_gateway.testing.plugin.outage import Outage
     from signal_gateway.testing.runtime.metrics import MetricsView
     from signal_gateway.testing.runtime.server import LiveServer
@@ -56,7 +58,7 @@ __getattr__, __dir__ = lazy_names(
         "GatewayFactory": "gateway.factory",
         "LiveGateway": "gateway.live",
         "LiveServer": "runtime.server",
-        "LiveService": "gateway.factory",
+        "LiveService": "gateway.service",
         "MetricsView": "runtime.metrics",
         "Outage": "plugin.outage",
         "RecordingAuditStore": "datastorage.recording",
@@ -65,6 +67,6 @@ __getattr__, __dir__ = lazy_names(
         "alert": "gateway.payloads",
         "alertmanager_webhook": "gateway.payloads",
         "kubernetes_event": "gateway.payloads",
-        "serve": "gateway.live",
+        "serve": "gateway.serving",
     },
 )

@@ -3,5 +3,5 @@
 In the order of a request: `serving` (sockets, protocol, server), `middleware` (standard, authentication),
 `credentials` and `token_file` (for authentication), `body` (its limits, and JSON), `problem` (error responses),
 `response_headers`.
-Beside the requests: `openapi`, `logs`, `secrets`.
+Beside the requests: `metrics_page`, `openapi`, `logs`, `secrets`.
 """

@@ -1,6 +1,7 @@
-"""The body of a request: BodyLimitMiddleware refuses a large or slow body, and json_body() reads one with JSON."""
+"""The body of a request: BodyLimitMiddleware limits and decompresses it, and json_body() reads one with JSON."""
 
 import asyncio
+import zlib
 from contextlib import suppress
 from http import HTTPStatus
 from typing import Final, Protocol
@@ -9,7 +10,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from signal_gateway.web.problem import Problem, problem_response
+from signal_gateway.web.problem import Problem, refusal_response
 
 __all__ = ["JSON", "BodyLimitMiddleware", "BodyMeter", "json_body"]
 
@@ -51,6 +52,57 @@ async def json_body(request: Request, *, meter: BodyMeter | None = None) -> byte
 
 
 _DISCARD_SECONDS: Final = 1.0
+_PIECE_BYTES: Final = 64 * 1024
+_WINDOW_BITS: Final = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # as zlib counts them: 16 more for a gzip header
+
+
+class _Decompression:
+    """Decompresses a body in pieces of at most 64 KiB, so that a small body that expands is refused at the limit.
+
+    Args:
+        encoding: The Content-Encoding of the request.
+
+    Raises:
+        Problem: 415, the encoding is not supported.
+    """
+
+    def __init__(self, encoding: str) -> None:
+        self._encoding = encoding.strip().lower()
+        if self._encoding not in _WINDOW_BITS:
+            raise Problem(
+                415,
+                f"The Content-Encoding is {encoding[:_LONGEST_SHOWN]}; send gzip, deflate, or no Content-Encoding.",
+                headers={"Accept-Encoding": "gzip, deflate"},
+            )
+        self._decompressor = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+        self._compressed = b""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the data so far is a complete compressed body."""
+        return self._decompressor.eof and not self._compressed
+
+    def add(self, compressed: bytes) -> None:
+        """Take a part of the compressed body."""
+        self._compressed += compressed
+
+    def piece(self) -> bytes:
+        """Return the next piece; empty if it needs further compressed data.
+
+        Raises:
+            Problem: 400, the data is not compressed in this encoding.
+        """
+        try:
+            while self._compressed:
+                if self._decompressor.eof:  # RFC 1952, 2.2: a gzip file has one member or more
+                    self._decompressor = zlib.decompressobj(_WINDOW_BITS[self._encoding])
+                piece = self._decompressor.decompress(self._compressed, _PIECE_BYTES)
+                self._compressed = self._decompressor.unconsumed_tail or self._decompressor.unused_data
+                if piece:
+                    return piece
+        except zlib.error as exc:
+            raise Problem(400, f"The body is not valid {self._encoding}, which its Content-Encoding says.") from exc
+        return b""
 
 
 class _LimitExceeded(Exception):  # noqa: N818 - an outcome, not an error
@@ -69,6 +121,9 @@ class _LimitExceeded(Exception):  # noqa: N818 - an outcome, not an error
 
 class BodyLimitMiddleware:
     """Responds with 413 as soon as a body exceeds the limit, with or without Content-Length, and with 408 if slow.
+
+    A body with the Content-Encoding gzip or deflate is decompressed while the application reads it. The limit applies
+    to the decompressed body, too.
 
     The 413 is sent at once, and the rest of the body is discarded for another second. If the connection closed while
     the sender still writes, the sender might not receive the response.
@@ -108,6 +163,9 @@ class BodyLimitMiddleware:
         received = 0
         is_complete = announced == "0" and "transfer-encoding" not in headers
         has_responded = False
+        encoding = headers.get("content-encoding", "identity")
+        decompression: _Decompression | None = None
+        decompressed, has_ended = 0, False
 
         async def receive_bounded() -> Message:
             nonlocal received, is_complete
@@ -126,6 +184,30 @@ class BodyLimitMiddleware:
             is_complete = not message.get("more_body", False)
             return message
 
+        async def receive_decompressed() -> Message:
+            nonlocal decompression, decompressed, has_ended
+            if has_ended:
+                return await receive()  # waits for the end of the connection
+            if decompression is None:
+                decompression = _Decompression(encoding)
+            while True:
+                piece = decompression.piece()
+                decompressed += len(piece)
+                if decompressed > self._max_body_bytes:
+                    raise self._too_large()
+                if piece:
+                    return {"type": "http.request", "body": piece, "more_body": True}
+                if is_complete:
+                    break
+                message = await receive_bounded()
+                if message["type"] != "http.request":
+                    return message
+                decompression.add(message.get("body", b""))
+            if not decompression.is_complete:
+                raise Problem(400, f"The body ends before its {encoding} data does.")
+            has_ended = True
+            return {"type": "http.request", "body": b"", "more_body": False}
+
         async def send_after_body(message: Message) -> None:
             nonlocal has_responded
             while deadline is not None and not is_complete and not has_responded:
@@ -134,7 +216,8 @@ class BodyLimitMiddleware:
             await send(message)
 
         try:
-            await self._app(scope, receive_bounded, send_after_body)
+            is_plain = encoding.strip().lower() in ("", "identity")
+            await self._app(scope, receive_bounded if is_plain else receive_decompressed, send_after_body)
         except _LimitExceeded as exc:
             if has_responded:
                 raise
@@ -146,8 +229,7 @@ class BodyLimitMiddleware:
 
 async def _refuse(limit: _LimitExceeded, scope: Scope, receive: Receive, send: Send) -> None:
     problem = Problem(limit.status, limit.detail, headers={"Connection": "close"})
-    request_id = scope.get("state", {}).get("request_id")
-    response = problem_response(problem, instance=scope["path"], request_id=request_id)
+    response = refusal_response(problem, scope)
     if limit.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
         await response(scope, receive, send)
         return

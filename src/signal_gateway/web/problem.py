@@ -9,6 +9,7 @@ import orjson
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Scope
 
 from signal_gateway.web.response_headers import REQUEST_ID_HEADER
 
@@ -18,6 +19,7 @@ __all__ = [
     "Problem",
     "problem_handlers",
     "problem_response",
+    "refusal_response",
     "server_error_response",
 ]
 
@@ -105,6 +107,19 @@ def problem_response(problem: Problem, *, instance: str, request_id: str | None)
     )
 
 
+def refusal_response(problem: Problem, scope: Scope, *, reason: str | None = None) -> Response:
+    """Write a problem as the response to a request, and keep the reason in the request's state, as `refusal`.
+
+    Args:
+        problem: The error.
+        scope: The ASGI scope of the request.
+        reason: The reason for the log; by default the detail of the problem.
+    """
+    state = scope.setdefault("state", {})
+    state["refusal"] = reason or problem.detail
+    return problem_response(problem, instance=scope["path"], request_id=state.get("request_id"))
+
+
 def problem_handlers() -> dict[Any, _ExceptionHandler]:
     """Return Starlette exception handlers that turn expected errors, including 404 and 405, into problems.
 
@@ -118,7 +133,7 @@ def server_error_response(request: Request, exc: Exception) -> Response:
 
     The text of the exception goes to the log with the request id, never to the caller.
     """
-    request_id = _request_id(request)
+    request_id = request.scope.get("state", {}).get("request_id")
     _log.error(
         "unexpected error in %s %s, request %s",
         request.method,
@@ -128,12 +143,12 @@ def server_error_response(request: Request, exc: Exception) -> Response:
         extra={"request_id": request_id},
     )
     problem = Problem(500, "Internal error. The log of the service has the details under the request id.")
-    return problem_response(problem, instance=request.url.path, request_id=request_id)
+    return refusal_response(problem, request.scope)
 
 
 async def _handle_problem(request: Request, exc: Exception) -> Response:
     assert isinstance(exc, Problem)
-    return problem_response(exc, instance=request.url.path, request_id=_request_id(request))
+    return refusal_response(exc, request.scope)
 
 
 async def _handle_http_exception(request: Request, exc: Exception) -> Response:
@@ -143,9 +158,4 @@ async def _handle_http_exception(request: Request, exc: Exception) -> Response:
         405: f"{request.method} is not allowed at {request.url.path}.",
     }
     problem = Problem(exc.status_code, details.get(exc.status_code, exc.detail), headers=exc.headers)
-    return problem_response(problem, instance=request.url.path, request_id=_request_id(request))
-
-
-def _request_id(request: Request) -> str | None:
-    request_id: str | None = request.scope.get("state", {}).get("request_id")
-    return request_id
+    return refusal_response(problem, request.scope)

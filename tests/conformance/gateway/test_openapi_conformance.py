@@ -52,9 +52,13 @@ def make_sense(case: Case, data: st.DataObject) -> None:
     """Give signals what a schema can't tell: objects that the cluster has, and times that aren't in the future."""
     body: Any = case.body
     if "alerts" not in body:
-        body["involvedObject"] |= data.draw(st.sampled_from(INVOLVED))
-        body["lastTimestamp"] = datetime.now(UTC).isoformat()
-        body["firstTimestamp"] = body["eventTime"] = body["series"] = None
+        for event in [it.get("object", it.get("event", it)) for it in body.get("items", [body])]:
+            event[next(it for it in ("involvedObject", "regarding") if it in event)] |= data.draw(
+                st.sampled_from(INVOLVED)
+            )
+            event |= {"type": "Warning", "reason": "BackOff", "lastTimestamp": datetime.now(UTC).isoformat()}
+            event["firstTimestamp"] = event["eventTime"] = event["series"] = None
+            event["deprecatedLastTimestamp"] = event["deprecatedFirstTimestamp"] = None
         return
     for alert in body["alerts"]:
         alert["labels"] |= {"alertname": "X"} | data.draw(st.sampled_from(TARGETS))

@@ -85,7 +85,7 @@ def test_worker_that_dies_loses_no_event(suite, datastorage, stored, spools, dea
     assert sorted(stored(datastorage.url)) == ["c-1", "c-2", "c-3", "c-of-the-living"]
     result.stdout.fnmatch_lines(
         [
-            "gateway: gw[01] crashed (Not properly terminated): the controller delivered 3 audit events that it had "
+            "gateway: gw[01] crashed (Not properly terminated): pytest delivered 3 audit events that it had "
             "left in its spool",
             "gateway: 0 servers, 2 flushers, 4 events recorded, 4 delivered, 0 rejected, 0 pending, "
             "3 adopted from processes that died",
@@ -99,7 +99,7 @@ def test_embedded_datastorage_of_the_run_gets_what_a_crashed_worker_left(suite, 
 
     result.stdout.fnmatch_lines(
         [
-            "gateway: gw0 crashed (Not properly terminated): the controller delivered 3 audit events that *",
+            "gateway: gw0 crashed (Not properly terminated): pytest delivered 3 audit events that *",
             "gateway: 0 servers, 1 flusher, 3 events recorded, 3 delivered, 0 rejected, 0 pending, 3 adopted from *",
         ]
     )
@@ -125,8 +125,8 @@ def test_worker_in_place_of_a_crashed_one_has_a_spool_of_its_own(suite, datastor
     assert sorted(stored(datastorage.url)) == ["c-1", "c-2"]
     result.stdout.fnmatch_lines(
         [
-            "gateway: gw0 crashed (*): the controller delivered 1 audit event that it had left in its spool",
-            "gateway: gw1 crashed (*): the controller delivered 1 audit event that it had left in its spool",
+            "gateway: gw0 crashed (*): pytest delivered 1 audit event that it had left in its spool",
+            "gateway: gw1 crashed (*): pytest delivered 1 audit event that it had left in its spool",
         ]
     )
     assert spools() == []
@@ -150,7 +150,7 @@ def test_crash_fails_a_session_without_failures_only_if_its_events_can_not_be_de
     assert result.ret == status
     assert result.parseoutcomes() == {"passed": 1}
     if is_up:
-        result.stdout.fnmatch_lines(["gateway: gw0 crashed (*): the controller delivered 2 audit events that *"])
+        result.stdout.fnmatch_lines(["gateway: gw0 crashed (*): pytest delivered 2 audit events that *"])
         assert spools() == []
         return
     (spool,) = spools()

@@ -131,7 +131,7 @@ def test_controller_delivers_with_the_token_what_a_crashed_worker_left(suite, gu
 
     result = suite("-n", "1", *arguments, test_death=death)
 
-    result.stdout.fnmatch_lines(["gateway: gw0 crashed (*the controller delivered 2 audit events *"])
+    result.stdout.fnmatch_lines(["gateway: gw0 crashed (*pytest delivered 2 audit events *"])
 
 
 def test_own_cluster_gets_a_namespace_per_test_that_is_gone_afterwards(suite):

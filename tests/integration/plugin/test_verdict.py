@@ -211,9 +211,9 @@ def test_harness_that_does_not_stop_fails_the_session_and_no_test(suite):
     result = suite(
         test_it="""
         import asyncio
-        from signal_gateway.testing.runtime import loops as _loops
+        from signal_gateway.testing.runtime import loops as _loops, running_loop as _running_loop
 
-        _loops.STOP_TIMEOUT = 0.1
+        _running_loop.STOP_TIMEOUT = 0.1
 
         async def stay():
             while True:
@@ -223,7 +223,9 @@ def test_harness_that_does_not_stop_fails_the_session_and_no_test(suite):
                     pass
 
         def test_alert(gateway):
-            _loops.DEPENDENCIES.submit(stay())
+            loop = _loops.DEPENDENCIES.acquire()
+            loop.submit(stay())
+            loop.release()
         """
     )
 

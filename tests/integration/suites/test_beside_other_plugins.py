@@ -9,8 +9,6 @@ import pytest
 from signal_gateway.audit import AuditTrail, DataStorageClient
 from signal_gateway.testing import EmbeddedDataStorage
 
-pytestmark = pytest.mark.usefixtures("with_other_plugins")
-
 HANG = """
 import threading
 
@@ -63,18 +61,6 @@ def test_greeting(gateway_serve):
 
 
 @pytest.fixture
-def with_other_plugins(suite, pytester):  # noqa: ARG001 - whose settings are replaced
-    """Let suites load these plugins, which the project's own tests go without."""
-    pytester.makeini(
-        """
-        [pytest]
-        addopts = -W error -p no:cacheprovider -p no:randomly -p no:schemathesis
-        asyncio_default_fixture_loop_scope = function
-        """
-    )
-
-
-@pytest.fixture
 def stored():
     def ask(datastorage):
         client = DataStorageClient(datastorage.url)
@@ -94,6 +80,7 @@ def test_time_out_by_a_thread_ends_the_process_and_loses_no_event(suite, stored,
         result = suite(
             *("--timeout", "5", "--timeout-method", "thread", "-o", "timeout_func_only=true"),
             *("-n", "1", "--max-worker-restart", "0", "--gateway-datastorage-url", datastorage.url),
+            plugins=["timeout"],
             test_hang=HANG,
         )
 
@@ -106,14 +93,14 @@ def test_time_out_by_a_thread_ends_the_process_and_loses_no_event(suite, stored,
 
 def test_time_out_that_does_not_strike_is_not_noticed(clean_suite):
     result = clean_suite(
-        *("-p", "no:rerunfailures", "--timeout", "100", "--timeout-method", "thread"), servers=1, test_quick=QUICK
+        *("--timeout", "100", "--timeout-method", "thread"), plugins=["timeout"], servers=1, test_quick=QUICK
     )
 
     result.assert_outcomes(passed=1)
 
 
 def test_each_attempt_of_a_flaky_test_has_a_gateway_of_its_own(suite):
-    result = suite("--reruns", "2", test_flaky=FLAKY)
+    result = suite("--reruns", "2", plugins=["rerunfailures"], test_flaky=FLAKY)
 
     result.stdout.fnmatch_lines(
         [
@@ -124,7 +111,7 @@ def test_each_attempt_of_a_flaky_test_has_a_gateway_of_its_own(suite):
 
 
 def test_last_attempt_of_a_test_that_stays_red_tells_what_its_gateway_did(suite):
-    result = suite("--reruns", "1", test_red=FLAKY.replace("== 3", "== 4"))
+    result = suite("--reruns", "1", plugins=["rerunfailures"], test_red=FLAKY.replace("== 3", "== 4"))
 
     result.stdout.fnmatch_lines(["*1 failed, 1 rerun in *"])
     told = [line for line in result.stdout.lines if "last requests" in line]

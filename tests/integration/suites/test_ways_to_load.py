@@ -75,9 +75,10 @@ def test_sessions_inside_a_session_are_each_their_own(clean_suite, kinds, pytest
 
             run(pytester)
 
-            response = gateway_factory().send_alert("Y", namespace="prod", deployment="web")
+            second = gateway_factory()
+            response = second.send_alert("Y", namespace="prod", deployment="web")
             name = response.json()["remediationRequestName"]
-            gateway.audit_trail.one("gateway.crd.created", correlation_id=name)
+            second.audit_trail.one("gateway.crd.created", correlation_id=name)
         """,
     )
 

@@ -138,10 +138,6 @@ class FaultServer:
     def reply_201(self, handler: _Handler, event_ids: list[str]) -> None:
         handler.reply(201, json.dumps({"event_ids": event_ids, "message": "stored"}).encode())
 
-    def take_202(self, handler: _Handler, events: list[dict[str, Any]]) -> None:
-        self.keep(events)
-        handler.reply(202)
-
     def status(self, status: int, body: bytes = b"", content_type: str = "text/html", **headers: str) -> Answer:
         return lambda handler, _: handler.reply(status, body, content_type, **headers)
 

@@ -18,6 +18,7 @@ from signal_gateway.audit.event import (
     encoded_event_data,
     members_schema,
 )
+from signal_gateway.audit.timeline import StoredEvent
 
 
 def event(**members: Any) -> AuditEvent:
@@ -216,3 +217,36 @@ def test_schema_of_the_members_has_every_field_and_no_validator_of_ours_but_the_
         name for name in AuditEvent.model_fields if name in REQUIRED_ON_THE_WIRE
     ]
     assert [name for name, field in fields.items() if field["schema"]["type"].startswith("function")] == ["actor_ip"]
+
+
+def test_missing_event_type_is_filled_into_event_data_without_a_change_of_the_argument() -> None:
+    given = {"item": "tea"}
+
+    made = event(event_data=given)
+
+    assert made.event_data == {"event_type": "a.b", "item": "tea"}
+    assert orjson.loads(made.to_wire())["event_data"] == made.event_data
+    assert given == {"item": "tea"}
+    assert event(event_data={}).event_data == {"event_type": "a.b"}
+
+
+@pytest.mark.parametrize("other", ["a.c", "", None, 1])
+def test_different_event_type_in_event_data_is_refused(other: object) -> None:
+    with pytest.raises(ValidationError, match=r"must repeat the event's event_type, 'a\.b'"):
+        event(event_data={"event_type": other})
+
+
+def test_filled_event_type_counts_for_the_limit_of_event_data() -> None:
+    room = MAX_EVENT_DATA_BYTES - len(orjson.dumps({"event_type": "a.b", "x": ""}))
+
+    assert len(orjson.dumps(event(event_data={"x": "x" * room}).event_data)) == MAX_EVENT_DATA_BYTES
+    with pytest.raises(ValidationError, match=f"is {MAX_EVENT_DATA_BYTES + 1} bytes of JSON"):
+        event(event_data={"x": "x" * (room + 1)})
+
+
+@pytest.mark.parametrize("of", [AuditEvent, StoredEvent])
+def test_event_on_the_wire_must_repeat_its_event_type(of: type[AuditEvent]) -> None:
+    document = orjson.loads(event().to_wire()) | {"event_data": {"item": "tea"}}
+
+    with pytest.raises(ValidationError, match="must repeat the event's event_type"):
+        of.from_wire(document)

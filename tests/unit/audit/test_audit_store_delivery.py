@@ -41,12 +41,26 @@ def test_event_is_delivered_without_a_flush(server, store, make_event):
     server.wait_for_batch()
 
 
-def test_202_counts_as_accepted(server, store, make_event):
-    server.always(server.take_202)
+@pytest.mark.parametrize("status", [200, 202, 204])
+def test_2xx_of_a_mock_or_a_proxy_delivers_nothing(server, store, make_event, status):
+    server.script(server.status(status))
     ids = record_all(store, [make_event(n) for n in range(5)])
 
     assert store.flush().ok
+    assert store.stats.retries == 1
     assert list(server.stored) == ids
+
+
+def test_201_of_a_recorded_response_delivers_nothing(server, store, make_event):
+    first = record_all(store, [make_event(n) for n in range(3)])
+    assert store.flush().ok
+    server.script(lambda handler, _: server.reply_201(handler, first))  # what a cassette plays back
+
+    ids = record_all(store, [make_event(n) for n in range(3)])
+
+    assert store.flush().ok
+    assert "name other events" in store.stats.last_error
+    assert list(server.stored) == first + ids
 
 
 def test_201_with_an_id_missing_is_not_an_acknowledgement(server, store, make_event):

@@ -130,14 +130,15 @@ class StoreMachine(RuleBasedStateMachine):
         """Time was up; what the result says must not be more than the server has."""
         self.note(result)
         stored = [one for one in self.good if one in self.server.stored]
-        assert result.ok <= (stored == self.good and not self.bad)
+        assert result.ok <= (stored == self.good and not result.rejected)
         assert result.pending <= len(self.good) + len(self.bad) - self.reported_delivered - self.reported_rejected
         assert self.reported_delivered <= len(stored)
 
     def check_delivered(self, result):
         self.note(result)
         assert result.pending == 0
-        assert result.ok == (not self.bad)
+        assert result.ok == (not result.rejected)
+        assert len(result.rejections) == len(self.bad)
         assert self.reported_delivered == len(self.good)
         assert self.reported_rejected == len(self.bad)
         ours = set(self.good)

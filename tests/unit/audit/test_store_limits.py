@@ -16,11 +16,9 @@ LIMIT = 256 * KIB
 
 @pytest.fixture
 def clock_ahead(monkeypatch):
-    """Let the spool's monotonic clock run ahead by as many seconds as are put in the list."""
-    ahead = [0.0]
-    monkeypatch.setattr(
-        "signal_gateway.audit.wal.log.time", SimpleNamespace(monotonic=lambda: time.monotonic() + ahead[0])
-    )
+    """Let the spool's monotonic clock stand still, ahead by as many seconds as are put in the list."""
+    ahead, begin = [0.0], time.monotonic()
+    monkeypatch.setattr("signal_gateway.audit.wal.log.machine", SimpleNamespace(monotonic=lambda: begin + ahead[0]))
     return ahead
 
 

@@ -1,7 +1,7 @@
 """The 19 cases that a store survives, and the tests that show each.
 
 1. The server answers 400, and `flush` says so:
-    test_audit_store_barrier::test_rejected_event_makes_every_later_barrier_say_so
+    test_audit_store_barrier::test_rejected_event_is_reported_by_one_flush_and_not_by_later_ones
     test_audit_store_delivery::test_one_bad_event_among_500_is_rejected_alone
 2. Batches are no larger than configured:
     test_audit_store_delivery::test_batches_hold_no_more_than_configured
@@ -25,8 +25,9 @@
 10. The server takes less at once than we send:
     test_audit_store_delivery::test_413_halves_the_batch_and_what_passes_is_remembered
     test_audit_store_delivery::test_400_about_the_size_is_found_out_and_remembered
-11. 202 is an acknowledgement:
-    test_audit_store_delivery::test_202_counts_as_accepted
+11. A 2xx that does not name the events is no acknowledgement:
+    test_audit_store_delivery::test_2xx_of_a_mock_or_a_proxy_delivers_nothing
+    test_audit_store_delivery::test_201_of_a_recorded_response_delivers_nothing
 12. Old spools and wrong clocks:
     test_store_clocks::test_spool_of_30_days_ago_is_delivered
     test_store_clocks::test_event_of_a_clock_that_is_ahead_is_marked_and_hurts_no_other

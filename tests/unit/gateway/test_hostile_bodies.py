@@ -152,7 +152,11 @@ def test_webhook_of_too_many_alerts_is_a_413(gateway):
 def test_wrong_value_is_not_quoted_at_length(gateway, path, value):
     payload = {"version": value, "involvedObject": {"kind": value, "name": value}, "type": value, "reason": value}
 
-    problem(gateway.client.post(path, json=payload), 400)
+    answer = gateway.client.post(path, json=payload)
+
+    is_event_with_texts = path == EVENT and isinstance(value, str)
+    assert answer.status_code == (200 if is_event_with_texts else 400)
+    assert len(answer.content) < 2000
 
 
 @pytest.mark.parametrize(
@@ -176,7 +180,10 @@ def test_alert_that_cannot_be_handled_does_not_take_the_others_with_it(gateway, 
     answer = gateway.client.post(WEBHOOK, json=raw_webhook({**alert("Odd", namespace="prod", pod="odd"), **odd}, good))
 
     assert answer.status_code == 207
-    assert [result["status"] for result in answer.json()["results"]] == ["invalid", "created"]
+    not_handled, created = (result["status"] for result in answer.json()["results"])
+    is_well_formed = not {"labels", "startsAt", "status"} & odd.keys()
+    assert not_handled == ("rejected" if is_well_formed else "invalid")
+    assert created == "created"
     assert len(answer.content) < 2000
     assert is_unharmed(gateway)
 
@@ -357,7 +364,7 @@ def test_thousands_of_alerts_of_one_webhook_are_all_answered_in_order(gateway):
 
     results = answer.json()["results"]
     assert answer.status_code == 207
-    assert [result["status"] == "invalid" for result in results] == [n % 10 == 0 for n in range(MANY)]
+    assert [result["status"] == "rejected" for result in results] == [n % 10 == 0 for n in range(MANY)]
     assert answer.json()["summary"] == {
         "total": MANY,
         "created": 18,

@@ -91,7 +91,7 @@ async def test_text_of_an_unexpected_exception_goes_to_the_log_and_not_to_the_ca
 
 
 @pytest.mark.asyncio
-async def test_request_id_of_the_sender_is_not_taken_over(app):
+async def test_request_id_of_the_sender_is_not_taken_as_ours(app):
     async with client_of(app) as client:
         response = await client.post("/", headers={"X-Request-ID": "mine"})
 

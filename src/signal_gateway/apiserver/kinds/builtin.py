@@ -188,6 +188,7 @@ _CORE = (
         selectable_fields=("status.replicas",),
         scale=_SCALE,
     ),
+    _row("v1", "ResourceQuota", ModelStrategy("core_v1.ResourceQuota"), short_names=("quota",), has_status=True),
     _row("v1", "Secret", configuration.SECRETS, selectable_fields=("type",)),
     _row(
         "v1",

@@ -1,20 +1,16 @@
 """DataStorageClient: HTTP client of one DataStorage, for delivery, queries and checks."""
 
-import encodings.idna  # noqa: F401 - see httpcore
-import os
 import re
 import ssl
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, Unpack
+from urllib.parse import urlencode
 
-import httpcore  # noqa: F401 - httpx imports it with the first connection; a concurrent fork would see half of it
-import httpx
+import certifi
 
-from signal_gateway._idle import IDLE_SECONDS
-from signal_gateway._tls import tls_for_plain_http
+from signal_gateway._machine import machine
 from signal_gateway.audit.client.query import (
     AuditFilters,
     EventPage,
@@ -24,8 +20,16 @@ from signal_gateway.audit.client.query import (
     read_lines,
     read_page,
 )
-from signal_gateway.audit.client.results import BatchUndelivered, DeliveryResult, describe, read_result
+from signal_gateway.audit.client.results import (
+    Acknowledgement,
+    BatchUndelivered,
+    DeliveryResult,
+    SentBatch,
+    describe,
+    read_result,
+)
 from signal_gateway.audit.client.token import checked_token
+from signal_gateway.audit.client.transport import Transport, TransportError, TransportResponse
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
 from signal_gateway.clock import Clock, SystemClock
@@ -38,7 +42,6 @@ _BATCH = "/api/v1/audit/events/batch"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
-_POOL = httpx.Limits(max_connections=100, max_keepalive_connections=20, keepalive_expiry=IDLE_SECONDS)
 _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
@@ -51,14 +54,16 @@ class CallDepth(threading.local):
 
 class _Response(NamedTuple):
     status_code: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     content: bytes
 
 
 class DataStorageClient:
     """Client of one DataStorage, safe to use from any thread. Connections are opened when needed.
 
-    The client reads no environment variables: no proxy, no default URL. A forked child has its own connections.
+    The client has connections of its own, which a patch of httpx, requests or `http.client` does not reach, and logs no
+    calls. It uses no proxy and has no default URL. For `https` it trusts the certificates of the system (OpenSSL reads
+    SSL_CERT_FILE and SSL_CERT_DIR) and of certifi. A forked child has its own connections.
 
     Args:
         url: URL of DataStorage, such as `http://127.0.0.1:8080`, with an optional path before `/api`.
@@ -66,6 +71,8 @@ class DataStorageClient:
         timeout: Seconds for each phase of a call (connect, write, read), and for a response body in total.
         source: Source of the URL, for error messages: `argument`, `--gateway-datastorage-url`, ….
         clock: Clock for a `Retry-After` with a date.
+        acknowledgement: Proof that a 201 acknowledges a batch. `event_ids` (default): the ids of its events.
+            `event_count`: as many distinct UUIDs, for a DataStorage that assigns ids of its own.
 
     Attributes:
         calls: Nested calls of the current thread, to detect recursion.
@@ -82,17 +89,18 @@ class DataStorageClient:
         timeout: float = 10.0,
         source: str = "argument",
         clock: Clock | None = None,
+        acknowledgement: Acknowledgement = "event_ids",
     ) -> None:
+        self._acknowledgement: Acknowledgement = acknowledgement
         self._url = checked_url(url, source)
         self._headers = {} if token is None else {"authorization": f"Bearer {checked_token(token, self._url)}"}
         self._timeout = timeout
         self._source = source
         # not with the first connection: a child forked at that moment would wait for OpenSSL's lock forever
-        self._tls = _tls_for(self._url)
+        tls = _tls_context() if self._url.lower().startswith("https:") else None
+        self._transport = Transport(self._url, headers=self._headers, tls=tls)
         self._clock = clock or SystemClock()
         self.calls = CallDepth()
-        # by process id: a forked child must not use the connections of its parent, or a lock for them
-        self._connections: dict[int, httpx.Client] = {}
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r}, source={self._source!r})"
@@ -121,9 +129,16 @@ class DataStorageClient:
         """
         try:
             response = self._request("POST", _BATCH, content=batch, headers=_JSON)
-        except httpx.RequestError as exc:
+        except TransportError as exc:
             return BatchUndelivered(_cause(exc))
-        return read_result(response.status_code, response.headers, response.content, count=count, now=self._clock.now())
+        return read_result(
+            response.status_code,
+            response.headers,
+            response.content,
+            batch=SentBatch(batch, count),
+            now=self._clock.now(),
+            acknowledgement=self._acknowledgement,
+        )
 
     def query(
         self,
@@ -212,13 +227,10 @@ class DataStorageClient:
             AuditError: DataStorage rejected the query; the message has the reason.
         """
         params = parameters(filters) | {"order": "asc"}
-        connection = self._connection()
         try:
             with self.inside():
-                response = connection.send(
-                    connection.build_request("GET", self._url + _EXPORT, params=params), stream=True
-                )
-        except httpx.RequestError as exc:
+                response = self._transport.send("GET", _target(_EXPORT, params), timeout=self._timeout)
+        except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         try:
             if response.status_code == 200:
@@ -238,7 +250,7 @@ class DataStorageClient:
         """
         try:
             response = self._request("GET", _LIMITS)
-        except httpx.RequestError as exc:
+        except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code == 404:
             return None
@@ -249,7 +261,7 @@ class DataStorageClient:
         except ValueError as exc:
             raise self._unexpected_server(response, exc) from exc
 
-    def check(self, timeout: float = 5.0) -> None:
+    def check(self, timeout: float = 20.0) -> None:
         """Check that a DataStorage responds.
 
         Args:
@@ -261,7 +273,7 @@ class DataStorageClient:
         """
         self._page({"limit": "1"}, timeout)
 
-    def check_delivery(self, timeout: float = 5.0) -> None:
+    def check_delivery(self, timeout: float = 20.0) -> None:
         """Check that a DataStorage responds and authorizes deliveries. The token needs no scope to read.
 
         Args:
@@ -280,21 +292,19 @@ class DataStorageClient:
             return
         try:
             response = self._request("POST", _BATCH, content=b"[]", headers=_JSON, timeout=timeout)
-        except httpx.RequestError as exc:
+        except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code in (401, 403):  # any other status is about the empty batch
             raise self._error(response, {})
 
     def close(self) -> None:
         """Close the connections. The client stays usable: the next call opens new ones."""
-        connection = self._connections.pop(os.getpid(), None)
-        if connection is not None:
-            connection.close()
+        self._transport.close()
 
     def _page(self, params: Mapping[str, str], timeout: float) -> EventPage:
         try:
             response = self._request("GET", _EVENTS, params=params, timeout=timeout)
-        except httpx.RequestError as exc:
+        except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code != 200:
             raise self._error(response, params)
@@ -303,7 +313,7 @@ class DataStorageClient:
         except ValueError as exc:
             raise self._unexpected_server(response, exc) from exc
 
-    def _exported(self, response: httpx.Response) -> Iterator[dict[str, Any]]:
+    def _exported(self, response: TransportResponse) -> Iterator[dict[str, Any]]:
         if response.headers.get("content-type", "").partition(";")[0].strip() != "application/x-ndjson":
             raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))
         count = 0
@@ -311,14 +321,14 @@ class DataStorageClient:
             for event in read_lines(self._chunks(response)):
                 yield event
                 count += 1
-        except (httpx.RequestError, ValueError) as exc:
+        except (TransportError, ValueError) as exc:
             raise DataStorageUnavailable(
                 f"the export of DataStorage at {self._url} ended early, after {count} events: {_cause(exc)}",
                 answered=True,
             ) from exc
 
-    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
-        chunks = response.iter_bytes()
+    def _chunks(self, response: TransportResponse) -> Iterator[bytes]:
+        chunks = response.chunks()
         while True:
             with self.inside():  # but not while the caller processes a chunk
                 chunk = next(chunks, None)
@@ -326,11 +336,11 @@ class DataStorageClient:
                 return
             yield chunk
 
-    def _read(self, response: httpx.Response) -> _Response:
+    def _read(self, response: TransportResponse) -> _Response:
         try:
             with self.inside():
-                return _whole(response, time.monotonic() + self._timeout)
-        except httpx.RequestError as exc:
+                return _whole(response, machine.monotonic() + self._timeout)
+        except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=True) from exc
 
     def _error(self, response: _Response, params: Mapping[str, str]) -> AuditError:
@@ -366,17 +376,17 @@ class DataStorageClient:
         headers: Mapping[str, str] | None = None,
         timeout: float | None = None,
     ) -> _Response:
-        deadline = time.monotonic() + (timeout or self._timeout)
+        deadline = machine.monotonic() + (timeout or self._timeout)
         # half for each phase, because connecting and waiting for the response share the total
-        phases = httpx.USE_CLIENT_DEFAULT if timeout is None else httpx.Timeout(timeout / 2)
-        self.calls.depth += 1
-        try:
-            with self._connection().stream(
-                method, self._url + path, params=params, content=content, headers=headers, timeout=phases
-            ) as response:
+        phase = self._timeout if timeout is None else timeout / 2
+        with self.inside():
+            response = self._transport.send(
+                method, _target(path, params or {}), content=content or b"", headers=headers, timeout=phase
+            )
+            try:
                 return _whole(response, deadline)
-        finally:
-            self.calls.depth -= 1
+            finally:
+                response.close()
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -387,30 +397,21 @@ class DataStorageClient:
         finally:
             self.calls.depth -= 1
 
-    def _connection(self) -> httpx.Client:
-        process = os.getpid()
-        connection = self._connections.get(process)
-        if connection is None:
-            mine = httpx.Client(
-                headers=self._headers, timeout=self._timeout, verify=self._tls, trust_env=False, limits=_POOL
-            )
-            connection = self._connections.setdefault(process, mine)
-            if connection is not mine:
-                mine.close()
-        return connection
+
+def _tls_context() -> ssl.SSLContext:
+    """Return a context that trusts the system's certificates, SSL_CERT_FILE included, and those of certifi."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-def _tls_for(url: str) -> ssl.SSLContext:
-    return httpx.create_ssl_context(trust_env=False) if url.lower().startswith("https:") else tls_for_plain_http()
+def _target(path: str, params: Mapping[str, str]) -> str:
+    return f"{path}?{urlencode(params)}" if params else path
 
 
-def _whole(response: httpx.Response, deadline: float) -> _Response:
-    body = bytearray()
-    for chunk in response.iter_bytes():
-        body += chunk
-        if time.monotonic() > deadline:
-            raise httpx.ReadTimeout("the response body takes too long", request=response.request)
-    return _Response(response.status_code, response.headers, bytes(body))
+def _whole(response: TransportResponse, deadline: float) -> _Response:
+    return _Response(response.status_code, response.headers, b"".join(response.chunks(deadline)))
 
 
 def _cause(exc: Exception) -> str:

@@ -5,13 +5,13 @@ import itertools
 import logging
 import math
 import random
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
+from threading import Event
 from typing import Protocol
 
+from signal_gateway._machine import machine
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.results import (
     BatchAccepted,
@@ -22,6 +22,8 @@ from signal_gateway.audit.client.results import (
 )
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.delivery.batch import Batch, BatchLimit, DeliveryQueue, Run
+from signal_gateway.audit.delivery.thread import DeliveryThread, described
+from signal_gateway.audit.guarded_log import GuardedLog
 from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.audit.wal.recovery import Recovery
 from signal_gateway.audit.wal.segment import PendingRecords
@@ -32,7 +34,10 @@ __all__ = ["DurationObserver", "FlushRequest", "Flusher"]
 
 _SCAN_SECONDS = 30.0
 _ALARM_SECONDS = 60.0
+_MAX_RESTARTS = 3  # of a thread that ends unexpectedly, during one flush
 _LARGEST_DOUBLING = 30  # 2 ** 30 times any backoff is more than any max_backoff
+
+_uniform = random.SystemRandom().uniform  # no patch or seed of a test changes it
 
 _ANY_EVENT = 0.0
 _NO_EVENT = math.inf
@@ -52,12 +57,12 @@ class FlushRequest:
 
     Attributes:
         barrier: Ordinal of the last event to wait for.
-        done: Set when the events are settled, or the flusher ends.
+        done: Set when the events are settled, or the thread ends.
         abandoned: Whether the caller does not wait any more.
     """
 
     barrier: int
-    done: threading.Event = field(default_factory=threading.Event)
+    done: Event = field(default_factory=Event)
     abandoned: bool = False
 
 
@@ -67,10 +72,14 @@ class Flusher:
     The mailbox is a SimpleQueue, whose `put` is safe in a signal handler. Only the thread reads the mailbox. The
     thread waits on the mailbox alone, so that a flush or a stop ends every wait. It holds no lock during I/O.
 
+    An exception of any kind, one that another thread raises into this one included, interrupts a delivery and is
+    followed by a pause. If the thread ends nevertheless, the log keeps its lock and its segments, and `ensure_started`
+    starts another thread.
+
     Args:
-        wal: Events of this store. Released at the end of the thread.
+        wal: Events of this store. Released after the log is sealed and the thread has delivered its events.
         recovery: Events of orphaned segments, which wait while a flush does; None in memory.
-        client: Client for the delivery. Its connections are closed at the end of the thread.
+        client: Client for the delivery. Its connections are closed at the end.
         config: Batches and pauses.
         service: Name of the service, part of the thread's name `audit-flusher-<service>`.
         clock: Clock for the alarm.
@@ -80,7 +89,7 @@ class Flusher:
         recorded: Numbers the events. Take a number after each append.
         wake_at: Number from which on `wake` must be called. Only the thread writes it.
         wake: End the thread's current wait. Safe in a signal handler.
-        start_ticket: Empty after a caller started the thread.
+        start_ticket: Empty after a caller started the thread; has an item again if the thread ended unexpectedly.
     """
 
     def __init__(
@@ -100,12 +109,12 @@ class Flusher:
         self._config = config
         self._clock = clock
         self._delivery_seconds = delivery_seconds
-        self._log = logging.getLogger(__name__)
-        self._mailbox: SimpleQueue[FlushRequest | None] = SimpleQueue()
-        self.wake: Callable[[], None] = functools.partial(self._mailbox.put, None)
+        self._log = GuardedLog(logging.getLogger(__name__))
+        self._mailbox: SimpleQueue[bool] = SimpleQueue()  # whether the message announces a flush request
+        self.wake: Callable[[], None] = functools.partial(self._mailbox.put, False)
         self.recorded = itertools.count(1)
         self.wake_at = _NO_EVENT
-        self._requests: list[FlushRequest] = []
+        self._requests: list[FlushRequest] = []  # callers append, the thread removes
         self._limit = BatchLimit(config.max_batch_events, config.max_batch_bytes)
         self._has_requested_limits = False
         self._failures = 0  # in a row, since the last verdict, flush or stop
@@ -114,51 +123,59 @@ class Flusher:
         self._scanned_at_close = False
         self._is_recoverys_turn = False
         self._stopping = False
-        self._finished = threading.Event()
-        self.start_ticket = [None]
-        self._thread = threading.Thread(target=self._run, name=f"audit-flusher-{service}", daemon=True)
+        self._is_over = False
+        self._interruption: BaseException | None = None
+        self._interruptions = 0
+        self._thread = DeliveryThread(self, name=f"audit-flusher-{service}")
+        self._finished = self._thread.finished
+        self.start_ticket = self._thread.ticket
         self.batches = 0
         self.retries = 0
         self.last_error: str | None = None
         self.last_rejection: str | None = None
 
     @property
-    def is_this_thread(self) -> bool:
-        """Whether the caller runs on the flusher's thread."""
-        return threading.get_ident() == self._thread.ident
+    def failure(self) -> str | None:
+        """Reason why a thread that is needed does not run; None otherwise."""
+        return self._thread.failure
+
+    @property
+    def interruptions(self) -> int:
+        """Exceptions that interrupted a delivery, and log records that could not be written."""
+        return self._interruptions + self._log.failures
 
     def ensure_started(self) -> None:
-        """Start the thread unless it is started. Safe in any thread and in a signal handler.
+        """Start the thread unless it runs. Safe in any thread and in a signal handler.
 
         Raises:
             AuditError: No thread can be started, as at interpreter exit.
         """
-        try:
-            self.start_ticket.pop()  # atomic: one caller gets the ticket
-        except IndexError:
-            return
-        try:
-            self._thread.start()
-        except RuntimeError as exc:
-            self.start_ticket.append(None)
-            raise AuditError(f"the audit flusher cannot start: {exc}") from exc
+        self._thread.ensure_started()
 
     def wait(self, barrier: int, timeout: float) -> None:
-        """Request the delivery of all events up to `barrier`, and wait until they are settled or `timeout` is over."""
-        if self._wal.counts().settled >= barrier or threading.get_ident() == self._thread.ident:
-            return
-        request = FlushRequest(barrier)
-        self._mailbox.put(request)
-        if self._finished.is_set():  # otherwise the thread completes all requests at its end
-            return
-        try:
-            request.done.wait(max(timeout, 0.0))
-        finally:
-            request.abandoned = True
+        """Request the delivery of all events up to `barrier`, and wait until they are settled or `timeout` is over.
+
+        Starts another thread if the thread ended unexpectedly, before the call or during it.
+        """
+        deadline = machine.monotonic() + timeout
+        for _ in range(1 + _MAX_RESTARTS):
+            if self._wal.counts().settled >= barrier or self._thread.is_current:
+                return
+            request = FlushRequest(barrier)
+            self._requests.append(request)
+            self._mailbox.put(True)
+            try:
+                if self._finished.is_set() or not self._runs():  # nothing would complete the request
+                    return
+                request.done.wait(max(deadline - machine.monotonic(), 0.0))
+            finally:
+                request.abandoned = True
+            if not request.done.is_set():
+                return
 
     def wait_until_finished(self, timeout: float) -> None:
         """Wait at most `timeout` seconds for the end of the thread, which ends when a sealed log is empty."""
-        if not self.is_this_thread:
+        if not self._thread.is_current:
             self._finished.wait(max(timeout, 0.0))
 
     def stop(self, timeout: float) -> bool:
@@ -172,48 +189,41 @@ class Flusher:
         """
         self._stopping = True
         self.drain_and_end()
-        if not self.is_this_thread and self._finished.wait(max(timeout, 0.0)) and self._thread.ident is not None:
+        self.wait_until_finished(timeout)
+        if self._finished.is_set():
             self._thread.join()
         return self._finished.is_set()
 
     def drain_and_end(self) -> None:
         """Make the thread deliver all events of the sealed log and end, without waiting for it."""
-        try:
-            self.start_ticket.pop()
-        except IndexError:
-            self._mailbox.put(None)
-        else:
-            self._finish()
+        is_needed = not self._stopping and self._wal.counts().pending > 0
+        self._thread.finish_or_start(is_needed=is_needed)
+        self._mailbox.put(False)
 
-    def _run(self) -> None:
-        self._client.calls.depth += 1  # all code on this thread belongs to the store
-        try:
-            while self._deliver_next():
-                pass
-        finally:
-            self._finish()
+    def run(self) -> None:
+        """Deliver until the sealed log is empty or `stop` is called; see `Work.run`."""
+        while not self._is_over:
+            try:
+                self._client.calls.depth = 1  # all code on this thread belongs to the store
+                self._pause_after_interruption()
+                while self._deliver_next():
+                    pass
+                self._is_over = True
+            except BaseException as exc:  # noqa: BLE001 - the thread outlives all that a delivery raises
+                self._interruption = exc
 
-    def _deliver_next(self) -> bool:
-        """Wait for a batch and deliver it; return False when the thread must end."""
-        try:
-            queue = self._next_queue()
-            if queue is None:
-                return False
-            records = queue.peek(self._limit.events, self._limit.body_bytes)
-            if records.places and not self._stopping:
-                result = self._send(records, range(len(records.places)))
-                if isinstance(result, BatchAccepted):
-                    self._ack(queue, len(records.places), {})
-                else:
-                    self._bisect(queue, records, result)
-        except AuditError as exc:
-            self._back_off(BatchUndelivered(str(exc)))
-        except Exception as exc:  # noqa: BLE001 - the thread outlives any error of a delivery
-            self._log.exception("unexpected error in the delivery of audit events; the events are kept")
-            self._back_off(BatchUndelivered(f"{type(exc).__name__}: {exc}"))
-        return True
+    def interrupt(self) -> None:
+        """Wake the callers that wait for the thread; see `Work.interrupt`."""
+        for request in list(self._requests):
+            request.done.set()
+        if self._finished.is_set():
+            return
+        self._log.error("%s; the next event or flush starts another thread", self._thread.failure)
+        if self._wal.sealed:
+            self.drain_and_end()
 
-    def _finish(self) -> None:
+    def finish(self) -> None:
+        """Release the sealed log, the orphaned segments and the connections; see `Work.finish`."""
         try:
             try:
                 self._wal.release()
@@ -223,11 +233,40 @@ class Flusher:
         except OSError as exc:
             self._log.error("cannot close the audit spool properly, its events are kept: %s", exc)
         finally:
-            self._finished.set()
-            self._receive(timeout=0)
-            for request in self._requests:
-                request.done.set()
             self._client.close()
+
+    def _runs(self) -> bool:
+        try:
+            self._thread.ensure_started()
+        except AuditError as exc:
+            self.last_error = str(exc)
+            return False
+        return True
+
+    def _pause_after_interruption(self) -> None:
+        exc, self._interruption = self._interruption, None
+        if exc is None:
+            return
+        if isinstance(exc, AuditError):
+            self._back_off(BatchUndelivered(str(exc)))
+            return
+        self._interruptions += 1
+        self._log.error("unexpected error in the delivery of audit events; the events are kept", exc_info=exc)
+        self._back_off(BatchUndelivered(described(exc)))
+
+    def _deliver_next(self) -> bool:
+        """Wait for a batch and deliver it; return False when the thread must end."""
+        queue = self._next_queue()
+        if queue is None:
+            return False
+        records = queue.peek(self._limit.events, self._limit.body_bytes)
+        if records.places and not self._stopping:
+            result = self._send(records, range(len(records.places)))
+            if isinstance(result, BatchAccepted):
+                self._ack(queue, len(records.places), {})
+            else:
+                self._bisect(queue, records, result)
+        return True
 
     def _next_queue(self) -> DeliveryQueue | None:
         """Wait until a batch is due, and return its queue; None when the thread must end."""
@@ -247,8 +286,8 @@ class Flusher:
                     self.wake_at = _ANY_EVENT
                     continue
 
-                lingers_until = lingers_until or time.monotonic() + self._config.linger
-                remaining = lingers_until - time.monotonic()
+                lingers_until = lingers_until or machine.monotonic() + self._config.linger
+                remaining = lingers_until - machine.monotonic()
                 if self._requests or self._wal.sealed:
                     return self._wal
                 if counts.pending >= self._limit.events or remaining <= 0:
@@ -266,8 +305,8 @@ class Flusher:
         """Return whether orphaned events wait. Scans the directory at the start, every 30 s and once after `close`."""
         if self._recovery is None:
             return False
-        if time.monotonic() >= self._scan_at or (is_last_look and not self._scanned_at_close):
-            self._scan_at = time.monotonic() + _SCAN_SECONDS
+        if machine.monotonic() >= self._scan_at or (is_last_look and not self._scanned_at_close):
+            self._scan_at = machine.monotonic() + _SCAN_SECONDS
             self._scanned_at_close = is_last_look
             self._recovery.scan()
         return self._recovery.waiting > 0
@@ -281,10 +320,10 @@ class Flusher:
             self._raise_alarm()
 
     def _send(self, records: PendingRecords, indices: Sequence[int]) -> DeliveryResult:
-        begin = time.monotonic()
+        begin = machine.monotonic()
         result = self._client.deliver(records.json_array(indices), len(indices))
         if self._delivery_seconds is not None:
-            self._delivery_seconds.observe(time.monotonic() - begin)
+            self._delivery_seconds.observe(machine.monotonic() - begin)
         self.batches += 1
         return result
 
@@ -368,9 +407,9 @@ class Flusher:
         )
         self._failures += 1
 
-        retry_at = time.monotonic() + (result.retry_after or 0.0)
-        until = max(retry_at, time.monotonic() + random.uniform(0.0, longest))
-        while not self._stopping and (remaining := until - time.monotonic()) > 0:
+        retry_at = machine.monotonic() + (result.retry_after or 0.0)
+        until = max(retry_at, machine.monotonic() + _uniform(0.0, longest))
+        while not self._stopping and (remaining := until - machine.monotonic()) > 0:
             self._maintain_log()
             if self._receive(min(remaining, self._wal.sync_interval)):
                 until = retry_at
@@ -394,21 +433,17 @@ class Flusher:
         """
         has_request = False
         try:
-            message = self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait()
+            has_request = self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait()
             while True:
-                if message is not None:
-                    self._requests.append(message)
-                    has_request = True
-                message = self._mailbox.get_nowait()
+                has_request |= self._mailbox.get_nowait()
         except Empty:
             pass
         if self._requests:
             settled = self._wal.counts().settled
-            waiting = []
-            for request in self._requests:
+            for request in list(self._requests):
                 if request.barrier <= settled:
                     request.done.set()
                 elif not request.abandoned:
-                    waiting.append(request)
-            self._requests = waiting
+                    continue
+                self._requests.remove(request)
         return has_request

@@ -5,6 +5,7 @@ import itertools
 import math
 import os
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
@@ -34,6 +35,7 @@ __all__ = [
     "SegmentDirectory",
     "Segments",
     "boot_id",
+    "check_spool_directory",
     "is_running",
     "open_buffer",
     "remedy_for",
@@ -297,6 +299,25 @@ def remedy_for(exc: OSError) -> str:
             return "give this user write permission"
 
 
+def check_spool_directory(directory: Path) -> None:
+    """Check that a store can use a directory: create it if it is missing, create files, and lock them.
+
+    The check creates files in the directory, or in the nearest parent that exists, and removes them.
+
+    Raises:
+        ConfigurationError: The directory is unusable. The message has the reason and the remedy.
+    """
+    try:
+        if directory.exists():
+            StoreLock.create(directory, str(uuid7())).release(remove=True)
+            return
+        parent = next(parent for parent in directory.absolute().parents if parent.exists())
+        with tempfile.TemporaryDirectory(dir=parent) as probe:
+            StoreLock.create(Path(probe), str(uuid7())).release(remove=True)
+    except OSError as exc:
+        raise _unusable(directory, exc) from exc
+
+
 def _unusable(directory: Path, exc: OSError) -> ConfigurationError:
     """Return the error for an unusable spool directory, with the remedy."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -322,6 +343,6 @@ def is_running(pid: int) -> bool:
 def boot_id() -> UUID:
     """Return the boot id of the machine; zero on systems without one."""
     try:
-        return UUID(_BOOT_ID.read_text().strip())
+        return UUID(_BOOT_ID.read_text(encoding="ascii").strip())
     except (OSError, ValueError):
         return _NO_BOOT_ID

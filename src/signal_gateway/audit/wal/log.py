@@ -4,16 +4,18 @@ import errno
 import logging
 import math
 import mmap
-import threading
-import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from threading import RLock
 
+import orjson
+
+from signal_gateway._machine import machine
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
-from signal_gateway.audit.stats import Storage
+from signal_gateway.audit.stats import EventRejection, Storage
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
 from signal_gateway.audit.wal.directory import Segments, remedy_for
 from signal_gateway.audit.wal.recovery import Recovery
@@ -30,6 +32,7 @@ _SEGMENT_BYTES = 16 * _MIB
 _NESTED_SEGMENT_BYTES = 64 * 1024
 _NEARLY_FULL = 0.8
 _WARNING_SECONDS = 60.0
+_MAX_REJECTIONS = 10_000  # of which the log remembers the ordinals
 _DISK_SECONDS = 1.0  # that a full disk is assumed to stay full
 
 _SIZE = attrgetter("size")
@@ -49,7 +52,6 @@ class LogCounts:
         rejected: Events that DataStorage rejected.
         settled: Delivered and rejected events; the ordinal up to which all events are settled.
         pending: Recorded events that are not settled.
-        first_rejected: Ordinal of the oldest rejected event, from 1; None without one.
     """
 
     recorded: int = 0
@@ -57,7 +59,6 @@ class LogCounts:
     rejected: int = 0
     settled: int = 0
     pending: int = 0
-    first_rejected: int | None = None
 
 
 class WriteAheadLog:
@@ -89,29 +90,29 @@ class WriteAheadLog:
         *,
         max_bytes: int,
         clock: Clock,
-        log: logging.Logger,
+        log: logging.Logger | logging.LoggerAdapter[logging.Logger],
         recovery: Recovery | None = None,
     ) -> None:
         self._segments = segments
         self._max_bytes = max_bytes
-        self._now = time.monotonic if isinstance(clock, SystemClock) else clock.monotonic
+        self._now = machine.monotonic if isinstance(clock, SystemClock) else clock.monotonic
         self._log = log
         self._recovery = recovery
-        self._lock = threading.RLock()
+        self._lock = RLock()
         self._write: Callable[[bytes], object] = _no_segment
         self._queue: deque[Segment] = deque()  # events are appended to the last one
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
-        self._making = threading.RLock()  # held by the flusher, without any other lock, while it makes the spare
+        self._making = RLock()  # held by the flusher, without any other lock, while it makes the spare
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
         self._peeked = PendingRecords([])  # the last result of `peek`, without the settled ones; for the flusher only
         self._rolls = 0  # changes of segment in progress; each but the first in a signal handler
         self._is_open = False
         self._abandoned = False
         self._frozen: LogCounts | None = None
-        self._removed_recorded = 0  # events of removed segments
-        self._delivered = 0
-        self._rejected = 0
-        self._first_rejected: int | None = None
+        self._retired = _Retired()
+        self._retired_segments: deque[Segment] = deque()  # settled and out of the queue, not removed yet
+        self._rejections: deque[EventRejection] = deque(maxlen=_MAX_REJECTIONS)
+        self._kept: frozenset[Segment] = frozenset()  # at the release, those with pending events
         self._disk_refused_at = -math.inf
         self._next_sync = -math.inf
         self._warned_at = -math.inf
@@ -166,12 +167,15 @@ class WriteAheadLog:
         with self._lock:
             if self._frozen is not None:
                 return self._frozen
-            recorded = self._removed_recorded
+            retired = self._retired
+            recorded, delivered, rejected = retired.recorded, retired.delivered, retired.rejected
             for segment in list(self._queue):
-                recorded += segment.recorded()
-            delivered, rejected = self._delivered, self._rejected
+                if segment is not retired.last:
+                    recorded += segment.recorded()
+                    delivered += segment.delivered
+                    rejected += segment.rejected
             settled = delivered + rejected
-            return LogCounts(recorded, delivered, rejected, settled, recorded - settled, self._first_rejected)
+            return LogCounts(recorded, delivered, rejected, settled, recorded - settled)
 
     def peek(self, max_events: int, max_bytes: int) -> PendingRecords:
         """Return the oldest unsettled events; see `DeliveryQueue.peek`."""
@@ -188,7 +192,11 @@ class WriteAheadLog:
         return self._peeked
 
     def ack(self, count: int, *, rejected: Mapping[int, str]) -> tuple[RejectedEvent, ...]:
-        """Settle the oldest events; see `DeliveryQueue.ack`."""
+        """Settle the oldest events; see `DeliveryQueue.ack`.
+
+        An asynchronous exception may interrupt the flusher's thread anywhere here. So each segment is settled in one
+        step, and the counters are those of the segments.
+        """
         records, rest = self._peeked, PendingRecords([])
         if len(records.places) != count:
             known = records if len(records) > count else self.peek(count, self._max_bytes)
@@ -196,21 +204,48 @@ class WriteAheadLog:
         rejected_events = records.rejected_events(rejected) if rejected else ()
         if rejected_events:
             self._segments.rejections.keep(rejected_events)
-        done = []
+            self._remember(sorted(rejected), rejected_events)
         with self._lock:
-            if rejected and self._first_rejected is None:
-                self._first_rejected = self._delivered + self._rejected + min(rejected) + 1
+            self._peeked = PendingRecords([])  # until all segments are settled
             records.settle(rejected)
             self._peeked = rest
-            self._delivered += count - len(rejected)
-            self._rejected += len(rejected)
-            while len(self._queue) > 1 and _is_settled(self._queue[0]):
-                segment = self._queue.popleft()
-                self._removed_recorded += segment.recorded()
-                done.append(segment)
-        for segment in done:
-            self._segments.remove(segment)
+            while len(self._queue) > 1 and self._retires(self._queue[0]):
+                self._retired_segments.append(self._queue[0])
+                self._queue.popleft()
+        while self._retired_segments:
+            self._segments.remove(self._retired_segments[0])
+            self._retired_segments.popleft()
         return rejected_events
+
+    def _remember(self, indices: Sequence[int], events: Sequence[RejectedEvent]) -> None:
+        settled = self.counts().settled
+        for index, event in zip(indices, events, strict=True):
+            ordinal = settled + index + 1
+            # an acknowledgement that was interrupted is repeated
+            if not self._rejections or ordinal > self._rejections[-1].ordinal:
+                self._rejections.append(EventRejection(ordinal, event.reason, _envelope(event)))
+
+    def _retires(self, segment: Segment) -> bool:
+        """Count a settled segment among the retired ones; return whether it is settled."""
+        if segment is self._retired.last:
+            return True
+        if _is_settled(segment):
+            self._retired = self._retired.with_segment(segment)
+            return True
+        return False
+
+    def rejections(self, through: int) -> tuple[EventRejection, ...]:
+        """Return the newest rejections up to an ordinal, oldest first.
+
+        Args:
+            through: Ordinal of the last event to look at.
+        """
+        return tuple(rejection for rejection in list(self._rejections) if rejection.ordinal <= through)
+
+    def rejected_through(self, through: int) -> int:
+        """Return the number of rejected events up to an ordinal."""
+        later = sum(1 for rejection in list(self._rejections) if rejection.ordinal > through)
+        return self.counts().rejected - later
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
         """Return the rejected events of this store, oldest first."""
@@ -238,7 +273,7 @@ class WriteAheadLog:
         if not self.refusing:
             return False
         is_at_limit = self.held_bytes + HEADER_BYTES + mmap.PAGESIZE > self._max_bytes
-        return is_at_limit or time.monotonic() - self._disk_refused_at < _DISK_SECONDS
+        return is_at_limit or machine.monotonic() - self._disk_refused_at < _DISK_SECONDS
 
     @property
     def held_bytes(self) -> int:
@@ -278,26 +313,33 @@ class WriteAheadLog:
         The flusher makes the second segment when the first is half full, each later one when the previous one is begun.
         """
         size = 0
-        with self._lock:
-            if self._queue and not self._spare and not self.sealed:
-                last = self._queue[-1]
-                is_time = last.origin.sequence > 1 or last.buffer.limit() > last.size // 2
-                if is_time and self._next_size <= self._max_bytes - self.held_bytes:
+        try:
+            with self._lock:
+                if self._needs_spare():
                     size = self._next_size
                     self._making.acquire()  # a thread that needs the segment waits for this one
-        if size:
-            try:
+            if size:
                 self._spare.append(self._create(size))
-            except AuditStoreFull as exc:
-                self._warn(str(exc))
-            finally:
+        except AuditStoreFull as exc:
+            self._warn(str(exc))
+        finally:
+            try:
                 self._making.release()
+            except RuntimeError:  # not acquired; a flag could be wrong after an asynchronous exception
+                size = 0
         held_bytes = self.held_bytes
         if held_bytes >= _NEARLY_FULL * self._max_bytes:
             self._warn(
                 f"the audit spool is nearly full: {held_bytes} of at most {self._max_bytes} bytes. A full spool refuses"
                 " events. Check that DataStorage is up"
             )
+
+    def _needs_spare(self) -> bool:
+        if not self._queue or self._spare or self.sealed:
+            return False
+        last = self._queue[-1]
+        is_time = last.origin.sequence > 1 or last.buffer.limit() > last.size // 2
+        return is_time and self._next_size <= self._max_bytes - self.held_bytes
 
     def sync(self, *, now: float | None = None) -> bool:
         """Write events that have been pending for the sync interval to the disk; do nothing in memory.
@@ -327,10 +369,15 @@ class WriteAheadLog:
     def release(self) -> None:
         """Release files and memory. Pending events stay in the directory for its next owner.
 
-        Called by the flusher at the end of its thread, with the log sealed.
+        Called once the log is sealed: the lock on the files belongs to the threads that append, not to the flusher.
+
+        Raises:
+            RuntimeError: The log is not sealed.
         """
         if self._abandoned or not self._is_open:
             return
+        if not self.sealed:
+            raise RuntimeError("release of a log that is not sealed: call seal first")
         try:
             self.sync()
         finally:
@@ -339,26 +386,29 @@ class WriteAheadLog:
     def abandon(self) -> None:
         """Release everything in a forked child, where all segments belong to the parent. Later appends fail."""
         self._abandoned = True
-        self._lock = threading.RLock()  # the holder of the old one does not exist in this process
-        self._making = threading.RLock()
+        self._lock = RLock()  # the holder of the old one does not exist in this process
+        self._making = RLock()
         for segment in [*self._queue, *self._spare]:
             segment.buffer.forget()
         self._segments.forget()
 
     def _give_back(self) -> None:
+        """Release all segments and the lock. A second call completes a first one that was interrupted."""
         with self._lock:
-            if self._frozen is not None:
-                return
-            self._frozen = self.counts()
+            if self._frozen is None:
+                self._kept = frozenset(segment for segment in self._queue if not _is_settled(segment))
+                self._frozen = self.counts()
             self._write = _no_segment
-            segments = [*self._queue, *self._spare]
-            kept = [segment for segment in self._queue if not _is_settled(segment)]
-        for segment in segments:
-            if segment in kept:
+            self._queue.extend(self._spare)
+            self._spare.clear()
+        while self._queue:
+            segment = self._queue[0]
+            if segment in self._kept:
                 segment.buffer.close()
             else:
                 self._segments.remove(segment)
-        self._segments.close(is_empty=not kept)
+            self._queue.popleft()
+        self._segments.close(is_empty=not self._kept)
 
     def _append_to_next(self, frame: bytes) -> None:
         """Append to the last segment, or to a new one if the last one is full or sealed."""
@@ -452,16 +502,44 @@ class WriteAheadLog:
                 return segment
 
     def _disk_full(self, exc: OSError) -> AuditStoreFull:
-        self._disk_refused_at = time.monotonic()
+        self._disk_refused_at = machine.monotonic()
         return AuditStoreFull(
             f"cannot write to the audit spool {self._segments.location}: {exc.strerror}; {remedy_for(exc)}"
         )
 
     def _warn(self, message: str) -> None:
-        now = time.monotonic()
+        now = machine.monotonic()
         if now - self._warned_at >= _WARNING_SECONDS:
             self._warned_at = now
             self._log.warning(message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Retired:
+    """Counters of the settled segments that left the queue, replaced in one step.
+
+    Attributes:
+        last: The last one, which may be in the queue still.
+    """
+
+    last: Segment | None = None
+    recorded: int = 0
+    delivered: int = 0
+    rejected: int = 0
+
+    def with_segment(self, segment: Segment) -> "_Retired":
+        return _Retired(
+            segment,
+            self.recorded + segment.recorded(),
+            self.delivered + segment.delivered,
+            self.rejected + segment.rejected,
+        )
+
+
+def _envelope(event: RejectedEvent) -> dict[str, object]:
+    document: dict[str, object] = orjson.loads(event.payload)
+    document.pop("event_data", None)
+    return document
 
 
 def _is_settled(segment: Segment) -> bool:

@@ -1,10 +1,10 @@
 """Origin: the constant part of a segment's header: the store, process and time of the segment's creation."""
 
 import struct
-import time
 from dataclasses import dataclass
 from uuid import UUID
 
+from signal_gateway._machine import machine
 from signal_gateway.audit.checksum import crc32
 
 __all__ = ["BadSegment", "NewerSegment", "Origin"]
@@ -46,7 +46,7 @@ class Origin:
     @classmethod
     def of(cls, *, store_id: UUID, sequence: int, service: str, pid: int, boot_id: UUID) -> "Origin":
         """Return the origin of a segment that is created now."""
-        return cls(store_id, sequence, service, pid, boot_id, time.time())
+        return cls(store_id, sequence, service, pid, boot_id, machine.time())
 
     def encoded(self, size: int) -> bytes:
         """Return the encoded origin with its checksum.

@@ -3,7 +3,6 @@
 import logging
 import os
 import re
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from signal_gateway._machine import machine
 from signal_gateway.audit.stats import RecoveryCounts
 from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_buffer
 from signal_gateway.audit.wal.origin import BadSegment, NewerSegment
@@ -46,13 +46,11 @@ class Recovery:
         directory: The spool directory.
         rejections: Storage of the rejected events.
         log: Logger for torn and damaged files.
-
-    Attributes:
-        waiting: Number of segments that wait for their delivery.
-        held_bytes: Size of the pending events, those of the current segment until it is done.
     """
 
-    def __init__(self, directory: Path, *, rejections: Rejections, log: logging.Logger) -> None:
+    def __init__(
+        self, directory: Path, *, rejections: Rejections, log: logging.Logger | logging.LoggerAdapter[logging.Logger]
+    ) -> None:
         self._directory = directory
         self._rejections = rejections
         self._log = log
@@ -61,8 +59,16 @@ class Recovery:
         self._current: Segment | None = None  # the first orphan, after it is opened
         self._delivered = self._rejected = self._torn = self._corrupt = 0
         self._left: RecoveryCounts | None = None
-        self.waiting = 0
-        self.held_bytes = 0
+
+    @property
+    def waiting(self) -> int:
+        """Number of segments that wait for their delivery."""
+        return len(self._orphans)
+
+    @property
+    def held_bytes(self) -> int:
+        """Size of the pending events, those of the current segment until it is done."""
+        return sum([orphan.pending_bytes for orphan in list(self._orphans)])
 
     def counts(self) -> RecoveryCounts:
         """Return a snapshot of the counters."""
@@ -121,7 +127,6 @@ class Recovery:
         self._left = self.counts()
         self._close_current()
         self._orphans.clear()
-        self.waiting = self.held_bytes = 0
         for store_id in list(self._locks):
             self._free(store_id)
 
@@ -138,7 +143,7 @@ class Recovery:
             if name.endswith(INCOMPLETE_SUFFIX):
                 path = self._directory / name
                 with suppress(FileNotFoundError):
-                    if time.time() - path.stat().st_mtime > _INCOMPLETE_SECONDS:
+                    if machine.time() - path.stat().st_mtime > _INCOMPLETE_SECONDS:
                         path.unlink()
 
     def _take_over(self, store_id: str) -> None:
@@ -163,8 +168,6 @@ class Recovery:
             pending_bytes = segment.end() - segment.acknowledged
             segment.buffer.close()
             self._orphans.append(_Orphan(path, store_id, pending_bytes, pending))
-            self.waiting += 1
-            self.held_bytes += pending_bytes
         self._free_if_finished(store_id)
 
     def _has_lost_its_lock(self, store_id: str) -> bool:
@@ -224,8 +227,6 @@ class Recovery:
         """Remove the current segment."""
         self._close_current()
         orphan = self._orphans.popleft()
-        self.waiting -= 1
-        self.held_bytes -= orphan.pending_bytes
         orphan.path.unlink(missing_ok=True)
         self._free_if_finished(orphan.store_id)
 
@@ -236,8 +237,6 @@ class Recovery:
             self._close_current()
         for orphan in [orphan for orphan in self._orphans if orphan.store_id == store_id]:
             self._orphans.remove(orphan)
-            self.waiting -= 1
-            self.held_bytes -= orphan.pending_bytes
         self._free(store_id)
 
     def _close_current(self) -> None:

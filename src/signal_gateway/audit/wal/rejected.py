@@ -4,12 +4,13 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC
 from pathlib import Path
 from typing import Protocol
 
 import orjson
 
+from signal_gateway._machine import machine
 from signal_gateway.audit.wal.ownership import sync_directory
 from signal_gateway.errors import AuditError
 
@@ -97,7 +98,7 @@ class FileRejections:
 
     def keep(self, events: Sequence[RejectedEvent]) -> None:
         """Append lines and sync the file; see `Rejections.keep`."""
-        rejected_at = datetime.now(UTC).isoformat()
+        rejected_at = machine.datetime.now(UTC).isoformat()
         lines = b"".join(self._line(event, rejected_at) for event in events)
         try:
             self.held_bytes = _append(self._path, lines)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from itertools import groupby
 from operator import itemgetter
+from typing import NamedTuple
 
 import orjson
 
@@ -43,6 +44,15 @@ class TailState(Enum):
     CORRUPT = "a damaged frame with others behind it"
 
 
+class _Cursor(NamedTuple):
+    """The cursor of a segment, replaced in one step."""
+
+    generation: int = 0
+    acknowledged: int = HEADER_BYTES
+    delivered: int = 0
+    rejected: int = 0
+
+
 class Segment:
     """Frames in a segment buffer, and the cursor: the offset up to which the events are settled.
 
@@ -56,9 +66,6 @@ class Segment:
     Attributes:
         write: `write` of the buffer.
         size: Size in bytes, used or not.
-        acknowledged: Offset of the first unsettled frame.
-        delivered: Number of delivered events.
-        rejected: Number of rejected events.
     """
 
     def __init__(self, buffer: SegmentBuffer, origin: Origin) -> None:
@@ -66,11 +73,8 @@ class Segment:
         self.origin = origin
         self.write: Callable[[bytes], object] = buffer.write
         self.size = buffer.size
-        self.acknowledged = HEADER_BYTES
-        self.delivered = 0
-        self.rejected = 0
+        self._cursor = _Cursor()
         self._synced = 0
-        self._generation = 0
         self._walked = (HEADER_BYTES, 0)  # an offset and the number of frames before it; replaced in one step
 
     @classmethod
@@ -99,10 +103,9 @@ class Segment:
             generation, acknowledged, delivered, rejected = _CURSOR.unpack(data)
             (checksum,) = _CHECKSUM.unpack_from(header, slot + _CURSOR.size)
             is_intact = checksum == crc32(data) and HEADER_BYTES <= acknowledged <= buffer.size
-            if is_intact and generation > segment._generation:
-                segment._generation = generation
-                segment.acknowledged, segment.delivered, segment.rejected = acknowledged, delivered, rejected
-        if not segment._generation:
+            if is_intact and generation > segment._cursor.generation:
+                segment._cursor = _Cursor(generation, acknowledged, delivered, rejected)
+        if not segment._cursor.generation:
             raise BadSegment("the cursor is damaged")
         segment._walked = (segment.acknowledged, segment.delivered + segment.rejected)
         return segment
@@ -185,6 +188,21 @@ class Segment:
             return TailState.TORN
         return TailState.CORRUPT
 
+    @property
+    def acknowledged(self) -> int:
+        """Offset of the first unsettled frame."""
+        return self._cursor.acknowledged
+
+    @property
+    def delivered(self) -> int:
+        """Number of delivered events."""
+        return self._cursor.delivered
+
+    @property
+    def rejected(self) -> int:
+        """Number of rejected events."""
+        return self._cursor.rejected
+
     def settle(self, acknowledged: int, *, delivered: int, rejected: int) -> None:
         """Move the cursor.
 
@@ -193,12 +211,11 @@ class Segment:
             delivered: Number of newly delivered events.
             rejected: Number of newly rejected events.
         """
-        self._generation += 1
-        self.acknowledged = acknowledged
-        self.delivered += delivered
-        self.rejected += rejected
-        cursor = _CURSOR.pack(self._generation, acknowledged, self.delivered, self.rejected)
-        self.buffer.put(_CURSOR_SLOTS[self._generation % 2], cursor + _CHECKSUM.pack(crc32(cursor)))
+        old = self._cursor
+        new = _Cursor(old.generation + 1, acknowledged, old.delivered + delivered, old.rejected + rejected)
+        self._cursor = new
+        encoded = _CURSOR.pack(*new)
+        self.buffer.put(_CURSOR_SLOTS[new.generation % 2], encoded + _CHECKSUM.pack(crc32(encoded)))
 
     def _has_intact_frame(self, begin: int, end: int) -> bool:
         """Return whether there is an intact frame, which no process can have recorded behind a torn frame."""

@@ -10,7 +10,6 @@ from typing import Any
 
 import orjson
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import ValidationError
 from pydantic_core import from_json
 from starlette.requests import Request
@@ -43,6 +42,7 @@ from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
 from signal_gateway.datastorage.record import microseconds, row_of, rows_of, to_json
 from signal_gateway.web.body import JSON, json_body
+from signal_gateway.web.metrics_page import metrics_response
 from signal_gateway.web.problem import Problem
 
 __all__ = ["AuditApi", "read_batch", "read_event"]
@@ -284,8 +284,8 @@ class AuditApi:
             await self._backend.ping()
         return _json(StatusResponse(status="ready"))
 
-    async def _metrics_page(self, _request: Request) -> Response:
-        return Response(generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    async def _metrics_page(self, request: Request) -> Response:
+        return metrics_response(self._registry, request.headers)
 
     async def _description(self, _request: Request) -> Response:
         return Response(self._openapi, media_type=JSON)

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Literal
 
-from prometheus_client.exposition import CONTENT_TYPE_LATEST
-
 from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, MAX_EVENT_DATA_DEPTH, REQUIRED_ON_THE_WIRE, AuditEvent
 from signal_gateway.datastorage.http.export import NDJSON, PAGING
 from signal_gateway.datastorage.http.response_models import (
@@ -17,6 +15,7 @@ from signal_gateway.datastorage.http.response_models import (
 )
 from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
 from signal_gateway.web.body import JSON
+from signal_gateway.web.metrics_page import METRICS_TYPES
 from signal_gateway.web.openapi import REFERENCE, Schema, first_paragraph, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
@@ -130,7 +129,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     "getMetrics",
                     "Read the metrics of this service for Prometheus.",
                     "open",
-                    responses={200: (CONTENT_TYPE_LATEST, {"type": "string"}, "The metrics.")},
+                    responses={200: (METRICS_TYPES[0], {"type": "string"}, "The metrics.")},
                 )
             },
             "/openapi.json": {

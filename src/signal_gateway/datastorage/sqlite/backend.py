@@ -1,13 +1,13 @@
 """SqliteBackend: audit events in one SQLite file."""
 
 import sqlite3
-import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
+from signal_gateway.clock import SystemClock
 from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
@@ -27,6 +27,8 @@ __all__ = ["SQLITE", "SqliteBackend"]
 
 # One statement inserts many rows: between two statements another thread may hold the GIL for 5 ms, so one statement for
 # each row takes seconds for a batch in a busy process. Sizes that are powers of two need few prepared statements.
+_CLOCK = SystemClock()
+
 _ROWS_PER_STATEMENT = 256
 
 # A slice of an export ends at the first of these limits. Each slice is a transaction of its own: an open transaction
@@ -149,27 +151,23 @@ def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Du
         if _insert_new(connection, list(first.values())) < len(first):
             stored = _stored_before(connection, list(first), newest)
 
-    return find_duplicates(rows, first, stored)
+    return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
 
 
 def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
     """Insert the rows with a new id and return their number."""
+    columns, placeholders = ", ".join(EventRow._fields), ", ".join("?" * len(EventRow._fields))
     inserted = start = 0
     while start < len(rows):
         size = min(_ROWS_PER_STATEMENT, 1 << (len(rows) - start).bit_length() - 1)
-        chunk = rows[start : start + size]
-        cursor = connection.execute(_insert_statement(size), list(chain.from_iterable(chunk)))
+        values = ", ".join([f"({placeholders})"] * size)
+        # OR FAIL keeps the changes of a statement that fails, and the transaction rolls them back. ABORT, the default,
+        # would copy every page before changing it.
+        statement = f"INSERT OR FAIL INTO audit_events ({columns}) VALUES {values} ON CONFLICT DO NOTHING"
+        cursor = connection.execute(statement, list(chain.from_iterable(rows[start : start + size])))
         inserted += cursor.rowcount
         start += size
     return inserted
-
-
-def _insert_statement(rows: int) -> str:
-    placeholders = ", ".join("?" * len(EventRow._fields))
-    values = ", ".join([f"({placeholders})"] * rows)
-    # OR FAIL keeps the changes of a statement that fails, and the transaction rolls them back. ABORT, the default,
-    # would copy every page before changing it.
-    return f"INSERT OR FAIL INTO audit_events ({', '.join(EventRow._fields)}) VALUES {values} ON CONFLICT DO NOTHING"
 
 
 def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: int) -> dict[str, StoredRecord]:
@@ -193,12 +191,12 @@ def _newest_sequence(connection: sqlite3.Connection) -> int:
 
 @contextmanager
 def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
-    deadline = time.monotonic() + timeout
-    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_PER_CHECK)
+    deadline = _CLOCK.monotonic() + timeout
+    connection.set_progress_handler(lambda: _CLOCK.monotonic() > deadline, _STEPS_PER_CHECK)
     try:
         yield
     except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and time.monotonic() > deadline:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and _CLOCK.monotonic() > deadline:
             raise QueryTooSlow(f"a query took longer than {timeout} s and was stopped") from exc
         raise
     finally:

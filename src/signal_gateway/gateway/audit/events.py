@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+from uuid import UUID
 
 import orjson
 
@@ -25,6 +26,7 @@ __all__ = [
     "cut_mapping",
     "cut_text",
     "cut_utf8",
+    "failure_correlation_id",
     "out_of_scope",
     "signal_deduplicated",
     "signal_rejected",
@@ -69,11 +71,15 @@ CRD_CREATED = "gateway.crd.created"
 CRD_FAILED = "gateway.crd.failed"
 CRD_CONFLICT = "gateway.crd.conflict"
 
+_CREATION_SEQUENCE = {SIGNAL_RECEIVED: 0, CRD_CREATED: 1}
+
 _MAX_PAYLOAD_BYTES = 64 * 1024
 # Beside a cut payload, which written as JSON within JSON may take twice its bytes, both fit into an event's 256 KiB.
 _MAX_MAPPING_BYTES = 56 * 1024
 _MAX_MESSAGE_BYTES = 1024
 _MAX_ACTOR_LENGTH = 255
+_MAX_CODE_LENGTH = 50
+_REJECTED = "rejected"  # in event_data: the envelope knows success, failure and pending
 _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 
 
@@ -93,7 +99,7 @@ def created_events(
         "deduplication_status": "new",
         "occurrence_count": 1,
     }
-    received = _signal_event(SIGNAL_RECEIVED, signal, data, correlation_id=name, at=at)
+    received = _event(SIGNAL_RECEIVED, signal, data, correlation_id=name, at=at)
     created = _event(
         CRD_CREATED,
         signal,
@@ -106,18 +112,23 @@ def created_events(
     return received, created
 
 
-def with_uid(event: AuditEvent, uid: str, *, event_id: str, at: datetime) -> AuditEvent:
-    """Return an event of a creation with the UID of the created object.
+def with_uid(event: AuditEvent, record: RemediationRecord, *, at: datetime) -> AuditEvent:
+    """Return an event of a creation with the UID of the created object, and with an id that is derived from the UID.
+
+    The id is a UUIDv7 (RFC 9562, 5.7) whose random part is a hash; the events of a creation sort in their order.
 
     Args:
         event: One of `created_events`.
-        uid: UID of the RemediationRequest.
-        event_id: Id of the event.
+        record: The RemediationRequest.
         at: Time of the response from the API server.
     """
+    milliseconds = int(record.created_at.timestamp() * 1000)
+    digest = sha256(f"{record.uid}:{event.event_type}".encode()).digest()
+    tail = int.from_bytes(digest[:8], "big") >> 2
+    sequence = _CREATION_SEQUENCE[event.event_type]
     changes: dict[str, Any] = {
-        "event_id": event_id,
-        "event_data": event.event_data | {"remediation_request_uid": uid},
+        "event_id": str(UUID(int=milliseconds << 80 | 7 << 76 | sequence << 64 | 0b10 << 62 | tail)),
+        "event_data": event.event_data | {"remediation_request_uid": record.uid},
     }
     if event.event_type == CRD_CREATED:
         changes["event_timestamp"] = at
@@ -134,7 +145,7 @@ def signal_deduplicated(
         "deduplication_status": "duplicate",
         "occurrence_count": count,
     }
-    return _signal_event(SIGNAL_DEDUPLICATED, signal, data, correlation_id=name, at=at)
+    return _event(SIGNAL_DEDUPLICATED, signal, data, correlation_id=name, at=at)
 
 
 def creation_failed(
@@ -150,19 +161,17 @@ def creation_failed(
         can_be_retried: Whether a later attempt may succeed.
         at: Time of the failure.
     """
-    assert signal.target is not None, "a firing signal has a target"
     details = {
         "message": cut_text(message.replace("\0", ""), _MAX_MESSAGE_BYTES),
         "code": code,
         "component": "gateway",
         "retry_possible": can_be_retried,
     }
-    origin = f"{signal.name}:{signal.target.namespace or ''}:{signal.target.kind}:{signal.target.name}"
     return _event(
         CRD_FAILED,
         signal,
         _signal_data(signal, signal_type) | {"error_details": details},
-        correlation_id=origin[:MAX_CORRELATION_ID_LENGTH],
+        correlation_id=failure_correlation_id(signal),
         resource_type="RemediationRequest",
         resource_id=signal.fingerprint or "",
         outcome="failure",
@@ -170,6 +179,13 @@ def creation_failed(
         error_code=code,
         error_message=details["message"],
     )
+
+
+def failure_correlation_id(signal: Signal) -> str:
+    """Return the correlation id of a signal that was not handled: `name:namespace:kind:name`, cut to 255 characters."""
+    assert signal.target is not None, "a firing signal has a target"
+    origin = f"{signal.name}:{signal.target.namespace or ''}:{signal.target.kind}:{signal.target.name}"
+    return origin[:MAX_CORRELATION_ID_LENGTH]
 
 
 def active_conflict(
@@ -226,8 +242,16 @@ def out_of_scope(signal: Signal, rejection: RejectedSignal, *, signal_type: str,
         "component": "gateway",
         "retry_possible": False,
     }
-    data = _signal_data(signal, signal_type) | {"error_details": details}
-    return _signal_event(SIGNAL_REJECTED, signal, data, correlation_id=signal.fingerprint, at=at)
+    return _event(
+        SIGNAL_REJECTED,
+        signal,
+        _signal_data(signal, signal_type) | {"outcome": _REJECTED, "error_details": details},
+        correlation_id=signal.fingerprint,
+        outcome="failure",
+        at=at,
+        error_code=rejection.reason[:_MAX_CODE_LENGTH],
+        error_message=details["message"],
+    )
 
 
 def signal_resolved(
@@ -242,7 +266,7 @@ def signal_resolved(
         idempotency_key: Request id and index of the signal; the correlation id of a signal without a fingerprint.
         at: Time of processing.
     """
-    return _signal_event(
+    return _event(
         SIGNAL_RESOLVED,
         signal,
         _signal_data(signal, signal_type),
@@ -259,12 +283,15 @@ def signal_rejected(
 
     Without a fingerprint, the `idempotency_key` (request id and index) is the correlation id.
     """
+    message = cut_text(invalid.message, _MAX_MESSAGE_BYTES)
     data: dict[str, Any] = {
-        "event_type": SIGNAL_REJECTED,
         "signal_type": signal_type,
         "severity": invalid.severity,
+        "outcome": _REJECTED,
+        "signal_labels": cut_mapping(invalid.labels, _MAX_MAPPING_BYTES),
+        **invalid.sender.ids,
         "error_details": {
-            "message": cut_text(invalid.message, _MAX_MESSAGE_BYTES),
+            "message": message,
             "code": invalid.reason,
             "component": "gateway",
             "retry_possible": False,
@@ -272,53 +299,34 @@ def signal_rejected(
     }
     if invalid.name is not None:
         data["signal_name"] = invalid.name
-    return AuditEvent(
-        event_type=SIGNAL_REJECTED,
-        event_timestamp=at,
-        event_category="gateway",
-        event_action="rejected",
-        event_outcome="success",
-        correlation_id=idempotency_key,
-        event_data=data,
-        **_actor(invalid),
-        resource_type="Signal",
-        resource_id=idempotency_key,
-        severity=invalid.severity[:MAX_SEVERITY_LENGTH],
-    )
-
-
-def _signal_event(
-    event_type: str,
-    signal: Signal,
-    data: Mapping[str, Any],
-    *,
-    correlation_id: str,
-    at: datetime,
-    resource_id: str | None = None,
-) -> AuditEvent:
+    if invalid.labels:
+        data["signal_labels"] = cut_mapping(invalid.labels, _MAX_MAPPING_BYTES)
     return _event(
-        event_type,
-        signal,
+        SIGNAL_REJECTED,
+        invalid,
         data,
-        correlation_id=correlation_id,
-        resource_type="Signal",
-        resource_id=resource_id or signal.fingerprint or correlation_id,
+        correlation_id=idempotency_key,
         at=at,
+        outcome="failure",
+        error_code=invalid.reason[:_MAX_CODE_LENGTH],
+        error_message=message,
     )
 
 
 def _event(
     event_type: str,
-    signal: Signal,
+    signal: Signal | InvalidSignal | RejectedSignal,
     data: Mapping[str, Any],
     *,
     correlation_id: str,
-    resource_type: str,
-    resource_id: str,
     at: datetime,
+    resource_type: str = "Signal",
+    resource_id: str | None = None,
     outcome: Literal["success", "failure"] = "success",
     **fields: Any,
 ) -> AuditEvent:
+    sender = signal.sender.name
+    fingerprint, namespace = (signal.fingerprint, signal.namespace) if isinstance(signal, Signal) else (None, None)
     return AuditEvent(
         event_type=event_type,
         event_timestamp=at,
@@ -327,35 +335,31 @@ def _event(
         event_outcome=outcome,
         correlation_id=correlation_id,
         event_data={"event_type": event_type, **data},
-        **_actor(signal),
+        actor_type="external" if sender is None else "user",
+        actor_id=signal.source if sender is None else sender[:_MAX_ACTOR_LENGTH],
         resource_type=resource_type,
-        resource_id=resource_id,
-        namespace=signal.namespace,
+        resource_id=resource_id or fingerprint or correlation_id,
+        namespace=namespace,
         severity=signal.severity[:MAX_SEVERITY_LENGTH],
         **fields,
     )
 
 
-class _Actor(TypedDict):
-    actor_type: str
-    actor_id: str
-
-
-def _actor(signal: Signal | InvalidSignal | RejectedSignal) -> _Actor:
-    if signal.sender is not None:
-        return {"actor_type": "user", "actor_id": signal.sender[:_MAX_ACTOR_LENGTH]}
-    return {"actor_type": "external", "actor_id": signal.source}
-
-
 def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
+    """Return the members for a signal. `original_payload` is always an object: a cut payload is text under `json`."""
     data: dict[str, Any] = {
         "signal_type": signal_type,
         "signal_name": signal.name,
         "severity": signal.severity,
         "signal_labels": cut_mapping(signal.labels, _MAX_MAPPING_BYTES),
         "signal_annotations": cut_mapping(signal.annotations, _MAX_MAPPING_BYTES),
-        **_payload_data(signal.payload),
+        "original_payload": signal.payload,
     }
+    encoded = orjson.dumps(signal.payload)
+    if len(encoded) > _MAX_PAYLOAD_BYTES:
+        data["original_payload"] = {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)}
+        data |= {"original_payload_sha256": sha256(encoded).hexdigest(), "truncated": True}
+    data |= signal.sender.ids
     if signal.namespace is not None:
         data["namespace"] = signal.namespace
     if signal.fingerprint is not None:
@@ -363,15 +367,3 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
     if signal.target is not None:
         data |= {"resource_kind": signal.target.kind, "resource_name": signal.target.name}
     return data
-
-
-def _payload_data(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the members for a payload. `original_payload` is always an object: a cut payload is text under `json`."""
-    encoded = orjson.dumps(payload)
-    if len(encoded) <= _MAX_PAYLOAD_BYTES:
-        return {"original_payload": payload}
-    return {
-        "original_payload": {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)},
-        "original_payload_sha256": sha256(encoded).hexdigest(),
-        "truncated": True,
-    }

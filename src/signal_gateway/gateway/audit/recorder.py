@@ -4,6 +4,7 @@ from collections import deque
 
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.event import AuditEvent
+from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.audit.stats import AuditStore
 from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.metrics import GatewayMetrics
@@ -22,6 +23,7 @@ class AuditRecorder:
 
     Attributes:
         recent: The newest recorded events, oldest first.
+        recorded: Notes the id of each recorded event; None for no such notes.
 
     Args:
         store: The audit store.
@@ -32,6 +34,7 @@ class AuditRecorder:
         self._store = store
         self._metrics = metrics
         self.recent: deque[AuditEvent] = deque(maxlen=_MAX_RECENT)
+        self.recorded: RecordedIds | None = None
 
     def require_accepting(self) -> None:
         """Check that the store accepts events. Call this before an action that an event has to report.
@@ -57,3 +60,5 @@ class AuditRecorder:
                 raise AuditUnavailable(f"the audit store refused the event {event.event_type}") from exc
             self._metrics.count_audit_event(outcome="recorded")
             self.recent.append(event)
+            if self.recorded is not None:
+                self.recorded.add(event.event_id)

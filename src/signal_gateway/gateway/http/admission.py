@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from signal_gateway.gateway.http.openapi import SIGNALS_PATH
 from signal_gateway.gateway.http.responses import unavailable
 from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.metrics import GatewayMetrics
-from signal_gateway.web.problem import Problem, problem_response
+from signal_gateway.web.problem import Problem, refusal_response
 from signal_gateway.web.serving.allocator import release_free_memory
 
 __all__ = ["AdmissionMiddleware", "MemoryBudget", "RequestMonitor", "Reservation"]
@@ -21,10 +22,17 @@ __all__ = ["AdmissionMiddleware", "MemoryBudget", "RequestMonitor", "Reservation
 _log = logging.getLogger(__name__)
 
 _MAX_LOGGED_PATH: Final = 200  # characters; a sender can choose the path
+_MAX_LOGGED_REASON: Final = 300  # characters; some reasons repeat the path
+_ACCESS_REFUSALS: Final = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 
 
 class RequestMonitor:
-    """Counts requests in flight, measures their duration by path, and logs requests with signals at level info.
+    """Counts requests in flight, measures their duration by path, and logs each request with signals.
+
+    A request that is not done is a warning with the reason, also without signals if it was refused for its token.
+
+    Attributes:
+        begin_request: Counts one request as in flight.
 
     Args:
         tasks: Counts the requests in flight.
@@ -33,13 +41,10 @@ class RequestMonitor:
     """
 
     def __init__(self, *, tasks: BackgroundTasks, metrics: GatewayMetrics, paths: Collection[str]) -> None:
+        self.begin_request = tasks.begin_request
         self._tasks = tasks
         self._metrics = metrics
         self._paths = paths
-
-    def begin_request(self) -> None:
-        """Count one request as in flight."""
-        self._tasks.begin_request()
 
     def end_request(self, scope: Scope, *, status: int | None, seconds: float) -> None:
         """Count one request as complete.
@@ -49,27 +54,41 @@ class RequestMonitor:
             status: HTTP status of the response; None if there was no response.
             seconds: Time from the request's head to the end of its response.
         """
-        path = scope["path"]
+        path, state = scope["path"], scope.get("state", {})
         if status is not None:
+            ids = {"request_id": state["request_id"]} if "request_id" in state else {}
+            if "traceparent" in state.get("sender_ids", {}):
+                ids["trace_id"] = state["sender_ids"]["traceparent"].split("-")[1]
             self._metrics.observe_request(
-                endpoint=path if path in self._paths else None, method=scope["method"], status=status, seconds=seconds
+                endpoint=path if path in self._paths else None,
+                method=scope["method"],
+                status=status,
+                seconds=seconds,
+                ids=ids,
             )
-        if path.startswith(SIGNALS_PATH) and _log.isEnabledFor(logging.INFO):
-            _log_request(scope, status=status, seconds=seconds)
+        is_refused = status is None or status >= HTTPStatus.BAD_REQUEST
+        level = logging.WARNING if is_refused else logging.INFO
+        if (path.startswith(SIGNALS_PATH) or status in _ACCESS_REFUSALS) and _log.isEnabledFor(level):
+            _log_request(scope, level=level, status=status, seconds=seconds)
         self._tasks.end_request()
 
 
-def _log_request(scope: Scope, *, status: int | None, seconds: float) -> None:
+def _log_request(scope: Scope, *, level: int, status: int | None, seconds: float) -> None:
     method, path = scope["method"], quote(scope["path"][:_MAX_LOGGED_PATH])
     state = scope.get("state", {})
-    _log.info(
+    refusal = state.get("refusal")
+    _log.log(
+        level,
         "%s %s %s",
         method,
         path,
         "got no response" if status is None else status,
         extra={
             "request_id": state.get("request_id"),
+            "reason": refusal and refusal[:_MAX_LOGGED_REASON],
             "sender": state.get("sender"),
+            "peer": state.get("peer"),
+            **state.get("sender_ids", {}),
             "method": method,
             "path": path,
             "status": status,
@@ -103,11 +122,11 @@ class AdmissionMiddleware:
             return
 
         if self._lifecycle.obstacle is not None:
-            await _refuse(unavailable(self._lifecycle.obstacle), scope, receive, send)
+            await refusal_response(unavailable(self._lifecycle.obstacle), scope)(scope, receive, send)
             return
         if self._requests >= self._max_requests:
             detail = f"Too many requests in flight: the limit is {self._max_requests}. Retry later."
-            await _refuse(unavailable(detail, retry_after=1), scope, receive, send)
+            await refusal_response(unavailable(detail, retry_after=1), scope)(scope, receive, send)
             return
 
         is_in_flight = True
@@ -123,11 +142,6 @@ class AdmissionMiddleware:
             await self._app(scope, receive, send_released)
         finally:
             self._requests -= is_in_flight
-
-
-async def _refuse(problem: Problem, scope: Scope, receive: Receive, send: Send) -> None:
-    request_id = scope.get("state", {}).get("request_id")
-    await problem_response(problem, instance=scope["path"], request_id=request_id)(scope, receive, send)
 
 
 # a body is joined once, and its text takes up to four bytes per character if one of them is an emoji
@@ -208,8 +222,12 @@ class Reservation:
             raise Problem(413, f"Too many JSON values in the body: {values}, the limit is {self.budget.max_values}.")
         self._add(values * _PER_VALUE)
 
-    def add_signals(self, number: int) -> None:
-        """Reserve memory for the signals.
+    def add_signals(self, number: int, *, body: bytes = b"") -> None:
+        """Reserve memory for the signals, instead of the body that is parsed and will be released.
+
+        Args:
+            number: Number of signals.
+            body: The body. Its texts stay in memory, with one byte per character if all of it is ASCII.
 
         Raises:
             Problem: 413, the request has too many signals; 503, other requests use the memory.
@@ -217,11 +235,21 @@ class Reservation:
         if number > self.budget.max_signals:
             limit = self.budget.max_signals
             raise Problem(413, f"Too many signals in one request: {number}, the limit is {limit}.")
-        self._add(number * _PER_SIGNAL)
+        self._add(number * _PER_SIGNAL - len(body) * (_PER_BYTE - 1 if body.isascii() else 1))
+
+    def keep(self, part: int, *, of: int) -> None:
+        """Give back the memory of the signals that are decided.
+
+        Args:
+            part: Number of signals that are not.
+            of: Number of all signals.
+        """
+        self._add(self._needed * part // of - self._needed)
 
     def release(self, _: object = None) -> None:
         """Give all memory back; fit for a callback of a task. Does nothing if it was released before."""
-        self.budget._give_back(self._reserved)
+        if self._reserved:
+            self.budget._give_back(self._reserved)
         self._needed = self._reserved = 0
 
     def _add(self, amount: int) -> None:
@@ -230,3 +258,7 @@ class Reservation:
         if missing > 0:
             self.budget._take(missing, reserved=self._reserved)
             self._reserved += missing
+        elif self._reserved:
+            surplus = min(-missing, self._reserved)
+            self.budget._give_back(surplus)
+            self._reserved -= surplus

@@ -1,9 +1,11 @@
 """SignalEndpoint: receives the requests of one source and responds with the outcomes of their signals."""
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import orjson
@@ -15,13 +17,18 @@ from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.http.admission import MemoryBudget, Reservation
 from signal_gateway.gateway.http.response_models import BatchResponse, SignalResponse, SignalResult
 from signal_gateway.gateway.http.responses import deadline_passed, retry_after_header, unavailable
+from signal_gateway.gateway.metrics import GatewayMetrics
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.outcome import Outcome
-from signal_gateway.gateway.signals.adapter import Adapter, InvalidPayload
+from signal_gateway.gateway.signals.adapter import Adapter, ParsedPayload
+from signal_gateway.gateway.signals.signal import InvalidPayload, Sender
 from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
 
 __all__ = ["SignalEndpoint"]
+
+_log = logging.getLogger(__name__)
 
 _STATUSES: Final = {"created": 201, "duplicate": 202, "rejected": 200, "resolved": 200}
 _SUMMARY: Final = {
@@ -43,7 +50,9 @@ class SignalEndpoint:
     Args:
         adapter: The adapter of the source.
         dispatcher: Decides the signals.
+        notifications: Remembers the signals of failed requests.
         budget: Limits the memory of the requests.
+        metrics: Counts the signals that the sender left out.
         tasks: Owns the work, which continues after the deadline of its request.
         clock: The wall clock.
         request_deadline: Seconds after which a request gets a response.
@@ -54,14 +63,18 @@ class SignalEndpoint:
         adapter: Adapter,
         *,
         dispatcher: Dispatcher,
+        notifications: Notifications,
         budget: MemoryBudget,
+        metrics: GatewayMetrics,
         tasks: BackgroundTasks,
         clock: Clock,
         request_deadline: float,
     ) -> None:
         self.adapter = adapter
         self._dispatcher = dispatcher
+        self._notifications = notifications
         self._budget = budget
+        self._metrics = metrics
         self._tasks = tasks
         self._clock = clock
         self._request_deadline = request_deadline
@@ -79,8 +92,16 @@ class SignalEndpoint:
             body = await json_body(request, meter=reservation)
             reservation.add_values(body)
             signals = self.adapter.parse(body, received_at=received_at)
-            reservation.add_signals(len(signals))
+            reservation.add_signals(len(signals), body=body)
             del body  # the signals may wait for long
+            state = request.scope["state"]
+            sender = Sender(name=state.get("sender"), peer=state["peer"], ids=state["sender_ids"])
+            request_id: str = state["request_id"]
+            group, truncated = None, 0
+            if isinstance(signals, ParsedPayload):
+                truncated = signals.truncated
+                group = f"{self.adapter.name}\n{sender.name}\n{signals.group}" if signals.group is not None else None
+            notification = await self._notifications.begin(group, is_sender_gone=request.is_disconnected)
         except (Problem, InvalidPayload) as exc:
             reservation.release()
             problem = exc if isinstance(exc, Problem) else Problem(400, str(exc))
@@ -89,29 +110,59 @@ class SignalEndpoint:
             reservation.release()
             raise
 
-        sender, request_id = getattr(request.state, "sender", None), request.state.request_id
-        if sender is not None:
-            signals = [replace(signal, sender=sender) for signal in signals]
-        work = self._tasks.spawn(
-            self._dispatcher.dispatch(
-                signals, signal_type=self.adapter.signal_type, request_id=request_id, deadline=deadline
+        has_failed, number = True, len(signals)
+        try:
+            signals = list(map(partial(replace, sender=sender), signals))
+            if truncated:
+                self._note_truncated(truncated, request_id)
+            work = self._tasks.spawn(
+                self._dispatcher.dispatch(
+                    signals,
+                    signal_type=self.adapter.signal_type,
+                    request_id=request_id,
+                    deadline=deadline,
+                    notification=notification,
+                )
             )
+            del signals
+            work.add_done_callback(reservation.release)
+            await asyncio.wait([work], timeout=max(0.0, deadline - loop.time()))
+            if notification.is_given_up or not work.done():
+                raise deadline_passed(self._request_deadline)
+            response = _response(work.result(), truncated)
+            has_failed = response.status_code >= 500 or (group is not None and await request.is_disconnected())
+            return response
+        except Problem as exc:
+            has_failed = exc.status >= 500
+            raise
+        finally:
+            self._notifications.end(notification, has_failed=has_failed)
+            if has_failed:
+                reservation.keep(notification.undecided, of=number)
+
+    def _note_truncated(self, number: int, request_id: str) -> None:
+        self._metrics.count_truncated(number, source=self.adapter.name)
+        _log.warning(
+            "the sender left out %d alerts of a notification, which are not handled: raise max_alerts of its webhook",
+            number,
+            extra={"request_id": request_id, "truncated_alerts": number},
         )
-        work.add_done_callback(reservation.release)
-        await asyncio.wait([work], timeout=max(0.0, deadline - loop.time()))
-        if not work.done():
-            raise deadline_passed(self._request_deadline)
-        outcomes = work.result()
-        return _response_to_one(outcomes[0]) if len(outcomes) == 1 else _response_to_several(outcomes)
 
 
-def _response_to_one(outcome: Outcome) -> Response:
-    """Return the response to a request with one signal.
+def _response(outcomes: Sequence[Outcome], truncated: int) -> Response:
+    """Return the response to a request.
+
+    Args:
+        outcomes: One for each signal, in payload order.
+        truncated: Number of alerts that the sender left out.
 
     Raises:
         Problem: The signal is invalid (400), failed for good (500), failed for now (503), or was not decided before the
             deadline (504).
     """
+    if len(outcomes) > 1:
+        return _response_to_several(outcomes, truncated)
+    [outcome] = outcomes
     if outcome.status == "invalid":
         raise Problem(400, outcome.message)
     if outcome.status == "failed":
@@ -146,17 +197,16 @@ def _response_to_one(outcome: Outcome) -> Response:
                 "lastOccurrence": outcome.last_occurrence,
                 "remediationRequestRef": f"{record.namespace}/{record.name}",
             }
+    if truncated:
+        body["truncatedAlerts"] = truncated
     return Response(orjson.dumps(body), status_code=_STATUSES[outcome.status], media_type=JSON)
 
 
-def _response_to_several(outcomes: Sequence[Outcome]) -> Response:
+def _response_to_several(outcomes: Sequence[Outcome], truncated: int) -> Response:
     """Return the response to a request with several signals: 207 if all of them are decided.
 
-    If one failed for now, the status is 503 with the same body: the sender sends all signals again, and the decided
-    ones become duplicates. The summary counts invalid signals as rejected.
-
-    Args:
-        outcomes: One for each signal, in payload order.
+    If one failed for now, the status is 503 with the same body: the sender sends all signals again, and a retry of the
+    same notification takes over the outcomes of the decided ones. The summary counts invalid signals as rejected.
     """
     counted = Counter(_SUMMARY[outcome.status] for outcome in outcomes)
     body: BatchResponse = {
@@ -170,6 +220,8 @@ def _response_to_several(outcomes: Sequence[Outcome]) -> Response:
             "failed": counted["failed"],
         },
     }
+    if truncated:
+        body["truncatedAlerts"] = truncated
     passing = [outcome for outcome in outcomes if outcome.failure in ("transient", "deadline")]
     if not passing:
         return Response(orjson.dumps(body), status_code=207, media_type=JSON)

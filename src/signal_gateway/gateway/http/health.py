@@ -5,7 +5,6 @@ import logging
 
 import orjson
 from prometheus_client import CollectorRegistry
-from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -16,6 +15,7 @@ from signal_gateway.gateway.http.responses import RETRY_AFTER_SECONDS
 from signal_gateway.gateway.lifecycle import Lifecycle
 from signal_gateway.gateway.remediation.requests import RemediationRequests
 from signal_gateway.kubernetes import CallObserver, KubernetesClient, KubernetesError
+from signal_gateway.web.metrics_page import metrics_response
 from signal_gateway.web.problem import Problem
 
 __all__ = ["health_routes"]
@@ -65,15 +65,15 @@ def health_routes(
         return _json({"status": "ready", "checks": shown})
 
     async def metrics(request: Request) -> Response:
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"Content-Type": content_type})
+        return metrics_response(registry, request.headers)
 
     return [Route("/healthz", healthz), Route("/readyz", readyz), Route("/metrics", metrics)]
 
 
 def _audit_obstacle(store: AuditStore) -> str | None:
     if not store.accepting:
-        return "the audit store does not accept events"
+        reason = store.stats.flusher_down if isinstance(store, BufferedAuditStore) else None
+        return "the audit store does not accept events" + (f": {reason}" if reason else "")
     if isinstance(store, BufferedAuditStore) and store.free_bytes < _MIN_FREE_BYTES:
         return "the audit store has less than 1 MiB left"
     return None

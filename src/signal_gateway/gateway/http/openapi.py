@@ -5,7 +5,6 @@ from functools import cache
 from typing import Final
 
 import orjson
-from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -14,6 +13,7 @@ from signal_gateway._version import __version__
 from signal_gateway.gateway.http.response_models import BatchResponse, HealthStatus, Readiness, SignalResponse
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.web.body import JSON
+from signal_gateway.web.metrics_page import METRICS_TYPES
 from signal_gateway.web.openapi import Schema, operation, ref, response_schemas
 from signal_gateway.web.problem import PROBLEM_SCHEMA
 
@@ -24,12 +24,12 @@ DESCRIPTION_PATH: Final = "/openapi.json"
 
 _UNAVAILABLE: Final = (
     "The gateway cannot process the request right now; send it again after Retry-After. For several signals the body "
-    "has the outcome of each; a signal that was processed is a duplicate in the next request."
+    "has the outcome of each; the next request of the same notification takes over the outcomes of processed signals."
 )
 _REFUSALS: Final = {
     400: "The body is not a payload of the source, or its only signal is invalid.",
     413: "The body is too large.",
-    415: "The body is not JSON.",
+    415: "The body is not JSON, or compressed in another way than gzip and deflate.",
     500: "An internal error, or the Kubernetes API rejected the RemediationRequest of the only signal.",
     503: _UNAVAILABLE,
     504: "The request exceeded its deadline; its work continues in the background. Send it again.",
@@ -123,10 +123,10 @@ def _management_paths() -> Schema:
     metrics = operation(
         "getMetrics",
         "Return the metrics of this gateway for Prometheus.",
-        responses={200: (choose_encoder("")[1], {"type": "string"}, "The metrics.")},
+        responses={200: (METRICS_TYPES[0], {"type": "string"}, "The metrics.")},
     )
-    open_metrics = choose_encoder("application/openmetrics-text")[1]
-    metrics["responses"]["200"]["content"][open_metrics] = {"schema": {"type": "string"}}
+    for content_type in METRICS_TYPES:
+        metrics["responses"]["200"]["content"][content_type] = {"schema": {"type": "string"}}
     return {
         "/healthz": {
             "get": operation(

@@ -21,7 +21,7 @@ class Rejection(TypedDict):
 
     Attributes:
         reason: Short code, such as `not_managed`.
-        resource: The target of the signal, as `namespace/Kind/name`.
+        resource: The target of the signal, as `namespace/Kind/name`; empty if it has none.
         message: The reason as text.
         action: The command that opts the target in; empty if there is none.
     """
@@ -61,6 +61,7 @@ class SignalResponse(TypedDict):
         remediationRequestNamespace: Namespace of that RemediationRequest.
         remediationRequestUid: UID of that RemediationRequest.
         metadata: The occurrences, for the outcome `duplicate`.
+        truncatedAlerts: Number of alerts that the sender left out of the request, if any.
     """
 
     status: Literal["created", "duplicate", "rejected", "resolved"]
@@ -72,6 +73,7 @@ class SignalResponse(TypedDict):
     remediationRequestNamespace: NotRequired[str]
     remediationRequestUid: NotRequired[str]
     metadata: NotRequired[Occurrences]
+    truncatedAlerts: NotRequired[int]
 
 
 class SignalResult(TypedDict):
@@ -116,10 +118,12 @@ class BatchResponse(TypedDict):
     Attributes:
         results: One result per signal, in the order of the request.
         summary: The number of signals per outcome.
+        truncatedAlerts: Number of alerts that the sender left out of the request, if any.
     """
 
     results: list[SignalResult]
     summary: Summary
+    truncatedAlerts: NotRequired[int]
 
 
 class HealthStatus(TypedDict):

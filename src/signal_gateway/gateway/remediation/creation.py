@@ -4,9 +4,7 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from hashlib import sha256
 from typing import Any, Final
-from uuid import UUID
 
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.clock import Clock, rfc3339
@@ -14,15 +12,16 @@ from signal_gateway.gateway.audit import events
 from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.deduplication import DuplicateOf, decide
-from signal_gateway.gateway.remediation.manifest import (
+from signal_gateway.gateway.remediation.outcome import Prepared, Undecided
+from signal_gateway.gateway.remediation.requests import (
+    RemediationRequests,
+    WatchLost,
     created_from,
     idempotency_key_in,
     newest_ended,
     remediation_request_manifest,
     remediation_request_name,
 )
-from signal_gateway.gateway.remediation.outcome import Prepared, Undecided
-from signal_gateway.gateway.remediation.requests import RemediationRequests, WatchLost
 from signal_gateway.kubernetes import (
     AlreadyExists,
     Conflict,
@@ -40,7 +39,6 @@ _log = logging.getLogger(__name__)
 
 _MAX_STEPS: Final = 8
 _MAX_EXPECTED: Final = 10_000
-_SEQUENCE: Final = {events.SIGNAL_RECEIVED: 0, events.CRD_CREATED: 1}
 _ERROR_TYPES: Final[dict[type[KubernetesError], str]] = {
     NotFound: "not_found",
     AlreadyExists: "already_exists",
@@ -112,8 +110,8 @@ class CreationAudit:
         """
         received, created = drafts
         self._recorder.record(
-            events.with_uid(received, record.uid, event_id=_event_id(received.event_type, record), at=at),
-            events.with_uid(created, record.uid, event_id=_event_id(created.event_type, record), at=at),
+            events.with_uid(received, record, at=at),
+            events.with_uid(created, record, at=at),
         )
         self._expected.pop(idempotency_key, None)
         self._requests.inherited_uids.discard(record.uid)
@@ -220,7 +218,9 @@ class Creation:
         """Create the object with the next name; return the present object if the name is taken, None if it is gone."""
         signal, key, namespace = prepared.signal, prepared.idempotency_key, self._requests.namespace
         namespace_uid = self._requests.namespace_uid
-        previous = newest_ended(known, namespace_uid=namespace_uid, fingerprint=prepared.fingerprint)
+        previous = None
+        if known:
+            previous = newest_ended(known, namespace_uid=namespace_uid, fingerprint=prepared.fingerprint)
         name = remediation_request_name(
             namespace_uid=namespace_uid,
             fingerprint=prepared.fingerprint,
@@ -297,11 +297,3 @@ class _FailedCreations:
                 message,
                 extra={"request_id": self.prepared.request_id, "correlation_id": event.correlation_id},
             )
-
-
-def _event_id(event_type: str, record: RemediationRecord) -> str:
-    """Return a UUIDv7 (RFC 9562, 5.7) whose random part is a hash; the events of a creation sort in their order."""
-    milliseconds = int(record.created_at.timestamp() * 1000)
-    digest = sha256(f"{record.uid}:{event_type}".encode()).digest()
-    tail = int.from_bytes(digest[:8], "big") >> 2
-    return str(UUID(int=milliseconds << 80 | 7 << 76 | _SEQUENCE[event_type] << 64 | 0b10 << 62 | tail))

@@ -14,7 +14,13 @@ from signal_gateway.gateway.audit import events
 from signal_gateway.gateway.audit.recorder import AuditRecorder, AuditUnavailable
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.remediation.creation import Created, Creation, CreationAudit
-from signal_gateway.gateway.remediation.deduplication import ActiveConflicts, DuplicateOf, decide
+from signal_gateway.gateway.remediation.deduplication import (
+    ActiveConflicts,
+    DuplicateOf,
+    Notification,
+    decide,
+    is_settled,
+)
 from signal_gateway.gateway.remediation.occurrence import Occurrence, OccurrenceCounter
 from signal_gateway.gateway.remediation.outcome import Failure, Incoming, Outcome, Prepared, Undecided
 from signal_gateway.gateway.remediation.preparation import Preparation
@@ -29,6 +35,19 @@ _log = logging.getLogger(__name__)
 
 _MAX_CONCURRENT: Final = 1000  # signals of one request; duplicates that wait together share a write
 _MAX_STEPS: Final = 8
+
+_FAILURES: Final[dict[type[Exception], str]] = {
+    RequestRejected: "refused",
+    KubernetesError: "kubernetes_unavailable",
+    AuditUnavailable: "audit_unavailable",
+    Undecided: "undecided",
+    TimeoutError: "deadline",
+}
+_LEVELS: Final[dict[Failure, int]] = {
+    "refused": logging.ERROR,
+    "transient": logging.WARNING,
+    "deadline": logging.WARNING,
+}
 
 Result = TypeVar("Result")
 
@@ -78,9 +97,9 @@ class Dispatcher:
     """Decides the signals of requests.
 
     Invariant: the signals of one fingerprint are decided one at a time, and for each request in payload order. The
-    preparation of signals is concurrent, but one loop for each request starts the decisions, in payload order: the
-    decision about a signal starts after the preparation of all signals before it. The lock of a fingerprint is fair, so
-    the order of the starts is the order of the decisions.
+    preparation of signals is concurrent, but the decision about a signal starts after the preparation of all signals
+    before it. The lock of a fingerprint is fair, so the order of the starts is the order of the decisions. An exception
+    is a signal of a retry: if the work that an earlier request began on it fails, it is decided at once.
 
     The wait for the count of a duplicate is outside the lock: the next signal of the fingerprint is decided in the
     meantime, so that duplicates share a write.
@@ -123,82 +142,119 @@ class Dispatcher:
         self._conflicts = ActiveConflicts(recorder, metrics=metrics, clock=clock)
 
     async def dispatch(
-        self, signals: Sequence[ParsedSignal], *, signal_type: str, request_id: str, deadline: float
+        self,
+        signals: Sequence[ParsedSignal],
+        *,
+        signal_type: str,
+        request_id: str,
+        deadline: float,
+        notification: Notification,
     ) -> list[Outcome]:
-        """Prepare and decide the signals of one request.
+        """Prepare and decide the signals of one request, unless an earlier request of the notification did.
 
         Args:
             signals: In payload order.
             signal_type: `signalType` of the adapter.
             request_id: Id of the request.
             deadline: Time of the running loop after which no further step starts.
+            notification: Has the work of earlier requests, and gets the work of this one.
 
         Returns:
-            One outcome for each signal, in payload order.
+            One outcome for each signal, in payload order; fewer if the notification was given up.
         """
         places = asyncio.Semaphore(_MAX_CONCURRENT)
-        incoming = deque(enumerate(signals))
-        preparing: deque[asyncio.Task[Prepared | Outcome]] = deque()
-        deciding: list[asyncio.Task[Outcome]] = []
-        while incoming or preparing:
-            while incoming and not (places.locked() and preparing):
-                await places.acquire()
-                index, signal = incoming.popleft()
-                preparing.append(
-                    self._tasks.spawn(
-                        self._prepare(
-                            Incoming(
-                                signal=signal,
-                                signal_type=signal_type,
-                                request_id=request_id,
-                                idempotency_key=f"{request_id}/{index}",
-                                deadline=deadline,
-                            )
-                        )
-                    )
+        waiting = deque(enumerate(signals))
+        del signals  # each is released when it is decided
+        begun: list[asyncio.Task[Outcome]] = []
+        before: asyncio.Future[None] | None = None
+        while waiting and not notification.is_given_up:
+            index, signal = waiting.popleft()
+            key, work = notification.take_over(signal.notification)
+            if work is None or not work.done():
+                incoming = Incoming(
+                    signal=signal,
+                    signal_type=signal_type,
+                    request_id=request_id,
+                    idempotency_key=f"{request_id}/{index}",
+                    deadline=deadline,
                 )
-            preparation = preparing.popleft()
-            if not preparation.done():
-                await asyncio.wait([preparation])
-            deciding.append(self._tasks.spawn(self._decide(preparation, places)))
-        return await asyncio.gather(*deciding)
+                prepared = asyncio.get_running_loop().create_future()
+                if work is not None:
+                    work = self._tasks.spawn(self._join(work, incoming, places))
+                else:
+                    await places.acquire()
+                    if notification.is_given_up:
+                        break  # a retry may begin this signal
+                    work = self._tasks.spawn(self._process(incoming, places, before=before, prepared=prepared))
+                    before = prepared
+            notification.begun.append((key, work))
+            begun.append(work)
+        return await asyncio.gather(*begun)
 
-    async def _prepare(self, incoming: Incoming) -> Prepared | Outcome:
-        fingerprint = incoming.signal.fingerprint if isinstance(incoming.signal, Signal) else None
-        return await self._guarded(self._preparation.prepare(incoming), incoming, fingerprint)
+    async def _join(self, earlier: asyncio.Task[Outcome], incoming: Incoming, places: asyncio.Semaphore) -> Outcome:
+        """Wait for the work that an earlier request of the notification began, and do it again if it failed."""
+        await asyncio.wait([earlier])
+        if is_settled(earlier):
+            return earlier.result()
+        await places.acquire()
+        prepared = asyncio.get_running_loop().create_future()
+        return await self._process(incoming, places, before=None, prepared=prepared)
 
-    async def _decide(self, preparation: asyncio.Task[Prepared | Outcome], places: asyncio.Semaphore) -> Outcome:
+    async def _process(
+        self,
+        incoming: Incoming,
+        places: asyncio.Semaphore,
+        *,
+        before: asyncio.Future[None] | None,
+        prepared: asyncio.Future[None],
+    ) -> Outcome:
+        """Prepare and decide one signal.
+
+        Args:
+            incoming: The signal.
+            places: Released at the end.
+            before: Done when all signals before this one are prepared; None for the first.
+            prepared: Gets done when this one is prepared, too.
+        """
         try:
-            prepared = preparation.result()
-            if isinstance(prepared, Outcome):
-                return prepared
-            return await self._guarded(self._remediate(prepared), prepared, prepared.fingerprint)
+            fingerprint = incoming.signal.fingerprint if isinstance(incoming.signal, Signal) else None
+            try:
+                result = await self._guarded(self._preparation.prepare(incoming), incoming, fingerprint)
+            finally:
+                try:
+                    if before is not None and not before.done():
+                        await asyncio.wait([before])
+                finally:
+                    prepared.set_result(None)
+            if isinstance(result, Outcome):
+                return result
+            return await self._guarded(self._remediate(result), result, result.fingerprint)
         finally:
             places.release()
 
     async def _guarded(
         self, work: Awaitable[Result], signal: Incoming | Prepared, fingerprint: str | None
     ) -> Result | Outcome:
-        """Turn the failure of a signal into its outcome."""
-        key, ids = signal.idempotency_key, {"request_id": signal.request_id, "fingerprint": fingerprint}
+        """Turn the failure of a signal into its outcome, and log each signal that is not handled, once."""
+        result: Result | Outcome
         try:
-            return await work
+            result = await work
         except RequestRejected as exc:
-            _log.error("the Kubernetes API refused the RemediationRequest of signal %s: %s", key, exc, extra=ids)
-            return _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.")
+            result = _failed(fingerprint, "refused", "The Kubernetes API refuses the RemediationRequest.", cause=exc)
         except KubernetesError as exc:
-            _log.warning("the Kubernetes API failed for signal %s, the sender has to retry: %s", key, exc, extra=ids)
             message = "The Kubernetes API is not available. Retry later."
-            return _failed(fingerprint, "transient", message, retry_after=exc.retry_after)
+            result = _failed(fingerprint, "transient", message, cause=exc, retry_after=exc.retry_after)
         except AuditUnavailable as exc:
-            _log.warning("the audit store failed for signal %s, the sender has to retry: %s", key, exc, extra=ids)
-            return _failed(fingerprint, "transient", "The audit trail is not available. Retry later.")
+            result = _failed(fingerprint, "transient", "The audit trail is not available. Retry later.", cause=exc)
         except Undecided as exc:
-            _log.warning("signal %s is not decided, the sender has to retry: %s", key, exc, extra=ids)
             message = "The state of the RemediationRequests is not known right now. Retry later."
-            return _failed(fingerprint, "transient", message)
-        except TimeoutError:
-            return _failed(fingerprint, "deadline", "The deadline of the request passed before the signal was decided.")
+            result = _failed(fingerprint, "transient", message, cause=exc)
+        except TimeoutError as exc:
+            message = "The deadline of the request passed before the signal was decided."
+            result = _failed(fingerprint, "deadline", message, cause=exc)
+        if isinstance(result, Outcome) and result.reason is not None:
+            _log_not_done(signal, result, reason=result.reason)
+        return result
 
     async def _remediate(self, prepared: Prepared) -> Outcome:
         for _ in range(_MAX_STEPS):
@@ -255,5 +311,45 @@ class Dispatcher:
         )
 
 
-def _failed(fingerprint: str | None, failure: Failure, message: str, *, retry_after: float | None = None) -> Outcome:
-    return Outcome(status="failed", message=message, fingerprint=fingerprint, failure=failure, retry_after=retry_after)
+def _failed(
+    fingerprint: str | None, failure: Failure, message: str, *, cause: Exception, retry_after: float | None = None
+) -> Outcome:
+    reason = next(code for kind, code in _FAILURES.items() if isinstance(cause, kind))
+    return Outcome(
+        status="failed",
+        message=message,
+        fingerprint=fingerprint,
+        failure=failure,
+        retry_after=retry_after,
+        reason=reason,
+        cause=str(cause),
+    )
+
+
+def _log_not_done(incoming: Incoming | Prepared, outcome: Outcome, *, reason: str) -> None:
+    signal = incoming.signal
+    target = signal.target if isinstance(signal, Signal) else getattr(signal, "resource", None)
+    if outcome.rejection is not None:
+        target = outcome.rejection.resource
+    correlation_id = outcome.fingerprint or incoming.idempotency_key
+    if outcome.status == "failed" and isinstance(signal, Signal) and signal.target is not None:
+        correlation_id = events.failure_correlation_id(signal)
+    _log.log(
+        logging.INFO if outcome.failure is None else _LEVELS[outcome.failure],
+        "%s was not handled, it is %s (%s): %s",
+        signal.name or "a signal without a name",
+        outcome.status,
+        reason,
+        outcome.cause or outcome.message,
+        extra={
+            "request_id": incoming.request_id,
+            "correlation_id": correlation_id,
+            "fingerprint": outcome.fingerprint,
+            "reason": reason,
+            "signal": signal.name,
+            "target": str(target) if target else None,
+            "sender": signal.sender.name,
+            "peer": signal.sender.peer,
+            **signal.sender.ids,
+        },
+    )

@@ -73,6 +73,8 @@ class Outcome:
         rejection: The reason of a rejected signal.
         failure: The reason of a failed signal: refused by the API, a transient error, or the deadline.
         retry_after: Seconds until the sender should retry, if known.
+        reason: Short code of a signal that is not handled: rejected, invalid or failed; else None.
+        cause: The text of the exception of a failed signal. It is for the log, never for the sender.
     """
 
     status: OutcomeStatus
@@ -85,3 +87,5 @@ class Outcome:
     rejection: RejectedSignal | None = None
     failure: Failure | None = None
     retry_after: float | None = None
+    reason: str | None = None
+    cause: str | None = None

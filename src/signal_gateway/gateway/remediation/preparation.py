@@ -73,6 +73,8 @@ class Preparation:
             if signal.status == "resolved":
                 return await self._resolve(signal, incoming)
             resolution = await self._resolver.resolve(signal)
+            if not resolution.has_target:
+                return self._decline(resolution.without_target(), incoming)
             rejection = await self._scope.rejection(resolution) if self._scope is not None else None
         signal = resolution.signal
         if rejection is not None:
@@ -96,20 +98,28 @@ class Preparation:
         )
         self._recorder.record(event)
         self._metrics.count_rejected(reason=signal.reason)
+        _log_rejection(signal, signal.name, incoming, correlation_id=incoming.idempotency_key)
         if isinstance(signal, RejectedSignal):
-            return Outcome(status="rejected", message=signal.message, fingerprint=None, rejection=signal)
-        return Outcome(status="invalid", message=signal.message, fingerprint=None)
+            return Outcome(
+                status="rejected", message=signal.message, fingerprint=None, rejection=signal, reason=signal.reason
+            )
+        return Outcome(status="invalid", message=signal.message, fingerprint=None, reason=signal.reason)
 
     def _keep_out(self, signal: Signal, rejection: RejectedSignal, incoming: Incoming) -> Outcome:
         event = events.out_of_scope(signal, rejection, signal_type=incoming.signal_type, at=self._clock.now())
         self._recorder.record(event)
         self._metrics.count_rejected(reason=rejection.reason)
+        _log_rejection(rejection, signal.name, incoming, correlation_id=event.correlation_id)
         return Outcome(
-            status="rejected", message=rejection.message, fingerprint=signal.fingerprint, rejection=rejection
+            status="rejected",
+            message=rejection.message,
+            fingerprint=signal.fingerprint,
+            rejection=rejection,
+            reason=rejection.reason,
         )
 
     async def _resolve(self, signal: Signal, incoming: Incoming) -> Outcome:
-        if signal.target is not None:
+        if signal.target is not None or signal.candidates:
             try:
                 signal = (await self._resolver.resolve(signal)).signal
             except KubernetesError as exc:
@@ -149,3 +159,21 @@ class Preparation:
             return
         if request is not None:
             self._audit.backfill(request)
+
+
+def _log_rejection(
+    rejected: InvalidSignal | RejectedSignal, name: str | None, incoming: Incoming, *, correlation_id: str
+) -> None:
+    _log.info(
+        "signal %r was not handled, %s: %s",
+        name,
+        rejected.reason,
+        rejected.message,
+        extra={
+            "request_id": incoming.request_id,
+            "correlation_id": correlation_id,
+            "reason": rejected.reason,
+            "signal_name": name,
+            "source": rejected.source,
+        },
+    )

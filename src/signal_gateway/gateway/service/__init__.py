@@ -1,5 +1,5 @@
 """The gateway as a service: settings, one process, one audit store, one event loop.
 
 `setting_source`, `setting_errors`, `config` (settings and their sources), `setting_listing` (settings as a list),
-`process` (the service itself).
+`check` (what the service needs from its machine), `process` (the service itself).
 """

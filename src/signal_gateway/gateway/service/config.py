@@ -4,7 +4,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import Annotated, Final, Literal, Self
 
@@ -30,7 +30,7 @@ from signal_gateway.gateway.service.setting_source import (
     read_pod_namespace,
     read_yaml,
 )
-from signal_gateway.gateway.setting_errors import setting_errors
+from signal_gateway.gateway.setting_errors import setting_errors, setting_keys
 from signal_gateway.web.logs import LogFormat, LogLevel
 from signal_gateway.web.serving.sockets import parse_listen
 from signal_gateway.web.serving.tls import server_tls
@@ -49,17 +49,35 @@ __all__ = [
 _REFERENCE: Final = re.compile(r"\w+(\.\w+)*:\w+")
 
 
-def _address(listen: str) -> str:
-    _host_of(listen)
-    return listen
+_PORT: Final = re.compile(r":?(\d{1,5})")
 
 
-def _host_of(listen: str) -> str:
+def _address(listen: object) -> str:
+    text = str(listen)
     try:
-        host, _ = parse_listen(listen)
-        return "127.0.0.1" if host == "localhost" else str(ip_address(host))
+        if not isinstance(listen, str):
+            raise ValueError
+        _host_of(listen)
     except (ConfigurationError, ValueError):
-        raise ValueError("must be HOST:PORT with an IP address, such as 127.0.0.1:8080") from None
+        port = _PORT.fullmatch(text)
+        number = port[1] if port is not None else "8080"
+        raise ValueError(
+            f"must be HOST:PORT with an IP address, such as 127.0.0.1:{number} for this machine alone, or "
+            f"0.0.0.0:{number} for every address"
+        ) from None
+    return text
+
+
+def _host_of(listen: str) -> IPv4Address | IPv6Address:
+    host, _ = parse_listen(listen)
+    return ip_address("127.0.0.1" if host == "localhost" else host)
+
+
+def _collide(listen: str, other: str) -> bool:
+    """Return whether two listeners cannot have these addresses at once."""
+    (_, port), (_, other_port) = parse_listen(listen), parse_listen(other)
+    host, other_host = _host_of(listen), _host_of(other)
+    return port == other_port != 0 and (host == other_host or host.is_unspecified or other_host.is_unspecified)
 
 
 def _http_url(url: str) -> str:
@@ -70,13 +88,18 @@ def _http_url(url: str) -> str:
         raise ValueError(expected) from None
 
 
-def _not_empty(expected: str) -> BeforeValidator:
-    """Reject an empty path, which pydantic would read as the working directory."""
+def _path_to(expected: str) -> BeforeValidator:
+    """Expand `~`, and reject an empty path, which pydantic would read as the working directory."""
 
     def check(path: object) -> object:
         if path == "":
             raise ValueError(f"must be {expected}")
-        return path
+        if not isinstance(path, str | Path) or not str(path).startswith("~"):
+            return path
+        expanded = os.path.expanduser(path)
+        if str(expanded).startswith("~"):
+            raise ValueError("the home directory of ~ is not known: write the whole path")
+        return expanded
 
     return BeforeValidator(check)
 
@@ -86,12 +109,12 @@ class TlsConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    certificate: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.crt")] = Field(
+    certificate: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/tls/tls.crt")] = Field(
         default=None,
         description="PEM file with the certificate of the server, followed by the certificates of its issuers. The"
         " service reads it once, at start, and serves TLS 1.2 or newer.",
     )
-    key: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/tls/tls.key")] = Field(
+    key: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/tls/tls.key")] = Field(
         default=None,
         validate_default=True,
         description="PEM file with the private key of the certificate, not encrypted. The service reads it once, at"
@@ -125,7 +148,7 @@ class ServerConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: Annotated[str, AfterValidator(_address)] = Field(
+    listen: Annotated[str, BeforeValidator(_address)] = Field(
         default="127.0.0.1:8080",
         description="Address to listen on, as `HOST:PORT` with an IP address. Port 0 selects a free port.",
     )
@@ -145,7 +168,7 @@ class ManagementConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    listen: Annotated[str, AfterValidator(_address)] | None = Field(
+    listen: Annotated[str, BeforeValidator(_address)] | None = Field(
         default=None,
         description="Address of a separate listener for health and metrics, as `HOST:PORT`. The listener uses plain"
         " HTTP, requires no authentication, and also responds while the gateway starts and stops. If unset,"
@@ -164,7 +187,7 @@ class AuthConfig(BaseModel):
         " may create the Service `gateway-service` in the controller namespace. `token`: with a token from"
         " `token_file`. `none`: not at all; required explicitly unless `server.listen` is a loopback address.",
     )
-    token_file: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/senders/tokens")] = Field(
+    token_file: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/senders/tokens")] = Field(
         default=None,
         validate_default=True,
         description="For the mode `token`: file with one line `TOKEN NAME` per sender. The gateway reads the file again"
@@ -190,7 +213,7 @@ class AuditConfig(BaseModel):
     datastorage_url: Annotated[str, AfterValidator(_http_url)] = Field(
         description="URL of DataStorage. There is no default."
     )
-    token_file: Annotated[Path | None, _not_empty("a file, such as /var/run/secrets/datastorage/token")] = Field(
+    token_file: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/datastorage/token")] = Field(
         default=None,
         description="File with the bearer token for DataStorage, one line. The service reads it at start. The token"
         " needs the scope `write`.",
@@ -200,7 +223,7 @@ class AuditConfig(BaseModel):
         description="The failure that undelivered events survive. `process`: the death of the process. `memory`: only"
         " an outage of DataStorage that ends before the process does.",
     )
-    spool_directory: Annotated[Path | None, _not_empty("a directory, such as /var/lib/signal-gateway/spool")] = Field(
+    spool_directory: Annotated[Path | None, _path_to("a directory, such as /var/lib/signal-gateway/spool")] = Field(
         default=None,
         validate_default=True,
         description="Directory that keeps events until their delivery, including events that an earlier process left."
@@ -243,7 +266,7 @@ class KubernetesConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kubeconfig: Path | None = Field(
+    kubeconfig: Annotated[Path | None, _path_to("a file, such as /etc/signal-gateway/kubeconfig")] = Field(
         default=None, description="Path of a kubeconfig. If unset, the gateway uses the service account of its pod."
     )
 
@@ -297,12 +320,23 @@ class ServiceConfig(BaseModel):
     kubernetes: KubernetesConfig = KubernetesConfig()
     logging: LoggingConfig = LoggingConfig()
 
+    @field_validator("management")
+    @classmethod
+    def _has_a_port_of_its_own(cls, management: ManagementConfig, info: ValidationInfo) -> ManagementConfig:
+        server = info.data.get("server")  # absent when it is not valid itself
+        if server is not None and management.listen is not None and _collide(server.listen, management.listen):
+            raise ValueError(
+                f"management.listen = {management.listen} needs another port than server.listen = {server.listen}; "
+                "remove management.listen to serve both on one listener"
+            )
+        return management
+
     @field_validator("auth")
     @classmethod
     def _is_explicit_beyond_loopback(cls, auth: AuthConfig, info: ValidationInfo) -> AuthConfig:
         server = info.data.get("server")  # absent when it is not valid itself
         is_explicit = "mode" in auth.model_fields_set
-        if server is not None and not is_explicit and not ip_address(_host_of(server.listen)).is_loopback:
+        if server is not None and not is_explicit and not _host_of(server.listen).is_loopback:
             raise ValueError(
                 f"auth.mode must be set, because server.listen = {server.listen} is not a loopback address: choose "
                 "kubernetes, token, or none to accept signals from every client"
@@ -350,7 +384,8 @@ class ServiceConfig(BaseModel):
         settings = SettingSources()
         read_pod_namespace(pod_namespace_file, into=settings)
         read_yaml(Path(path), into=settings)
-        read_environment(os.environ if environment is None else environment, into=settings)
+        variables = os.environ if environment is None else environment
+        read_environment(variables, keys=setting_keys(cls), into=settings)
         try:
             config = cls.model_validate(settings.tree())
         except ValidationError as exc:

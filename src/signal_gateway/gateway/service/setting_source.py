@@ -4,9 +4,10 @@ This module replaces pydantic-settings, which ignores a missing file, a duplicat
 the root of the file.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
@@ -25,6 +26,9 @@ __all__ = [
 
 ENVIRONMENT_PREFIX = "SIGNAL_GATEWAY__"
 POD_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+_ANY_PREFIX: Final = "SIGNAL_GATEWAY_"
+_UNDERSCORES: Final = re.compile("_+")
 
 _Path = tuple[str, ...]
 
@@ -69,8 +73,7 @@ class SettingSources:
             file: Name of the configuration file, for a setting that no source sets.
         """
         if error.is_missing:
-            variable = ENVIRONMENT_PREFIX + error.key.upper().replace(".", "__")
-            return f"{error.key}: {error.reason}; set it in {file} or as {variable}"
+            return f"{error.key}: {error.reason}; set it in {file} or as {_variable(error.key)}"
         *_, name = path = tuple(error.key.split("."))
         shown = MASK if is_secret_name(name) else masked(repr(error.value))
         return f"{self.source_of(path) or file}: {error.key} = {shown}: {error.reason}"
@@ -142,9 +145,41 @@ def _read_mapping(
             into.put((*path, key), value, source=f"{file}:{line}")
 
 
-def read_environment(environment: Mapping[str, str], *, into: SettingSources) -> None:
-    """Read the variables with the prefix: `SIGNAL_GATEWAY__SECTION__KEY` sets `section.key`."""
+def read_environment(
+    environment: Mapping[str, str], *, keys: Mapping[str, tuple[str, ...]], into: SettingSources
+) -> None:
+    """Read the variables with the prefix: `SIGNAL_GATEWAY__SECTION__KEY` sets `section.key`.
+
+    A variable that sets a section, or that names a setting with other underscores, is a problem. Variables such as
+    `SIGNAL_GATEWAY_SERVICE_HOST`, which Kubernetes sets for a Service, name no setting and are left out.
+
+    Args:
+        environment: The variables.
+        keys: The plain settings below each path, from `setting_keys`.
+        into: The settings to change.
+    """
+    by_words = {key.replace(".", "_"): key for key in keys}
     for variable in sorted(environment):
-        if variable.startswith(ENVIRONMENT_PREFIX):
-            path = tuple(variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+        if not variable.startswith(_ANY_PREFIX):
+            continue
+        path = tuple(variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
+        key = ".".join(path)
+        meant = by_words.get(_UNDERSCORES.sub("_", variable.removeprefix(_ANY_PREFIX)).strip("_").lower())
+        has_prefix = variable.startswith(ENVIRONMENT_PREFIX)
+        if has_prefix and keys.get(key):
+            value = masked(repr(environment[variable]))
+            examples = ", ".join(_variable(one) for one in keys[key][:3])
+            into.problems.append(
+                f"variable {variable}: {key} = {value}: this is a section; set its keys instead, such as {examples}"
+            )
+        elif meant is not None and not (has_prefix and key in keys):
+            right = _variable(meant) if not keys[meant] else _variable(keys[meant][0])
+            into.problems.append(
+                f"variable {variable} has no effect: two underscores separate the parts, as in {right}"
+            )
+        elif has_prefix:
             into.put(path, environment[variable], source=f"variable {variable}")
+
+
+def _variable(key: str) -> str:
+    return ENVIRONMENT_PREFIX + key.upper().replace(".", "__")

@@ -1,6 +1,7 @@
 """Signals: the adapters that parse them, their targets and fingerprints.
 
 `body_schemas`, `alertmanager`, `kubernetes_event` (parse the payload of one source, by the interface in `adapter`),
+`candidates` (the objects that labels may name, by the tables of `knowledge`),
 `signal` (a signal with its target and fingerprint), `registry` (all adapters of a gateway).
 Import the names for an adapter of your own from this package.
 """
@@ -12,12 +13,19 @@ from signal_gateway.gateway.signals.adapter import (
     MAX_SEVERITY_LENGTH,
     Adapter,
     InvalidItem,
-    InvalidPayload,
+    ParsedPayload,
     ParsedSignal,
+    RejectedItem,
+)
+from signal_gateway.gateway.signals.signal import (
+    InvalidPayload,
+    InvalidSignal,
+    RejectedSignal,
+    Signal,
+    Target,
     json_object,
     unrepresentable,
 )
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal, Target
 
 __all__ = [
     "CLOCK_SKEW",
@@ -27,7 +35,9 @@ __all__ = [
     "InvalidItem",
     "InvalidPayload",
     "InvalidSignal",
+    "ParsedPayload",
     "ParsedSignal",
+    "RejectedItem",
     "RejectedSignal",
     "Signal",
     "Target",

@@ -1,45 +1,61 @@
-"""Adapter: the interface that parses the payload of a source into signals, and its helpers."""
+"""Adapter: the interface that parses the payload of a source into signals, and the results of parsing."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
-import orjson
-
-from signal_gateway.errors import GatewayError
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 
 __all__ = [
     "CLOCK_SKEW",
-    "MAX_DEPTH",
     "MAX_NAME_LENGTH",
     "MAX_SEVERITY_LENGTH",
     "Adapter",
     "InvalidItem",
-    "InvalidPayload",
+    "ParsedPayload",
     "ParsedSignal",
-    "excerpt",
-    "json_object",
-    "storable_text",
-    "unrepresentable",
+    "RejectedItem",
 ]
 
-MAX_DEPTH = 8
 MAX_NAME_LENGTH = 253
 MAX_SEVERITY_LENGTH = 50
-_MAX_EXCERPT_LENGTH = 100
 CLOCK_SKEW = timedelta(minutes=2)
 
 ParsedSignal = Signal | InvalidSignal | RejectedSignal
 """The result of parsing one item of a payload."""
 
 
-class InvalidPayload(GatewayError):  # noqa: N818 - a response to the sender
-    """The payload as a whole is not valid for its source. The message goes to the sender."""
+class ParsedPayload(list[ParsedSignal]):
+    """The result of parsing a payload that says more than its items: a list of one result for each item.
+
+    Attributes:
+        group: The group of alerts that the source notifies about, the same each time; None if the source has none. A
+            request after a failed one of the same group repeats its signals, if they have the same `notification`.
+        truncated: Number of items that the source left out.
+    """
+
+    group: str | None = None
+    truncated: int = 0
 
 
 class InvalidItem(Exception):  # noqa: N818 - an outcome, not an error
     """One item of a payload is not a valid signal. An adapter raises and catches this error itself.
+
+    Attributes:
+        reason: Short code from a fixed list.
+        message: Text for the sender.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+        self.message = message
+
+
+class RejectedItem(Exception):  # noqa: N818 - an outcome, not an error
+    """One item of a payload is well-formed, and the gateway cannot act on it. An adapter raises and catches it itself.
+
+    Unlike for an invalid item, the response is a success: senders such as Alertmanager alarm about a 4xx.
 
     Attributes:
         reason: Short code from a fixed list.
@@ -78,63 +94,10 @@ class Adapter(Protocol):
             received_at: Time at which the gateway received it.
 
         Returns:
-            One result per item of the payload, in payload order. One invalid item does not affect the others.
+            One result per item of the payload, in payload order. One invalid item does not affect the others. A
+            `ParsedPayload` can say more about the payload.
 
         Raises:
             InvalidPayload: The payload as a whole cannot be parsed, or has no item.
         """
         ...
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Decode a body that must be one JSON object.
-
-    Raises:
-        InvalidPayload: The body is not JSON, or not an object.
-    """
-    try:
-        document = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        raise InvalidPayload(f"The body is not JSON: line {exc.lineno}, column {exc.colno}.") from exc
-    if not isinstance(document, dict):
-        raise InvalidPayload("The body is JSON, but not an object.")
-    return document
-
-
-def unrepresentable(value: Any, *, depth: int = 1) -> str | None:
-    """Return the reason why the audit trail cannot store a decoded JSON value, or None if it can.
-
-    Args:
-        value: Any value that a JSON decoder returns.
-        depth: The nesting level of `value`, counted from 1.
-    """
-    if isinstance(value, str):
-        return "it contains a NUL character" if "\0" in value else None
-    if not isinstance(value, (dict, list)):
-        return None
-    if depth > MAX_DEPTH:
-        return f"it is nested deeper than {MAX_DEPTH} levels"
-    children = [*value, *value.values()] if isinstance(value, dict) else value
-    for child in children:
-        reason = unrepresentable(child, depth=depth + 1)
-        if reason is not None:
-            return reason
-    return None
-
-
-def storable_text(text: str | None, max_length: int) -> str | None:
-    """Return a text that the audit trail can store, cut to a length; None for an empty text."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")[:max_length] if text else None
-
-
-def excerpt(value: object) -> str:
-    """Return the beginning of a value, for a message to the sender."""
-    match value:
-        case None:
-            return "missing"
-        case dict() | list():
-            return f"{'an object' if isinstance(value, dict) else 'a list'} of {len(value)}"
-        case str():
-            return repr(value[:_MAX_EXCERPT_LENGTH])[:_MAX_EXCERPT_LENGTH]
-        case _:
-            return repr(value)[:_MAX_EXCERPT_LENGTH]

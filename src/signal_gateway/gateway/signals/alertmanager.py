@@ -1,11 +1,15 @@
-"""AlertmanagerAdapter: parses the webhook of Alertmanager, payload version 4.
+"""AlertmanagerAdapter: parses the webhook of Alertmanager, payload version 4, and of Grafana, payload version 1.
 
-Source: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
+Sources: https://prometheus.io/docs/alerting/latest/configuration/#webhook_config and
+https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/
 """
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, Protocol
+from hashlib import sha256
+from typing import Any, Final, Literal, Protocol
+
+import orjson
 
 from signal_gateway.clock import parse_rfc3339
 from signal_gateway.gateway.signals.adapter import (
@@ -13,78 +17,30 @@ from signal_gateway.gateway.signals.adapter import (
     MAX_NAME_LENGTH,
     MAX_SEVERITY_LENGTH,
     InvalidItem,
-    InvalidPayload,
+    ParsedPayload,
     ParsedSignal,
+    RejectedItem,
+)
+from signal_gateway.gateway.signals.body_schemas import WEBHOOK_VERSIONS, webhook_schema
+from signal_gateway.gateway.signals.candidates import LabelTable, candidates_from_labels, namespace_from_labels
+from signal_gateway.gateway.signals.knowledge import EXPORTED, NOT_NAMING_LABELS
+from signal_gateway.gateway.signals.signal import (
+    InvalidPayload,
+    InvalidSignal,
+    RejectedSignal,
+    Signal,
+    Target,
+    cluster_target,
     excerpt,
+    is_object_name,
     json_object,
+    storable_labels,
     storable_text,
     unrepresentable,
 )
-from signal_gateway.gateway.signals.body_schemas import ALERTMANAGER_VERSION, webhook_schema
-from signal_gateway.gateway.signals.signal import (
-    MAX_NAMESPACE_LENGTH,
-    InvalidSignal,
-    Signal,
-    Target,
-    is_namespace,
-    is_object_name,
-)
-from signal_gateway.kubernetes import Kind, Kinds
+from signal_gateway.kubernetes import Kinds
 
-__all__ = ["AlertmanagerAdapter", "DiscoveredKinds", "candidates_from_labels", "namespace_from_labels"]
-
-# Prometheus describes the scraped endpoint with these labels, not the problem
-_SCRAPE_LABELS: Final = frozenset({"job", "service", "instance", "endpoint", "container", "namespace"})
-_EXPORTED: Final = "exported_"
-_CONTROLLERS: Final = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "DeploymentConfig")
-_OTHERS: Final = len(_CONTROLLERS)
-_RANKS: Final = dict(zip(_CONTROLLERS, range(_OTHERS), strict=True)) | {"Pod": _OTHERS + 1, "Node": _OTHERS + 2}
-
-
-def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
-    """Return the namespace from the labels; `exported_namespace` wins over `namespace`.
-
-    Raises:
-        ValueError: The label is not a valid name of a namespace.
-    """
-    namespace = labels.get("exported_namespace") or labels.get("namespace")
-    if not namespace:
-        return None
-    if not is_namespace(namespace):
-        raise ValueError(f"the namespace {namespace!r} is not a DNS label of at most {MAX_NAMESPACE_LENGTH} characters")
-    return namespace
-
-
-def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds) -> tuple[Target, ...]:
-    """Return the candidates, the most likely first: controllers, then other kinds, then pods and nodes.
-
-    A label names a candidate if its key names a kind of the cluster and its value is a valid object name.
-    `exported_<kind>` wins over `<kind>`: Prometheus adds this prefix to a label of the scraped exporter that collides
-    with a label of the scrape target. Controllers have a fixed order and other kinds are in alphabetical order, so that
-    the same labels always give the same candidates.
-
-    Args:
-        labels: All labels of the alert.
-        kinds: The kinds of the cluster.
-
-    Raises:
-        ValueError: The namespace label is not a valid name of a namespace.
-    """
-    namespace = namespace_from_labels(labels)
-    named: dict[Kind, str] = {}
-    for key in sorted(labels):
-        word = key.removeprefix(_EXPORTED)
-        kind = kinds.called(word) if word not in _SCRAPE_LABELS else None
-        if kind is not None and labels[key] and (key.startswith(_EXPORTED) or kind not in named):
-            named[kind] = labels[key]
-    ranked = sorted(named, key=lambda kind: (_RANKS.get(kind.name, _OTHERS), kind.name))
-    candidates = []
-    for kind in ranked:
-        if is_object_name(named[kind]):
-            place = namespace if kind.is_namespaced else None
-            candidates.append(Target(kind=kind.name, name=named[kind], namespace=place, api_version=kind.api_version))
-    return tuple(candidates)
-
+__all__ = ["AlertmanagerAdapter", "DiscoveredKinds"]
 
 _MAX_CLUSTER_LENGTH = 253
 
@@ -102,15 +58,26 @@ class AlertmanagerAdapter:
 
     Args:
         discovery: The kinds of the cluster; they decide which labels name a target.
+        table: The meaning of labels and exporters; by default the built-in one.
         multi_cluster: Whether the label `cluster` identifies the cluster of an alert.
+        cluster_signals: `notify` gives an alert about no object the cluster as its target; `reject` rejects it.
     """
 
     name = "prometheus"
     signal_type = "alert"
 
-    def __init__(self, *, discovery: DiscoveredKinds, multi_cluster: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        discovery: DiscoveredKinds,
+        table: LabelTable | None = None,
+        multi_cluster: bool = False,
+        cluster_signals: Literal["reject", "notify"] = "reject",
+    ) -> None:
         self._discovery = discovery
+        self._table = table or LabelTable()
         self._multi_cluster = multi_cluster
+        self._cluster_signals = cluster_signals
 
     @property
     def body_schema(self) -> Mapping[str, Any]:
@@ -123,22 +90,35 @@ class AlertmanagerAdapter:
         Labels and annotations of an alert override the common ones of its group. Unknown members are ignored.
 
         Raises:
-            InvalidPayload: The body is not a webhook of version 4, or has no alerts.
+            InvalidPayload: The body is not a webhook of a known version, or has no alerts.
         """
         payload = json_object(body)
         version = payload.get("version")
-        if version != ALERTMANAGER_VERSION:
+        if version not in WEBHOOK_VERSIONS:
             raise InvalidPayload(
-                f'"version" is {excerpt(version)}, and only "{ALERTMANAGER_VERSION}" is supported: '
-                "send the payload of an Alertmanager webhook_config."
+                f'"version" is {excerpt(version)}, and only "4" and "1" are supported: '
+                "send the payload of an Alertmanager webhook_config, or of a Grafana webhook."
             )
         alerts = payload.get("alerts")
         if not isinstance(alerts, list) or not alerts:
             raise InvalidPayload('"alerts" must be a list with at least one alert.')
 
-        common_labels = _common(payload, "commonLabels")
-        common_annotations = _common(payload, "commonAnnotations")
-        return [self._read(alert, common_labels, common_annotations, received_at) for alert in alerts]
+        try:
+            common_labels, common_annotations = (
+                _strings(payload, "commonLabels"),
+                _strings(payload, "commonAnnotations"),
+            )
+        except InvalidItem as exc:
+            raise InvalidPayload(exc.message) from exc
+        group, truncated = payload.get("groupKey"), payload.get("truncatedAlerts")
+        signals = ParsedPayload()
+        for alert in alerts:
+            signals.append(self._read(alert, common_labels, common_annotations, received_at))
+        if isinstance(group, str) and group:
+            signals.group = f"{payload.get('receiver')}\n{group}"
+        if isinstance(truncated, int) and truncated > 0:
+            signals.truncated = truncated
+        return signals
 
     def _read(
         self,
@@ -146,7 +126,7 @@ class AlertmanagerAdapter:
         common_labels: Mapping[str, str],
         common_annotations: Mapping[str, str],
         received_at: datetime,
-    ) -> Signal | InvalidSignal:
+    ) -> ParsedSignal:
         labels: dict[str, str] = {}
         try:
             if not isinstance(alert, dict):
@@ -154,13 +134,27 @@ class AlertmanagerAdapter:
             labels = {**common_labels, **_strings(alert, "labels")}
             annotations = {**common_annotations, **_strings(alert, "annotations")}
             return self._signal(alert, labels, annotations, received_at)
-        except InvalidItem as exc:
+        except (InvalidItem, RejectedItem) as exc:
+            name = storable_text(labels.get("alertname"), MAX_NAME_LENGTH)
+            severity = storable_text(labels.get("severity"), MAX_SEVERITY_LENGTH) or "unknown"
+            if isinstance(exc, RejectedItem):
+                return RejectedSignal(
+                    reason=exc.reason,
+                    message=exc.message,
+                    source=self.name,
+                    resource="",
+                    name=name or "unknown",
+                    severity=severity,
+                    labels=storable_labels(labels),
+                    notification=_notification(labels, alert) if isinstance(alert, dict) else None,
+                )
             return InvalidSignal(
                 reason=exc.reason,
                 message=exc.message,
                 source=self.name,
-                name=storable_text(labels.get("alertname"), MAX_NAME_LENGTH),
-                severity=storable_text(labels.get("severity"), MAX_SEVERITY_LENGTH) or "unknown",
+                name=name,
+                severity=severity,
+                labels=storable_labels(labels or (alert.get("labels") if isinstance(alert, dict) else None)),
             )
 
     def _signal(
@@ -169,19 +163,19 @@ class AlertmanagerAdapter:
         for part in (alert, labels, annotations):
             obstacle = unrepresentable(part)
             if obstacle is not None:
-                raise InvalidItem("unrepresentable", f"The alert cannot be stored: {obstacle}.")
+                raise RejectedItem("unrepresentable", f"The alert cannot be stored: {obstacle}.")
 
         status = alert.get("status")
         if status != "firing" and status != "resolved":
             raise InvalidItem("status", f'"status" is {excerpt(status)}; it must be "firing" or "resolved".')
         name = labels.get("alertname", "")
         if not 1 <= len(name) <= MAX_NAME_LENGTH:
-            raise InvalidItem(
+            raise RejectedItem(
                 "name", f'The label "alertname" has {len(name)} characters; it must have 1 to {MAX_NAME_LENGTH}.'
             )
         severity = labels.get("severity") or "unknown"
         if len(severity) > MAX_SEVERITY_LENGTH:
-            raise InvalidItem(
+            raise RejectedItem(
                 "severity",
                 f'The label "severity" has {len(severity)} characters; it may have at most {MAX_SEVERITY_LENGTH}.',
             )
@@ -189,24 +183,29 @@ class AlertmanagerAdapter:
         is_firing = status == "firing"
         fired_at = _fired_at(alert)
         if is_firing and fired_at > received_at + CLOCK_SKEW:
-            raise InvalidItem(
+            raise RejectedItem(
                 "from_the_future",
                 f'"startsAt" is {excerpt(alert["startsAt"])}, over two minutes in the future: synchronize the clocks.',
             )
         cluster_id = (labels.get("cluster") or None) if self._multi_cluster else None
         if cluster_id is not None and len(cluster_id) > _MAX_CLUSTER_LENGTH:
-            raise InvalidItem(
+            raise RejectedItem(
                 "cluster",
                 f'The label "cluster" has {len(cluster_id)} characters; it may have at most {_MAX_CLUSTER_LENGTH}.',
             )
-        namespace, candidates = _namespace_and_candidates(labels, self._discovery.kinds(), must_have_target=is_firing)
+        namespace, candidates = self._namespace_and_candidates(labels, must_be_valid=is_firing)
+        if self._cluster_signals == "notify" and severity != "none":
+            candidates = (*candidates, cluster_target(name))  # the last resort
+        if not candidates and is_firing:
+            raise RejectedItem("no_target", _NO_TARGET)
+        says_target = bool(candidates) and not getattr(candidates[0], "must_exist", False)
         return Signal(
             name=name,
             severity=severity,
             status="firing" if is_firing else "resolved",
             source=self.name,
-            target=candidates[0] if candidates else None,
-            candidates=candidates[1:],
+            target=candidates[0] if says_target else None,
+            candidates=candidates[1:] if says_target else candidates,
             cluster_id=cluster_id,
             namespace=namespace,
             labels=labels,
@@ -214,25 +213,53 @@ class AlertmanagerAdapter:
             fired_at=fired_at,
             received_at=received_at,
             payload=alert,
+            notification=_notification(labels, alert),
         )
 
+    def _namespace_and_candidates(
+        self, labels: Mapping[str, str], *, must_be_valid: bool
+    ) -> tuple[str | None, tuple[Target, ...]]:
+        try:
+            namespace = namespace_from_labels(labels)
+        except ValueError as exc:
+            if must_be_valid:
+                raise RejectedItem("namespace", f"The labels do not name a target: {exc}.") from exc
+            return None, ()
+        kinds = self._discovery.kinds()
+        candidates = candidates_from_labels(labels, kinds, self._table)
+        if not candidates and must_be_valid:
+            _check_names(labels, kinds, self._table)
+        return namespace, candidates
 
-def _namespace_and_candidates(
-    labels: Mapping[str, str], kinds: Kinds, *, must_have_target: bool
-) -> tuple[str | None, tuple[Target, ...]]:
-    try:
-        namespace, candidates = namespace_from_labels(labels), candidates_from_labels(labels, kinds)
-    except ValueError as exc:
-        if must_have_target:
-            raise InvalidItem("namespace", f"The labels do not name a target: {exc}.") from exc
-        return None, ()
-    if not candidates and must_have_target:
-        raise InvalidItem(
-            "no_target",
-            "No label names a Kubernetes object: add a label such as deployment, statefulset, pod or node "
-            "with the name of the object as its value.",
-        )
-    return namespace, candidates
+
+_NO_TARGET: Final = (
+    "No label names a Kubernetes object: add a label such as deployment, statefulset, pod or node with the name of the "
+    "object as its value, if the alert is about one."
+)
+_NAME_RULE: Final = (
+    "a name has at most 253 characters, only lower-case letters, digits, '-' and '.', and begins and ends with a "
+    "letter or digit (RFC 1123)"
+)
+
+
+def _check_names(labels: Mapping[str, str], kinds: Kinds, table: LabelTable) -> None:
+    """Raise the reason if a label has the name of a kind, and its value cannot be the name of an object."""
+    for key, value in sorted(labels.items()):
+        word = key.removeprefix(EXPORTED)
+        is_kind = word not in NOT_NAMING_LABELS and (word in table.synonyms or kinds.called(word) is not None)
+        if is_kind and value and not is_object_name(value.rpartition("/")[2]):
+            message = f"The label {key}={excerpt(value)} cannot name a Kubernetes object: {_NAME_RULE}."
+            raise RejectedItem("no_target", message)
+
+
+def _notification(labels: Mapping[str, str], alert: Mapping[str, Any]) -> str:
+    """Return what identifies an alert in the notifications of its group.
+
+    Alertmanager's own `fingerprint` is a hash of the labels, too, but a sender can choose it freely.
+    """
+    starts_at, status = alert.get("startsAt"), alert.get("status")
+    identity = [labels, starts_at if isinstance(starts_at, str) else None, status if isinstance(status, str) else None]
+    return sha256(orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _fired_at(alert: Mapping[str, Any]) -> datetime:
@@ -256,10 +283,3 @@ def _strings(alert: Mapping[str, Any], member: str) -> dict[str, str]:
             text = f'"{member}" must be an object whose values are strings; {excerpt(key)} is {excerpt(value)}.'
             raise InvalidItem("shape", text)
     return mapping
-
-
-def _common(payload: Mapping[str, Any], member: str) -> dict[str, str]:
-    try:
-        return _strings(payload, member)
-    except InvalidItem as exc:
-        raise InvalidPayload(exc.message) from exc

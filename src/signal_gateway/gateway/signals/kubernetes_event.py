@@ -1,6 +1,7 @@
-"""KubernetesEventAdapter: parses a core/v1 Event, as an event exporter posts it, one per request.
+"""KubernetesEventAdapter: parses Events of `v1` and `events.k8s.io/v1`, alone, in a list, or as changes of a watch.
 
-Source: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
+Sources: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ and
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
 """
 
 import re
@@ -14,31 +15,40 @@ from signal_gateway.gateway.signals.adapter import (
     MAX_NAME_LENGTH,
     MAX_SEVERITY_LENGTH,
     InvalidItem,
-    InvalidPayload,
     ParsedSignal,
-    excerpt,
-    json_object,
-    storable_text,
-    unrepresentable,
+    RejectedItem,
 )
 from signal_gateway.gateway.signals.body_schemas import EVENT_TYPES, event_schema
 from signal_gateway.gateway.signals.signal import (
+    InvalidPayload,
     InvalidSignal,
     RejectedSignal,
     Signal,
     Target,
+    excerpt,
     is_namespace,
     is_object_name,
+    json_object,
+    storable_labels,
+    storable_text,
+    unrepresentable,
 )
 
 __all__ = ["KubernetesEventAdapter"]
 
 _NORMAL: Final = "Normal"
+_LISTS: Final = ("EventList", "List")
+_CHANGES: Final = ("ADDED", "MODIFIED", "UPDATED", "DELETED", "BOOKMARK")
+_NO_OCCURRENCES: Final = ("DELETED", "BOOKMARK")
+_NOT_AN_EVENT: Final = (
+    "{} is not a Kubernetes Event of v1 or events.k8s.io/v1: it needs an involvedObject, or a regarding object."
+)
+_TIMES: Final = ("lastTimestamp", "firstTimestamp", "eventTime", "deprecatedLastTimestamp", "deprecatedFirstTimestamp")
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
 
 class KubernetesEventAdapter:
-    """Parses core/v1 Events.
+    """Parses Kubernetes Events.
 
     Args:
         max_age: Highest age of the newest time of an Event.
@@ -57,38 +67,58 @@ class KubernetesEventAdapter:
         return event_schema()
 
     def parse(self, body: bytes, *, received_at: datetime) -> Sequence[ParsedSignal]:
-        """Parse one Event: its reason becomes the name, its type the severity, its involved object the target.
+        """Parse the Events of one request: one result per Event.
+
+        The reason becomes the name, the type the severity, and the involved (regarding) object the target. The body is
+        an Event, a list of Events, or a change of an Event: a watch event of the Kubernetes API (`type`, `object`), or
+        the form of eventrouter (`verb`, `event`).
 
         Raises:
-            InvalidPayload: The body is not an Event.
+            InvalidPayload: The body is none of these, or a list without an Event.
         """
-        event = json_object(body)
-        involved = event.get("involvedObject")
-        if event.get("kind", "Event") != "Event" or not isinstance(involved, dict):
-            raise InvalidPayload("The body is not a core/v1 Event: it needs an involvedObject.")
-        try:
-            return [self._read(event, involved, received_at)]
-        except InvalidItem as exc:
-            return [
-                InvalidSignal(
-                    reason=exc.reason,
-                    message=exc.message,
-                    source=self.source,
-                    name=storable_text(_text_or_none(event.get("reason")), MAX_NAME_LENGTH),
-                    severity=storable_text(_text_or_none(event.get("type")), MAX_SEVERITY_LENGTH) or "unknown",
-                )
-            ]
+        document = json_object(body)
+        if document.get("kind") not in _LISTS:
+            event = _changed_object(document)
+            if not _is_event(event):
+                raise InvalidPayload(_NOT_AN_EVENT.format("The body"))
+            return [self._parse_item(document, received_at)]
+        items = document.get("items")
+        if not isinstance(items, list) or not items:
+            raise InvalidPayload('"items" must be a list with at least one Event.')
+        return [self._parse_item(item, received_at) for item in items]
 
-    def _read(self, event: dict[str, Any], involved: dict[str, Any], received_at: datetime) -> ParsedSignal:
+    def _parse_item(self, item: object, received_at: datetime) -> ParsedSignal:
+        event: Mapping[str, Any] = {}
+        try:
+            if not isinstance(item, dict) or not _is_event(event := _changed_object(item)):
+                raise InvalidItem("shape", _NOT_AN_EVENT.format("The item"))
+            change = item.get("verb") if event is item.get("event") else item.get("type")
+            if event is not item and change in _NO_OCCURRENCES:
+                raise RejectedItem("no_occurrence", f"The change {change} of an Event is no occurrence of it.")
+            return self._read(event, received_at)
+        except (InvalidItem, RejectedItem) as exc:
+            name = storable_text(_text_or_none(event.get("reason")), MAX_NAME_LENGTH)
+            severity = storable_text(_text_or_none(event.get("type")), MAX_SEVERITY_LENGTH) or "unknown"
+            invalid = InvalidSignal(
+                reason=exc.reason,
+                message=exc.message,
+                source=self.source,
+                name=name,
+                severity=severity,
+                labels=storable_labels(_reference(event)),
+            )
+            return invalid if isinstance(exc, InvalidItem) else _rejected(invalid, resource="")
+
+    def _read(self, event: Mapping[str, Any], received_at: datetime) -> ParsedSignal:
         obstacle = unrepresentable(event)
         if obstacle is not None:
-            raise InvalidItem("unrepresentable", f"The event cannot be stored: {obstacle}.")
+            raise RejectedItem("unrepresentable", f"The event cannot be stored: {obstacle}.")
         reason, type = _text(event, "reason") or "", _text(event, "type")
         if not 1 <= len(reason) <= MAX_NAME_LENGTH:
-            raise InvalidItem("name", f'"reason" has {len(reason)} characters; it must have 1 to {MAX_NAME_LENGTH}.')
+            raise RejectedItem("name", f'"reason" has {len(reason)} characters; it must have 1 to {MAX_NAME_LENGTH}.')
         if type not in EVENT_TYPES:
-            raise InvalidItem("severity", f'"type" is {excerpt(type)}; it must be one of {", ".join(EVENT_TYPES)}.')
-        target = _target(involved)
+            raise RejectedItem("severity", f'"type" is {excerpt(type)}; it must be one of {", ".join(EVENT_TYPES)}.')
+        target = _target(event)
         if type == _NORMAL:
             return RejectedSignal(
                 reason="normal_event",
@@ -97,15 +127,16 @@ class KubernetesEventAdapter:
                 resource=str(target),
                 name=reason,
                 severity=type,
+                labels=_labels(event, target),
             )
         happened_at = max(_times(event), default=None)
         if happened_at is None:
-            raise InvalidItem("time", "The event has no time: set lastTimestamp, firstTimestamp or eventTime.")
+            raise RejectedItem("time", "The event has no time: set lastTimestamp, firstTimestamp or eventTime.")
         if happened_at > received_at + CLOCK_SKEW:
-            raise InvalidItem("from_the_future", f"The event is of {happened_at}, in the future: synchronize clocks.")
+            raise RejectedItem("from_the_future", f"The event is of {happened_at}, in the future: synchronize clocks.")
         if received_at - happened_at > self._max_age:
             seconds = self._max_age.total_seconds()
-            raise InvalidItem("too_old", f"The event is of {happened_at}, older than {seconds:g} s.")
+            raise RejectedItem("too_old", f"The event is of {happened_at}, older than {seconds:g} s.")
         return Signal(
             name=reason,
             severity=type,
@@ -114,21 +145,54 @@ class KubernetesEventAdapter:
             target=target,
             namespace=target.namespace,
             labels=_labels(event, target),
-            annotations={"message": message} if (message := _text(event, "message")) else {},
+            annotations={"message": message} if (message := _text(event, "message") or _text(event, "note")) else {},
             fired_at=happened_at,
             received_at=received_at,
             payload=event,
         )
 
 
-def _target(involved: Mapping[str, Any]) -> Target:
+def _changed_object(document: Mapping[str, Any]) -> Any:
+    """Return the object of a watch event or of eventrouter's form; the document itself if it is neither."""
+    if document.get("type") in _CHANGES and "object" in document:
+        return document["object"]
+    return document["event"] if document.get("verb") in _CHANGES and "event" in document else document
+
+
+def _is_event(value: object) -> bool:
+    return isinstance(value, dict) and value.get("kind", "Event") == "Event" and bool(_member(value))
+
+
+def _member(event: Mapping[str, Any]) -> str:
+    """Return the member with the object of an Event, `regarding` for `events.k8s.io/v1`; empty if there is none."""
+    return next((it for it in ("involvedObject", "regarding") if isinstance(event.get(it), dict)), "")
+
+
+def _reference(event: Mapping[str, Any]) -> Any:
+    return event.get(_member(event))
+
+
+def _rejected(invalid: InvalidSignal, *, resource: str) -> RejectedSignal:
+    return RejectedSignal(
+        reason=invalid.reason,
+        message=invalid.message,
+        source=invalid.source,
+        resource=resource,
+        name=invalid.name or "unknown",
+        severity=invalid.severity,
+        labels=invalid.labels,
+    )
+
+
+def _target(event: Mapping[str, Any]) -> Target:
+    member, involved = _member(event), _reference(event)
     kind, name, namespace = (_text(involved, field) or "" for field in ("kind", "name", "namespace"))
     if not _KIND.fullmatch(kind) or not is_object_name(name):
-        raise InvalidItem(
-            "no_target", f"involvedObject is {excerpt(kind)} {excerpt(name)}, which is not a valid kind and name."
+        raise RejectedItem(
+            "no_target", f"{member} is {excerpt(kind)} {excerpt(name)}, which is not a valid kind and name."
         )
     if namespace and not is_namespace(namespace):
-        raise InvalidItem("namespace", f"involvedObject.namespace is not valid: {excerpt(namespace)}.")
+        raise RejectedItem("namespace", f"{member}.namespace is not valid: {excerpt(namespace)}.")
     api_version = _text(involved, "apiVersion") or "v1"
     return Target(kind=kind, name=name, namespace=namespace or None, api_version=api_version[:MAX_NAME_LENGTH])
 
@@ -136,7 +200,7 @@ def _target(involved: Mapping[str, Any]) -> Target:
 def _times(event: Mapping[str, Any]) -> Iterator[datetime]:
     series = event.get("series")
     last_observed = series.get("lastObservedTime") if isinstance(series, dict) else None
-    named = [(field, event.get(field)) for field in ("lastTimestamp", "firstTimestamp", "eventTime")]
+    named = [(field, event.get(field)) for field in _TIMES]
     for field, value in [*named, ("series.lastObservedTime", last_observed)]:
         if value is None:
             continue
@@ -147,8 +211,9 @@ def _times(event: Mapping[str, Any]) -> Iterator[datetime]:
 
 
 def _labels(event: Mapping[str, Any], target: Target) -> dict[str, str]:
-    source = event.get("source")
-    component = _text(event, "reportingComponent") or (_text(source, "component") if isinstance(source, dict) else None)
+    component = _text(event, "reportingComponent") or _text(event, "reportingController")
+    for source in (event.get("source"), event.get("deprecatedSource")):
+        component = component or (_text(source, "component") if isinstance(source, dict) else None)
     labels = {
         "reason": _text(event, "reason"),
         "type": _text(event, "type"),

@@ -10,6 +10,7 @@ from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import ProcessingConfig
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter, DiscoveredKinds
+from signal_gateway.gateway.signals.candidates import LabelTable
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
 
 __all__ = ["all_adapters", "load_adapters"]
@@ -31,7 +32,12 @@ def all_adapters(config: ProcessingConfig, own: Sequence[Adapter], *, discovery:
     """
     _check_names(adapter.name for adapter in own)
     return [
-        AlertmanagerAdapter(discovery=discovery, multi_cluster=config.multi_cluster),
+        AlertmanagerAdapter(
+            discovery=discovery,
+            table=LabelTable(config.targets),
+            multi_cluster=config.multi_cluster,
+            cluster_signals=config.cluster_signals,
+        ),
         KubernetesEventAdapter(max_age=timedelta(seconds=config.event_max_age)),
         *own,
     ]

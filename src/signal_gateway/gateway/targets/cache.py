@@ -4,19 +4,22 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from signal_gateway.clock import Clock
 from signal_gateway.concurrency import BackgroundTasks, CachedRead
 from signal_gateway.gateway.resilience import ApiCalls
 from signal_gateway.kubernetes import CallObserver, Kind, Kinds, KubernetesClient, KubernetesError, NotFound
 
-__all__ = ["DiscoveryCache", "FoundObject", "ObjectCache", "OwnerReference"]
+__all__ = ["DiscoveryCache", "FoundObject", "FoundPod", "ObjectCache", "OwnerReference"]
 
 _log = logging.getLogger(__name__)
 
 _DISCOVERY_MAX_AGE: Final = 60.0
 _MAX_OBJECTS: Final = 10_000
+_POD: Final = Kind("Pod", "", "v1", "pods", "pod", is_namespaced=True)
+_NODE: Final = Kind("Node", "", "v1", "nodes", "node", is_namespaced=False)
+_NAME_LABELS: Final = ("app.kubernetes.io/name", "app.kubernetes.io/component", "app", "k8s-app", "component")
 
 
 class DiscoveryCache:
@@ -99,6 +102,21 @@ class FoundObject:
     controller: OwnerReference | None
 
 
+@dataclass(frozen=True, slots=True)
+class FoundPod:
+    """The part of a pod that tells which exporter it is and where it runs.
+
+    Attributes:
+        node_name: The node that it runs on; empty before it is scheduled.
+        addresses: Its IP addresses.
+        names: Its name-like labels and the names of its containers.
+    """
+
+    node_name: str
+    addresses: frozenset[str]
+    names: frozenset[str]
+
+
 class ObjectCache:
     """Reads the metadata of objects and keeps it for a few seconds; also keeps that an object does not exist.
 
@@ -130,6 +148,16 @@ class ObjectCache:
             max_age=max_age, max_entries=_MAX_OBJECTS, clock=clock, tasks=tasks
         )
 
+        self._by_name: CachedRead[tuple[Kind, str], tuple[FoundObject, ...]] = CachedRead(
+            max_age=max_age, max_entries=_MAX_OBJECTS, clock=clock, tasks=tasks
+        )
+        self._pods: CachedRead[tuple[str, str], FoundPod | None] = CachedRead(
+            max_age=max_age, max_entries=_MAX_OBJECTS, clock=clock, tasks=tasks
+        )
+        self._nodes: CachedRead[None, Mapping[str, str]] = CachedRead(
+            max_age=max_age, max_entries=1, clock=clock, tasks=tasks
+        )
+
     def __len__(self) -> int:
         return len(self._cache)
 
@@ -147,21 +175,87 @@ class ObjectCache:
         key = kind, namespace if kind.is_namespaced else None, name
         return await self._cache.get(key, partial(self._read, *key))
 
+    async def find_everywhere(self, kind: Kind, name: str) -> tuple[FoundObject, ...]:
+        """Return the objects of a name in all namespaces.
+
+        Args:
+            kind: Their kind.
+            name: Their name.
+
+        Raises:
+            KubernetesError: The objects could not be read.
+        """
+        return await self._by_name.get((kind, name), partial(self._read_everywhere, kind, name))
+
+    async def find_pod(self, name: str, namespace: str) -> FoundPod | None:
+        """Return the node, the addresses and the names of a pod; None if it does not exist.
+
+        Raises:
+            KubernetesError: The pod could not be read.
+        """
+        return await self._pods.get((namespace, name), partial(self._read_pod, namespace, name))
+
+    async def find_node(self, address: str) -> str | None:
+        """Return the name of the node that has a name or an IP address; None if there is none.
+
+        An address that is known is answered from the nodes that were read last, however old: read the node to be sure.
+
+        Raises:
+            KubernetesError: The nodes could not be read.
+        """
+        known = self._nodes.latest(None, self._read_nodes)
+        if known is not None and address in known:
+            return known[address]
+        return (await self._nodes.get(None, self._read_nodes)).get(address)
+
+    async def _read_everywhere(self, kind: Kind, name: str) -> tuple[FoundObject, ...]:
+        find = partial(self._kubernetes.find_metadata, kind, name, observer=self._observer)
+        found = await self._calls.call(find)
+        return tuple(_found(kind, name, metadata.get("namespace"), metadata) for metadata in found)
+
+    async def _read_pod(self, namespace: str, name: str) -> FoundPod | None:
+        get = partial(self._kubernetes.get_object, _POD, name, namespace=namespace, observer=self._observer)
+        try:
+            pod = await self._calls.call(get)
+        except NotFound:
+            return None
+        spec, status = pod.get("spec") or {}, pod.get("status") or {}
+        labels = pod["metadata"].get("labels") or {}
+        return FoundPod(
+            node_name=spec.get("nodeName") or "",
+            addresses=frozenset(ip["ip"] for ip in status.get("podIPs") or () if "ip" in ip)
+            | frozenset({status["podIP"]} if status.get("podIP") else ()),
+            names=frozenset(labels[key] for key in _NAME_LABELS if key in labels)
+            | frozenset(container["name"] for container in spec.get("containers") or ()),
+        )
+
+    async def _read_nodes(self) -> Mapping[str, str]:
+        nodes = await self._calls.call(partial(self._kubernetes.list_objects, _NODE, observer=self._observer))
+        return {
+            address["address"]: node["metadata"]["name"]
+            for node in nodes
+            for address in (node.get("status") or {}).get("addresses") or ()
+        }
+
     async def _read(self, kind: Kind, namespace: str | None, name: str) -> FoundObject | None:
         get = partial(self._kubernetes.get_metadata, kind, name, namespace=namespace, observer=self._observer)
         try:
             metadata = await self._calls.call(get)
         except NotFound:
             return None
-        controller = None
-        for owner in metadata.get("ownerReferences") or ():
-            if owner.get("controller"):
-                controller = OwnerReference(owner["apiVersion"], owner["kind"], owner["name"], owner["uid"])
-        return FoundObject(
-            kind=kind,
-            name=name,
-            namespace=namespace,
-            uid=metadata["uid"],
-            labels=metadata.get("labels") or {},
-            controller=controller,
-        )
+        return _found(kind, name, namespace, metadata)
+
+
+def _found(kind: Kind, name: str, namespace: str | None, metadata: Mapping[str, Any]) -> FoundObject:
+    controller = None
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("controller"):
+            controller = OwnerReference(owner["apiVersion"], owner["kind"], owner["name"], owner["uid"])
+    return FoundObject(
+        kind=kind,
+        name=name,
+        namespace=namespace,
+        uid=metadata["uid"],
+        labels=metadata.get("labels") or {},
+        controller=controller,
+    )

@@ -1,7 +1,7 @@
 """ClusterClients: creates and closes the Kubernetes clients of a cluster."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from lightkube.config.kubeconfig import KubeConfig
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.loops import SERVERS
+from signal_gateway.testing.runtime.running_loop import RunningLoop
 
 __all__ = ["ClusterClients"]
 
@@ -33,10 +34,11 @@ class ClusterClients:
         self._clients: list[KubernetesClient] = []
         self._lightkubes: list[Client] = []
         self._async_lightkubes: list[AsyncClient] = []
+        self._loop: RunningLoop | None = None
 
     def open(self) -> None:
         """Keep the loop of the servers running."""
-        SERVERS.acquire()
+        self._loop = SERVERS.acquire()
 
     def client(self) -> KubernetesClient:
         """Return a new client for a gateway."""
@@ -48,7 +50,7 @@ class ClusterClients:
         """Close a client before the cluster closes. A second call does nothing."""
         if client in self._clients:  # otherwise the cluster is closed, and with it the client
             self._clients.remove(client)
-            _close_on_its_loop(client)
+            _close_on_its_loop(client, default=self._loop)
 
     def lightkube(self) -> Client:
         """Return a new lightkube client."""
@@ -65,28 +67,36 @@ class ClusterClients:
     def close(self) -> None:
         """Close all clients."""
         clients, self._clients = self._clients, []
+        loop, self._loop = self._loop, None
         run_all(
             "the cluster's clients",
             *(client.close for client in self._lightkubes),
-            *(partial(_close_on_servers_loop, client.close()) for client in self._async_lightkubes),
-            *(partial(_close_on_its_loop, client) for client in clients),
-            SERVERS.release,
+            *(partial(_close_on, loop, client.close) for client in self._async_lightkubes),
+            *(partial(_close_on_its_loop, client, default=loop) for client in clients),
+            *([loop.release] if loop is not None else []),
         )
 
 
-def _close_on_servers_loop(closing: Coroutine[Any, Any, None]) -> None:
-    SERVERS.call(closing, timeout=CALL_TIMEOUT, doing="closing a client")
-
-
-def _close_on_its_loop(client: KubernetesClient) -> None:
-    """Close a client on its own loop: the loop of the servers, or the loop of a test that ran its own gateway."""
+def _close_on_its_loop(client: KubernetesClient, *, default: RunningLoop | None) -> None:
+    """Close a client on its own loop: a loop of the harness, or the loop of a test that ran its own gateway."""
     loop = client.loop
-    if loop is None or SERVERS.runs(loop):
-        _close_on_servers_loop(client.aclose())
+    if loop is None:
+        _close_on(default, client.aclose)
+    elif (own := SERVERS.find(loop)) is not None:
+        _close_on(own, client.aclose)
     elif loop.is_running():
         closing = asyncio.run_coroutine_threadsafe(client.aclose(), loop)
         if loop is not _running_loop():  # otherwise the client closes when the test yields to its loop
             closing.result(CALL_TIMEOUT)
+
+
+def _close_on(loop: RunningLoop | None, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    if loop is None or loop.has_ended:  # with the loop its connections ended
+        return
+    if not loop.is_usable:
+        loop.run_when_free(close)
+        return
+    loop.call(close(), timeout=CALL_TIMEOUT, doing="closing a client")
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

@@ -20,7 +20,7 @@ from signal_gateway.testing.cluster.manifests import Manifest, read_manifests
 from signal_gateway.testing.cluster.workload import MANAGED_LABEL, Workload, parse_workload_reference, workload_objects
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.loops import DEPENDENCIES
-from signal_gateway.testing.runtime.server import LiveServer
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, LiveServer
 
 __all__ = ["Cluster", "EmbeddedCluster"]
 
@@ -90,6 +90,7 @@ class EmbeddedCluster:
         crds: More CustomResourceDefinitions, as JSON-like dicts.
         tokens: Users by bearer token. If given, every request needs a token, and TokenReviews use this table.
         rules: The permissions of users. If given, a user has no others, and SubjectAccessReviews use these rules.
+        startup_timeout: Seconds for the start-up of the API server.
     """
 
     namespace: str = GatewayConfig().controller_namespace
@@ -100,12 +101,15 @@ class EmbeddedCluster:
         crds: Iterable[Mapping[str, Any]] = (),
         tokens: Mapping[str, User] | None = None,
         rules: Iterable[Rule] | None = None,
+        startup_timeout: float = STARTUP_TIMEOUT,
     ) -> None:
         self._token = secrets.token_hex(16) if tokens is not None or rules is not None else ""
         if self._token:
             tokens = {**(tokens or {}), self._token: User("kubernetes-admin", groups=("system:masters",))}
         self._api: ApiServer = create_apiserver(crds=[crd_manifest(), *crds], tokens=tokens, rules=rules)
-        self._server = LiveServer(self._api.app, name="Kubernetes API", loop=DEPENDENCIES, streams=self._api)
+        self._server = LiveServer(
+            self._api.app, name="Kubernetes API", loop=DEPENDENCIES, streams=self._api, startup_timeout=startup_timeout
+        )
         self._clients = ClusterClients(plain_http_kubeconfig(self.url, token=self._token))
         self._directory: tempfile.TemporaryDirectory[str] | None = None
 
@@ -143,7 +147,8 @@ class EmbeddedCluster:
         if self._directory is None:
             self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-cluster-")
             path = Path(self._directory.name) / "kubeconfig"
-            path.write_text(yaml.safe_dump(plain_http_kubeconfig(self.url, token=self._token)))
+            manifest = plain_http_kubeconfig(self.url, token=self._token)
+            path.write_text(yaml.safe_dump(manifest), encoding="utf-8")
         return Path(self._directory.name) / "kubeconfig"
 
     @property

@@ -10,7 +10,7 @@ from signal_gateway.datastorage import create_datastorage
 from signal_gateway.errors import HarnessError
 from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.loops import DEPENDENCIES
-from signal_gateway.testing.runtime.server import LiveServer
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, LiveServer
 from signal_gateway.web.serving.sockets import bind, reserve_port, url_of
 
 __all__ = ["EmbeddedDataStorage"]
@@ -27,6 +27,7 @@ class EmbeddedDataStorage:
             given socket cannot start again after `stop`.
         token_file: The tokens of readers and writers, in the format of `signal_gateway.datastorage.tokens`; by default
             requests need no token. The file may change while the DataStorage runs.
+        startup_timeout: Seconds for each start.
     """
 
     def __init__(
@@ -35,22 +36,27 @@ class EmbeddedDataStorage:
         *,
         sock: socket.socket | None = None,
         token_file: Path | str | None = None,
+        startup_timeout: float = STARTUP_TIMEOUT,
     ) -> None:
+        self._startup_timeout = startup_timeout
         self._token_file = None if token_file is None else Path(token_file)
         self._directory: tempfile.TemporaryDirectory[str] | None = None
-        if database is None:
-            self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-datastorage-")
-            database = Path(self._directory.name) / "audit.db"
-        self.database = Path(database).absolute()
-
         self._reservation: socket.socket | None = None
-        if sock is None:
-            self._reservation = reserve_port()
-            self._port = self._reservation.getsockname()[1]
-            sock = bind(port=self._port, reuse_port=True)
-        self._next_socket: socket.socket | None = sock
-        self.url = url_of(sock)
+        self._next_socket = sock
         self._server: LiveServer | None = None
+        try:
+            if database is None:
+                self._directory = tempfile.TemporaryDirectory(prefix="signal-gateway-datastorage-")
+                database = Path(self._directory.name) / "audit.db"
+            if sock is None:
+                self._reservation = reserve_port()
+                self._port = self._reservation.getsockname()[1]
+                sock = self._next_socket = bind(port=self._port, reuse_port=True)
+        except BaseException:
+            self._release()
+            raise
+        self.database = Path(database).absolute()
+        self.url = url_of(sock)
 
     def start(self) -> None:
         """Start the server and wait until it accepts requests. Does nothing while the server runs.
@@ -76,6 +82,7 @@ class EmbeddedDataStorage:
             sock=sock,
             loop=DEPENDENCIES,
             lifespan="on",
+            startup_timeout=self._startup_timeout,
         )
         server.start()
         self._server = server

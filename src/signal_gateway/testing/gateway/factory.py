@@ -1,33 +1,27 @@
 """Factories: create the live gateways and live services of one test, and stop them at its end."""
 
-import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, Unpack
 
-import httpx
 from prometheus_client import CollectorRegistry
-from starlette.types import ASGIApp
 
-from signal_gateway.audit.stats import AuditStore, FlushResult
+from signal_gateway.audit.stats import AuditStore
 from signal_gateway.audit.store import BufferedAuditStore
-from signal_gateway.audit.trail import AuditTrail
 from signal_gateway.clock import Clock, MovableClock
-from signal_gateway.errors import HarnessError
 from signal_gateway.gateway.config import GatewayConfig, merged
 from signal_gateway.gateway.factory import create_gateway
 from signal_gateway.gateway.http.authentication import Authenticator
+from signal_gateway.gateway.overrides import GatewayOverrides
 from signal_gateway.gateway.signals import Adapter
 from signal_gateway.kubernetes import KubernetesClient
 from signal_gateway.testing.cluster.cluster import Cluster
 from signal_gateway.testing.gateway.live import LiveGateway
+from signal_gateway.testing.gateway.service import LiveService
+from signal_gateway.testing.gateway.service_audit import DataStorageAddress, SharedAudit
 from signal_gateway.testing.runtime.host import ServerHost
-from signal_gateway.testing.runtime.metrics import MetricsView
-from signal_gateway.testing.runtime.server import LiveServer
 
-__all__ = ["GatewayFactory", "LiveService", "ServiceFactory"]
-
-AppFactory = Callable[[CollectorRegistry, AuditStore], ASGIApp]
+__all__ = ["GatewayFactory", "ServiceFactory"]
 
 
 class GatewayFactory:
@@ -72,7 +66,7 @@ class GatewayFactory:
         clock: Clock | None = None,
         adapters: Sequence[Adapter] = (),
         authenticator: Authenticator | None = None,
-        **overrides: Any,
+        **overrides: Unpack[GatewayOverrides],
     ) -> LiveGateway:
         """Create a gateway and serve it until the end of the test.
 
@@ -83,7 +77,7 @@ class GatewayFactory:
             clock: The clock. Default: a new `MovableClock` that runs with the machine.
             adapters: Adapters for your own sources.
             authenticator: Authenticates the senders. Default: senders need no credentials.
-            **overrides: Settings by key, merged deeply into `config` and validated again.
+            **overrides: Settings by key (`GatewayOverrides`), merged deeply into `config` and validated again.
 
         Raises:
             ConfigurationError: A setting is wrong. The message names the setting and the allowed values.
@@ -106,6 +100,7 @@ class GatewayFactory:
             cluster=cluster,
             startup_timeout=self._host.startup_timeout,
             stop_grace=self._host.stop_grace,
+            settle_timeout=self._host.settle_timeout,
         )
         self._stack.enter_context(live)
         self.created.append(live)
@@ -122,48 +117,20 @@ class GatewayFactory:
         return self._kubernetes[cluster]
 
 
-class LiveService:
-    """Your own service on a real socket, with the same rules as a live gateway.
-
-    Attributes:
-        server: The server.
-        registry: The metrics registry that was passed to your app factory; None if you passed an application.
-        audit_trail: Exact queries over the events of the audit store.
-    """
-
-    def __init__(self, server: LiveServer, *, registry: CollectorRegistry | None, audit_trail: AuditTrail) -> None:
-        self.server = server
-        self.registry = registry
-        self.audit_trail = audit_trail
-        self.url = server.url
-        self.app = server.app
-
-    @property
-    def client(self) -> httpx.Client:
-        """A client with the service as its base URL."""
-        return self.server.client
-
-    @property
-    def async_client(self) -> httpx.AsyncClient:
-        """A client with the service as its base URL, for tests on any loop."""
-        return self.server.async_client
-
-    @property
-    def metrics(self) -> MetricsView:
-        """The metrics of the service, by name and labels.
-
-        Raises:
-            HarnessError: The registry is not known: you passed an application, not an app factory.
-        """
-        if self.registry is None:
-            raise HarnessError(
-                "the metrics registry of the application is not known: serve a callable (registry, audit_store) -> app"
-            )
-        return MetricsView(self.registry)
-
-
 class ServiceFactory:
-    """Serves ASGI applications, and app factories `(registry, audit_store) -> app`.
+    """Serves ASGI, WSGI and aiohttp applications, and factories that create them.
+
+    A factory is a function, a class or another callable, or a context manager or generator; each may be async. It takes
+    any of these objects by name, in any order, and nothing else without a default:
+
+    - `registry`: a new metrics registry
+    - `audit_store`: the audit store of the process
+    - `clock`: a `MovableClock`
+    - `datastorage_url`: the URL of the DataStorage of the run
+    - `gateway_datastorage`: the value of the fixture with this name
+
+    It returns or yields an application, or an object with an attribute `app`. A sync factory runs on the thread of the
+    test, an async one on the loop of the server.
 
     Attributes:
         created: The services of this factory, oldest first.
@@ -171,60 +138,55 @@ class ServiceFactory:
     Args:
         host: The host of the servers.
         audit_store: The audit store of the process.
+        datastorage: The DataStorage of the run. Default: the one of the audit store.
     """
 
-    def __init__(self, host: ServerHost, *, audit_store: BufferedAuditStore) -> None:
+    def __init__(
+        self, host: ServerHost, *, audit_store: BufferedAuditStore, datastorage: DataStorageAddress | None = None
+    ) -> None:
         self._host = host
         self._audit_store = audit_store
+        self._datastorage = datastorage
         self._stack = ExitStack()
         self.created: list[LiveService] = []
 
-    def __call__(self, app: ASGIApp | AppFactory) -> LiveService:
+    def __call__(
+        self,
+        app: object,
+        *,
+        audit_store: AuditStore | None = None,
+        registry: CollectorRegistry | None = None,
+        clock: Clock | None = None,
+    ) -> LiveService:
         """Serve an application until the end of the test.
 
         Args:
-            app: An ASGI application, or a callable that creates one from a new registry and the audit store.
+            app: An application, a factory, a context manager, or an object with an attribute `app`.
+            audit_store: An audit store to use instead of the default store, such as that of `gateway_outage`.
+            registry: The registry that `.metrics` reads, and that a factory takes. Default: a new one for a factory
+                that takes it, otherwise the global `prometheus_client.REGISTRY`.
+            clock: The clock that a factory takes. Default: a new `MovableClock` that runs with the machine.
 
         Raises:
-            Exception: The start-up of the application failed with this exception.
+            HarnessError: `app` cannot be served. The message has its signature and the accepted ones.
+            Exception: A factory or the start-up of the application failed with this exception.
         """
-        store = self._audit_store
-        registry: CollectorRegistry | None = None
-        if _is_app_factory(app):
-            registry = CollectorRegistry()
-            app = app(registry, store)  # type: ignore[call-arg, arg-type, assignment]
         self._host.register()
-        server = LiveServer(
-            app,  # type: ignore[arg-type]
-            name="service",
-            websockets=True,
+        service = LiveService(
+            app,
+            audit=SharedAudit(self._audit_store, datastorage=self._datastorage)
+            if audit_store is None
+            else SharedAudit(audit_store),
+            registry=registry,
+            clock=clock,
             startup_timeout=self._host.startup_timeout,
             stop_grace=self._host.stop_grace,
+            settle_timeout=self._host.settle_timeout,
         )
-        self._stack.enter_context(server)
-
-        def barrier(timeout: float) -> FlushResult:
-            server.wait_until_idle(timeout)
-            return store.flush(timeout=timeout)
-
-        service = LiveService(server, registry=registry, audit_trail=AuditTrail(store.client, barrier=barrier))
+        self._stack.enter_context(service)
         self.created.append(service)
         return service
 
     def close(self) -> None:
         """Stop all services, the newest first."""
         self._stack.close()
-
-
-def _is_app_factory(candidate: object) -> bool:
-    """Return whether `candidate` is a `(registry, audit_store) -> app`. An application takes three arguments."""
-    if not callable(candidate):
-        raise HarnessError(f"cannot serve a {type(candidate).__name__}: pass an ASGI application or a callable")
-    try:
-        parameters = inspect.signature(candidate).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    required = [
-        p for p in parameters if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
-    return len(required) == 2

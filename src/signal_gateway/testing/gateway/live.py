@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import httpx
 from prometheus_client import CollectorRegistry
@@ -21,9 +21,9 @@ from signal_gateway.testing.gateway.captured import EVENT_SOURCE, PROMETHEUS_SOU
 from signal_gateway.testing.gateway.payloads import alert, alertmanager_webhook, kubernetes_event
 from signal_gateway.testing.runtime.exchanges import Exchange
 from signal_gateway.testing.runtime.metrics import MetricsView
-from signal_gateway.testing.runtime.server import LiveServer
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, STOP_GRACE, LiveServer
 
-__all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway", "serve"]
+__all__ = ["PROMETHEUS_PATH", "SIGNALS_PATH", "LiveGateway"]
 
 SIGNALS_PATH = "/api/v1/signals"
 PROMETHEUS_PATH = f"{SIGNALS_PATH}/{PROMETHEUS_SOURCE}"
@@ -49,13 +49,14 @@ class LiveGateway:
         gateway: Gateway,
         *,
         cluster: Cluster | None = None,
-        startup_timeout: float = 10.0,
-        stop_grace: float = 2.0,
-        settle_timeout: float = 5.0,
+        startup_timeout: float = STARTUP_TIMEOUT,
+        stop_grace: float = STOP_GRACE,
+        settle_timeout: float = STARTUP_TIMEOUT,
     ) -> None:
         self.gateway = gateway
         self.metrics = MetricsView(gateway.registry)
         self._cluster = cluster
+        self._recorded = gateway.keep_recorded_ids()
         self._settle_timeout = settle_timeout
         self._server = LiveServer(
             gateway.app, name="gateway", lifespan="on", startup_timeout=startup_timeout, stop_grace=stop_grace
@@ -143,7 +144,10 @@ class LiveGateway:
 
     @property
     def audit_trail(self) -> AuditTrail:
-        """Exact queries over the recorded events: each query settles the gateway first.
+        """Exact queries over the events that this gateway recorded: each query settles the gateway first.
+
+        The events of other gateways and services are not in it, although all share a store. `gateway_audit_trail` has
+        the events of the whole process.
 
         Raises:
             HarnessError: The audit store does not deliver to a DataStorage.
@@ -153,7 +157,7 @@ class LiveGateway:
             raise HarnessError(
                 f"a {type(store).__name__} has no DataStorage to query: serve a gateway with a BufferedAuditStore"
             )
-        return AuditTrail(store.client, barrier=self._barrier, timeout=self._settle_timeout)
+        return AuditTrail(store.client, barrier=self._barrier, timeout=self._settle_timeout, recorded=self._recorded)
 
     def send_alert(
         self,
@@ -272,6 +276,9 @@ class LiveGateway:
         self._server.wait_for(condition, timeout)
 
     def _settle_gateway(self, timeout: float) -> None:
+        if self._server.stopped:
+            return
+
         async def settle() -> None:
             await self._server.idle()
             await self.gateway.settle()
@@ -282,14 +289,3 @@ class LiveGateway:
         result = self.settle(timeout)
         assert result is not None  # `audit_trail` has checked for a BufferedAuditStore
         return result
-
-
-def serve(gateway: Gateway, *, cluster: Cluster | None = None, **options: Any) -> LiveGateway:
-    """Return a context manager that serves a gateway on a real loopback socket.
-
-    Args:
-        gateway: A gateway that was not started.
-        cluster: The value of `.cluster`.
-        **options: `startup_timeout`, `stop_grace` and `settle_timeout` of `LiveGateway`, in seconds.
-    """
-    return LiveGateway(gateway, cluster=cluster, **options)

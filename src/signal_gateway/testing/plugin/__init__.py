@@ -1,5 +1,6 @@
 """The bodies of the hooks and fixtures of the pytest plugin, usable without pytest.
 
+- `preload`: imports before a test can patch
 - `settings`: the settings of a session, each with its source
 - `session`: `SessionHarness`, the hooks of a session
 - `suite`: the DataStorage and the audit store that the tests of a process share
@@ -9,5 +10,6 @@
 - `failure_report`: sections for the report of a failed test
 - `spool_directory`: creates and removes the spool directories of a run
 - `delivery`: the last delivery of an audit store
+- `forked_children`: the verdicts and spools of forked children
 - `verdict`: the numbers of delivered, rejected, pending and refused events
 """

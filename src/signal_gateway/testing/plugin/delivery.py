@@ -1,6 +1,5 @@
 """The last delivery of an audit store: ends within a timeout and returns a verdict."""
 
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from signal_gateway.audit.client.token import read_token
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.audit.wal.rejected import FILE_NAME, read_rejected
+from signal_gateway.clock import SystemClock
 from signal_gateway.errors import AuditError, ConfigurationError
 from signal_gateway.testing.plugin.settings import Setting
 from signal_gateway.testing.plugin.spool_directory import remove_if_empty
@@ -108,7 +108,7 @@ def recover_crashed_workers(
         token_file: The file with the token for this DataStorage.
         timeout: Seconds for all workers together.
     """
-    deadline = time.monotonic() + timeout
+    deadline = SystemClock().monotonic() + timeout
     stores = [(worker, _open_store_of(worker, datastorage, token_file)) for worker in workers]
     verdicts = []
     for worker, store in stores:
@@ -118,7 +118,7 @@ def recover_crashed_workers(
                 spool_directory=worker.spool_directory,
                 worker=worker.id,
                 datastorage=datastorage,
-                timeout=max(deadline - time.monotonic(), 0.0),
+                timeout=max(deadline - SystemClock().monotonic(), 0.0),
             )
             store.client.close()
             verdicts.append(replace(verdict, timeout=timeout, crash=worker.crash))

@@ -6,15 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from signal_gateway.testing.gateway.factory import LiveService
 from signal_gateway.testing.gateway.live import LiveGateway
+from signal_gateway.testing.gateway.service import LiveService
 from signal_gateway.testing.plugin.settings import Settings
-from signal_gateway.testing.runtime.exchanges import Exchange
 
 __all__ = ["LogTail", "failure_note", "failure_sections"]
 
 _MOST_CHARACTERS: Final = 4096
 _MOST_RECORDS: Final = 30
+_CONSTANT_METRICS: Final = ("gateway_build_info", "process_", "python_")  # of the build and the process
 _SECRET: Final = re.compile(
     r"""(?ix) ( ["']? [\w-]* (?:token|password|secret|authorization|api[_-]?key) [\w-]* ["']? \s* [:=] \s* )
     ( "[^"]*"? | '[^']*'? | (?:bearer\s+|basic\s+)? [^\s,;&}\]]+ )"""
@@ -44,12 +44,12 @@ class LogTail(logging.Handler):
 
 def failure_note(servers: Sequence[Live]) -> str | None:
     """Return one line about the last exchange of a failed test; None without an exchange."""
-    exchanges = [exchange for one in servers for exchange in _exchanges(one)]
-    if not exchanges:
+    used = [one for one in servers if one.exchanges]
+    if not used:
         return None
-    last = exchanges[-1]
+    last = used[-1].exchanges[-1]
     status = "no response yet" if last.status is None else last.status
-    return f"gateway: the last request was {last.method} {last.path} -> {status}; more in the sections below"
+    return f"{_noun(used[-1])}: the last request was {last.method} {last.path} -> {status}; more in the sections below"
 
 
 def failure_sections(
@@ -68,8 +68,7 @@ def failure_sections(
         return []
     sections: list[tuple[str, Callable[[], Iterable[str]]]] = []
     for number, one in enumerate(servers, 1):
-        noun = "gateway" if isinstance(one, LiveGateway) else "service"
-        title = f"{noun} {number}, {one.url}" if len(servers) > 1 else f"{noun} {one.url}"
+        title = f"{_noun(one)} {number}, {one.url}" if len(servers) > 1 else f"{_noun(one)} {one.url}"
         sections.append((f"{title}: last requests", _requests_of(one)))
         sections.append((f"{title}: metrics that counted", _metrics_of(one)))
         if isinstance(one, LiveGateway):
@@ -96,13 +95,13 @@ def _redacted(line: str) -> str:
     return _CREDENTIALS.sub("[redacted]", _SECRET.sub(r"\1[redacted]", line))
 
 
-def _exchanges(one: Live) -> list[Exchange]:
-    return one.exchanges if isinstance(one, LiveGateway) else one.server.exchanges
+def _noun(one: Live) -> str:
+    return "gateway" if isinstance(one, LiveGateway) else "service"
 
 
 def _requests_of(one: Live) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
-        for exchange in _exchanges(one):
+        for exchange in one.exchanges:
             yield str(exchange)
             yield from exchange.error.splitlines()
 
@@ -111,9 +110,8 @@ def _requests_of(one: Live) -> Callable[[], Iterable[str]]:
 
 def _metrics_of(one: Live) -> Callable[[], Iterable[str]]:
     def lines() -> Iterable[str]:
-        if isinstance(one, LiveGateway) or one.registry is not None:
-            series = one.metrics.counted().items()
-            yield from (f"{key} {value:g}" for key, value in series if not key.startswith("gateway_build_info"))
+        series = one.metrics.counted().items()
+        yield from (f"{key} {value:g}" for key, value in series if not key.startswith(_CONSTANT_METRICS))
 
     return lines
 

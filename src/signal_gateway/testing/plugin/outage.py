@@ -48,14 +48,14 @@ class Outage:
         cluster: Cluster,
         config: GatewayConfig | None = None,
         overrides: Sequence[Mapping[str, Any]] = (),
-        flush_timeout: float = 5.0,
+        flush_timeout: float = 30.0,
         suite: Suite | None = None,
     ) -> None:
         self._flush_timeout = flush_timeout
         self._own_suite: Suite | None = None
         if suite is None:
             suite = self._own_suite = Suite(Settings())
-        self.datastorage = EmbeddedDataStorage()
+        self.datastorage = EmbeddedDataStorage(startup_timeout=suite.host.startup_timeout)
         self._spool_directory = new_spool_directory("outage")
         self.audit_store = open_store(
             DataStorageClient(self.datastorage.url, source=_SOURCE),
@@ -63,7 +63,7 @@ class Outage:
             spool_directory=self._spool_directory,
         )
         suite.known_stores.add(self.audit_store)
-        self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush)
+        self.audit_trail = AuditTrail(self.audit_store.client, barrier=self.audit_store.flush, timeout=10.0)
         self.gateway_factory = GatewayFactory(
             suite.host,
             config=config or merged(GatewayConfig(), {"processing": {"scope": {"enabled": False}}}),

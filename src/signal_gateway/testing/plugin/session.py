@@ -5,11 +5,12 @@ The module imports little, because an xdist controller needs it in every run, al
 
 import os
 from collections.abc import Mapping, MutableMapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from signal_gateway.errors import HarnessError
-from signal_gateway.testing.datastorage.on_demand import OnDemandDataStorage
+from signal_gateway.testing.datastorage.on_demand import OnDemandDataStorage, wake
 from signal_gateway.testing.plugin.settings import SessionOptions, Setting, resolve_settings
 from signal_gateway.testing.plugin.spool_directory import planned_spool_directory
 from signal_gateway.testing.plugin.verdict import Verdict, totals
@@ -17,6 +18,7 @@ from signal_gateway.testing.plugin.verdict import Verdict, totals
 if TYPE_CHECKING:
     from signal_gateway.testing.cluster.cluster import EmbeddedCluster
     from signal_gateway.testing.cluster.existing import ExistingCluster
+    from signal_gateway.testing.plugin.forked_children import ForkedChildren
     from signal_gateway.testing.plugin.suite import Suite
 
 __all__ = ["Markup", "SessionHarness"]
@@ -25,7 +27,7 @@ Markup = dict[str, bool]
 
 _URL_KEY = "gateway_datastorage_url"
 _SPOOL_KEY = "gateway_spool_directory"
-_VERDICT_KEY = "gateway_verdict"
+_VERDICTS_KEY = "gateway_verdicts"
 
 
 class SessionHarness:
@@ -47,7 +49,11 @@ class SessionHarness:
     ) -> None:
         self.settings = resolve_settings(options, os.environ)
         self._workerinput = workerinput
+        self._pid = os.getpid()
         self._suite: Suite | None = None
+        self._suite_pid = self._pid
+        self._servers_before = 0  # the servers of the parent, in a forked child
+        self._closed_suites: list[Verdict] = []  # of this process, if it is a forked child
         self._on_demand: OnDemandDataStorage | None = None
         self._run = os.urandom(8).hex()
         self._nodes: list[Any] = []
@@ -64,19 +70,14 @@ class SessionHarness:
         Raises:
             HarnessError: The multiprocess mode of prometheus_client is on, and no setting allows it.
         """
-        if self._suite is None:
+        if self._suite is None or not (self._is_own(self._suite) or self._suite.has_audit_store):
             from signal_gateway.testing.plugin.guards import refuse_multiprocess_metrics
-            from signal_gateway.testing.plugin.suite import Suite
 
             if not self.settings.multiprocess_metrics.value:
                 refuse_multiprocess_metrics(os.environ)
-            given = self._workerinput or {}
-            self._suite = Suite(
-                self.settings,
-                worker=given.get("workerid", "main"),
-                shared_datastorage_url=given.get(_URL_KEY),
-                spool_directory=Path(given[_SPOOL_KEY]) if _SPOOL_KEY in given else None,
-            )
+            self._suite = self._child_suite(self._suite) if self._is_forked else self._first_suite()
+            self._suite_pid = os.getpid()
+            self._servers_before = 0
         return self._suite
 
     def check(self) -> None:
@@ -97,7 +98,9 @@ class SessionHarness:
         from signal_gateway.testing.cluster.existing import ExistingCluster
 
         setting = self.settings.kubeconfig
-        return EmbeddedCluster() if setting.value is None else ExistingCluster(setting.value, source=setting.source)
+        if setting.value is None:
+            return EmbeddedCluster(startup_timeout=self.settings.startup_timeout.value)
+        return ExistingCluster(setting.value, source=setting.source)
 
     def equip_worker(self, node: Any) -> None:
         """Give an xdist worker its spool directory and, if none is configured, the URL of the DataStorage of the run.
@@ -112,7 +115,9 @@ class SessionHarness:
             self._workers_datastorage = Setting(given.value, given.source)
             return
         if self._on_demand is None:
-            self._on_demand = OnDemandDataStorage(self.settings.audit_db.value)
+            self._on_demand = OnDemandDataStorage(
+                self.settings.audit_db.value, startup_timeout=self.settings.startup_timeout.value
+            )
             self._workers_datastorage = Setting(self._on_demand.url, "embedded")
         node.workerinput[_URL_KEY] = self._on_demand.url
 
@@ -127,8 +132,32 @@ class SessionHarness:
         output: Mapping[str, Any] | None = getattr(node, "workeroutput", None)
         if output is None:
             self._crashes[worker] = str(error)
-        elif _VERDICT_KEY in output:
-            self._verdicts[worker] = Verdict(**output[_VERDICT_KEY])
+        for fields in (output or {}).get(_VERDICTS_KEY, []):
+            verdict = Verdict(**fields)
+            self._verdicts[verdict.worker] = verdict
+
+    def end_test(self, *, is_last: bool) -> None:
+        """Deliver the events of a test. Called after its last fixture.
+
+        A forked child also writes its numbers to a file for its parent, because it ends without `finish`.
+
+        Args:
+            is_last: Whether the process runs no test after this one.
+        """
+        suite = self._suite
+        if suite is None:
+            return
+        suite.deliver()
+        if not self._is_forked:
+            self._servers_before = suite.host.servers
+        elif self._is_own(suite) and is_last:
+            self._closed_suites.append(suite.close())
+            self._suite = None
+            self._children.write(self._closed_suites)
+        else:
+            verdict = suite.interim_verdict()
+            verdict = replace(verdict, servers=verdict.servers - self._servers_before)
+            self._children.write([*self._closed_suites, verdict])
 
     def finish(self, workeroutput: MutableMapping[str, Any] | None) -> bool:
         """Close the suite and return whether the session must fail: events were lost, or a part did not stop.
@@ -142,12 +171,13 @@ class SessionHarness:
         for node in self._nodes:  # after Ctrl-C the controller reads no more output of workers
             if node.gateway.id not in self._verdicts | self._crashes:
                 self.collect_worker(node, "it was ended")
+        self._collect_children()
         if self._suite is not None:
             verdict = self._suite.close()
-            if workeroutput is not None:
-                workeroutput[_VERDICT_KEY] = verdict.as_dict()
-                return False
             self._verdicts[verdict.worker] = verdict
+        if workeroutput is not None:
+            workeroutput[_VERDICTS_KEY] = [verdict.as_dict() for verdict in self._verdicts.values()]
+            return False
         self._recover_crashed_workers()
         if self._on_demand is not None:
             self._close_on_demand(self._on_demand)
@@ -195,6 +225,81 @@ class SessionHarness:
         return [
             f"{verdict.worker}: {verdict.stop_error}" for verdict in verdicts if verdict.stop_error
         ] + self._own_errors
+
+    @property
+    def _is_forked(self) -> bool:
+        return os.getpid() != self._pid
+
+    @property
+    def _own_spool(self) -> Path:
+        given = self._workerinput or {}
+        return Path(given[_SPOOL_KEY]) if _SPOOL_KEY in given else planned_spool_directory(self._run, "main")
+
+    @property
+    def _children(self) -> "ForkedChildren":
+        from signal_gateway.testing.plugin.forked_children import ForkedChildren
+
+        return ForkedChildren(self._own_spool)
+
+    @property
+    def _shared_datastorage(self) -> Setting[str] | None:
+        url = (self._workerinput or {}).get(_URL_KEY)
+        return None if url is None else Setting(url, "the xdist controller")
+
+    def _is_own(self, suite: "Suite | None") -> bool:
+        """Return whether the suite is of this process, and not of the parent of a forked child."""
+        return suite is not None and self._suite_pid == os.getpid()
+
+    def _first_suite(self) -> "Suite":
+        given = self._workerinput or {}
+        if _URL_KEY in given:
+            wake(given[_URL_KEY])  # the controller imports its DataStorage while this worker imports the suite
+        from signal_gateway.testing.plugin.suite import Suite
+
+        return Suite(
+            self.settings,
+            worker=given.get("workerid", "main"),
+            shared_datastorage=self._shared_datastorage,
+            spool_directory=self._own_spool,
+        )
+
+    def _child_suite(self, suite_of_parent: "Suite | None") -> "Suite":
+        from signal_gateway.testing.plugin.suite import Suite
+
+        shared = suite_of_parent.embedded_datastorage if suite_of_parent is not None else None
+        return Suite(
+            self.settings,
+            worker=f"forked process {os.getpid()}",
+            shared_datastorage=self._shared_datastorage
+            if shared is None
+            else Setting(shared.url, "the parent process"),
+            spool_directory=self._children.spool_directory(),
+        )
+
+    def _collect_children(self) -> None:
+        """Store the verdicts of forked children, and deliver the events in their spools."""
+        if not any(self._own_spool.parent.glob(f"{self._own_spool.name}-*")):  # the usual case imports nothing
+            return
+        from signal_gateway.testing.plugin.delivery import recover_crashed_workers
+
+        children = self._children
+        verdicts = children.take_verdicts()
+        for number, verdict in enumerate(verdicts):
+            self._verdicts[f"{verdict.worker} ({number})"] = replace(
+                verdict, recorded=verdict.delivered, rejected=0, pending=0, spool=None
+            )
+        spools = children.spools()
+        if spools:
+            datastorage = self.suite.datastorage
+            recovered = recover_crashed_workers(
+                spools,
+                datastorage=Setting(datastorage.url, datastorage.source),
+                token_file=self.settings.datastorage_token_file,
+                timeout=self.settings.flush_timeout.value,
+            )
+            counted = {verdict.worker for verdict in verdicts}
+            for verdict in recovered:
+                self._verdicts[verdict.worker] = replace(verdict, flushers=int(verdict.worker not in counted))
 
     def _recover_crashed_workers(self) -> None:
         crashed = [node for node in self._nodes if node.gateway.id in self._crashes]

@@ -49,7 +49,8 @@ class Settings:
         datastorage_token_file: A file with the bearer token for this DataStorage; None for no token.
         kubeconfig: The kubeconfig of a cluster, with one namespace per test; None for an embedded cluster per test.
         audit_db: The SQLite file of the embedded DataStorage; None for a temporary file.
-        startup_timeout: Seconds for the start-up of a server.
+        startup_timeout: Seconds for the start-up of a server, for the first response of the DataStorage, and for the
+            requests and events that `settle` waits for.
         stop_grace: Seconds for open requests after the stop of a server.
         flush_timeout: Seconds to deliver the pending events of an audit store at the end.
         lost_events: The effect of undelivered events on the session.
@@ -61,9 +62,9 @@ class Settings:
     datastorage_token_file: Setting[str | None] = Setting(None)
     kubeconfig: Setting[str | None] = Setting(None)
     audit_db: Setting[str | None] = Setting(None)
-    startup_timeout: Setting[float] = Setting(10.0)
-    stop_grace: Setting[float] = Setting(2.0)
-    flush_timeout: Setting[float] = Setting(5.0)
+    startup_timeout: Setting[float] = Setting(60.0)
+    stop_grace: Setting[float] = Setting(10.0)
+    flush_timeout: Setting[float] = Setting(30.0)
     lost_events: Setting[LostEvents] = Setting("error")
     report: Setting[Report] = Setting("brief")
     multiprocess_metrics: Setting[bool] = Setting(False)
@@ -135,9 +136,9 @@ def resolve_settings(options: SessionOptions, environ: Mapping[str, str]) -> Set
         datastorage_token_file=token_file,
         kubeconfig=find("gateway_kubeconfig"),
         audit_db=audit_db,
-        startup_timeout=seconds("gateway_startup_timeout", 10.0),
-        stop_grace=seconds("gateway_stop_grace", 2.0),
-        flush_timeout=seconds("gateway_flush_timeout", 5.0),
+        startup_timeout=seconds("gateway_startup_timeout", 60.0),
+        stop_grace=seconds("gateway_stop_grace", 10.0),
+        flush_timeout=seconds("gateway_flush_timeout", 30.0),
         lost_events=_lost_events(find("gateway_lost_events")),
         report=_report(find("gateway_report")),
         multiprocess_metrics=_boolean("gateway_multiprocess_metrics", find("gateway_multiprocess_metrics")),

@@ -3,11 +3,15 @@
 import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Final
+
+import httpx
 
 from signal_gateway.audit.client.client import DataStorageClient
+from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.lifetime import OpenStore, open_stores
 from signal_gateway.audit.store import BufferedAuditStore
-from signal_gateway.errors import HarnessError, SignalGatewayError
+from signal_gateway.errors import HarnessError
 from signal_gateway.testing.datastorage.embedded import EmbeddedDataStorage
 from signal_gateway.testing.plugin.delivery import client_from_settings, close_store, open_store
 from signal_gateway.testing.plugin.settings import Setting, Settings
@@ -17,6 +21,8 @@ from signal_gateway.testing.runtime.cleanup import run_all
 from signal_gateway.testing.runtime.host import ServerHost
 
 __all__ = ["SharedDataStorage", "Suite"]
+
+_SHORT_WAIT: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ class Suite:
     Args:
         settings: The settings of the session.
         worker: The id of the xdist worker, or `main`.
-        shared_datastorage_url: The DataStorage of the xdist controller, for its workers.
+        shared_datastorage: The DataStorage of another process, with its source: of the xdist controller for its
+            workers, or of the parent for a forked child.
         spool_directory: The spool directory, in which an xdist controller finds the events of a crashed worker. By
             default a temporary directory. It is removed with the store if it is empty.
     """
@@ -55,18 +62,20 @@ class Suite:
         settings: Settings,
         *,
         worker: str = "main",
-        shared_datastorage_url: str | None = None,
+        shared_datastorage: Setting[str] | None = None,
         spool_directory: Path | None = None,
     ) -> None:
         self.settings = settings
         self.worker = worker
         self.host = ServerHost(startup_timeout=settings.startup_timeout.value, stop_grace=settings.stop_grace.value)
         self.known_stores: weakref.WeakSet[OpenStore] = weakref.WeakSet(open_stores())
-        self._shared_datastorage_url = shared_datastorage_url
+        self._shared_datastorage = shared_datastorage
         self._spool_directory = spool_directory
         self._embedded: EmbeddedDataStorage | None = None
         self._client: DataStorageClient | None = None
         self._audit_store: BufferedAuditStore | None = None
+        self._has_timed_out = False
+        self._settled_before_timeout: int | None = None
 
     def check_datastorage(self) -> None:
         """Check that the configured DataStorage, if any, is reachable and accepts events.
@@ -80,7 +89,7 @@ class Suite:
         if setting.value is not None:
             client = self._client_for(Setting(setting.value, setting.source))
             try:
-                client.check()
+                self._await_response(client)
                 client.check_delivery()
             finally:
                 client.close()
@@ -93,19 +102,68 @@ class Suite:
 
     @property
     def audit_store(self) -> BufferedAuditStore:
-        """The one audit store of this process."""
+        """The one audit store of this process. After an exception the next use tries again.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage responds, or an unexpected server.
+            ConfigurationError: The URL, the token file or the spool directory is not usable.
+        """
         if self._audit_store is None:
             client = self._client_for(self._datastorage_setting())
             try:
-                client.check()
+                self._await_response(client)
                 self._spool_directory = self._spool_directory or new_spool_directory()
                 store = open_store(client, service="gateway", spool_directory=self._spool_directory)
-            except (SignalGatewayError, OSError):
+            except BaseException:  # a test may interrupt its set-up, and the next one begins anew
                 client.close()
                 raise
             self._client, self._audit_store = client, store
             self.known_stores.add(store)
         return self._audit_store
+
+    @property
+    def embedded_datastorage(self) -> SharedDataStorage | None:
+        """The DataStorage that runs in this process; None if no part has used it."""
+        return None if self._embedded is None else SharedDataStorage(self._embedded.url, "embedded")
+
+    @property
+    def has_audit_store(self) -> bool:
+        """Whether the audit store was created."""
+        return self._audit_store is not None
+
+    def interim_verdict(self) -> Verdict:
+        """Return the numbers of now, for a process that may end without `close`.
+
+        The events that are pending or rejected are in the spool directory, and missing here.
+        """
+        if self._audit_store is None:
+            return Verdict(self.worker, servers=self.host.servers)
+        stats = self._audit_store.stats
+        return Verdict(
+            self.worker,
+            servers=self.host.servers,
+            flushers=1,
+            recorded=stats.delivered,
+            delivered=stats.delivered,
+            refused=stats.refused,
+            datastorage=f"{self.datastorage.url} (from {self.datastorage.source})",
+        )
+
+    def deliver(self) -> None:
+        """Deliver the pending events within the flush timeout. Never raises: `close` reports the rest.
+
+        After a timeout, later calls do not wait until DataStorage has acknowledged or rejected an event again. So a
+        DataStorage that is down delays a run once, not once per test.
+        """
+        store = self._audit_store
+        if store is None:
+            return
+        stats = store.stats
+        if not stats.pending or stats.delivered + stats.rejected == self._settled_before_timeout:
+            return
+        if store.flush(timeout=self.settings.flush_timeout.value).pending:
+            stats = store.stats
+            self._settled_before_timeout = stats.delivered + stats.rejected
 
     def close(self) -> Verdict:
         """Deliver the pending events within the flush timeout, close all parts, and return the verdict.
@@ -136,6 +194,19 @@ class Suite:
         )
         return replace(verdict, servers=self.host.servers)
 
+    def _await_response(self, client: DataStorageClient) -> None:
+        """Wait for the first response of the DataStorage, which may still be starting.
+
+        A refused connection ends the wait at once. After one wait in vain the next ones are short, because each test
+        of the session may begin one.
+        """
+        timeout = _SHORT_WAIT if self._has_timed_out else self.host.settle_timeout
+        try:
+            client.check(timeout=2 * timeout)  # half of it for each phase
+        except DataStorageUnavailable as exc:
+            self._has_timed_out = isinstance(exc.__cause__, httpx.TimeoutException)
+            raise
+
     def _client_for(self, datastorage: Setting[str]) -> DataStorageClient:
         return client_from_settings(datastorage, self.settings.datastorage_token_file)
 
@@ -143,13 +214,15 @@ class Suite:
         setting = self.settings.datastorage_url
         if setting.value is not None:
             return Setting(setting.value, setting.source)
-        if self._shared_datastorage_url is not None:
-            return Setting(self._shared_datastorage_url, "the xdist controller")
+        if self._shared_datastorage is not None:
+            return self._shared_datastorage
         if self._embedded is None:
-            datastorage = EmbeddedDataStorage(self.settings.audit_db.value)
+            datastorage = EmbeddedDataStorage(
+                self.settings.audit_db.value, startup_timeout=self.settings.startup_timeout.value
+            )
             try:
                 datastorage.start()
-            except Exception:
+            except BaseException:
                 datastorage.close()
                 raise
             self._embedded = datastorage

@@ -77,7 +77,7 @@ class Verdict:
         if self.crash is None or (self.lost_events and not self.delivered):
             return None
         count = _counted(self.delivered, "audit event")
-        return f"{self._process}: the controller delivered {count} that it had left in its spool"
+        return f"{self._process}: pytest delivered {count} that it had left in its spool"
 
     @property
     def _process(self) -> str:

@@ -1,14 +1,17 @@
 """ExchangeLog: the last requests and responses of a live server, for the report of a failed test."""
 
-import time
 import traceback
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from signal_gateway.clock import SystemClock
+
 __all__ = ["Exchange", "ExchangeLog"]
 
+_CLOCK: Final = SystemClock()
 _MOST_RECENT = 10
 _MOST_BODY_BYTES = 400
 _MOST_FRAMES = 3
@@ -64,7 +67,7 @@ class ExchangeLog:
             return
         exchange = Exchange(scope["method"], scope["path"])
         self._recent.append(exchange)
-        begin = time.perf_counter()
+        begin = _CLOCK.monotonic()
 
         async def send_recorded(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -74,11 +77,20 @@ class ExchangeLog:
                 if missing > 0:
                     exchange.body += bytes(message.get("body", b"")[:missing])
                 if not message.get("more_body", False):
-                    exchange.seconds = time.perf_counter() - begin
+                    exchange.seconds = _CLOCK.monotonic() - begin
             await send(message)
 
         try:
             await self._app(scope, receive, send_recorded)
         except Exception as exc:
             exchange.error = "".join(traceback.format_exception(exc, limit=-_MOST_FRAMES)).rstrip()
+            _complete(exchange, begin)
             raise
+        _complete(exchange, begin)
+
+
+def _complete(exchange: Exchange, begin: float) -> None:
+    """Note the server error with which the server responds if the application began no response."""
+    if exchange.status is None:
+        exchange.status = 500
+        exchange.seconds = _CLOCK.monotonic() - begin

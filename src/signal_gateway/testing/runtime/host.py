@@ -1,7 +1,9 @@
 """ServerHost: the time limits, the loop threads and the number of the servers of one test process."""
 
 from signal_gateway.testing.runtime.cleanup import run_all
-from signal_gateway.testing.runtime.loops import DEPENDENCIES, SERVERS
+from signal_gateway.testing.runtime.loops import DEPENDENCIES, SERVERS, LoopThread
+from signal_gateway.testing.runtime.running_loop import RunningLoop
+from signal_gateway.testing.runtime.server import STARTUP_TIMEOUT, STOP_GRACE
 
 __all__ = ["ServerHost"]
 
@@ -19,16 +21,31 @@ class ServerHost:
         stop_grace: Seconds for open requests after the stop of a server.
     """
 
-    def __init__(self, *, startup_timeout: float = 10.0, stop_grace: float = 2.0) -> None:
+    def __init__(self, *, startup_timeout: float = STARTUP_TIMEOUT, stop_grace: float = STOP_GRACE) -> None:
         self.startup_timeout = startup_timeout
         self.stop_grace = stop_grace
         self.servers = 0
+        self._loops: dict[LoopThread, RunningLoop] = {}
+
+    @property
+    def settle_timeout(self) -> float:
+        """Seconds to wait for the requests and the audit events of a server: the start-up timeout, but at least 10."""
+        return max(self.startup_timeout, 10.0)
 
     def register(self) -> None:
-        """Count one server. The first one starts both loop threads, which run until `close`."""
-        if self.servers == 0:
-            SERVERS.acquire()
-            DEPENDENCIES.acquire()
+        """Count one server. The first one starts both loop threads, which run until `close`.
+
+        A loop that died or is blocked is replaced.
+
+        Raises:
+            HarnessError: A loop thread does not start.
+        """
+        for thread in (SERVERS, DEPENDENCIES):
+            loop = self._loops.get(thread)
+            if loop is None or not loop.is_usable:  # it died, or an application blocks it
+                self._loops[thread] = thread.acquire()
+                if loop is not None:
+                    loop.release()
         self.servers += 1
 
     def close(self) -> None:
@@ -37,5 +54,5 @@ class ServerHost:
         Raises:
             HarnessError: A loop does not end.
         """
-        if self.servers:
-            run_all("the loop threads", SERVERS.release, DEPENDENCIES.release)
+        loops, self._loops = list(self._loops.values()), {}
+        run_all("the loop threads", *(loop.release for loop in loops))

@@ -8,24 +8,17 @@ deliberate: a process has one pair of loops; the first user starts a loop and th
 import asyncio
 import os
 import threading
-from collections.abc import Coroutine
-from concurrent.futures import Future
-from typing import Any, TypeVar
+import weakref
 
-from signal_gateway.errors import HarnessError
+from signal_gateway.testing.runtime.running_loop import RunningLoop
 
 __all__ = ["DEPENDENCIES", "SERVERS", "LoopThread"]
 
-_T = TypeVar("_T")
-
-STOP_TIMEOUT = 5.0
-
 
 class LoopThread:
-    """One event loop on a daemon thread, shared by its users.
+    """One event loop on a daemon thread, shared by its users. A loop that died or is blocked is replaced.
 
-    The lock protects the number of users and the start and end of the thread. A forked child starts with no users and
-    no thread, because threads do not survive a fork.
+    The lock protects the current loop. A forked child starts its own loop, because threads do not survive a fork.
 
     Args:
         name: The name of the thread.
@@ -33,104 +26,34 @@ class LoopThread:
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._lock = threading.Lock()
-        self._users = 0
         self._pid = os.getpid()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopping: asyncio.Event | None = None
+        self._lock = threading.Lock()
+        self._current: RunningLoop | None = None
+        self._all: weakref.WeakSet[RunningLoop] = weakref.WeakSet()
 
     @property
     def users(self) -> int:
-        """The number of users that keep the loop running."""
-        return self._users
+        """The number of users that keep the current loop running."""
+        return 0 if self._current is None else self._current.users
 
-    def runs(self, loop: asyncio.AbstractEventLoop) -> bool:
-        """Return whether `loop` runs on this thread."""
-        return loop is self._loop
+    def acquire(self) -> RunningLoop:
+        """Add a user, and return the loop. The first user starts the thread and waits until its loop runs.
 
-    def acquire(self) -> None:
-        """Add a user. The first user starts the thread and waits until its loop runs."""
+        Raises:
+            HarnessError: The thread or its loop does not start.
+        """
         if self._pid != os.getpid():
             self.__init__(self.name)  # type: ignore[misc]
         with self._lock:
-            if self._users == 0:
-                self._start()
-            self._users += 1
+            if self._current is None or not self._current.join():
+                self._current = RunningLoop(self.name)
+                self._all.add(self._current)
+                self._current.join()
+            return self._current
 
-    def release(self) -> None:
-        """Remove a user. The last user ends the loop and joins the thread, within 5 seconds.
-
-        Raises:
-            HarnessError: A task on the loop ignored its cancellation.
-        """
-        with self._lock:
-            self._users -= 1
-            if self._users == 0:
-                self._stop()
-
-    def submit(self, coroutine: Coroutine[Any, Any, _T]) -> "Future[_T]":
-        """Schedule a coroutine on the loop, from any thread."""
-        if self._loop is None:
-            coroutine.close()
-            raise HarnessError(f"the loop {self.name!r} does not run: call acquire() first")
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-
-    def call(self, coroutine: Coroutine[Any, Any, _T], *, timeout: float, doing: str) -> _T:
-        """Run a coroutine on the loop and wait for its result.
-
-        Args:
-            coroutine: The work.
-            timeout: Seconds until the coroutine is cancelled.
-            doing: A description of the work, for the error.
-
-        Raises:
-            HarnessError: The timeout passed, or the caller runs on this loop and would deadlock.
-            Exception: The exception of the coroutine.
-        """
-        if threading.current_thread() is self._thread:
-            coroutine.close()
-            raise HarnessError(
-                f"{doing} would deadlock on the loop {self.name!r}: call it from the test or from another thread"
-            )
-        future = self.submit(coroutine)
-        try:
-            return future.result(timeout)
-        except TimeoutError as exc:
-            if future.done():
-                raise
-            future.cancel()
-            raise HarnessError(f"{doing} took longer than {timeout} s") from exc
-
-    def _start(self) -> None:
-        is_running = threading.Event()
-
-        async def live() -> None:
-            self._loop = asyncio.get_running_loop()
-            self._stopping = asyncio.Event()
-            is_running.set()
-            await self._stopping.wait()
-
-        def run() -> None:
-            with asyncio.Runner() as runner:  # its close cancels open tasks and ends generators and executors
-                runner.run(live())
-
-        self._thread = threading.Thread(target=run, name=self.name, daemon=True)
-        self._thread.start()
-        is_running.wait()
-
-    def _stop(self) -> None:
-        assert self._loop is not None
-        assert self._stopping is not None
-        assert self._thread is not None
-        self._loop.call_soon_threadsafe(self._stopping.set)
-        self._thread.join(STOP_TIMEOUT)
-        is_stuck = self._thread.is_alive()
-        self._loop = self._stopping = self._thread = None
-        if is_stuck:
-            raise HarnessError(
-                f"the loop {self.name!r} did not end within {STOP_TIMEOUT} s: a task ignores cancellation"
-            )
+    def find(self, loop: asyncio.AbstractEventLoop) -> RunningLoop | None:
+        """Return the running loop of the harness for an event loop, current or replaced; None for another loop."""
+        return next((one for one in list(self._all) if one.runs(loop)), None)
 
 
 SERVERS = LoopThread("gateway-servers")

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.samples import Sample
 from prometheus_client.utils import floatToGoString
 
 from signal_gateway.errors import HarnessError
@@ -18,6 +19,7 @@ _SUFFIXES: Final[Mapping[str, tuple[str, ...]]] = {
     "summary": ("_count", "_sum", "_created"),
     "info": ("_info",),
 }
+_CUMULATIVE: Final = ("counter", "histogram", "summary")
 _NUMERIC_LABELS: Final = ("le", "quantile")
 _LABEL_OF_SUFFIX: Final[Mapping[str, str]] = {"_bucket": "le"}
 # durations and start times: a test cannot predict them
@@ -80,10 +82,22 @@ class MetricsView:
 
     Args:
         registry: The registry of a gateway, or any other.
+        baseline: Values of counters, histograms and summaries from which this view counts, by series.
     """
 
-    def __init__(self, registry: CollectorRegistry) -> None:
+    def __init__(self, registry: CollectorRegistry, *, baseline: Mapping[str, float] | None = None) -> None:
         self._registry = registry
+        self._baseline = {} if baseline is None else baseline
+
+    def since_now(self) -> "MetricsView":
+        """Return a view whose counters, histograms and summaries count from now on. A gauge has its current value."""
+        baseline = {
+            _key(sample.name, sample.labels): sample.value
+            for family in self._registry.collect()
+            for sample in family.samples
+            if _is_cumulative(family, sample)
+        }
+        return MetricsView(self._registry, baseline=baseline)
 
     def value(self, name: str, /, **labels: object) -> float:
         """Return the value of one sample.
@@ -111,7 +125,7 @@ class MetricsView:
         wanted = {label: _text(label, value) for label, value in labels.items()}
         for sample in samples:
             if sample.labels == wanted:
-                return sample.value
+                return self._value_of(family, sample)
         for label in _NUMERIC_LABELS:
             there = {sample.labels[label] for sample in samples if label in sample.labels}
             if there and wanted[label] not in there:
@@ -138,11 +152,18 @@ class MetricsView:
 
     def _series(self) -> dict[str, float]:
         return {
-            _key(sample.name, sample.labels): sample.value
+            _key(sample.name, sample.labels): self._value_of(family, sample)
             for family in self._registry.collect()
             for sample in family.samples
             if not (family.type in _SUFFIXES and sample.name.removeprefix(family.name) in _UNPREDICTABLE)
         }
+
+    def _value_of(self, family: Metric, sample: Sample) -> float:
+        """Return the value since the baseline. A lower value than the baseline is a reset, as for PromQL's `rate`."""
+        if not self._baseline or not _is_cumulative(family, sample):
+            return sample.value
+        before = self._baseline.get(_key(sample.name, sample.labels), 0.0)
+        return sample.value - before if sample.value >= before else sample.value
 
     def _declared_labels(self, family: Metric, name: str) -> frozenset[str] | None:
         """Return the label names of a family without samples; None if its collector declares none."""
@@ -152,6 +173,10 @@ class MetricsView:
             return None
         implied = family.name if family.type == "stateset" else _LABEL_OF_SUFFIX.get(name.removeprefix(family.name))
         return frozenset(declared if implied is None else (*declared, implied))
+
+
+def _is_cumulative(family: Metric, sample: Sample) -> bool:
+    return family.type in _CUMULATIVE and not sample.name.endswith("_created")
 
 
 def _sample_names(family: Metric) -> set[str]:

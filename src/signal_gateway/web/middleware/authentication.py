@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from signal_gateway.web.credentials import BadCredentials, Credentials, credentials_of
-from signal_gateway.web.problem import Problem, problem_response
+from signal_gateway.web.problem import Problem, refusal_response
 
 __all__ = ["AuthenticationFailures", "AuthenticationMiddleware", "Protection", "RequestAuthenticator"]
 
@@ -111,7 +111,7 @@ class AuthenticationMiddleware:
                 return
             except Problem as problem:
                 self._failures.count_authentication_failure(reason="unavailable")
-                await _response(problem, request)(scope, receive, send)
+                await refusal_response(problem, scope)(scope, receive, send)
                 return
             if sender is not None:
                 scope.setdefault("state", {})["sender"] = sender
@@ -121,14 +121,10 @@ class AuthenticationMiddleware:
         """Return a response with the challenges of RFC 9110, section 11.6.1."""
         realm = self._protection.realm
         challenge = {"WWW-Authenticate": refusal.challenge(realm)}
-        response = _response(Problem(refusal.status, refusal.detail, headers=challenge), request)
+        problem = Problem(refusal.status, refusal.detail, headers=challenge)
+        response = refusal_response(problem, request.scope, reason=refusal.reason)
         is_browser = "text/html" in request.headers.get("accept", "")
         if refusal.status == 401 and is_browser and request.method in self._protection.basic_methods:
             # a separate header: some browsers do not parse two challenges in one
             response.headers.append("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')
         return response
-
-
-def _response(problem: Problem, request: Request) -> Response:
-    request_id = request.scope.get("state", {}).get("request_id")
-    return problem_response(problem, instance=request.scope["path"], request_id=request_id)

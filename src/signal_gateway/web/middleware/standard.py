@@ -1,8 +1,9 @@
 """StandardMiddleware: request id, security headers, server errors and observation, the same for every service."""
 
-from typing import Protocol
+import re
+from typing import Any, Final, Protocol
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid7
@@ -12,6 +13,15 @@ from signal_gateway.web.problem import server_error_response
 from signal_gateway.web.response_headers import REQUEST_ID_HEADER, security_headers
 
 __all__ = ["RequestObserver", "StandardMiddleware"]
+
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._~:/+=@-]{1,128}")
+# https://www.w3.org/TR/trace-context/#traceparent-header; later versions may add fields at the end
+_TRACE: Final = r"-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
+_TRACEPARENT: Final = re.compile(rf"00{_TRACE}|(?!00|ff)[0-9a-f]{{2}}{_TRACE}(?:-[!-~]{{1,64}})?")
+_SENDER_IDS: Final = (
+    ("sender_request_id", REQUEST_ID_HEADER, _REQUEST_ID),
+    ("traceparent", "traceparent", _TRACEPARENT),
+)
 
 
 class RequestObserver(Protocol):
@@ -35,8 +45,11 @@ class RequestObserver(Protocol):
 class StandardMiddleware:
     """The outermost middleware of every service.
 
-    Request id: a fresh UUIDv7 in `request.state.request_id` and in the response header `X-Request-ID`. An id that the
-    sender brings is ignored: it would let a caller write into our logs and audit trail.
+    Request id: a fresh UUIDv7 in `request.state.request_id` and in the response header `X-Request-ID`. It is never the
+    sender's: it tells our own work from that of other requests, and a sender may send the same id twice.
+
+    Sender: `request.state.sender_ids` has the sender's own `X-Request-ID`, as `sender_request_id`, and `traceparent`,
+    if they are valid. `request.state.peer` is the address and port of the connection; None without one.
 
     Headers: the security headers on every response, and `Cache-Control: no-store` on a response without that header.
 
@@ -64,7 +77,7 @@ class StandardMiddleware:
             return
 
         request_id = str(uuid7())
-        scope.setdefault("state", {})["request_id"] = request_id
+        scope.setdefault("state", {}).update(_peer_and_ids(scope), request_id=request_id)
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -88,3 +101,17 @@ class StandardMiddleware:
             await response(scope, receive, send_with_headers)
         finally:
             self._observer.end_request(scope, status=status, seconds=self._clock.monotonic() - begun_at)
+
+
+def _peer_and_ids(scope: Scope) -> dict[str, Any]:
+    headers, client = Headers(scope=scope), scope.get("client")
+    peer = None
+    if client is not None:
+        host, port = client
+        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    ids = {}
+    for key, header, pattern in _SENDER_IDS:
+        value = headers.get(header, "")
+        if pattern.fullmatch(value):
+            ids[key] = value
+    return {"peer": peer, "sender_ids": ids}

@@ -1,8 +1,9 @@
 """AppServer: serves an ASGI app on a listening socket, and stops it without polling.
 
-uvicorn polls twice while it stops, which takes 160 ms. `_Server` overrides its `main_loop` and `shutdown` to wait for
-events, and `Lifespan` raises the exceptions of the application. uvicorn does not document these hooks, so a contract
-test checks them; without the hooks, `should_exit` still ends the server, only slower.
+uvicorn polls twice while it stops, which takes 160 ms, and a patched `time.time` ends it. `_Server` overrides its
+`main_loop` and `shutdown` to wait for events, and `Lifespan` raises the exceptions of the application. uvicorn does not
+document these hooks, so a contract test checks them; without the hooks, `should_exit` still ends the server, only
+slower.
 """
 
 import asyncio
@@ -17,6 +18,8 @@ from typing import Any, Final, Literal, Protocol
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from signal_gateway.clock import SystemClock
+from signal_gateway.web.response_headers import http_date
 from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits
 from signal_gateway.web.serving.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.serving.sockets import url_of
@@ -27,6 +30,7 @@ ABORT: Final = "signal_gateway.abort"
 """Key in the `extensions` of an ASGI scope: a function without arguments that closes the request's connection."""
 
 _log = logging.getLogger(__name__)
+_CLOCK: Final = SystemClock()
 
 _TLS_CLOSE_TIMEOUT = 1.0  # seconds for a client to confirm the end of TLS; an idle connection pool never does
 
@@ -68,13 +72,12 @@ class AppServer:
         self.url = url_of(sock, scheme="http" if tls is None else "https")
         self._sock = sock
         self._app = app
-        config = uvicorn.Config(
+        config = _Config(
             self._with_abort,
             interface="asgi3",
             http="httptools",
             ws="auto" if websockets else "none",
             log_config=None,
-            access_log=False,
             server_header=False,
         )
         config.load()
@@ -200,6 +203,11 @@ class _NotifyingSet(set[Any]):
             await self.emptied.wait()
 
 
+class _Config(uvicorn.Config):
+    def configure_logging(self) -> None:
+        """Do nothing: uvicorn changes loggers and level names of the whole process."""
+
+
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, *, url: str, grace: float, streams: OpenStreams | None) -> None:
         super().__init__(config)
@@ -230,9 +238,9 @@ class _Server(uvicorn.Server):
         self.has_started.set()
 
     async def main_loop(self) -> None:
-        counter = 0
-        while not await self.on_tick(counter):
-            counter = (counter + 10) % 864000  # `on_tick` renews the Date header on every tenth count
+        while not self.should_exit:
+            date = http_date(_CLOCK.now()).encode()
+            self.server_state.default_headers = [(b"date", date), *self.config.encoded_headers]
             try:
                 async with asyncio.timeout(1):
                     await self._stop_requested.wait()

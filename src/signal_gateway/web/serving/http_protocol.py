@@ -2,6 +2,9 @@
 
 uvicorn limits neither the time nor the size of a request's head, keeps all trailers, and waits without limit for a
 client that does not read its response. Any client that can connect could use up connections and memory that way.
+
+uvicorn also drops the body of a request with an `Upgrade` that it does not know, such as `h2c` of Java's HTTP client
+and of `curl --http2`. Here such a request is served over HTTP/1.1, with its body.
 """
 
 import asyncio
@@ -9,6 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import Any, Final
 
+from httptools import HttpParserUpgrade, HttpRequestParser
 from uuid_utils import uuid7
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -39,6 +43,33 @@ class ConnectionLimits:
     stall_seconds: float = 30.0
 
 
+class _PlainParser(HttpRequestParser):
+    """A parser that ignores the `Upgrade` of a request, as RFC 9110, 7.8 allows, and so keeps the request's body.
+
+    httptools ends such a request after its head. The head is parsed again, without the header.
+
+    Args:
+        protocol: Has the callbacks of the parser.
+    """
+
+    def __init__(self, protocol: "BoundedProtocol") -> None:
+        super().__init__(protocol)
+        self._protocol = protocol
+
+    def feed_data(self, data: bytes) -> None:  # type: ignore[override] # uvicorn passes bytes
+        """Parse received bytes."""
+        while True:
+            try:
+                super().feed_data(data)
+            except HttpParserUpgrade as exc:
+                head = self._protocol.take_head_without_upgrade()
+                if head is None:
+                    raise
+                data = head + data[exc.args[0] :]
+            else:
+                return
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. If the client exceeds a limit, it gets an error response and the connection closes.
 
@@ -51,7 +82,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def __init__(self, *, limits: ConnectionLimits, **uvicorn: Any) -> None:
         super().__init__(**uvicorn)
+        self.access_log = False  # a live server writes no lines into the access log of its process
+        self.parser = _PlainParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
         self._limits = limits
+        self._has_ignored_upgrade = False
         self._head_timer: asyncio.TimerHandle | None = None
         self._stall_timer: asyncio.TimerHandle | None = None
         self._has_refused = False
@@ -109,8 +144,25 @@ class BoundedProtocol(HttpToolsProtocol):
         self._made_progress = True
         if self._head_bytes > self._limits.head_bytes and not self._has_refused:
             self._refuse(self._too_large())
-        if not self._has_refused:
+        if self._has_refused:
+            return
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            self._has_ignored_upgrade = any(name == b"upgrade" for name, _ in self.headers)
+        if not self._has_ignored_upgrade:
             super().on_headers_complete()
+
+    def take_head_without_upgrade(self) -> bytes | None:
+        """Return the head of a request to parse again; None unless its `Upgrade` is ignored."""
+        if not self._has_ignored_upgrade:
+            return None
+        self._has_ignored_upgrade = False
+        request_line = b"%b %b HTTP/%b\r\n" % (
+            self.parser.get_method(),
+            self.url,
+            self.parser.get_http_version().encode(),
+        )
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join([request_line, *headers, b"\r\n"])
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body."""
@@ -124,7 +176,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Take the end of a body."""
         self._made_progress = True
-        if not self._has_refused:
+        if not self._has_refused and not self._has_ignored_upgrade:
             super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - the parser's text is not for clients

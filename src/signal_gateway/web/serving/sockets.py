@@ -5,12 +5,27 @@ The module imports no server, so that reserving a port stays cheap.
 
 import socket
 from ipaddress import IPv6Address, ip_address
+from socket import getaddrinfo
+from typing import Any
 
 from signal_gateway.errors import ConfigurationError
 
 __all__ = ["bind", "is_loopback", "parse_listen", "reserve_port", "url_of"]
 
 BACKLOG = 2048
+
+_Socket = socket.socket  # at import, because a test may patch the class
+
+
+class _ListeningSocket(_Socket):
+    """A socket whose connections do not depend on `socket.socket`, which a test may patch."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        accept = getattr(self, "_accept", None)  # gevent's sockets have none
+        if accept is None:
+            return super().accept()
+        descriptor, address = accept()
+        return _Socket(self.family, self.type, self.proto, fileno=descriptor), address
 
 
 def parse_listen(address: str) -> tuple[str, int]:
@@ -43,10 +58,10 @@ def bind(host: str = "127.0.0.1", port: int = 0, *, reuse_port: bool = False) ->
     Raises:
         ConfigurationError: The address can't be bound; the message names the address and the cause.
     """
-    sock: socket.socket | None = None
+    sock: _ListeningSocket | None = None
     try:
-        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        family, _, _, _, address = getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        sock = _ListeningSocket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if reuse_port:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -71,7 +86,7 @@ def reserve_port() -> socket.socket:
 
     Listen on it with `bind(port=..., reuse_port=True)`.
     """
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    sock = _Socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     sock.bind(("127.0.0.1", 0))
     return sock

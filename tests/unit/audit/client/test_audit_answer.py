@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import orjson
 import pytest
 
 from signal_gateway.audit.client.results import (
@@ -10,6 +11,7 @@ from signal_gateway.audit.client.results import (
     BatchRejected,
     BatchTooLarge,
     BatchUndelivered,
+    SentBatch,
     read_result,
 )
 
@@ -17,19 +19,78 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 PROBLEM = {"content-type": "application/problem+json; charset=utf-8"}
 
 
-def read(status, headers=None, content=b"", count=2):
-    return read_result(status, headers or {}, content, count=count, now=NOW)
+SENT = SentBatch(b'[{"event_id":"0193-a","event_data":{}},{"event_id":"0193-b"}]', 2)
+ASSIGNED = b'{"event_ids": ["7c0d7d2e-9d3c-4a52-8a1c-3f0f7b6f0001", "7c0d7d2e-9d3c-4a52-8a1c-3f0f7b6f0002"]}'
 
 
-def test_201_with_an_id_for_each_event_is_accepted():
-    assert read(201, content=b'{"event_ids": ["a", "b"], "duplicates": []}') == BatchAccepted()
+def read(status, headers=None, content=b"", batch=SENT, **settings):
+    return read_result(status, headers or {}, content, batch=batch, now=NOW, **settings)
+
+
+def test_201_that_names_the_events_in_order_is_accepted():
+    assert read(201, content=b'{"event_ids": ["0193-a", "0193-b"], "duplicates": []}') == BatchAccepted()
 
 
 @pytest.mark.parametrize(
-    "content", [b'{"event_ids": ["a"]}', b'{"event_ids": 2}', b"{}", b"[]", b"", b"<html>", b'{"event_ids"']
+    "content",
+    [
+        b'{"event_ids": ["0193-a"]}',
+        b'{"event_ids": ["0193-a", "0193-c"]}',
+        b'{"event_ids": ["0193-b", "0193-a"]}',
+        b'{"event_ids": ["0193-a", "0193-b", "0193-b"]}',
+        b'{"event_ids": ["0193-a", null]}',
+        b'{"event_ids": {"0193-a": 1, "0193-b": 2}}',
+        b'{"event_ids": 2}',
+        b'{"accepted": 2}',
+        ASSIGNED,
+        b"{}",
+        b"[]",
+        b"",
+        b"<html>",
+        b'{"event_ids"',
+    ],
 )
-def test_201_without_them_is_no_verdict(content):
-    assert isinstance(read(201, content=content), BatchUndelivered)
+def test_201_that_names_other_events_or_none_is_no_verdict(content):
+    result = read(201, content=content)
+
+    assert isinstance(result, BatchUndelivered)
+    assert "no acknowledgement" in result.reason
+
+
+@pytest.mark.parametrize("status", [200, 202, 203, 204, 206, 208, 299])
+def test_other_2xx_is_no_acknowledgement_even_with_the_ids(status):
+    result = read(status, content=b'{"event_ids": ["0193-a", "0193-b"]}')
+
+    assert isinstance(result, BatchUndelivered)
+    assert f"answered {status}" in result.reason
+    assert "mock or a proxy" in result.reason
+
+
+def test_event_inside_an_event_is_no_part_of_the_batch():
+    ids = ["01932c3e-8a00-7000-8000-00000000000" + digit for digit in "123"]
+    inner = b'{"version":"1.0","event_id":"%b"}' % ids[2].encode()
+    begins = [b'{"version":"1.0","event_id":"%b","event_data":' % event_id.encode() for event_id in ids[:2]]
+    batch = SentBatch(b"[" + begins[0] + inner + b"}," + begins[1] + b"{}}]", 2)
+
+    assert read(201, content=orjson.dumps({"event_ids": ids[:2]}), batch=batch) == BatchAccepted()
+    assert isinstance(read(201, content=orjson.dumps({"event_ids": [ids[0], ids[2]]}), batch=batch), BatchUndelivered)
+
+
+def test_ids_of_a_server_that_assigns_them_count_if_asked_for():
+    assert read(201, content=ASSIGNED, acknowledgement="event_count") == BatchAccepted()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"event_ids": ["a", "b"]}',
+        b'{"event_ids": [1, 2]}',
+        b'{"event_ids": ["7c0d7d2e-9d3c-4a52-8a1c-3f0f7b6f0001", "7c0d7d2e-9d3c-4a52-8a1c-3f0f7b6f0001"]}',
+        b'{"event_ids": ["7c0d7d2e-9d3c-4a52-8a1c-3f0f7b6f0001"]}',
+    ],
+)
+def test_assigned_ids_must_be_distinct_uuids_for_all_events(content):
+    assert isinstance(read(201, content=content, acknowledgement="event_count"), BatchUndelivered)
 
 
 def test_413_is_about_the_size():
@@ -65,7 +126,7 @@ def test_400_that_is_no_problem_json_is_no_verdict(content_type):
 
 
 @pytest.mark.parametrize(
-    "status", [200, 204, 206, 301, 302, 307, 401, 403, 404, 405, 408, 409, 415, 429, 500, 502, 503, 504]
+    "status", [200, 202, 204, 206, 301, 302, 307, 401, 403, 404, 405, 408, 409, 415, 429, 500, 502, 503, 504]
 )
 def test_any_other_status_is_no_verdict_even_as_a_problem(status):
     assert isinstance(read(status, PROBLEM, b'{"errors": [{"index": 0}]}'), BatchUndelivered)

@@ -246,23 +246,20 @@ def test_limits_that_are_none_are_an_unexpected_servers(server, client, monkeypa
         client.limits()
 
 
-def test_client_knows_when_its_thread_is_inside_a_call(client, caplog):
-    inside = []
-    caplog.set_level(logging.INFO, logger="httpx")
+def test_client_knows_when_its_thread_is_inside_a_call(client):
+    with client.inside():
+        calling = client.calling
 
-    class Watch(logging.Handler):
-        def emit(self, _record):
-            inside.append(client.calling)
+    assert (calling, client.calling) == (True, False)
 
-    watch = Watch()
-    logging.getLogger("httpx").addHandler(watch)
-    try:
-        client.check()
-    finally:
-        logging.getLogger("httpx").removeHandler(watch)
 
-    assert inside == [True]
-    assert not client.calling
+def test_calls_write_no_log_records(client, caplog):
+    caplog.set_level(logging.DEBUG)
+
+    client.check()
+    client.deliver(b"[]", 0)
+
+    assert caplog.records == []
 
 
 def test_threads_share_a_client(client):

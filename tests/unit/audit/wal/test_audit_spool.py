@@ -94,19 +94,21 @@ def test_counts_follow_what_is_acknowledged(spool):
 
     counts = spool.counts()
     assert (counts.recorded, counts.delivered, counts.rejected, counts.pending) == (5, 2, 1, 2)
-    assert counts.first_rejected == 2
+    assert [(rejection.ordinal, rejection.reason) for rejection in spool.rejections(5)] == [(2, "too odd")]
     assert [(event.event_id, event.payload, event.reason) for event in rejected] == [("0001", payloads[1], "too odd")]
     assert spool.rejected_events() == rejected
     assert texts(spool.peek(99, 10_000)) == payloads[3:]
 
 
-def test_first_rejected_stays_the_first(spool):
+def test_rejections_have_ordinals_and_are_found_by_them(spool):
     fill(spool, 6)
     spool.ack(2, rejected={})
     spool.ack(2, rejected={1: "a", 0: "b"})
     spool.ack(2, rejected={0: "c"})
 
-    assert spool.counts().first_rejected == 3
+    assert [rejection.ordinal for rejection in spool.rejections(6)] == [3, 4, 5]
+    assert [rejection.ordinal for rejection in spool.rejections(3)] == [3]
+    assert [spool.rejected_through(ordinal) for ordinal in (2, 3, 4, 6)] == [0, 1, 2, 3]
     assert [event.reason for event in spool.rejected_events()] == ["b", "a", "c"]
 
 
@@ -229,7 +231,8 @@ def test_events_keep_their_order_across_segments(make_spool):
     spool.ack(1500, rejected={1000: "no"})
     assert texts(spool.peek(10_000, 10**9)) == payloads[1500:]
     counts = spool.counts()
-    assert (counts.recorded, counts.delivered, counts.rejected, counts.first_rejected) == (2000, 1499, 1, 1001)
+    assert (counts.recorded, counts.delivered, counts.rejected) == (2000, 1499, 1)
+    assert [rejection.ordinal for rejection in spool.rejections(2000)] == [1001]
 
 
 def test_age_is_that_of_the_oldest_pending_event(spool, clock):

@@ -78,16 +78,68 @@ async def test_resolved_alert_is_correlated_with_what_handles_the_problem(gatewa
     assert without_target.correlation_id == f"{response.headers['x-request-id']}/0"
 
 
-async def test_invalid_alert_is_recorded_as_rejected(gateway, alert):
+async def test_alert_about_no_object_is_recorded_as_rejected_with_its_labels(gateway, alert):
     response = await gateway.post(alert("NoTarget", job="x", severity="s" * 50))
 
     [event] = gateway.events()
-    assert response.status_code == 400
-    assert (event.event_type, event.event_outcome) == ("gateway.signal.rejected", "success")
+    assert response.status_code == 200
+    assert (event.event_type, event.event_outcome) == ("gateway.signal.rejected", "failure")
+    assert event.event_data["outcome"] == "rejected"
+    assert event.event_data["signal_labels"] == {"alertname": "NoTarget", "job": "x", "severity": "s" * 50}
     assert event.correlation_id == f"{response.headers['x-request-id']}/0"
     assert event.severity == "s" * 20
     assert event.event_data["severity"] == "s" * 50
-    assert event.event_data["error_details"]["code"] == "no_target"
+    assert event.event_data["error_details"]["code"] == event.error_code == "no_target"
+    assert event.event_data["error_details"]["message"] == event.error_message
+    assert AuditEvent.from_wire(orjson.loads(event.to_wire())) == event
+
+
+async def test_alert_out_of_scope_is_recorded_as_rejected(run_gateway, alert):
+    gateway = await run_gateway(processing={"scope": {"enabled": True}})
+    sent = alert()
+
+    await gateway.post(sent)
+
+    [event] = gateway.events()
+    assert (event.event_type, event.event_outcome) == ("gateway.signal.rejected", "failure")
+    assert (event.event_data["outcome"], event.error_code) == ("rejected", "not_managed")
+    assert event.event_data["signal_labels"] == sent["labels"]
+    assert (event.correlation_id, event.resource_id) == (FINGERPRINT, FINGERPRINT)
+
+
+async def test_normal_event_is_recorded_as_rejected_with_its_labels(gateway):
+    involved = {"kind": "Pod", "name": "api-0", "namespace": "prod"}
+    event = {"kind": "Event", "type": "Normal", "reason": "Pulled", "involvedObject": involved}
+
+    await gateway.http.post("/api/v1/signals/kubernetes-event", json=event)
+
+    [event] = gateway.events("gateway.signal.rejected")
+    assert (event.event_outcome, event.event_data["outcome"]) == ("failure", "rejected")
+    assert event.event_data["signal_labels"]["name"] == "api-0"
+
+
+async def test_labels_that_can_not_be_stored_do_not_keep_the_event_of_an_alert_out(gateway, alert):
+    await gateway.post(alert("Odd", namespace="prod", deployment="api", note="a\0b", **{"k\0": "v"}))
+
+    [event] = gateway.events("gateway.signal.rejected")
+    assert event.event_data["signal_labels"]["note"] == "a\ufffdb"
+    assert event.event_data["signal_labels"]["k\ufffd"] == "v"
+
+
+async def test_ids_of_the_sender_are_recorded_beside_ours(gateway, alert):
+    ids = {"X-Request-ID": "am-7", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+    gateway.http.headers.update(ids)
+
+    created, rejected = await gateway.post(alert()), await gateway.post(alert("NoTarget", job="x"))
+
+    assert created.headers["x-request-id"] != "am-7"
+    assert len({created.headers["x-request-id"], rejected.headers["x-request-id"]}) == 2
+    assert {event.event_type for event in gateway.events()} == {
+        "gateway.signal.received", "gateway.crd.created", "gateway.signal.rejected",
+    }  # fmt: skip
+    for event in gateway.events():
+        assert event.event_data["sender_request_id"] == "am-7"
+        assert event.event_data["traceparent"] == ids["traceparent"]
 
 
 async def test_long_payload_is_cut_and_its_hash_kept(gateway, alert):

@@ -91,8 +91,9 @@ def test_bodies_are_described_by_the_adapters(make_gateway, described):
     def body(path):
         return paths[path]["post"]["requestBody"]["content"]["application/json"]["schema"]
 
-    assert body(SIGNALS)["properties"]["version"] == {"const": "4"}
-    assert body("/api/v1/signals/kubernetes-event")["required"] == ["type", "reason", "involvedObject"]
+    assert body(SIGNALS)["properties"]["version"] == {"enum": ["4", "1"]}
+    required = [form["required"] for form in body("/api/v1/signals/kubernetes-event")["anyOf"]]
+    assert required[:2] == [["involvedObject"], ["regarding"]]
     assert body("/api/v1/signals/own") == {"type": "array"}
     assert body("/api/v1/signals/untold") == {}
 

@@ -9,6 +9,7 @@ from signal_gateway.clock import SystemClock
 from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.remediation import dispatcher as dispatcher_module
 from signal_gateway.gateway.remediation.creation import Created
+from signal_gateway.gateway.remediation.deduplication import Notifications
 from signal_gateway.gateway.remediation.dispatcher import Dispatcher
 from signal_gateway.gateway.remediation.outcome import Outcome, Prepared
 from signal_gateway.gateway.signals.signal import InvalidSignal, Signal, Target
@@ -111,6 +112,7 @@ class Trial:
         self.preparation = Preparation()
         self.creation = Creation()
         self.tasks = BackgroundTasks()
+        self.notifications = Notifications(clock=SystemClock())
         self._dispatcher = Dispatcher(
             NoRequests(),
             preparation=self.preparation,
@@ -123,9 +125,21 @@ class Trial:
             tasks=self.tasks,
         )
 
-    async def dispatch(self, *signals):
+    async def dispatch(self, *signals, notification=None):
         deadline = asyncio.get_running_loop().time() + 60
-        return await self._dispatcher.dispatch(signals, signal_type="alert", request_id="r", deadline=deadline)
+        return await self._dispatcher.dispatch(
+            signals,
+            signal_type="alert",
+            request_id="r",
+            deadline=deadline,
+            notification=notification or await self.notification(),
+        )
+
+    async def notification(self):
+        async def is_sender_gone():
+            return False
+
+        return await self.notifications.begin(None, is_sender_gone=is_sender_gone)
 
 
 @pytest.fixture
@@ -204,3 +218,18 @@ async def test_unexpected_error_of_one_signal_does_not_stop_the_others(trial):
 
     await trial.tasks.settle()
     assert trial.creation.begun == ["a", "c"]
+
+
+async def test_signal_that_waits_for_its_place_does_not_begin_after_the_request_failed(trial, monkeypatch):
+    monkeypatch.setattr(dispatcher_module, "_MAX_CONCURRENT", 1)
+    gate = trial.preparation.hold("a")
+    notification = await trial.notification()
+    work = asyncio.create_task(trial.dispatch(signal("a", "1"), signal("b", "2"), notification=notification))
+    await turns()
+    trial.notifications.end(notification, has_failed=True)
+
+    gate.set()
+    outcomes = await work
+
+    assert trial.preparation.begun == ["a"]
+    assert len(outcomes) == 1

@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from signal_gateway.gateway.remediation.manifest import remediation_request_name
+from signal_gateway.gateway.remediation.requests import remediation_request_name
 from signal_gateway.kubernetes import ApiUnavailable, RemediationRequestIndex
 
 pytestmark = pytest.mark.asyncio
@@ -79,6 +79,8 @@ async def test_name_is_the_derived_one(gateway, alert):
 
 
 async def test_cluster_scoped_target_has_no_namespace(gateway, cluster, alert):
+    cluster.api.install({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "worker-node-1"}})
+
     await gateway.post(alert("NodeDown", namespace="monitoring", node="worker-node-1"))
 
     [created] = await cluster.requests()

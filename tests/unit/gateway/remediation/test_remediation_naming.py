@@ -2,7 +2,7 @@ import re
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
-from signal_gateway.gateway.remediation.manifest import newest_ended, remediation_request_name
+from signal_gateway.gateway.remediation.requests import newest_ended, remediation_request_name
 from signal_gateway.kubernetes import RemediationRecord
 
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"

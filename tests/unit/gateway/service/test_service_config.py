@@ -257,3 +257,121 @@ def test_key_given_twice_within_a_section_is_an_error(load):
 
 def test_empty_section_means_its_defaults(load):
     assert load(LEAST + "logging: {}\n").logging.level == "info"
+
+
+@pytest.mark.parametrize("listen", ["8080", "'8080'", "':8080'"])
+def test_port_alone_is_told_with_the_addresses_that_it_may_mean(load, listen):
+    message = problems(load, LEAST + f"server: {{listen: {listen}}}\nmanagement: {{listen: {listen}}}\n")
+
+    for section in ("server", "management"):
+        assert f"{section}.listen = {listen}: must be HOST:PORT with an IP address" in message
+    assert "127.0.0.1:8080 for this machine alone, or 0.0.0.0:8080 for every address" in message
+
+
+@pytest.mark.parametrize("listen", ["true", "[a]", "1.5"])
+def test_address_of_another_type_is_told_like_a_text(load, listen):
+    assert "must be HOST:PORT" in problems(load, LEAST + f"server: {{listen: {listen}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("variable", "right"),
+    [
+        ("SIGNAL_GATEWAY_SERVER_LISTEN", "SIGNAL_GATEWAY__SERVER__LISTEN"),
+        ("SIGNAL_GATEWAY__SERVER_LISTEN", "SIGNAL_GATEWAY__SERVER__LISTEN"),
+        ("SIGNAL_GATEWAY_SERVER__LISTEN", "SIGNAL_GATEWAY__SERVER__LISTEN"),
+        ("SIGNAL_GATEWAY___SERVER__LISTEN", "SIGNAL_GATEWAY__SERVER__LISTEN"),
+        ("SIGNAL_GATEWAY_PROCESSING_RETRY_MAX_ATTEMPTS", "SIGNAL_GATEWAY__PROCESSING__RETRY__MAX_ATTEMPTS"),
+        ("SIGNAL_GATEWAY__AUDIT__DATASTORAGE__URL", "SIGNAL_GATEWAY__AUDIT__DATASTORAGE_URL"),
+        ("SIGNAL_GATEWAY_CONTROLLER_NAMESPACE", "SIGNAL_GATEWAY__CONTROLLER_NAMESPACE"),
+        ("SIGNAL_GATEWAY_AUDIT", "SIGNAL_GATEWAY__AUDIT__DATASTORAGE_URL"),
+    ],
+)
+def test_variable_with_other_underscores_is_an_error_that_names_the_right_one(load, variable, right):
+    message = problems(load, LEAST, **{variable: "hunter2"})
+
+    assert f"variable {variable} has no effect" in message
+    assert message.endswith(right)
+    assert "hunter2" not in message
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "SIGNAL_GATEWAY_SERVICE_HOST",
+        "SIGNAL_GATEWAY_SERVICE_PORT_MANAGEMENT",
+        "SIGNAL_GATEWAY_PORT",
+        "SIGNAL_GATEWAY_PORT_8080_TCP_ADDR",
+        "SIGNAL_GATEWAY_REQUIRE_ALL",
+        "SIGNAL_GATEWAYS",
+    ],
+)
+def test_variable_of_others_is_left_out(load, variable):
+    assert load(LEAST, **{variable: "tcp://10.0.0.1:8080"}) == load(LEAST)
+
+
+@pytest.mark.parametrize("section", ["AUDIT", "PROCESSING__RETRY"])
+@pytest.mark.parametrize("file", [LEAST, ""])
+def test_variable_for_a_whole_section_is_an_error_whatever_sets_its_keys(load, section, file):
+    variable = f"SIGNAL_GATEWAY__{section}"
+    message = problems(load, file, **{variable: "x", "SIGNAL_GATEWAY__AUDIT__DURABILITY": "process"})
+
+    assert f"variable {variable}: {section.lower().replace('__', '.')} = 'x': this is a section" in message
+    assert f"such as {variable}__" in message
+
+
+@pytest.mark.parametrize(
+    ("listen", "management"),
+    [
+        ("127.0.0.1:8080", "127.0.0.1:8080"),
+        ("127.0.0.1:8080", "localhost:8080"),
+        ("0.0.0.0:8080", "127.0.0.1:8080"),
+        ("127.0.0.1:8080", "0.0.0.0:8080"),
+        ("[::]:8080", "[::1]:8080"),
+    ],
+)
+def test_equal_ports_are_an_error(load, listen, management):
+    text = f"server: {{listen: '{listen}'}}\nmanagement: {{listen: '{management}'}}\nauth: {{mode: none}}\n"
+
+    message = problems(load, LEAST + text)
+
+    assert f"management.listen = {management} needs another port than server.listen = {listen}" in message
+
+
+@pytest.mark.parametrize(
+    ("listen", "management"),
+    [
+        ("127.0.0.1:0", "127.0.0.1:0"),
+        ("127.0.0.1:8080", "127.0.0.1:8081"),
+        ("127.0.0.1:8080", "127.0.0.2:8080"),
+        ("127.0.0.1:8080", "[::1]:8080"),
+    ],
+)
+def test_listeners_that_do_not_collide_are_fine(load, listen, management):
+    config = load(LEAST + f"server: {{listen: '{listen}'}}\nmanagement: {{listen: '{management}'}}\n")
+
+    assert (config.server.listen, config.management.listen) == (listen, management)
+
+
+def test_home_directory_is_expanded_in_every_path(load, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/operator")
+    config = load(
+        "audit: {datastorage_url: 'http://127.0.0.1:9000', spool_directory: ~/spool, token_file: ~/token}\n"
+        "auth: {mode: token, token_file: ~/senders}\n"
+        "server: {tls: {certificate: ~/tls.crt, key: ~/tls.key}}\n",
+        SIGNAL_GATEWAY__KUBERNETES__KUBECONFIG="~/.kube/config",
+    )
+
+    paths = [config.audit.spool_directory, config.audit.token_file, config.auth.token_file]
+    paths += [config.server.tls.certificate, config.server.tls.key, config.kubernetes.kubeconfig]
+    names = ["spool", "token", "senders", "tls.crt", "tls.key", ".kube/config"]
+    assert paths == [Path("/home/operator") / name for name in names]
+
+
+def test_home_directory_of_an_unknown_user_is_an_error(load):
+    message = problems(load, LEAST, SIGNAL_GATEWAY__KUBERNETES__KUBECONFIG="~nosuchuser/config")
+
+    assert "kubernetes.kubeconfig = '~nosuchuser/config': the home directory of ~ is not known" in message
+
+
+def test_empty_kubeconfig_does_not_mean_the_working_directory(load):
+    assert "kubernetes.kubeconfig = '': must be a file" in problems(load, LEAST + "kubernetes: {kubeconfig: ''}\n")

@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 import orjson
 import pytest
 
-from signal_gateway.gateway.signals.adapter import InvalidPayload
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter
-from signal_gateway.gateway.signals.signal import InvalidSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidPayload, InvalidSignal, RejectedSignal, Signal
 from signal_gateway.kubernetes import Kind, Kinds
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -103,7 +102,8 @@ def test_unknown_members_are_ignored(alert):
 def test_one_bad_alert_does_not_take_the_others_with_it(alert, change, reason):
     good, bad, last = parse(alert("First"), alert() | change, alert("Last"))
 
-    assert isinstance(bad, InvalidSignal)
+    is_malformed = reason in ("status", "shape", "starts_at")
+    assert isinstance(bad, InvalidSignal if is_malformed else RejectedSignal)
     assert bad.reason == reason
     assert (good.name, last.name) == ("First", "Last")
 
@@ -183,3 +183,96 @@ def test_payload_that_alertmanager_does_not_send_is_refused(body, message):
         adapter().parse(body, received_at=NOW)
 
     assert message in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("labels", "parts"),
+    [
+        ({"namespace": "prod", "deployment": "API"}, ["deployment='API'", "lower-case"]),
+        ({"namespace": "prod", "exported_pod": "a_b", "job": "x"}, ["exported_pod='a_b'", "RFC 1123"]),
+        ({"namespace": "prod", "pod": "p" * 254}, ["pod='ppp", "253"]),
+        ({"namespace": "Prod", "deployment": "api"}, ["namespace='Prod'", "63", "lower-case"]),
+        ({"namespace": "prod", "exported_namespace": "a.b", "pod": "p"}, ["exported_namespace='a.b'"]),
+    ],
+)
+def test_message_names_the_label_its_value_and_the_rule(alert, labels, parts):
+    [signal] = parse(alert("X", **labels))
+
+    assert isinstance(signal, RejectedSignal)
+    assert all(part in signal.message for part in parts), signal.message
+    assert len(signal.message) <= 300
+
+
+def test_label_that_is_a_number_is_named(alert):
+    [signal] = parse(alert() | {"labels": {"alertname": "X", "port": 8080}})
+
+    assert isinstance(signal, InvalidSignal)
+    assert "'port' is 8080" in signal.message
+    assert signal.labels == {"alertname": "X"}
+
+
+def test_valid_label_wins_over_an_invalid_one(alert):
+    [signal] = parse(alert("X", namespace="prod", deployment="API", pod="api-1"))
+
+    assert signal.target.name == "api-1"
+
+
+def test_rejected_alert_keeps_its_labels_without_nul(alert):
+    [signal] = parse(alert("X", namespace="prod", note="a\0b"))
+
+    assert signal.labels == {"alertname": "X", "namespace": "prod", "note": "a\ufffdb"}
+
+
+@pytest.mark.parametrize("version", ["4", "1"])
+def test_webhook_of_alertmanager_and_of_grafana_are_the_same(alert, version):
+    grafana = {"orgId": 1, "title": "[FIRING:1]", "state": "alerting", "message": "m"}
+    more = {"values": {"A": 1.5}, "valueString": "[ var='A' ]", "silenceURL": "http://g/s", "dashboardURL": ""}
+
+    [signal] = parse(alert() | more, version=version, **grafana)
+
+    assert isinstance(signal, Signal)
+
+
+def test_group_and_left_out_alerts_are_known(alert):
+    payload = parse(alert(), receiver="gw", groupKey='{}:{alertname="X"}', truncatedAlerts=7)
+
+    assert payload.group == 'gw\n{}:{alertname="X"}'
+    assert payload.truncated == 7
+
+
+@pytest.mark.parametrize("truncated", [0, -1, None, "3", [1]])
+def test_odd_number_of_left_out_alerts_counts_as_none(alert, truncated):
+    assert parse(alert(), truncatedAlerts=truncated).truncated == 0
+
+
+def test_notification_is_the_same_for_the_same_labels_start_and_status(alert):
+    same = [alert("X", pod="a"), alert("X", pod="a") | {"annotations": {}, "fingerprint": "f", "endsAt": "later"}]
+    others = [
+        alert("X", pod="b"),
+        alert("X", pod="a", starts_at="2026-01-01T00:00:01Z"),
+        alert("X", pod="a", status="resolved"),
+    ]
+
+    one, again, *different = (signal.notification for signal in parse(*same, *others))
+
+    assert one == again
+    assert len({one, *different}) == 4
+
+
+def test_alert_about_the_cluster_notifies_if_it_is_set(alert):
+    body = orjson.dumps({"version": "4", "alerts": [alert("KubeAPIDown", severity="critical")]})
+
+    [rejected] = adapter().parse(body, received_at=NOW)
+    [signal] = adapter(cluster_signals="notify").parse(body, received_at=NOW)
+
+    assert isinstance(rejected, RejectedSignal)
+    assert (signal.target.kind, signal.target.name, signal.target.namespace) == ("Cluster", "KubeAPIDown", None)
+
+
+@pytest.mark.parametrize("labels", [{"severity": "none"}, {"namespace": "prod", "deployment": "API"}])
+def test_alert_without_a_problem_or_with_an_invalid_name_is_not_about_the_cluster(alert, labels):
+    body = orjson.dumps({"version": "4", "alerts": [alert("Watchdog", **labels)]})
+
+    [signal] = adapter(cluster_signals="notify").parse(body, received_at=NOW)
+
+    assert isinstance(signal, RejectedSignal)

@@ -3,9 +3,8 @@ from datetime import UTC, datetime, timedelta
 import orjson
 import pytest
 
-from signal_gateway.gateway.signals.adapter import InvalidPayload
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidPayload, InvalidSignal, RejectedSignal, Signal
 from signal_gateway.testing import kubernetes_event
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -87,7 +86,8 @@ def test_time_is_taken_from_wherever_it_stands(times):
 def test_event_that_can_not_become_a_signal_says_why(changes, reason):
     item = parse(event(**changes))
 
-    assert isinstance(item, InvalidSignal)
+    is_malformed = reason == "shape" or changes.get("lastTimestamp") == "yesterday"
+    assert isinstance(item, InvalidSignal if is_malformed else RejectedSignal)
     assert item.reason == reason
 
 
@@ -95,3 +95,116 @@ def test_event_that_can_not_become_a_signal_says_why(changes, reason):
 def test_body_that_is_no_event_is_refused(body):
     with pytest.raises(InvalidPayload):
         ADAPTER.parse(body, received_at=NOW)
+
+
+def events_v1(**changes):
+    """Return an Event as the API `events.k8s.io/v1` has it."""
+    made = {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"name": "api-7c9.17", "namespace": "prod"},
+        "regarding": {"kind": "Pod", "name": "api-7c9", "namespace": "prod", "apiVersion": "v1"},
+        "reason": "BackOff",
+        "note": "it crashes",
+        "type": "Warning",
+        "reportingController": "kubelet",
+        "eventTime": "2026-05-01T11:00:00.000000Z",
+        "series": {"count": 9, "lastObservedTime": "2026-05-01T11:59:00.000000Z"},
+        "deprecatedSource": {},
+        "deprecatedFirstTimestamp": None,
+        "deprecatedLastTimestamp": None,
+    }
+    return {key: value for key, value in (made | changes).items() if value is not ...}
+
+
+def exported(**changes):
+    """Return an Event as kubernetes-event-exporter sends it: a core/v1 Event with labels of its object."""
+    return (
+        event(
+            kind=...,
+            apiVersion=...,
+            clusterName="prod-eu",
+            involvedObject={
+                "kind": "Pod",
+                "name": "api-7c9",
+                "namespace": "prod",
+                "labels": {"app": "api"},
+                "ownerReferences": [],
+            },
+        )
+        | changes
+    )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        events_v1(),
+        events_v1(series=None, deprecatedLastTimestamp="2026-05-01T11:59:00Z"),
+        events_v1(deprecatedSource={"component": "kubelet"}, reportingController=""),
+        {"type": "ADDED", "object": events_v1()},
+        {"type": "MODIFIED", "object": event(lastTimestamp="2026-05-01T11:59:00Z", firstTimestamp=...)},
+        {
+            "verb": "UPDATED",
+            "event": event(lastTimestamp="2026-05-01T11:59:00Z", firstTimestamp=...),
+            "old_event": event(),
+        },
+        exported(lastTimestamp="2026-05-01T11:59:00Z", firstTimestamp=None),
+    ],
+)
+def test_event_of_each_form_becomes_the_same_signal(document):
+    signal = parse(document)
+
+    assert isinstance(signal, Signal)
+    assert str(signal.target) == "prod/Pod/api-7c9"
+    assert (signal.name, signal.severity, signal.annotations) == ("BackOff", "Warning", {"message": "it crashes"})
+    assert signal.fired_at == datetime(2026, 5, 1, 11, 59, tzinfo=UTC)
+    assert signal.labels["component"] == "kubelet"
+
+
+@pytest.mark.parametrize("kind", ["List", "EventList"])
+def test_list_of_events_is_parsed_event_by_event(kind):
+    items = [
+        event(),
+        {"kind": "Pod"},
+        events_v1(type="Normal"),
+        "text",
+        {"type": "ADDED", "object": event(reason="Failed")},
+    ]
+
+    results = ADAPTER.parse(orjson.dumps({"kind": kind, "items": items}), received_at=NOW)
+
+    assert [type(result) for result in results] == [Signal, InvalidSignal, RejectedSignal, InvalidSignal, Signal]
+    assert [result.name for result in results] == ["BackOff", None, "BackOff", None, "Failed"]
+
+
+@pytest.mark.parametrize("change", ["DELETED", "BOOKMARK"])
+def test_change_that_is_no_occurrence_is_rejected(change):
+    item = parse({"type": change, "object": event()})
+
+    assert isinstance(item, RejectedSignal)
+    assert item.reason == "no_occurrence"
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"kind": "List", "items": []},
+        {"kind": "List"},
+        {"kind": "EventList", "items": {}},
+        {"type": "ERROR", "object": {"kind": "Status", "code": 410}},
+        {"type": "ADDED", "object": {"kind": "Pod"}},
+        {"type": "ADDED", "object": None},
+        {"verb": "ADDED", "event": []},
+        {"kind": "Event", "regarding": "Pod"},
+    ],
+)
+def test_body_without_an_event_is_refused(document):
+    with pytest.raises(InvalidPayload):
+        ADAPTER.parse(orjson.dumps(document), received_at=NOW)
+
+
+def test_rejected_event_keeps_its_labels():
+    item = parse(event(type="Normal"))
+
+    assert item.labels["namespace"] == "prod"

@@ -73,7 +73,7 @@ def test_token_file_that_is_gone_at_the_end_is_the_verdict_of_a_crashed_worker(t
 @pytest.mark.parametrize("spec", [{"popen": False}, {"via": "proxy"}])
 def test_crashed_worker_on_another_machine_is_reported_with_its_spool(harness, spec):
     there = node("gw0", **spec)
-    here = node("gw1", workeroutput={"gateway_verdict": Verdict("gw1", flushers=1).as_dict()})
+    here = node("gw1", workeroutput={"gateway_verdicts": [Verdict("gw1", flushers=1).as_dict()]})
     for each, error in ((there, "lost connection"), (here, None)):
         harness.equip_worker(each)
         harness.collect_worker(each, error)

@@ -1,9 +1,12 @@
 """Bodies that are too large or too slow, on real sockets."""
 
+import gzip
 import socket
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import httpx
 import pytest
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -12,7 +15,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from signal_gateway.testing import LiveServer
-from signal_gateway.web.body import BodyLimitMiddleware
+from signal_gateway.web.body import BodyLimitMiddleware, json_body
+from signal_gateway.web.problem import problem_handlers
 
 LIMIT = 1000
 CHUNKED = b"POST %b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -103,3 +107,76 @@ def test_without_a_time_limit_an_early_answer_waits_for_nothing() -> None:
         sock.sendall(ANNOUNCED % (b"/ignores", 500))
 
         assert sock.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+@contextmanager
+def service() -> Iterator[httpx.Client]:
+    """Serve an application that returns the body that it reads."""
+
+    async def echoes(request: Request) -> Response:
+        return Response(await json_body(request))
+
+    app = Starlette(
+        routes=[Route("/", echoes, methods=["POST"])],
+        middleware=[Middleware(BodyLimitMiddleware, max_body_bytes=LIMIT, max_seconds=30.0)],
+        exception_handlers=problem_handlers(),
+    )
+    with LiveServer(app) as server, httpx.Client(base_url=server.url) as client:
+        yield client
+
+
+def post(client: httpx.Client, body: bytes, encoding: str) -> httpx.Response:
+    return client.post("/", content=body, headers={"Content-Type": "application/json", "Content-Encoding": encoding})
+
+
+TEXT = b'{"a": "' + b"b" * 900 + b'"}'
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding"),
+    [
+        (gzip.compress(TEXT, mtime=0), "gzip"),
+        (gzip.compress(TEXT, mtime=0), "X-GZip"),
+        (gzip.compress(TEXT[:10], mtime=0) + gzip.compress(TEXT[10:], mtime=0), "gzip"),
+        (zlib.compress(TEXT), "deflate"),
+        (TEXT, "identity"),
+    ],
+    ids=["gzip", "alias", "two members", "deflate", "identity"],
+)
+def test_compressed_body_is_decompressed(body: bytes, encoding: str) -> None:
+    with service() as client:
+        response = post(client, body, encoding)
+
+        assert (response.status_code, response.content) == (200, TEXT)
+
+
+@pytest.mark.parametrize("size", [LIMIT + 1, 500 * LIMIT])
+def test_compressed_body_that_expands_beyond_the_limit_is_refused(size: int) -> None:
+    body = gzip.compress(bytes(size))
+
+    with service() as client:
+        response = post(client, body, "gzip")
+
+        assert len(body) < LIMIT
+        assert response.status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status", "detail"),
+    [
+        (TEXT, "gzip", 400, "not valid gzip"),
+        (gzip.compress(TEXT, mtime=0)[:-1], "gzip", 400, "ends before its gzip data"),
+        (gzip.compress(TEXT, mtime=0) + b"more", "gzip", 400, "not valid gzip"),
+        (b"", "gzip", 400, "ends before its gzip data"),
+        (gzip.compress(TEXT, mtime=0), "deflate", 400, "not valid deflate"),
+        (TEXT, "br", 415, "send gzip, deflate, or no Content-Encoding"),
+        (TEXT, "gzip, gzip", 415, "gzip, gzip"),
+    ],
+)
+def test_body_that_cannot_be_decompressed_is_refused(body: bytes, encoding: str, status: int, detail: str) -> None:
+    with service() as client:
+        response = post(client, body, encoding)
+
+        assert response.status_code == status
+        assert detail in response.json()["detail"]
+        assert (response.headers.get("Accept-Encoding") is not None) == (status == 415)

@@ -227,3 +227,52 @@ async def test_client_that_reads_at_all_is_waited_for(waiting, is_cut_off):
         call(*args)
 
     assert bool(cut_off) == is_cut_off
+
+
+UPGRADE = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"Content-Length: 5\r\n\r\nhello", b"Transfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n"],
+    ids=["length", "chunked"],
+)
+@pytest.mark.parametrize(
+    "upgrade", [UPGRADE, UPGRADE.replace(b"h2c", b"websocket"), UPGRADE.replace(b"h2c", b"TLS/1.2")]
+)
+async def test_upgrade_is_ignored_and_the_body_kept(serve, upgrade, body):
+    reader, writer = await connect(await serve())
+
+    writer.write(
+        b"POST / HTTP/1.1\r\nHost: x\r\n" + upgrade + body + GET.replace(b"Host", b"Connection: close\r\nHost")
+    )
+
+    first, second = (await until_closed(reader)).split(b"HTTP/1.1 ")[1:]
+    assert (first[:3], first[-2:]) == (b"200", b"5 ")
+    assert (second[:3], second[-2:]) == (b"200", b"0 ")
+    writer.close()
+
+
+async def test_upgrade_in_single_bytes_is_ignored_and_the_body_kept(serve):
+    reader, writer = await connect(await serve())
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n" + UPGRADE + b"\r\nhello"
+
+    for byte in request:
+        writer.write(bytes([byte]))
+        await asyncio.sleep(0)
+
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert await reader.readexactly(2) == b"5 "
+    writer.close()
+
+
+async def test_many_upgrades_in_one_write_all_keep_their_bodies(serve):
+    reader, writer = await connect(await serve())
+    request = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n" + UPGRADE + b"\r\nhello"
+
+    writer.write(request * 100 + GET.replace(b"Host", b"Connection: close\r\nHost"))
+
+    answers = (await until_closed(reader)).split(b"HTTP/1.1 ")[1:]
+    assert [answer[-2:] for answer in answers] == [b"5 "] * 100 + [b"0 "]
+    writer.close()

@@ -2,6 +2,7 @@ import asyncio
 import contextlib
 import inspect
 import logging
+from datetime import UTC, datetime
 from types import SimpleNamespace
 
 import httpx
@@ -11,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from signal_gateway.clock import SystemClock
 from signal_gateway.web.serving import app_server as serving
 from signal_gateway.web.serving.app_server import AppServer
 from signal_gateway.web.serving.sockets import bind
@@ -280,30 +282,28 @@ async def test_accepted_connections_have_nodelay_set():
 
 @pytest.mark.asyncio
 async def test_date_header_is_renewed_while_the_server_waits_for_its_end(monkeypatch):
-    ticks = []
+    moments = [datetime(1994, 11, 6, 8, 49, second, tzinfo=UTC) for second in (36, 37)]
     has_ticked = asyncio.Event()
-    on_tick = uvicorn.Server.on_tick
 
-    async def noted(self, counter):
-        ticks.append(counter)
-        if len(ticks) == 2:
+    def now(_clock):
+        if len(moments) == 1:
             has_ticked.set()
-        return await on_tick(self, counter)
+        return moments.pop(0) if len(moments) > 1 else moments[0]
 
-    monkeypatch.setattr(uvicorn.Server, "on_tick", noted)
+    monkeypatch.setattr(SystemClock, "now", now)
     server = AppServer(Starlette(routes=[Route("/", hello)]), sock=bind())
     await server.start()
 
     async with asyncio.timeout(10), client_for(server) as client:
         await has_ticked.wait()
-        assert "date" in (await client.get("/")).headers
+        date = (await client.get("/")).headers["date"]
     await server.stop()
 
-    assert all(counter % 10 == 0 for counter in ticks), "only every tenth count renews the header"
+    assert date == "Sun, 06 Nov 1994 08:49:37 GMT"
 
 
 def test_uvicorn_still_has_the_hooks_that_the_stop_relies_on():
-    for hook in ("startup", "main_loop", "shutdown", "on_tick"):
+    for hook in ("startup", "main_loop", "shutdown"):
         assert inspect.iscoroutinefunction(getattr(uvicorn.Server, hook)), hook
     body = inspect.getsource(uvicorn.Server._serve)
     assert "self.lifespan = config.lifespan_class(config)" in body
