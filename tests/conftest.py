@@ -1,10 +1,15 @@
 import os
 import shutil
 
+import freezegun
 import pytest
 from tests.support.postgres_server import PostgresMissing, postgres_program
 
 pytest_plugins = ["pytester"]
+
+# freezegun reads each attribute of each module. `kubernetes.client` imports its models on such a read, while the time
+# stands still: pydantic takes no fake datetime, and the error leaves the time of the process frozen
+freezegun.configure(extend_ignore_list=["kubernetes"])
 
 PACKAGES = {
     "prometheus-alertmanager": "prometheus-alertmanager",

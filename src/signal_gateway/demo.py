@@ -84,6 +84,7 @@ def _everything(
 ) -> Iterator[tuple[EmbeddedCluster, EmbeddedDataStorage, BufferedAuditStore, LiveGateway]]:
     with ExitStack() as stack:
         cluster = stack.enter_context(EmbeddedCluster())
+        cluster.workload("Node/worker-node-1")
         datastorage = stack.enter_context(EmbeddedDataStorage())
         client = DataStorageClient(datastorage.url, source="demo")
         stack.callback(client.close)

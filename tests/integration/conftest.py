@@ -1,3 +1,4 @@
+import os
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -48,11 +49,14 @@ def suite(pytester, monkeypatch):
 
     def run(*arguments, plugins=(), **files):
         unwanted = sorted(installed - LOADED - set(plugins))
+        has_autoload = (
+            "--disable-plugin-autoload" not in arguments and "PYTEST_DISABLE_PLUGIN_AUTOLOAD" not in os.environ
+        )
         pytester.makeini(
             f"""
             [pytest]
             addopts = -W error -p no:cacheprovider {" ".join(f"-p no:{name}" for name in unwanted)}
-            asyncio_default_fixture_loop_scope = function
+            {"asyncio_default_fixture_loop_scope = function" if has_autoload else ""}
             """
         )
         pytester.makepyfile(**files)

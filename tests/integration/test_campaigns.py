@@ -73,4 +73,4 @@ def test_a_small_suite_beside_six_busy_processes_has_no_error_and_loses_no_event
     result = run("busy", "--runs", "1", "--busy", "6", "--tests", "8", "--workers", "2", "--no-quickstart")
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "recorded events            16" in result.stdout
+    assert "recorded events             16" in result.stdout

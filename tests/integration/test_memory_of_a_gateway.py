@@ -71,8 +71,8 @@ def statuses(url: str, body: bytes) -> Counter[int]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="only Linux tells the most memory that was used")
-def test_hostile_bodies_cost_little_memory(config_file):
-    with running("serve", "--config", config_file(), until="gateway on") as (process, line):
+def test_hostile_bodies_cost_little_memory(config_file, tmp_path):
+    with running("serve", "--config", config_file(), until="gateway on", log=tmp_path / "log") as (process, line):
         url = URL.search(line)[0]
         for number in range(5):
             send_alert(url, deployment=f"first-{number}")

@@ -25,14 +25,23 @@ def run(*arguments: object, cwd: Path | None = None, **environment: str) -> "sub
 
 
 @contextlib.contextmanager
-def running(*arguments: object, until: str, stream: str = "stdout") -> "Iterator[tuple[subprocess.Popen[str], str]]":
-    """Run a command that goes on until it is told to end; give the process and the line that it was waited for."""
+def running(
+    *arguments: object, until: str, stream: str = "stdout", log: "Path | None" = None
+) -> "Iterator[tuple[subprocess.Popen[str], str]]":
+    """Run a command that goes on until it is told to end; give the process and the line that it was waited for.
+
+    A command that logs more than a pipe holds writes its stderr to the file `log`: a full pipe would stop it.
+    """
     command = [*COMMAND, *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
+    with (
+        open(log or os.devnull, "w") as file,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=file if log else subprocess.PIPE, text=True
+        ) as process,
+    ):
         try:
             line = next((line for line in getattr(process, stream) if until in line), None)
-            assert line is not None, process.stderr.read()
+            assert line is not None, log.read_text() if log else process.stderr and process.stderr.read()
             yield process, line
         finally:
             if process.poll() is None:

@@ -343,6 +343,6 @@ def is_running(pid: int) -> bool:
 def boot_id() -> UUID:
     """Return the boot id of the machine; zero on systems without one."""
     try:
-        return UUID(_BOOT_ID.read_text(encoding="ascii").strip())
+        return UUID(_BOOT_ID.read_text(encoding="utf-8").strip())
     except (OSError, ValueError):
         return _NO_BOOT_ID

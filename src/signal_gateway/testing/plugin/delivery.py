@@ -69,7 +69,8 @@ def close_store(
         datastorage: The DataStorage of the store.
         timeout: Seconds to deliver the pending events.
     """
-    error = store.close(timeout=timeout).error
+    result = store.close(timeout=timeout)
+    error = result.error or (result.rejections[-1].reason if result.rejections else None)
     stats = store.stats
     recovered = stats.recovered
     is_gone = remove_if_empty(spool_directory)
