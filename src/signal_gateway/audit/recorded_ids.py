@@ -46,7 +46,7 @@ class RecordedIds:
         Args:
             event_id: A UUID in canonical text form.
         """
-        if len(self) < self._limit:
+        if len(self._ids) < self._limit * _ID_BYTES:
             self._ids.extend(bytes.fromhex(event_id.replace("-", "")))  # one step for other threads
         else:
             self._is_complete = False

@@ -191,7 +191,7 @@ def test_events_of_orphaned_stores_take_room_until_they_are_delivered(
     server.always(server.status(503))
     alone = record_until_full(open_store(max_spool_bytes=LIMIT, spool_directory=tmp_path / "other"), make_event)
     store = open_store(max_spool_bytes=LIMIT)
-    wait_until(lambda: store._wal._recovery.held_bytes)
+    wait_until(lambda: store._wal._recovery.orphans)
 
     beside_recovered = record_until_full(store, make_event)
     server.always(server.store)

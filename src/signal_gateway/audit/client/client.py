@@ -229,7 +229,7 @@ class DataStorageClient:
         params = parameters(filters) | {"order": "asc"}
         try:
             with self.inside():
-                response = self._transport.send("GET", _target(_EXPORT, params), timeout=self._timeout)
+                response = self._transport.send("GET", f"{_EXPORT}?{urlencode(params)}", timeout=self._timeout)
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         try:
@@ -339,9 +339,10 @@ class DataStorageClient:
     def _read(self, response: TransportResponse) -> _Response:
         try:
             with self.inside():
-                return _whole(response, machine.monotonic() + self._timeout)
+                content = b"".join(response.chunks(machine.monotonic() + self._timeout))
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=True) from exc
+        return _Response(response.status_code, response.headers, content)
 
     def _error(self, response: _Response, params: Mapping[str, str]) -> AuditError:
         answered = describe(response.status_code, response.headers, response.content)
@@ -379,14 +380,14 @@ class DataStorageClient:
         deadline = machine.monotonic() + (timeout or self._timeout)
         # half for each phase, because connecting and waiting for the response share the total
         phase = self._timeout if timeout is None else timeout / 2
+        target = f"{path}?{urlencode(params)}" if params else path
         with self.inside():
-            response = self._transport.send(
-                method, _target(path, params or {}), content=content or b"", headers=headers, timeout=phase
-            )
+            response = self._transport.send(method, target, content=content or b"", headers=headers, timeout=phase)
             try:
-                return _whole(response, deadline)
+                body = b"".join(response.chunks(deadline))
             finally:
                 response.close()
+        return _Response(response.status_code, response.headers, body)
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -404,14 +405,6 @@ def _tls_context() -> ssl.SSLContext:
     context.load_verify_locations(certifi.where())
     context.set_alpn_protocols(["http/1.1"])
     return context
-
-
-def _target(path: str, params: Mapping[str, str]) -> str:
-    return f"{path}?{urlencode(params)}" if params else path
-
-
-def _whole(response: TransportResponse, deadline: float) -> _Response:
-    return _Response(response.status_code, response.headers, b"".join(response.chunks(deadline)))
 
 
 def _cause(exc: Exception) -> str:

@@ -36,6 +36,7 @@ __all__ = [
 _MAX_IDLE = 20
 _CHUNK_BYTES = 64 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
+_CLOSED = "the connection is closed"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -106,8 +107,9 @@ class TransportResponse:
         Raises:
             TransportError: The body is not complete.
         """
-        while (data := self._connection.read_body(deadline)) is not None:
-            yield data
+        while not isinstance(event := self._connection.receive(deadline), h11.EndOfMessage):
+            if isinstance(event, h11.Data):
+                yield bytes(event.data)
         connection, self._connection = self._connection, _NOTHING
         self._free(connection)
 
@@ -166,17 +168,25 @@ class Transport:
         if content:
             fields.append(("content-length", str(len(content))))
         request = h11.Request(method=method, target=self._path + target, headers=fields)
-        connection = _usable(idle) or _Connection(self._connected(timeout))
+        connection = self._connection(idle, timeout)
         try:
             connection.timeout = timeout
             connection.write(request, content)
-            head = connection.read_head()
+            deadline = machine.monotonic() + timeout
+            while not isinstance(head := connection.receive(deadline), h11.Response):
+                pass
         except BaseException:
             connection.close()
             raise
 
         def free(used: _Connection) -> None:
-            if used.is_reusable() and self._idle.get(machine.getpid()) is idle and len(idle) < _MAX_IDLE:
+            try:
+                used.http.start_next_cycle()
+            except h11.LocalProtocolError:  # one of both sides closes it
+                used.close()
+                return
+            used.idle_since = machine.monotonic()
+            if self._idle.get(machine.getpid()) is idle and len(idle) < _MAX_IDLE:
                 idle.append(used)
                 if self._idle.get(machine.getpid()) is not idle:  # closed in the meantime
                     _close_all(idle)
@@ -189,7 +199,13 @@ class Transport:
         """Close the connections that no call uses; the others close after their calls. The transport stays usable."""
         _close_all(self._idle.pop(machine.getpid(), deque()))
 
-    def _connected(self, timeout: float) -> socket.SocketType:
+    def _connection(self, idle: deque["_Connection"], timeout: float) -> "_Connection":
+        """Return the connection that was used last, or a new one; close the idle ones that are not usable."""
+        with suppress(IndexError):  # another thread may take the last one
+            while idle:
+                if (used := idle.pop()).is_usable():
+                    return used
+                used.close()
         try:
             addresses = _captured.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
@@ -202,7 +218,7 @@ class Transport:
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._tls is not None:  # which takes over the descriptor of any socket
-                    return self._tls.wrap_socket(cast("socket.socket", sock), server_hostname=self._host)
+                    sock = self._tls.wrap_socket(cast("socket.socket", sock), server_hostname=self._host)
             except OSError as exc:
                 sock.close()
                 cause = cause or exc
@@ -210,29 +226,37 @@ class Transport:
                 sock.close()
                 raise
             else:
-                return sock
+                return _Connection(sock)
         if isinstance(cause, TimeoutError):
             raise ConnectTimeout(f"no connection within {timeout:g} s") from cause
         raise ConnectError(str(cause)) from cause
 
 
 class _Connection:
-    """One connection: a socket and the state of its HTTP exchange. Used by one thread at a time."""
+    """One connection: a socket and the state of its HTTP exchange. Used by one thread at a time.
+
+    Attributes:
+        http: State of the exchange.
+        idle_since: `machine.monotonic()` at the end of the last exchange.
+        timeout: Maximum seconds of each phase of the current exchange.
+    """
 
     def __init__(self, sock: socket.SocketType | None) -> None:
         self._sock = sock
-        self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
-        self._idle_since = 0.0
+        self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
+        self.idle_since = 0.0
         self._sent_at = 0.0
         self.timeout = 0.0
 
     def write(self, request: h11.Request, content: bytes) -> None:
         """Send a request."""
-        head = self._http.send(request) or b""
+        head = self.http.send(request) or b""
         if content:
-            self._http.send(h11.Data(data=content))
-        self._http.send(h11.EndOfMessage())
-        sock = self._open_socket()
+            self.http.send(h11.Data(data=content))
+        self.http.send(h11.EndOfMessage())
+        sock = self._sock
+        if sock is None:
+            raise ReadError(_CLOSED)
         sock.settimeout(self.timeout)
         try:
             # a large body is not copied behind the head
@@ -245,38 +269,44 @@ class _Connection:
             raise WriteError(str(exc)) from exc
         self._sent_at = machine.monotonic()
 
-    def read_head(self) -> h11.Response:
-        """Return the head of the response."""
-        deadline = machine.monotonic() + self.timeout
+    def receive(self, deadline: float | None) -> object:
+        """Return the next event of the response: its head, a part of its body, or its end."""
         while True:
-            event = self._next_event(deadline)
-            if isinstance(event, h11.Response):
+            try:
+                event = self.http.next_event()
+            except h11.RemoteProtocolError as exc:
+                raise ProtocolError(str(exc)) from exc
+            if event is not h11.NEED_DATA:
                 return event
-
-    def read_body(self, deadline: float | None) -> bytes | None:
-        """Return the next part of the body; None at its end."""
-        while True:
-            event = self._next_event(deadline)
-            if isinstance(event, h11.Data):
-                return bytes(event.data)
-            if isinstance(event, h11.EndOfMessage):
-                return None
-
-    def is_reusable(self) -> bool:
-        """Return whether another request may follow, and prepare for it."""
-        try:
-            self._http.start_next_cycle()
-        except h11.LocalProtocolError:
-            return False
-        self._idle_since = machine.monotonic()
-        return True
+            sock = self._sock
+            remaining = self.timeout if deadline is None else min(self.timeout, deadline - machine.monotonic())
+            try:
+                if remaining <= 0:
+                    raise TimeoutError
+                if sock is None:
+                    raise ReadError(_CLOSED)
+                sock.settimeout(remaining)
+                data = sock.recv(_CHUNK_BYTES)
+            except TimeoutError as exc:
+                waited = machine.monotonic() - self._sent_at
+                raise ReadTimeout(f"the response takes too long: it is not complete after {waited:.1f} s") from exc
+            except OSError as exc:
+                raise ReadError(str(exc)) from exc
+            if not data and self.http.their_state is h11.SEND_RESPONSE:
+                raise ProtocolError("the server closed the connection without a response")
+            self.http.receive_data(data)
 
     def is_usable(self) -> bool:
         """Return whether an idle connection is young, and open at the other end."""
         sock = self._sock
-        if sock is None or machine.monotonic() - self._idle_since > IDLE_SECONDS:
+        if sock is None or machine.monotonic() - self.idle_since > IDLE_SECONDS:
             return False
-        return not _is_readable(sock)  # the server closed it, or sent something without a request
+        # readable: the server closed it, or sent something without a request
+        if _captured.poll is None:  # Windows
+            return not _captured.select([sock], [], [], 0)[0]
+        poll = _captured.poll()
+        poll.register(sock, select.POLLIN)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """Close the socket."""
@@ -285,50 +315,8 @@ class _Connection:
             with suppress(OSError):
                 sock.close()
 
-    def _next_event(self, deadline: float | None) -> object:
-        while (event := self._parsed()) is h11.NEED_DATA:
-            remaining = self.timeout if deadline is None else min(self.timeout, deadline - machine.monotonic())
-            try:
-                if remaining <= 0:
-                    raise TimeoutError
-                sock = self._open_socket()
-                sock.settimeout(remaining)
-                data = sock.recv(_CHUNK_BYTES)
-            except TimeoutError as exc:
-                waited = machine.monotonic() - self._sent_at
-                raise ReadTimeout(f"the response takes too long: it is not complete after {waited:.1f} s") from exc
-            except OSError as exc:
-                raise ReadError(str(exc)) from exc
-            if not data and self._http.their_state is h11.SEND_RESPONSE:
-                raise ProtocolError("the server closed the connection without a response")
-            self._http.receive_data(data)
-        return event
-
-    def _parsed(self) -> object:
-        try:
-            return self._http.next_event()
-        except h11.RemoteProtocolError as exc:
-            raise ProtocolError(str(exc)) from exc
-
-    def _open_socket(self) -> socket.SocketType:
-        if self._sock is None:
-            raise ReadError("the connection is closed")
-        return self._sock
-
 
 _NOTHING = _Connection(None)
-
-
-def _usable(idle: deque[_Connection]) -> _Connection | None:
-    """Return the connection that was used last, if it is usable; close the others that are not."""
-    while True:
-        try:
-            connection = idle.pop()
-        except IndexError:
-            return None
-        if connection.is_usable():
-            return connection
-        connection.close()
 
 
 def _close_all(idle: deque[_Connection]) -> None:
@@ -338,11 +326,3 @@ def _close_all(idle: deque[_Connection]) -> None:
         except IndexError:
             return
         connection.close()
-
-
-def _is_readable(sock: socket.SocketType) -> bool:
-    if _captured.poll is None:  # Windows
-        return bool(_captured.select([sock], [], [], 0)[0])
-    poll = _captured.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(0))

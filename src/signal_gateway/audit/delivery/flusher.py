@@ -309,7 +309,7 @@ class Flusher:
             self._scan_at = machine.monotonic() + _SCAN_SECONDS
             self._scanned_at_close = is_last_look
             self._recovery.scan()
-        return self._recovery.waiting > 0
+        return bool(self._recovery.orphans)
 
     def _maintain_log(self) -> None:
         try:

@@ -122,7 +122,7 @@ def _inspect_store(directory: Path, store_id: str, names: Iterable[str]) -> Stor
             segments += 1
             held_bytes += size
             segment = Segment.open(buffer)
-            places = list(segment.frames(segment.acknowledged))
+            places = list(segment.frames(segment.cursor.acknowledged))
             origin = origin or segment.origin
             pending += len(places)
             if places:

@@ -36,6 +36,7 @@ _MAX_REJECTIONS = 10_000  # of which the log remembers the ordinals
 _DISK_SECONDS = 1.0  # that a full disk is assumed to stay full
 
 _SIZE = attrgetter("size")
+_PENDING_BYTES = attrgetter("pending_bytes")
 
 
 class LogAbandoned(Exception):  # noqa: N818 - internal to the audit package
@@ -172,8 +173,8 @@ class WriteAheadLog:
             for segment in list(self._queue):
                 if segment is not retired.last:
                     recorded += segment.recorded()
-                    delivered += segment.delivered
-                    rejected += segment.rejected
+                    delivered += segment.cursor.delivered
+                    rejected += segment.cursor.rejected
             settled = delivered + rejected
             return LogCounts(recorded, delivered, rejected, settled, recorded - settled)
 
@@ -184,7 +185,7 @@ class WriteAheadLog:
         self._peeked = PendingRecords(places)
         with self._lock:
             for segment in list(self._queue):
-                for begin, end in segment.frames(segment.acknowledged):
+                for begin, end in segment.frames(segment.cursor.acknowledged):
                     body_bytes += end - begin + 1
                     if places and (len(places) == max_events or body_bytes > max_bytes):
                         return self._peeked
@@ -283,7 +284,7 @@ class WriteAheadLog:
             if self._is_open:
                 held += self._segments.rejections.held_bytes
             if self._recovery is not None:
-                held += self._recovery.held_bytes
+                held += sum(map(_PENDING_BYTES, list(self._recovery.orphans)))
             return held
 
     @property
@@ -315,9 +316,12 @@ class WriteAheadLog:
         size = 0
         try:
             with self._lock:
-                if self._needs_spare():
-                    size = self._next_size
-                    self._making.acquire()  # a thread that needs the segment waits for this one
+                if self._queue and not self._spare and not self.sealed:
+                    last = self._queue[-1]
+                    is_time = last.origin.sequence > 1 or last.buffer.limit() > last.size // 2
+                    if is_time and self._next_size <= self._max_bytes - self.held_bytes:
+                        size = self._next_size
+                        self._making.acquire()  # a thread that needs the segment waits for this one
             if size:
                 self._spare.append(self._create(size))
         except AuditStoreFull as exc:
@@ -333,13 +337,6 @@ class WriteAheadLog:
                 f"the audit spool is nearly full: {held_bytes} of at most {self._max_bytes} bytes. A full spool refuses"
                 " events. Check that DataStorage is up"
             )
-
-    def _needs_spare(self) -> bool:
-        if not self._queue or self._spare or self.sealed:
-            return False
-        last = self._queue[-1]
-        is_time = last.origin.sequence > 1 or last.buffer.limit() > last.size // 2
-        return is_time and self._next_size <= self._max_bytes - self.held_bytes
 
     def sync(self, *, now: float | None = None) -> bool:
         """Write events that have been pending for the sync interval to the disk; do nothing in memory.
@@ -531,8 +528,8 @@ class _Retired:
         return _Retired(
             segment,
             self.recorded + segment.recorded(),
-            self.delivered + segment.delivered,
-            self.rejected + segment.rejected,
+            self.delivered + segment.cursor.delivered,
+            self.rejected + segment.cursor.rejected,
         )
 
 

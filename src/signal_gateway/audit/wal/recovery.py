@@ -18,7 +18,7 @@ from signal_gateway.audit.wal.ownership import INCOMPLETE_SUFFIX, StoreLock
 from signal_gateway.audit.wal.rejected import RejectedEvent, Rejections
 from signal_gateway.audit.wal.segment import PendingRecords, Segment, TailState
 
-__all__ = ["CORRUPT_DIRECTORY", "Recovery", "owners_in"]
+__all__ = ["CORRUPT_DIRECTORY", "Orphan", "Recovery", "owners_in"]
 
 CORRUPT_DIRECTORY = "corrupt"
 _SPOOL_FILE = re.compile(r"(?P<store_id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.lock|-\d+\.(segment|tmp))")
@@ -27,8 +27,15 @@ _COPY_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
-class _Orphan:
-    """An orphaned segment that waits for its delivery."""
+class Orphan:
+    """An orphaned segment that waits for its delivery.
+
+    Attributes:
+        path: Path of the segment.
+        store_id: Id of the orphaned store.
+        pending_bytes: Size of the pending events, until the segment is done.
+        pending: Number of pending events.
+    """
 
     path: Path
     store_id: str
@@ -46,6 +53,9 @@ class Recovery:
         directory: The spool directory.
         rejections: Storage of the rejected events.
         log: Logger for torn and damaged files.
+
+    Attributes:
+        orphans: The segments that wait for their delivery. Other threads read a copy.
     """
 
     def __init__(
@@ -55,26 +65,16 @@ class Recovery:
         self._rejections = rejections
         self._log = log
         self._locks: dict[str, StoreLock] = {}  # by id of the orphaned store
-        self._orphans: deque[_Orphan] = deque()
+        self.orphans: deque[Orphan] = deque()
         self._current: Segment | None = None  # the first orphan, after it is opened
         self._delivered = self._rejected = self._torn = self._corrupt = 0
         self._left: RecoveryCounts | None = None
-
-    @property
-    def waiting(self) -> int:
-        """Number of segments that wait for their delivery."""
-        return len(self._orphans)
-
-    @property
-    def held_bytes(self) -> int:
-        """Size of the pending events, those of the current segment until it is done."""
-        return sum([orphan.pending_bytes for orphan in list(self._orphans)])
 
     def counts(self) -> RecoveryCounts:
         """Return a snapshot of the counters."""
         if self._left is not None:
             return self._left
-        pending = sum([orphan.pending for orphan in list(self._orphans)])
+        pending = sum([orphan.pending for orphan in list(self.orphans)])
         return RecoveryCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt)
 
     def scan(self) -> None:
@@ -93,8 +93,8 @@ class Recovery:
 
     def peek(self, max_events: int, max_bytes: int) -> PendingRecords:
         """Return the oldest events, all from one segment; empty without any. See `DeliveryQueue.peek`."""
-        while self._orphans:
-            orphan = self._orphans[0]
+        while self.orphans:
+            orphan = self.orphans[0]
             try:
                 segment = self._current = self._current or _open(orphan.path)
                 places = list(self._intact(segment, max_events, max_bytes))
@@ -111,14 +111,16 @@ class Recovery:
         segment = self._current
         if segment is None:
             raise RuntimeError("ack without a preceding peek")
-        records = PendingRecords([(segment, *place) for place in islice(segment.frames(segment.acknowledged), count)])
+        records = PendingRecords(
+            [(segment, *place) for place in islice(segment.frames(segment.cursor.acknowledged), count)]
+        )
         rejected_events = records.rejected_events(rejected)
         if rejected_events:
             self._rejections.keep(rejected_events)
         records.settle(rejected)
         self._delivered += count - len(rejected)
         self._rejected += len(rejected)
-        self._orphans[0].pending -= count
+        self.orphans[0].pending -= count
         self.peek(1, 0)  # releases the segment, and the lock of its store, if those were the last events
         return rejected_events
 
@@ -126,7 +128,7 @@ class Recovery:
         """Leave pending events to a later store."""
         self._left = self.counts()
         self._close_current()
-        self._orphans.clear()
+        self.orphans.clear()
         for store_id in list(self._locks):
             self._free(store_id)
 
@@ -164,10 +166,10 @@ class Recovery:
             except BadSegment as exc:
                 self._set_file_aside(path, exc)
                 continue
-            pending = segment.recorded() - segment.delivered - segment.rejected
-            pending_bytes = segment.end() - segment.acknowledged
+            pending = segment.recorded() - segment.cursor.delivered - segment.cursor.rejected
+            pending_bytes = segment.end() - segment.cursor.acknowledged
             segment.buffer.close()
-            self._orphans.append(_Orphan(path, store_id, pending_bytes, pending))
+            self.orphans.append(Orphan(path, store_id, pending_bytes, pending))
         self._free_if_finished(store_id)
 
     def _has_lost_its_lock(self, store_id: str) -> bool:
@@ -184,7 +186,7 @@ class Recovery:
 
     def _intact(self, segment: Segment, max_events: int, max_bytes: int) -> Iterator[tuple[Segment, int, int]]:
         body_bytes = 1
-        for count, (begin, end) in enumerate(segment.frames(segment.acknowledged)):
+        for count, (begin, end) in enumerate(segment.frames(segment.cursor.acknowledged)):
             body_bytes += end - begin + 1
             if count and (count == max_events or body_bytes > max_bytes):
                 return
@@ -194,9 +196,9 @@ class Recovery:
 
     def _check_tail(self, segment: Segment) -> None:
         """Count the rest of a segment, behind its last intact frame, as torn or corrupt."""
-        path = self._orphans[0].path
-        offset = segment.acknowledged
-        is_last = all(orphan.store_id != self._orphans[0].store_id for orphan in islice(self._orphans, 1, None))
+        path = self.orphans[0].path
+        offset = segment.cursor.acknowledged
+        is_last = all(orphan.store_id != self.orphans[0].store_id for orphan in islice(self.orphans, 1, None))
         match segment.tail_state(offset):
             case TailState.TORN if is_last:
                 self._torn += 1
@@ -226,17 +228,17 @@ class Recovery:
     def _finish(self) -> None:
         """Remove the current segment."""
         self._close_current()
-        orphan = self._orphans.popleft()
+        orphan = self.orphans.popleft()
         orphan.path.unlink(missing_ok=True)
         self._free_if_finished(orphan.store_id)
 
     def _put_off(self, store_id: str, exc: Exception) -> None:
         """Leave the segments of an orphaned store to a later scan."""
         self._log.error("audit events of the orphaned store %s stay pending, they cannot be read: %s", store_id, exc)
-        if self._orphans and self._orphans[0].store_id == store_id:
+        if self.orphans and self.orphans[0].store_id == store_id:
             self._close_current()
-        for orphan in [orphan for orphan in self._orphans if orphan.store_id == store_id]:
-            self._orphans.remove(orphan)
+        for orphan in [orphan for orphan in self.orphans if orphan.store_id == store_id]:
+            self.orphans.remove(orphan)
         self._free(store_id)
 
     def _close_current(self) -> None:
@@ -245,7 +247,7 @@ class Recovery:
             self._current = None
 
     def _free_if_finished(self, store_id: str) -> None:
-        if all(orphan.store_id != store_id for orphan in self._orphans):
+        if all(orphan.store_id != store_id for orphan in self.orphans):
             self._free(store_id)
 
     def _free(self, store_id: str) -> None:

@@ -15,7 +15,7 @@ from signal_gateway.audit.wal.buffer import HEADER_BYTES, SegmentBuffer
 from signal_gateway.audit.wal.origin import BadSegment, Origin
 from signal_gateway.audit.wal.rejected import RejectedEvent
 
-__all__ = ["FRAME_BYTES", "PendingRecords", "Segment", "TailState", "pack_frame_header"]
+__all__ = ["FRAME_BYTES", "Cursor", "PendingRecords", "Segment", "TailState", "pack_frame_header"]
 
 _FRAME = struct.Struct("<IId")
 _LENGTH = struct.Struct("<I")
@@ -44,8 +44,15 @@ class TailState(Enum):
     CORRUPT = "a damaged frame with others behind it"
 
 
-class _Cursor(NamedTuple):
-    """The cursor of a segment, replaced in one step."""
+class Cursor(NamedTuple):
+    """The cursor of a segment.
+
+    Attributes:
+        generation: Number of earlier cursors of the segment.
+        acknowledged: Offset of the first unsettled frame.
+        delivered: Number of delivered events.
+        rejected: Number of rejected events.
+    """
 
     generation: int = 0
     acknowledged: int = HEADER_BYTES
@@ -66,6 +73,7 @@ class Segment:
     Attributes:
         write: `write` of the buffer.
         size: Size in bytes, used or not.
+        cursor: Replaced in one step.
     """
 
     def __init__(self, buffer: SegmentBuffer, origin: Origin) -> None:
@@ -73,7 +81,7 @@ class Segment:
         self.origin = origin
         self.write: Callable[[bytes], object] = buffer.write
         self.size = buffer.size
-        self._cursor = _Cursor()
+        self.cursor = Cursor()
         self._synced = 0
         self._walked = (HEADER_BYTES, 0)  # an offset and the number of frames before it; replaced in one step
 
@@ -103,11 +111,11 @@ class Segment:
             generation, acknowledged, delivered, rejected = _CURSOR.unpack(data)
             (checksum,) = _CHECKSUM.unpack_from(header, slot + _CURSOR.size)
             is_intact = checksum == crc32(data) and HEADER_BYTES <= acknowledged <= buffer.size
-            if is_intact and generation > segment._cursor.generation:
-                segment._cursor = _Cursor(generation, acknowledged, delivered, rejected)
-        if not segment._cursor.generation:
+            if is_intact and generation > segment.cursor.generation:
+                segment.cursor = Cursor(generation, acknowledged, delivered, rejected)
+        if not segment.cursor.generation:
             raise BadSegment("the cursor is damaged")
-        segment._walked = (segment.acknowledged, segment.delivered + segment.rejected)
+        segment._walked = (segment.cursor.acknowledged, segment.cursor.delivered + segment.cursor.rejected)
         return segment
 
     def frames(self, offset: int) -> Iterator[tuple[int, int]]:
@@ -148,7 +156,7 @@ class Segment:
         end = self._walked[0]
         if self._synced >= end:
             return None
-        return (max(self._synced, self.acknowledged) if self._synced else 0), end
+        return (max(self._synced, self.cursor.acknowledged) if self._synced else 0), end
 
     def sync(self, begin: int, end: int) -> None:
         """Write bytes that `unsynced` returned through to the disk."""
@@ -157,7 +165,8 @@ class Segment:
 
     def oldest_recorded_at(self) -> float | None:
         """Return the recording time of the oldest pending event, by its process's monotonic clock; None without one."""
-        begin, end = self.acknowledged, self.acknowledged + FRAME_BYTES
+        begin = self.cursor.acknowledged
+        end = begin + FRAME_BYTES
         if end > self.buffer.limit():
             return None
         view, base = self.buffer.window(begin, end)
@@ -188,21 +197,6 @@ class Segment:
             return TailState.TORN
         return TailState.CORRUPT
 
-    @property
-    def acknowledged(self) -> int:
-        """Offset of the first unsettled frame."""
-        return self._cursor.acknowledged
-
-    @property
-    def delivered(self) -> int:
-        """Number of delivered events."""
-        return self._cursor.delivered
-
-    @property
-    def rejected(self) -> int:
-        """Number of rejected events."""
-        return self._cursor.rejected
-
     def settle(self, acknowledged: int, *, delivered: int, rejected: int) -> None:
         """Move the cursor.
 
@@ -211,9 +205,9 @@ class Segment:
             delivered: Number of newly delivered events.
             rejected: Number of newly rejected events.
         """
-        old = self._cursor
-        new = _Cursor(old.generation + 1, acknowledged, old.delivered + delivered, old.rejected + rejected)
-        self._cursor = new
+        old = self.cursor
+        new = Cursor(old.generation + 1, acknowledged, old.delivered + delivered, old.rejected + rejected)
+        self.cursor = new
         encoded = _CURSOR.pack(*new)
         self.buffer.put(_CURSOR_SLOTS[new.generation % 2], encoded + _CHECKSUM.pack(crc32(encoded)))
 

@@ -91,7 +91,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._has_refused = False
         self._is_in_head = False
-        self._head_bytes = 0
+        self._header_bytes = 0
         self._made_progress = False
         self._bytes_without_progress = 0
 
@@ -100,11 +100,13 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         if hasattr(transport, "max_size"):
             transport.max_size = _READ_BYTES  # pyright: ignore[reportAttributeAccessIssue] - asyncio's own, not its ABC's
-        self._expect_head()
+        self._head_timer = self.loop.call_later(self._limits.head_seconds, self._give_up_head)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop the timers."""
-        self._stop_head_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         self._stop_stall_timer()
         super().connection_lost(exc)
 
@@ -112,8 +114,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse received bytes, unless the connection is about to close."""
         if self._has_refused:
             return
-        if self.cycle is None or self.cycle.response_complete:
-            self._expect_head()
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._head_timer = self.loop.call_later(self._limits.head_seconds, self._give_up_head)
         self._made_progress = False
         super().data_received(data)
         self._bytes_without_progress = 0 if self._made_progress else self._bytes_without_progress + len(data)
@@ -121,28 +123,25 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refuse(self._too_large())
 
     def on_message_begin(self) -> None:
-        """Start to count the bytes of a head."""
+        """Start to count the bytes of the headers."""
         super().on_message_begin()
         self._is_in_head = True
-        self._head_bytes = 0
-
-    def on_url(self, url: bytes) -> None:
-        """Take a part of the request target."""
-        self._head_bytes += len(url)
-        super().on_url(url)
+        self._header_bytes = 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header; discard a trailer, because the application never reads trailers."""
         if self._is_in_head:
-            self._head_bytes += len(name) + len(value) + len(": \r\n")
+            self._header_bytes += len(name) + len(value) + len(": \r\n")
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Check the size of a complete head."""
-        self._stop_head_timer()
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
         self._is_in_head = False
         self._made_progress = True
-        if self._head_bytes > self._limits.head_bytes and not self._has_refused:
+        if len(self.url) + self._header_bytes > self._limits.head_bytes and not self._has_refused:
             self._refuse(self._too_large())
         if self._has_refused:
             return
@@ -193,21 +192,12 @@ class BoundedProtocol(HttpToolsProtocol):
         self._stop_stall_timer()
         super().resume_writing()
 
-    def _expect_head(self) -> None:
-        if self._head_timer is None:
-            self._head_timer = self.loop.call_later(self._limits.head_seconds, self._give_up_head)
-
     def _give_up_head(self) -> None:
         self._head_timer = None
         if self._is_in_head:
             self._refuse(Problem(408, f"The head of the request took longer than {self._limits.head_seconds:g} s."))
         else:
             self.transport.close()
-
-    def _stop_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
 
     def _stop_stall_timer(self) -> None:
         if self._stall_timer is not None:

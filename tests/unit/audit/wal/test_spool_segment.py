@@ -66,7 +66,7 @@ def flipped(image, offset):
 
 
 def what_it_says(segment):
-    return segment.origin, segment.acknowledged, segment.delivered, segment.rejected
+    return segment.origin, segment.cursor.acknowledged, segment.cursor.delivered, segment.cursor.rejected
 
 
 def payloads(segment):
@@ -77,7 +77,7 @@ def test_header_cursor_and_frames_come_back(segment, image, reopen):
     again = reopen(image)
 
     assert what_it_says(again) == what_it_says(segment)
-    assert (again.delivered, again.rejected) == (1, 1)
+    assert (again.cursor.delivered, again.cursor.rejected) == (1, 1)
     assert payloads(again) == [b"payload %d" % number for number in range(5)]
     assert again.recorded() == 5
     assert again.oldest_recorded_at() == 1.5
@@ -88,7 +88,7 @@ def test_header_cursor_and_frames_come_back(segment, image, reopen):
 def test_newest_cursor_counts_in_whichever_slot_it_is(segment, reopen):
     for number in range(1, 6):
         segment.write(frame_of(b"payload", 1.5))
-        (_, end), *_ = segment.frames(segment.acknowledged)
+        (_, end), *_ = segment.frames(segment.cursor.acknowledged)
         segment.settle(end, delivered=1, rejected=0)
 
         assert what_it_says(reopen(segment.buffer.read(0, SIZE))) == (segment.origin, end, number, 0)
@@ -102,8 +102,8 @@ def test_service_of_any_length_comes_back_as_its_beginning(origin):
 
 def test_header_with_any_byte_flipped_is_refused_or_says_the_same(segment, image):
     buffer = MappedBuffer.anonymous(SIZE)
-    older = segment.acknowledged - FRAME_BYTES - len(b"payload 1"), 1, 0
-    newest = segment.acknowledged, 1, 1
+    older = segment.cursor.acknowledged - FRAME_BYTES - len(b"payload 1"), 1, 0
+    newest = segment.cursor.acknowledged, 1, 1
     refused = 0
     for offset in range(HEADER_BYTES):
         buffer.put(0, flipped(image[:HEADER_BYTES], offset))
@@ -124,9 +124,9 @@ def test_cursor_with_one_slot_damaged_is_read_from_the_other(segment, image, reo
 
     again = reopen(damaged)
 
-    assert again.delivered == 1
-    assert again.rejected == (1 if slot == CURSORS[0] else 0)
-    again.settle(segment.acknowledged, delivered=0, rejected=1 - again.rejected)
+    assert again.cursor.delivered == 1
+    assert again.cursor.rejected == (1 if slot == CURSORS[0] else 0)
+    again.settle(segment.cursor.acknowledged, delivered=0, rejected=1 - again.cursor.rejected)
     assert what_it_says(again) == what_it_says(segment)
 
 
@@ -136,7 +136,7 @@ def test_cursor_that_is_half_written_is_not_believed(image, reopen):
         next_cursor = b"\x04" + bytes(CURSOR_BYTES - 1)
         torn = image[:older] + next_cursor[:written] + image[older + written :]
 
-        assert reopen(torn).rejected == 1
+        assert reopen(torn).cursor.rejected == 1
     assert image[newest] == 3
 
 
