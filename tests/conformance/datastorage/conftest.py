@@ -3,7 +3,7 @@
 from tests.unit.datastorage.conftest import (
     database,
     event,
-    make_event,
+    make_wire_event,
     postgres_database,
     postgres_server,
     postgres_template,
@@ -15,7 +15,7 @@ from tests.unit.datastorage.conftest import (
 __all__ = [
     "database",
     "event",
-    "make_event",
+    "make_wire_event",
     "postgres_database",
     "postgres_server",
     "postgres_template",

@@ -23,7 +23,7 @@ Serve = Callable[..., httpx.Client]
 
 @pytest.fixture(params=["open", "guarded"])
 def client(
-    request: pytest.FixtureRequest, serve: Serve, write_tokens: Callable[[str], Path], make_event: MakeEvent
+    request: pytest.FixtureRequest, serve: Serve, write_tokens: Callable[[str], Path], make_wire_event: MakeEvent
 ) -> httpx.Client:
     """A client of a DataStorage with events, without tokens and with one."""
     if request.param == "open":
@@ -31,7 +31,7 @@ def client(
     else:
         client = serve(token_file=write_tokens(f"read,write {TOKEN}\n"))
         client.headers["Authorization"] = f"Bearer {TOKEN}"
-    events = [make_event(correlation_id=f"rr-{n % 5}", severity="high" if n % 2 else None) for n in range(60)]
+    events = [make_wire_event(correlation_id=f"rr-{n % 5}", severity="high" if n % 2 else None) for n in range(60)]
     client.post(BATCH, json=events).raise_for_status()
     return client
 

@@ -120,15 +120,15 @@ def clock():
 
 
 @pytest.fixture
-def server(crd, clock):
+def widget_server(crd, clock):
     """An API server with the widgets definition, called as an ASGI application without a socket."""
     return create_apiserver(crds=[crd], clock=clock)
 
 
 @pytest.fixture
-def widgets(server):
+def widgets(widget_server):
     """Requests for the widgets of the default namespace on `server`."""
-    return Widgets(server)
+    return Widgets(widget_server)
 
 
 @pytest.fixture

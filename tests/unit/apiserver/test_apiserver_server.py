@@ -76,7 +76,7 @@ async def test_time_comes_from_the_clock(widgets, clock):
 
 
 @pytest.mark.asyncio
-async def test_unsupported_patch_format_is_not_implemented(server):
+async def test_unsupported_patch_format_is_not_implemented(widget_server):
     headers = [(b"content-type", b"application/apply-patch+yaml")]
     sent = []
 
@@ -87,7 +87,7 @@ async def test_unsupported_patch_format_is_not_implemented(server):
         sent.append(message)
 
     scope = {"type": "http", "method": "PATCH", "path": "/api/v1/namespaces/default", "query_string": b""}
-    await server.app(scope | {"headers": headers}, receive, send)
+    await widget_server.app(scope | {"headers": headers}, receive, send)
 
     assert sent[0]["status"] == 501
 
@@ -100,7 +100,7 @@ async def test_body_that_is_too_large_is_rejected(widgets):
 
 
 @pytest.mark.asyncio
-async def test_half_a_body_deletes_nothing(server, widgets):
+async def test_half_a_body_deletes_nothing(widget_server, widgets):
     await widgets.create("a")
     messages = [
         {"type": "http.request", "body": b'{"preconditions":', "more_body": True},
@@ -114,14 +114,14 @@ async def test_half_a_body_deletes_nothing(server, widgets):
         pass
 
     scope = {"type": "http", "method": "DELETE", "path": f"{widgets.path}/a", "query_string": b"", "headers": []}
-    await server.app(scope, receive, send)
+    await widget_server.app(scope, receive, send)
 
     assert (await widgets.request("GET", "a"))[0] == 200
 
 
 @pytest.mark.asyncio
-async def test_namespace_is_gone_with_its_content(server, widgets):
-    namespaces = type(widgets)(server)
+async def test_namespace_is_gone_with_its_content(widget_server, widgets):
+    namespaces = type(widgets)(widget_server)
     namespaces.path = "/api/v1/namespaces"
     await namespaces.request("POST", body={"metadata": {"name": "n"}})
     widgets.path = widgets.path.replace("default", "n")
@@ -135,8 +135,8 @@ async def test_namespace_is_gone_with_its_content(server, widgets):
 
 
 @pytest.mark.asyncio
-async def test_namespace_waits_for_finalizers_in_it(server, widgets):
-    namespaces = type(widgets)(server)
+async def test_namespace_waits_for_finalizers_in_it(widget_server, widgets):
+    namespaces = type(widgets)(widget_server)
     namespaces.path = "/api/v1/namespaces"
     await namespaces.request("POST", body={"metadata": {"name": "n"}})
     widgets.path = widgets.path.replace("default", "n")

@@ -224,7 +224,7 @@ def make_event() -> MakeEvent:
 
 
 @pytest.fixture
-def server() -> Iterator[FaultServer]:
+def fault_server() -> Iterator[FaultServer]:
     """A DataStorage on a real socket that fails as a test scripts it."""
     server = FaultServer()
     yield server
@@ -238,7 +238,7 @@ def durability(request: pytest.FixtureRequest, tmp_path: Path) -> dict[str, Any]
 
 
 @pytest.fixture
-def make_store(server: FaultServer, durability: dict[str, Any]) -> Iterator[MakeStore]:
+def make_store(fault_server: FaultServer, durability: dict[str, Any]) -> Iterator[MakeStore]:
     """Give stores to the fault server, with pauses of milliseconds, that are closed at the end."""
     with ExitStack() as stack:
 
@@ -246,13 +246,13 @@ def make_store(server: FaultServer, durability: dict[str, Any]) -> Iterator[Make
             *, client: DataStorageClient | None = None, request_timeout: float = 5.0, **config: Any
         ) -> BufferedAuditStore:
             settings = {**durability, "initial_backoff": 0.002, "max_backoff": 0.01, **config}
-            client = client or DataStorageClient(server.url, timeout=request_timeout)
+            client = client or DataStorageClient(fault_server.url, timeout=request_timeout)
             store = BufferedAuditStore(client, service="shop", config=AuditStoreConfig(**settings))
             stack.callback(store.close, 1.0)
             return store
 
         yield make
-        server.release()
+        fault_server.release()
 
 
 @pytest.fixture
@@ -283,14 +283,14 @@ def storage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.fixture
-def open_store(server: FaultServer, spool_directory: Path) -> Iterator[MakeStore]:
+def open_store(fault_server: FaultServer, spool_directory: Path) -> Iterator[MakeStore]:
     """Open stores on one directory, with pauses of milliseconds; they are closed at the end."""
     with ExitStack() as stack:
 
         def make(*, request_timeout: float = 5.0, clock: Any = None, registry: Any = None, **config: Any) -> Any:
             settings = {"spool_directory": spool_directory, "initial_backoff": 0.002, "max_backoff": 0.01, **config}
             store = BufferedAuditStore(
-                DataStorageClient(server.url, timeout=request_timeout),
+                DataStorageClient(fault_server.url, timeout=request_timeout),
                 service="shop",
                 config=AuditStoreConfig(**settings),
                 clock=clock,
@@ -300,7 +300,7 @@ def open_store(server: FaultServer, spool_directory: Path) -> Iterator[MakeStore
             return store
 
         yield make
-        server.release()
+        fault_server.release()
 
 
 LeaveBehind = Callable[..., list[str]]
@@ -408,13 +408,13 @@ StartProgram = Callable[..., Program]
 
 
 @pytest.fixture
-def start_program(server: FaultServer, spool_directory: Path) -> Iterator[StartProgram]:
+def start_program(fault_server: FaultServer, spool_directory: Path) -> Iterator[StartProgram]:
     """Start a program behind the prologue above, in a process of its own."""
     with ExitStack() as stack:
 
         def start(program: str, *, storage: str = "mapped", **settings: Any) -> Program:
             config = {"spool_directory": str(spool_directory), "initial_backoff": 0.002, "max_backoff": 0.01}
-            arguments = json.dumps([server.url, storage, {**config, **settings}])
+            arguments = json.dumps([fault_server.url, storage, {**config, **settings}])
             process = subprocess.Popen(
                 [sys.executable, "-c", PROLOGUE + textwrap.dedent(program), arguments],
                 stdin=subprocess.PIPE,
@@ -427,4 +427,4 @@ def start_program(server: FaultServer, spool_directory: Path) -> Iterator[StartP
             return Program(process)
 
         yield start
-        server.release()
+        fault_server.release()

@@ -29,7 +29,7 @@ def spool(tmp_path):
 
 
 @pytest.fixture
-def open_store(spool, server):
+def open_store(spool, fault_server):
     stores = []
 
     def open_store(url=NOBODY, service="shop"):
@@ -38,7 +38,7 @@ def open_store(spool, server):
         return stores[-1]
 
     yield open_store
-    server.release()
+    fault_server.release()
     for store in stores:
         store.close(timeout=0)
 
@@ -69,9 +69,9 @@ def reject(spool, make_event):
 
 
 @pytest.fixture
-def deliver(spool, server):
+def deliver(spool, fault_server):
     def deliver(timeout=10.0, **options):
-        return redeliver(spool, DataStorageClient(server.url), timeout=timeout, **options)
+        return redeliver(spool, DataStorageClient(fault_server.url), timeout=timeout, **options)
 
     return deliver
 
@@ -107,24 +107,24 @@ def test_looking_changes_nothing(spool, leave_behind, reject):
     assert contents(spool) == before
 
 
-def test_live_store_is_told_and_goes_on(spool, open_store, server, make_event):
-    server.always(server.status(503))
-    store = open_store(server.url)
+def test_live_store_is_told_and_goes_on(spool, open_store, fault_server, make_event):
+    fault_server.always(fault_server.status(503))
+    store = open_store(fault_server.url)
     store.record(make_event())
 
     report = inspect_spool(spool)
-    server.always(server.store)
+    fault_server.always(fault_server.store)
 
     assert (report.stores[0].alive, report.pending(alive=True), report.pending(alive=False)) == (True, 1, 0)
     assert store.flush().ok
     assert inspect_spool(spool).pending(alive=True) == 0
 
 
-def test_delivered_events_are_not_pending(spool, open_store, server, make_event):
-    store = open_store(server.url)
+def test_delivered_events_are_not_pending(spool, open_store, fault_server, make_event):
+    store = open_store(fault_server.url)
     store.record(make_event(1))
     assert store.flush().ok
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store.record(make_event(2))
     store.close(timeout=0)
 
@@ -172,17 +172,17 @@ def test_place_that_is_no_directory_is_an_error(tmp_path):
         inspect_spool(tmp_path / "file")
 
 
-def test_events_of_orphaned_stores_are_delivered_once(spool, server, leave_behind, deliver):
+def test_events_of_orphaned_stores_are_delivered_once(spool, fault_server, leave_behind, deliver):
     events = leave_behind(3) + leave_behind(2)
 
     done = deliver()
 
     assert (done.ok, done.delivered, done.rejected, done.left) == (True, 5, 0, 0)
-    assert server.received == dict.fromkeys(ids(events), 1)
+    assert fault_server.received == dict.fromkeys(ids(events), 1)
     assert inspect_spool(spool).is_empty
 
 
-def test_events_of_live_stores_are_left_to_them(server, open_store, make_event, leave_behind, deliver):
+def test_events_of_live_stores_are_left_to_them(fault_server, open_store, make_event, leave_behind, deliver):
     live = open_store()
     live.record(make_event())
     left_behind = leave_behind(2)
@@ -190,7 +190,7 @@ def test_events_of_live_stores_are_left_to_them(server, open_store, make_event, 
     done = deliver()
 
     assert (done.ok, done.delivered, done.left_to_live_stores) == (True, 2, 1)
-    assert set(server.stored) == set(ids(left_behind))
+    assert set(fault_server.stored) == set(ids(left_behind))
 
 
 def test_nothing_is_made_where_there_is_nothing_to_deliver(spool, deliver):
@@ -198,9 +198,9 @@ def test_nothing_is_made_where_there_is_nothing_to_deliver(spool, deliver):
     assert list(spool.iterdir()) == []
 
 
-def test_what_can_not_be_delivered_in_time_is_left_and_told(spool, server, leave_behind, deliver):
+def test_what_can_not_be_delivered_in_time_is_left_and_told(spool, fault_server, leave_behind, deliver):
     leave_behind(3)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
 
     done = deliver(timeout=0.1)
 
@@ -209,18 +209,18 @@ def test_what_can_not_be_delivered_in_time_is_left_and_told(spool, server, leave
     assert inspect_spool(spool).pending(alive=False) == 3
 
 
-def test_delivery_that_hangs_is_waited_for_and_its_events_are_left(server, leave_behind, spool):
+def test_delivery_that_hangs_is_waited_for_and_its_events_are_left(fault_server, leave_behind, spool):
     leave_behind(3)
-    server.always(server.hang)
+    fault_server.always(fault_server.hang)
 
-    done = redeliver(spool, DataStorageClient(server.url, timeout=0.5), timeout=0.1)
+    done = redeliver(spool, DataStorageClient(fault_server.url, timeout=0.5), timeout=0.1)
 
     assert (done.ok, done.left, done.left_to_live_stores) == (False, 3, 0)
 
 
-def test_event_that_is_refused_is_told(server, leave_behind, deliver, spool):
+def test_event_that_is_refused_is_told(fault_server, leave_behind, deliver, spool):
     events = leave_behind(3)
-    server.always(server.refusing(lambda event: event["event_data"]["number"] == 1, named=True))
+    fault_server.always(fault_server.refusing(lambda event: event["event_data"]["number"] == 1, named=True))
 
     done = deliver()
 
@@ -239,13 +239,13 @@ def test_damage_is_told(spool, leave_behind, deliver):
     assert deliver().ok
 
 
-def test_rejected_events_are_sent_again_as_they_were(spool, server, reject, deliver):
+def test_rejected_events_are_sent_again_as_they_were(spool, fault_server, reject, deliver):
     events = reject(3)
 
     done = deliver(retry_rejected=True)
 
     assert (done.ok, done.delivered) == (True, 3)
-    assert server.bodies == [b"[" + b",".join(event.to_wire() for event in events) + b"]"]
+    assert fault_server.bodies == [b"[" + b",".join(event.to_wire() for event in events) + b"]"]
     assert inspect_spool(spool).is_empty
 
 
@@ -257,9 +257,9 @@ def test_rejected_events_are_left_alone_unless_asked_for(spool, reject, leave_be
     assert inspect_spool(spool).rejected == 3
 
 
-def test_event_that_is_refused_again_is_rejected_again(spool, server, reject, deliver):
+def test_event_that_is_refused_again_is_rejected_again(spool, fault_server, reject, deliver):
     events = reject(3, reason="the first reason")
-    server.always(server.refusing(lambda event: event["event_data"]["number"] == 1, named=True))
+    fault_server.always(fault_server.refusing(lambda event: event["event_data"]["number"] == 1, named=True))
 
     done = deliver(retry_rejected=True)
 
@@ -270,9 +270,9 @@ def test_event_that_is_refused_again_is_rejected_again(spool, server, reject, de
     assert list(spool.glob("*.retry")) == []
 
 
-def test_retried_events_that_can_not_be_delivered_are_pending(spool, server, reject, deliver):
+def test_retried_events_that_can_not_be_delivered_are_pending(spool, fault_server, reject, deliver):
     reject(3)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
 
     done = deliver(timeout=0.1, retry_rejected=True)
 
@@ -367,13 +367,13 @@ for line in sys.stdin:
 
 
 @pytest.fixture
-def retry_in_a_process(server):
+def retry_in_a_process(fault_server):
     """Retry in a process that dies by SIGKILL after so many calls about files; give its exit code."""
     command = [sys.executable, "-c", RETRIES]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
 
         def retry(spool, steps):
-            process.stdin.write(f"{spool} {server.url} {steps}\n")
+            process.stdin.write(f"{spool} {fault_server.url} {steps}\n")
             process.stdin.flush()
             return int(process.stdout.readline())
 
@@ -381,8 +381,8 @@ def retry_in_a_process(server):
 
 
 @pytest.mark.slow
-def test_retry_that_is_killed_at_any_step_loses_nothing(tmp_path, server, make_event, retry_in_a_process):
-    server.always(server.refusing(lambda event: event["event_data"]["number"] == 3, named=True))
+def test_retry_that_is_killed_at_any_step_loses_nothing(tmp_path, fault_server, make_event, retry_in_a_process):
+    fault_server.always(fault_server.refusing(lambda event: event["event_data"]["number"] == 3, named=True))
     steps, exit_code = 0, -signal.SIGKILL
     while exit_code == -signal.SIGKILL:
         spool = tmp_path / f"spool-{steps}"
@@ -391,10 +391,10 @@ def test_retry_that_is_killed_at_any_step_loses_nothing(tmp_path, server, make_e
         FileRejections(spool, "a-store").keep([RejectedEvent(one.event_id, one.to_wire(), "bad") for one in events])
 
         exit_code = retry_in_a_process(spool, steps)
-        redeliver(spool, DataStorageClient(server.url), timeout=10.0, retry_rejected=True)
+        redeliver(spool, DataStorageClient(fault_server.url), timeout=10.0, retry_rejected=True)
 
         assert [entry.event_id for entry in rejected_entries(spool)] == [events[3].event_id]
-        assert set(ids(events[:3])) <= server.stored.keys()
+        assert set(ids(events[:3])) <= fault_server.stored.keys()
         assert {path.suffix for path in spool.iterdir() if path.stat().st_size} == {".jsonl"}
         steps += 1
 
@@ -402,9 +402,9 @@ def test_retry_that_is_killed_at_any_step_loses_nothing(tmp_path, server, make_e
     assert steps > 30
 
 
-def test_entry_reads_what_a_store_wrote(spool, server, open_store, make_event):
-    server.always(server.refusing(lambda _: True, named=True))
-    store = open_store(server.url)
+def test_entry_reads_what_a_store_wrote(spool, fault_server, open_store, make_event):
+    fault_server.always(fault_server.refusing(lambda _: True, named=True))
+    store = open_store(fault_server.url)
     store.record(event := make_event(7))
     store.flush()
     (known,) = store.rejected_events()

@@ -80,9 +80,9 @@ def test_flush_counts_what_left_since_the_previous_one(store, make_event):
     assert store.stats.delivered == 3
 
 
-def test_flush_says_what_is_pending_and_why(server, make_store, make_event):
+def test_flush_says_what_is_pending_and_why(fault_server, make_store, make_event):
     store = make_store()
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     for number in range(4):
         store.record(make_event(number))
 
@@ -91,35 +91,35 @@ def test_flush_says_what_is_pending_and_why(server, make_store, make_event):
     assert not result.ok
     assert (result.delivered, result.rejected, result.pending) == (0, 0, 4)
     assert "503" in result.error
-    assert server.url in result.error
+    assert fault_server.url in result.error
     assert_adds_up(store.stats)
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     assert store.flush().ok
 
 
-def test_flush_says_so_when_no_answer_came_at_all(server, make_store, make_event):
+def test_flush_says_so_when_no_answer_came_at_all(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event())
 
     result = store.flush(timeout=0.05)
 
     assert result.pending == 1
     assert "no response" in result.error
-    server.release()
+    fault_server.release()
 
 
-def test_later_events_do_not_delay_a_flush(server, make_store, make_event):
+def test_later_events_do_not_delay_a_flush(fault_server, make_store, make_event):
     store = make_store(linger=0)
     late_answer = threading.Event()
 
     def answer_late(handler, events):
         assert late_answer.wait(DEADLINE)
-        server.store(handler, events)
+        fault_server.store(handler, events)
 
-    server.script(server.store, answer_late)
+    fault_server.script(fault_server.store, answer_late)
     store.record(make_event(0))
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     store.record(make_event(1))
     barrier_is_set = threading.Event()
     results = []
@@ -128,7 +128,7 @@ def test_later_events_do_not_delay_a_flush(server, make_store, make_event):
         barrier_is_set.set()
         results.append(store.flush(timeout=DEADLINE))
 
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     # the second event hangs at the server; a barrier over the first alone is reached
     store._flusher.wait(1, timeout=DEADLINE)
     assert store.stats.delivered == 1
@@ -140,7 +140,7 @@ def test_later_events_do_not_delay_a_flush(server, make_store, make_event):
     assert results[0].ok
 
 
-def test_flush_under_constant_load_returns(server, make_store, make_event):
+def test_flush_under_constant_load_returns(fault_server, make_store, make_event):
     store = make_store(max_batch_events=10)
     loaded = threading.Event()
     loaded.set()
@@ -149,12 +149,12 @@ def test_flush_under_constant_load_returns(server, make_store, make_event):
         if loaded.is_set():
             for event in events:
                 store.record(make_event(event["event_data"]["number"]))
-        server.store(handler, events)
+        fault_server.store(handler, events)
 
-    server.always(store_and_record_as_many_again)
+    fault_server.always(store_and_record_as_many_again)
     for number in range(50):
         store.record(make_event(number))
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     begin = time.monotonic()
 
     result = store.flush(timeout=2 * DEADLINE)
@@ -166,9 +166,9 @@ def test_flush_under_constant_load_returns(server, make_store, make_event):
     assert store.flush(timeout=DEADLINE).ok
 
 
-def test_rejected_event_is_reported_by_one_flush_and_not_by_later_ones(server, make_store, make_event):
+def test_rejected_event_is_reported_by_one_flush_and_not_by_later_ones(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.problem(400, detail="severity is bad"))
+    fault_server.script(fault_server.problem(400, detail="severity is bad"))
     store.record(make_event(0))
     first = store.flush()
     store.record(make_event(1))
@@ -183,13 +183,13 @@ def test_rejected_event_is_reported_by_one_flush_and_not_by_later_ones(server, m
     assert_adds_up(store.stats)
 
 
-def test_flush_that_timed_out_leaves_the_rejection_to_the_next_one(server, make_store, make_event):
+def test_flush_that_timed_out_leaves_the_rejection_to_the_next_one(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.hang, server.problem(400, detail="severity is bad"))
+    fault_server.script(fault_server.hang, fault_server.problem(400, detail="severity is bad"))
     store.record(make_event(0))
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     first = store.flush(timeout=0.01)
-    server.release()
+    fault_server.release()
 
     second = store.flush(timeout=DEADLINE)
 
@@ -197,11 +197,11 @@ def test_flush_that_timed_out_leaves_the_rejection_to_the_next_one(server, make_
     assert (second.ok, second.rejected, second.pending) == (False, 1, 0)
 
 
-def test_barrier_before_a_rejected_event_is_ok(server, make_store, make_event):
+def test_barrier_before_a_rejected_event_is_ok(fault_server, make_store, make_event):
     store = make_store()
     store.record(make_event(0))
     assert store.flush().ok
-    server.script(server.problem(400))
+    fault_server.script(fault_server.problem(400))
 
     store.record(make_event(1))
     store._flusher.wait(2, DEADLINE)
@@ -231,16 +231,16 @@ def test_many_flushes_at_once_count_each_event_once(store, make_event):
     assert sum(result.delivered for result in results) == store.stats.delivered == 400
 
 
-def test_stats_add_up_at_every_read(server, make_store, make_event):
+def test_stats_add_up_at_every_read(fault_server, make_store, make_event):
     store = make_store(max_batch_events=3)
-    refusing = server.refusing(lambda event: event["event_data"]["number"] % 10 == 7, named=False)
+    refusing = fault_server.refusing(lambda event: event["event_data"]["number"] % 10 == 7, named=False)
     snapshots = []
 
     def read_and_answer(handler, events):
         snapshots.append(store.stats)
         refusing(handler, events)
 
-    server.always(read_and_answer)
+    fault_server.always(read_and_answer)
     for number in range(500):
         store.record(make_event(number))
         snapshots.append(store.stats)
@@ -251,9 +251,9 @@ def test_stats_add_up_at_every_read(server, make_store, make_event):
     assert (store.stats.delivered, store.stats.rejected) == (450, 50)
 
 
-def test_refused_records_are_counted_apart(server, make_store, make_event):
+def test_refused_records_are_counted_apart(fault_server, make_store, make_event):
     store = make_store(max_spool_bytes=65536)
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event(0))
     with pytest.raises(AuditStoreFull, match="max_spool_bytes"):
         record_forever(store, make_event)
@@ -264,19 +264,19 @@ def test_refused_records_are_counted_apart(server, make_store, make_event):
 
     assert stats.refused == 2
     assert stats.recorded == stats.pending > 0
-    server.release()
+    fault_server.release()
     assert store.flush().ok
 
 
-def test_full_store_accepts_nothing_until_there_is_room(server, make_store, make_event):
+def test_full_store_accepts_nothing_until_there_is_room(fault_server, make_store, make_event):
     store = make_store(max_spool_bytes=65536)
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     with pytest.raises(AuditStoreFull):
         record_forever(store, make_event)
 
     assert not store.accepting
 
-    server.release()
+    fault_server.release()
     assert store.flush().ok
     assert store.accepting
     store.record(make_event())
@@ -300,14 +300,14 @@ def test_event_data_changed_into_something_unfit_is_refused(store, make_event, c
     assert store.stats.recorded == 0
 
 
-def test_event_data_changed_after_record_changes_nothing(server, store, make_event):
+def test_event_data_changed_after_record_changes_nothing(fault_server, store, make_event):
     event = make_event(1)
     store.record(event)
     event.event_data["number"] = 2
 
     store.flush()
 
-    assert server.stored[event.event_id]["event_data"]["number"] == 1
+    assert fault_server.stored[event.event_id]["event_data"]["number"] == 1
 
 
 def test_event_that_no_batch_can_hold_is_refused(make_store, make_event):
@@ -317,29 +317,29 @@ def test_event_that_no_batch_can_hold_is_refused(make_store, make_event):
         store.record(make_event(error_message="x" * 1024))
 
 
-def test_age_of_the_oldest_pending_event_is_told(server, make_event):
+def test_age_of_the_oldest_pending_event_is_told(fault_server, make_event):
     clock = MovableClock(datetime(2026, 1, 1, tzinfo=UTC))
-    client = DataStorageClient(server.url)
+    client = DataStorageClient(fault_server.url)
     with BufferedAuditStore(client, service="shop", config=AuditStoreConfig(durability="memory"), clock=clock) as store:
-        server.script(server.hang)
+        fault_server.script(fault_server.hang)
         store.record(make_event())
         clock.advance(42)
 
         assert store.stats.oldest_pending_age == 42.0
 
-        server.release()
+        fault_server.release()
         store.flush()
         assert store.stats.oldest_pending_age == 0.0
 
 
 def test_events_from_the_stores_own_logging_are_refused_and_delivery_goes_on(
-    server, store, make_event, recording_handler
+    fault_server, store, make_event, recording_handler
 ):
     recording_handler.store = store
     logger = logging.getLogger("signal_gateway.audit.delivery.flusher")
     logger.addHandler(recording_handler)
     try:
-        server.script(server.status(500))
+        fault_server.script(fault_server.status(500))
         store.record(make_event(0))
         assert store.flush().ok
     finally:

@@ -19,7 +19,7 @@ def flusher_threads():
     return [thread for thread in threading.enumerate() if thread.name == "audit-flusher-shop"]
 
 
-def test_close_delivers_what_is_there_and_ends_the_thread(server, make_store, make_event):
+def test_close_delivers_what_is_there_and_ends_the_thread(fault_server, make_store, make_event):
     store = make_store(linger=3600)
     store.record(make_event())
 
@@ -27,7 +27,7 @@ def test_close_delivers_what_is_there_and_ends_the_thread(server, make_store, ma
 
     assert result.ok
     assert result.delivered == 1
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
     assert not flusher_threads()
     assert store.closed
     assert not store.accepting
@@ -52,9 +52,9 @@ def test_close_is_idempotent(store, make_event):
     assert again.delivered == 0
 
 
-def test_flush_after_close_returns_at_once(server, make_store, make_event):
+def test_flush_after_close_returns_at_once(fault_server, make_store, make_event):
     store = make_store()
-    server.always(server.status(500))
+    fault_server.always(fault_server.status(500))
     store.record(make_event())
     store.close(timeout=0.01)
 
@@ -64,17 +64,19 @@ def test_flush_after_close_returns_at_once(server, make_store, make_event):
     assert "500" in result.error
 
 
-def test_with_closes(server, make_store, make_event):
+def test_with_closes(fault_server, make_store, make_event):
     with make_store() as store:
         store.record(make_event())
 
     assert store.closed
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
-def test_close_with_the_server_down_returns_in_time_and_says_what_is_pending(server, make_store, make_event, caplog):
+def test_close_with_the_server_down_returns_in_time_and_says_what_is_pending(
+    fault_server, make_store, make_event, caplog
+):
     store = make_store(initial_backoff=3600, max_backoff=3600)
-    server.stop()
+    fault_server.stop()
     for number in range(5):
         store.record(make_event(number))
 
@@ -89,29 +91,29 @@ def test_close_with_the_server_down_returns_in_time_and_says_what_is_pending(ser
     assert any("5 events undelivered" in record.getMessage() for record in caplog.records)
 
 
-def test_close_does_not_wait_for_a_server_that_hangs(server, make_store, make_event):
+def test_close_does_not_wait_for_a_server_that_hangs(fault_server, make_store, make_event):
     store = make_store(request_timeout=3600)
-    server.always(server.hang)
+    fault_server.always(fault_server.hang)
     store.record(make_event())
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
 
     result = store.close(timeout=0.05)
 
     assert result.pending == 1
-    server.release()
+    fault_server.release()
     assert store._flusher._finished.wait(DEADLINE)
 
 
-def test_close_cuts_a_backoff_short(server, make_store, make_event):
+def test_close_cuts_a_backoff_short(fault_server, make_store, make_event):
     store = make_store(initial_backoff=3600, max_backoff=3600)
-    server.script(server.status(500))
+    fault_server.script(fault_server.status(500))
     store.record(make_event())
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
 
     assert store.close(timeout=DEADLINE).ok
 
 
-def test_record_racing_close_is_taken_or_refused_and_never_both(server, make_store, make_event):
+def test_record_racing_close_is_taken_or_refused_and_never_both(fault_server, make_store, make_event):
     for _ in range(10):
         store = make_store()
         together = threading.Barrier(5, timeout=DEADLINE)
@@ -144,8 +146,8 @@ def test_record_racing_close_is_taken_or_refused_and_never_both(server, make_sto
         assert result.ok
         assert result.pending == 0
         assert store.stats.delivered == store.stats.recorded == len(taken)
-        assert set(taken) <= server.stored.keys()
-        assert not set(refused) & server.stored.keys()
+        assert set(taken) <= fault_server.stored.keys()
+        assert not set(refused) & fault_server.stored.keys()
 
 
 def test_flushes_racing_closes_all_return(make_store, make_event):
@@ -172,9 +174,9 @@ def test_flushes_racing_closes_all_return(make_store, make_event):
         assert sum(result.delivered for result in results) == 100
 
 
-def test_dropped_store_warns_and_still_delivers(server, make_event):
+def test_dropped_store_warns_and_still_delivers(fault_server, make_event):
     store = BufferedAuditStore(
-        DataStorageClient(server.url), service="shop", config=AuditStoreConfig(durability="memory", linger=3600)
+        DataStorageClient(fault_server.url), service="shop", config=AuditStoreConfig(durability="memory", linger=3600)
     )
     store.record(make_event())
     (thread,) = flusher_threads()
@@ -186,10 +188,10 @@ def test_dropped_store_warns_and_still_delivers(server, make_event):
 
     thread.join(DEADLINE)
     assert not thread.is_alive()
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
-def test_store_is_closed_from_the_flushers_own_thread_without_a_deadlock(server, make_store, make_event):
+def test_store_is_closed_from_the_flushers_own_thread_without_a_deadlock(fault_server, make_store, make_event):
     store = make_store(initial_backoff=3600, max_backoff=3600)
     closed = []
 
@@ -201,7 +203,7 @@ def test_store_is_closed_from_the_flushers_own_thread_without_a_deadlock(server,
     logger = logging.getLogger("signal_gateway.audit.delivery.flusher")
     logger.addHandler(handler)
     try:
-        server.script(server.status(500))
+        fault_server.script(fault_server.status(500))
         store.record(make_event())
         assert store._flusher._finished.wait(DEADLINE)
     finally:
@@ -239,7 +241,7 @@ def test_signal_handler_may_record_while_a_record_is_interrupted(store, make_eve
     assert store.stats.delivered == count + len(from_handler)
 
 
-def test_signal_handler_may_close_while_a_record_is_interrupted(server, make_store, make_event):
+def test_signal_handler_may_close_while_a_record_is_interrupted(fault_server, make_store, make_event):
     for _ in range(5):
         store = make_store()
         results, taken = [], []
@@ -262,4 +264,4 @@ def test_signal_handler_may_close_while_a_record_is_interrupted(server, make_sto
 
         assert results[0].pending == 0
         assert store.stats.pending == 0
-        assert set(taken) <= server.stored.keys()
+        assert set(taken) <= fault_server.stored.keys()

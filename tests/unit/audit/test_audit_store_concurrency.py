@@ -12,7 +12,7 @@ import pytest
 DEADLINE = 30.0
 
 
-def test_50_threads_of_1000_events_each_are_stored_in_the_order_of_each_thread(server, store, make_event):
+def test_50_threads_of_1000_events_each_are_stored_in_the_order_of_each_thread(fault_server, store, make_event):
     together = threading.Barrier(50, timeout=DEADLINE)
     recorded = {lane: [] for lane in range(50)}
 
@@ -33,15 +33,15 @@ def test_50_threads_of_1000_events_each_are_stored_in_the_order_of_each_thread(s
 
     assert result.ok
     assert result.delivered == 50_000
-    assert len(server.stored) == 50_000
+    assert len(fault_server.stored) == 50_000
     stored = {lane: [] for lane in recorded}
-    for event_id, event in server.stored.items():
+    for event_id, event in fault_server.stored.items():
         stored[int(event["correlation_id"].removeprefix("order-"))].append(event_id)
     assert stored == recorded
-    assert set(server.received.values()) == {1}
+    assert set(fault_server.received.values()) == {1}
 
 
-def test_one_store_serves_many_loops_one_after_the_other(server, store, make_event):
+def test_one_store_serves_many_loops_one_after_the_other(fault_server, store, make_event):
     async def record_and_flush():
         store.record(make_event())
         return await store.aflush()
@@ -49,19 +49,19 @@ def test_one_store_serves_many_loops_one_after_the_other(server, store, make_eve
     results = [asyncio.run(record_and_flush()) for _ in range(3)]
 
     assert all(result.ok for result in results)
-    assert len(server.stored) == 3
+    assert len(fault_server.stored) == 3
 
 
 @pytest.mark.asyncio
-async def test_cancelled_flush_leaves_the_store_working(server, make_store, make_event):
+async def test_cancelled_flush_leaves_the_store_working(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event())
 
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(store.aflush(timeout=1.0), timeout=0.01)
 
-    server.release()
+    fault_server.release()
     assert (await store.aflush()).ok
 
 
@@ -108,20 +108,20 @@ def run(server, program: str, *, linger: float = 0.05) -> tuple[list[str], int]:
     [("pass", 0), ("sys.exit(3)", 3), ("raise RuntimeError('boom')", 1), ("threading.Thread(target=record).start", 0)],
 )
 @pytest.mark.slow
-def test_store_left_open_is_flushed_at_interpreter_exit(server, ending, status):
+def test_store_left_open_is_flushed_at_interpreter_exit(fault_server, ending, status):
     program = f"""
         print(json.dumps(record(20)), flush=True)
         {ending}
     """
 
-    ids, returned = run(server, program, linger=3600)
+    ids, returned = run(fault_server, program, linger=3600)
 
     assert returned == status
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
 @pytest.mark.slow
-def test_forked_child_delivers_its_own_events_and_none_of_its_parents(server):
+def test_forked_child_delivers_its_own_events_and_none_of_its_parents(fault_server):
     program = """
         mine = record(200)
         child = os.fork()
@@ -139,16 +139,16 @@ def test_forked_child_delivers_its_own_events_and_none_of_its_parents(server):
         assert result.ok and result.delivered == 250, result
     """
 
-    ids, returned = run(server, program, linger=3600)
+    ids, returned = run(fault_server, program, linger=3600)
 
     assert returned == 0
     assert len(ids) == 350
-    assert server.stored.keys() == set(ids)
-    assert set(server.received.values()) == {1}
+    assert fault_server.stored.keys() == set(ids)
+    assert set(fault_server.received.values()) == {1}
 
 
 @pytest.mark.slow
-def test_fork_in_the_midst_of_load_loses_and_repeats_nothing(server):
+def test_fork_in_the_midst_of_load_loses_and_repeats_nothing(fault_server):
     program = """
         ledger = []
         threads = [threading.Thread(target=lambda: ledger.extend(record(500))) for _ in range(4)]
@@ -172,16 +172,16 @@ def test_fork_in_the_midst_of_load_loses_and_repeats_nothing(server):
         os.write(1, json.dumps(ledger).encode() + b"\\n")
     """
 
-    ids, returned = run(server, program)
+    ids, returned = run(fault_server, program)
 
     assert returned == 0
     assert len(ids) == 2100
-    assert server.stored.keys() == set(ids)
-    assert set(server.received.values()) == {1}
+    assert fault_server.stored.keys() == set(ids)
+    assert set(fault_server.received.values()) == {1}
 
 
 @pytest.mark.slow
-def test_closed_store_stays_closed_in_a_forked_child(server):
+def test_closed_store_stays_closed_in_a_forked_child(fault_server):
     program = """
         from signal_gateway.audit import AuditStoreClosed
         store.close()
@@ -196,6 +196,6 @@ def test_closed_store_stays_closed_in_a_forked_child(server):
         assert os.waitstatus_to_exitcode(status) == 0
     """
 
-    _, returned = run(server, program)
+    _, returned = run(fault_server, program)
 
     assert returned == 0

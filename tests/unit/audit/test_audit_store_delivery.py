@@ -23,7 +23,7 @@ def record_all(store, events: list[AuditEvent]) -> list[str]:
     return [event.event_id for event in events]
 
 
-def test_event_is_stored_as_it_was_recorded(server, store, make_event):
+def test_event_is_stored_as_it_was_recorded(fault_server, store, make_event):
     event = make_event(7, severity="critical")
 
     store.record(event)
@@ -31,48 +31,48 @@ def test_event_is_stored_as_it_was_recorded(server, store, make_event):
 
     assert result.ok
     assert (result.delivered, result.rejected, result.pending, result.error) == (1, 0, 0, None)
-    assert server.bodies == [b"[" + event.to_wire() + b"]"]
-    assert server.headers[0]["content-type"] == "application/json"
+    assert fault_server.bodies == [b"[" + event.to_wire() + b"]"]
+    assert fault_server.headers[0]["content-type"] == "application/json"
 
 
-def test_event_is_delivered_without_a_flush(server, store, make_event):
+def test_event_is_delivered_without_a_flush(fault_server, store, make_event):
     store.record(make_event())
 
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
 
 
 @pytest.mark.parametrize("status", [200, 202, 204])
-def test_2xx_of_a_mock_or_a_proxy_delivers_nothing(server, store, make_event, status):
-    server.script(server.status(status))
+def test_2xx_of_a_mock_or_a_proxy_delivers_nothing(fault_server, store, make_event, status):
+    fault_server.script(fault_server.status(status))
     ids = record_all(store, [make_event(n) for n in range(5)])
 
     assert store.flush().ok
     assert store.stats.retries == 1
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_201_of_a_recorded_response_delivers_nothing(server, store, make_event):
+def test_201_of_a_recorded_response_delivers_nothing(fault_server, store, make_event):
     first = record_all(store, [make_event(n) for n in range(3)])
     assert store.flush().ok
-    server.script(lambda handler, _: server.reply_201(handler, first))  # what a cassette plays back
+    fault_server.script(lambda handler, _: fault_server.reply_201(handler, first))  # what a cassette plays back
 
     ids = record_all(store, [make_event(n) for n in range(3)])
 
     assert store.flush().ok
     assert "name other events" in store.stats.last_error
-    assert list(server.stored) == first + ids
+    assert list(fault_server.stored) == first + ids
 
 
-def test_201_with_an_id_missing_is_not_an_acknowledgement(server, store, make_event):
-    server.script(lambda handler, events: server.reply_201(handler, [e["event_id"] for e in events][1:]))
+def test_201_with_an_id_missing_is_not_an_acknowledgement(fault_server, store, make_event):
+    fault_server.script(lambda handler, events: fault_server.reply_201(handler, [e["event_id"] for e in events][1:]))
     ids = record_all(store, [make_event(n) for n in range(3)])
 
     assert store.flush().ok
     assert store.stats.retries == 1
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_batches_hold_no_more_than_configured(server, make_store, make_event):
+def test_batches_hold_no_more_than_configured(fault_server, make_store, make_event):
     store = make_store(max_batch_events=10)
     ids = record_all(store, [make_event(n) for n in range(3000)])
 
@@ -80,61 +80,61 @@ def test_batches_hold_no_more_than_configured(server, make_store, make_event):
 
     assert result.ok
     assert result.delivered == 3000
-    assert list(server.stored) == ids
-    assert {len(batch) for batch in server.batches} <= set(range(1, 11))
+    assert list(fault_server.stored) == ids
+    assert {len(batch) for batch in fault_server.batches} <= set(range(1, 11))
     # only while the recording went on could a batch be less than full
-    assert len(server.batches) <= 600
+    assert len(fault_server.batches) <= 600
 
 
-def test_batches_hold_no_more_bytes_than_configured(server, make_store, make_event):
+def test_batches_hold_no_more_bytes_than_configured(fault_server, make_store, make_event):
     store = make_store(max_batch_bytes=2048)
-    server.script(server.status(500))
+    fault_server.script(fault_server.status(500))
     record_all(store, [make_event(n) for n in range(50)])
 
     assert store.flush().ok
-    assert max(len(body) for body in server.bodies) <= 2048
-    assert max(len(batch) for batch in server.batches) > 1
+    assert max(len(body) for body in fault_server.bodies) <= 2048
+    assert max(len(batch) for batch in fault_server.batches) > 1
 
 
-def test_full_batch_does_not_linger(server, make_store, make_event):
+def test_full_batch_does_not_linger(fault_server, make_store, make_event):
     store = make_store(max_batch_events=3, linger=3600)
 
     record_all(store, [make_event(n) for n in range(3)])
 
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
 
 
-def test_lone_event_lingers_until_a_flush(server, make_store, make_event):
+def test_lone_event_lingers_until_a_flush(fault_server, make_store, make_event):
     store = make_store(linger=3600)
     store.record(make_event())
 
-    assert not server.batches
+    assert not fault_server.batches
     assert store.flush().ok
 
 
 @pytest.mark.parametrize("most", [1, 7, 10, 50])
-def test_413_halves_the_batch_and_what_passes_is_remembered(server, make_store, make_event, most):
+def test_413_halves_the_batch_and_what_passes_is_remembered(fault_server, make_store, make_event, most):
     store = make_store(max_batch_events=100)
-    server.always(server.taking_at_most(most, server.status(413)))
+    fault_server.always(fault_server.taking_at_most(most, fault_server.status(413)))
     ids = record_all(store, [make_event(n + 1000) for n in range(100)])
     assert store.flush(timeout=30).ok
-    seen = len(server.batches)
+    seen = len(fault_server.batches)
 
     ids += record_all(store, [make_event(n + 1000) for n in range(100)])
 
     assert store.flush(timeout=30).ok
-    assert list(server.stored) == ids
-    assert all(len(batch) <= most for batch in server.batches[seen:])
+    assert list(fault_server.stored) == ids
+    assert all(len(batch) <= most for batch in fault_server.batches[seen:])
 
 
-def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(server, make_store, make_event):
+def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(fault_server, make_store, make_event):
     limit = 20_000
     store = make_store(max_batch_events=64)
-    server.always(
+    fault_server.always(
         lambda handler, events: (
-            server.store(handler, events)
+            fault_server.store(handler, events)
             if sum(len(str(event)) for event in events) < limit
-            else server.status(413)(handler, events)
+            else fault_server.status(413)(handler, events)
         )
     )
     huge = make_event(1, error_message="x" * limit)
@@ -146,14 +146,14 @@ def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(server, make_s
     assert [rejected.event_id for rejected in store.rejected_events()] == [huge.event_id]
     record_all(store, [make_event(n) for n in range(32)])
     assert store.flush().delivered == 32
-    assert max(len(batch) for batch in server.batches[-3:]) > 8
+    assert max(len(batch) for batch in fault_server.batches[-3:]) > 8
 
 
 @pytest.mark.parametrize("status", [400, 422])
 @pytest.mark.parametrize("named", [True, False])
-def test_one_bad_event_among_500_is_rejected_alone(server, make_store, make_event, status, named, caplog):
+def test_one_bad_event_among_500_is_rejected_alone(fault_server, make_store, make_event, status, named, caplog):
     store = make_store(linger=3600)
-    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=named, status=status))
+    fault_server.always(fault_server.refusing(lambda event: event.get("severity") == "bad", named=named, status=status))
     events = [make_event(n, severity="bad" if n == 321 else None) for n in range(500)]
     ids = record_all(store, events)
 
@@ -162,7 +162,7 @@ def test_one_bad_event_among_500_is_rejected_alone(server, make_store, make_even
     assert not result.ok
     assert (result.delivered, result.rejected, result.pending) == (499, 1, 0)
     assert "answered" in result.error or "bad" in result.error
-    assert list(server.stored) == [event_id for event_id in ids if event_id != events[321].event_id]
+    assert list(fault_server.stored) == [event_id for event_id in ids if event_id != events[321].event_id]
     (rejected,) = store.rejected_events()
     assert rejected.event_id == events[321].event_id
     assert rejected.payload == events[321].to_wire()
@@ -174,20 +174,20 @@ def test_one_bad_event_among_500_is_rejected_alone(server, make_store, make_even
 
 
 @pytest.mark.parametrize("index", range(7))
-def test_bad_event_is_found_at_every_index(server, make_store, make_event, index):
+def test_bad_event_is_found_at_every_index(fault_server, make_store, make_event, index):
     store = make_store(linger=3600)
-    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=False))
+    fault_server.always(fault_server.refusing(lambda event: event.get("severity") == "bad", named=False))
     ids = record_all(store, [make_event(n, severity="bad" if n == index else None) for n in range(7)])
 
     result = store.flush()
 
     assert (result.delivered, result.rejected) == (6, 1)
-    assert list(server.stored) == ids[:index] + ids[index + 1 :]
+    assert list(fault_server.stored) == ids[:index] + ids[index + 1 :]
 
 
-def test_rejected_events_do_not_come_again(server, make_store, make_event):
+def test_rejected_events_do_not_come_again(fault_server, make_store, make_event):
     store = make_store()
-    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=True))
+    fault_server.always(fault_server.refusing(lambda event: event.get("severity") == "bad", named=True))
     bad = make_event(0, severity="bad")
     store.record(bad)
     assert store.flush().rejected == 1
@@ -195,41 +195,41 @@ def test_rejected_events_do_not_come_again(server, make_store, make_event):
     store.record(make_event(1))
     store.flush()
 
-    assert server.received[bad.event_id] == 1
+    assert fault_server.received[bad.event_id] == 1
 
 
-def test_problem_that_names_its_item_at_the_top_rejects_that_one(server, make_store, make_event):
+def test_problem_that_names_its_item_at_the_top_rejects_that_one(fault_server, make_store, make_event):
     store = make_store(linger=3600)
-    server.script(server.problem(400, index=1))
+    fault_server.script(fault_server.problem(400, index=1))
     ids = record_all(store, [make_event(n) for n in range(3)])
 
     assert store.flush().rejected == 1
-    assert list(server.stored) == [ids[0], ids[2]]
+    assert list(fault_server.stored) == [ids[0], ids[2]]
 
 
-def test_problem_with_indices_out_of_range_is_bisected(server, make_store, make_event):
+def test_problem_with_indices_out_of_range_is_bisected(fault_server, make_store, make_event):
     store = make_store(linger=3600)
-    server.script(server.problem(400, errors=[{"index": 99}, {"index": -1}, {"index": True}, "nonsense"]))
+    fault_server.script(fault_server.problem(400, errors=[{"index": 99}, {"index": -1}, {"index": True}, "nonsense"]))
     ids = record_all(store, [make_event(n) for n in range(4)])
 
     assert store.flush().ok
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_400_about_the_size_is_found_out_and_remembered(server, make_store, make_event):
+def test_400_about_the_size_is_found_out_and_remembered(fault_server, make_store, make_event):
     store = make_store(max_batch_events=100, linger=3600)
-    server.always(server.taking_at_most(25, server.problem(400)))
+    fault_server.always(fault_server.taking_at_most(25, fault_server.problem(400)))
     ids = record_all(store, [make_event(n) for n in range(100)])
     result = store.flush()
     assert result.ok
     assert result.rejected == 0
-    seen = len(server.batches)
+    seen = len(fault_server.batches)
 
     ids += record_all(store, [make_event(n) for n in range(100)])
 
     assert store.flush().ok
-    assert list(server.stored) == ids
-    assert [len(batch) for batch in server.batches[seen:]] == [25, 25, 25, 25]
+    assert list(fault_server.stored) == ids
+    assert [len(batch) for batch in fault_server.batches[seen:]] == [25, 25, 25, 25]
 
 
 FAULTS = {
@@ -256,24 +256,24 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_that_is_not_the_events_keeps_them_until_it_is_over(server, make_store, make_event, fault):
+def test_fault_that_is_not_the_events_keeps_them_until_it_is_over(fault_server, make_store, make_event, fault):
     store = make_store(linger=3600)
-    answer = FAULTS[fault](server)
-    server.script(answer, answer)
+    answer = FAULTS[fault](fault_server)
+    fault_server.script(answer, answer)
     ids = record_all(store, [make_event(n) for n in range(3)])
 
     result = store.flush()
 
     assert result.ok
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     stats = settled(store)
     assert (stats.delivered, stats.rejected, stats.retries) == (3, 0, 2)
-    assert server.batches == [ids, ids, ids]
+    assert fault_server.batches == [ids, ids, ids]
 
 
-def test_hanging_server_is_left_after_the_clients_timeout(server, make_store, make_event):
+def test_hanging_server_is_left_after_the_clients_timeout(fault_server, make_store, make_event):
     store = make_store(request_timeout=0.05)
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event())
 
     assert store.flush().ok
@@ -281,9 +281,9 @@ def test_hanging_server_is_left_after_the_clients_timeout(server, make_store, ma
     assert "ReadTimeout" in store.stats.last_error
 
 
-def test_retry_after_is_waited_for_also_by_a_flush(server, make_store, make_event):
+def test_retry_after_is_waited_for_also_by_a_flush(fault_server, make_store, make_event):
     store = make_store(linger=3600)
-    server.script(server.status(429, retry_after="3600"))
+    fault_server.script(fault_server.status(429, retry_after="3600"))
     store.record(make_event())
     assert store.flush(timeout=0.05).pending == 1
 
@@ -291,61 +291,63 @@ def test_retry_after_is_waited_for_also_by_a_flush(server, make_store, make_even
 
     assert result.pending == 1
     assert "429" in result.error
-    assert len(server.batches) == 1
+    assert len(fault_server.batches) == 1
     assert store.close(timeout=0.05).pending == 1
 
 
-def test_429_with_retry_after_waits_then_delivers(server, make_store, make_event):
+def test_429_with_retry_after_waits_then_delivers(fault_server, make_store, make_event):
     store = make_store()
     answered = []
-    too_many = server.status(429, retry_after="1")
-    server.script(lambda handler, events: (answered.append(time.monotonic()), too_many(handler, events)))
-    server.always(lambda handler, events: (answered.append(time.monotonic()), server.store(handler, events)))
+    too_many = fault_server.status(429, retry_after="1")
+    fault_server.script(lambda handler, events: (answered.append(time.monotonic()), too_many(handler, events)))
+    fault_server.always(
+        lambda handler, events: (answered.append(time.monotonic()), fault_server.store(handler, events))
+    )
     store.record(make_event())
 
     assert store.flush().ok
     assert answered[1] - answered[0] >= 1.0
 
 
-def test_flush_cuts_a_backoff_short(server, make_store, make_event):
+def test_flush_cuts_a_backoff_short(fault_server, make_store, make_event):
     store = make_store(initial_backoff=3600, max_backoff=3600)
-    server.script(server.status(500))
+    fault_server.script(fault_server.status(500))
     store.record(make_event())
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
 
     assert store.flush().ok
 
 
-def test_server_that_comes_back_gets_what_was_recorded_without_it(server, make_store, make_event):
+def test_server_that_comes_back_gets_what_was_recorded_without_it(fault_server, make_store, make_event):
     store = make_store()
     store.client.close()
-    server.stop()
+    fault_server.stop()
     ids = record_all(store, [make_event(n) for n in range(2500)])
     assert store.flush(timeout=0.05).pending == 2500
     assert "ConnectError" in store.stats.last_error
 
-    server.start()
+    fault_server.start()
 
     result = store.flush()
     assert result.ok
     assert result.delivered == 2500
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_lost_answers_make_no_duplicates(server, make_store, make_event):
+def test_lost_answers_make_no_duplicates(fault_server, make_store, make_event):
     store = make_store(max_batch_events=5, linger=3600)
-    faults = itertools.cycle([server.commit_then_drop, server.store, server.half_a_body])
-    server.script(*itertools.islice(faults, 30))
+    faults = itertools.cycle([fault_server.commit_then_drop, fault_server.store, fault_server.half_a_body])
+    fault_server.script(*itertools.islice(faults, 30))
     ids = record_all(store, [make_event(n) for n in range(50)])
 
     assert store.flush().ok
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert settled(store).delivered == 50
 
 
-def test_alarm_is_raised_once_a_minute(server, make_store, make_event, caplog):
+def test_alarm_is_raised_once_a_minute(fault_server, make_store, make_event, caplog):
     store = make_store()
-    server.script(*[server.status(503)] * 20)
+    fault_server.script(*[fault_server.status(503)] * 20)
     store.record(make_event())
 
     assert store.flush().ok

@@ -263,9 +263,9 @@ def run(machine, server, *, examples):
     )
 
 
-def test_store_in_memory_keeps_its_word_in_any_order_of_calls(server):
-    run(StoreMachine, server, examples=80)
+def test_store_in_memory_keeps_its_word_in_any_order_of_calls(fault_server):
+    run(StoreMachine, fault_server, examples=80)
 
 
-def test_stores_on_one_directory_keep_their_word_in_any_order_of_calls_and_deaths(server):
-    run(DirectoryMachine, server, examples=80)
+def test_stores_on_one_directory_keep_their_word_in_any_order_of_calls_and_deaths(fault_server):
+    run(DirectoryMachine, fault_server, examples=80)

@@ -30,20 +30,20 @@ def test_events_are_found_without_waiting_or_asking_twice(trail, order):
     assert found[0].event_timestamp == order[0].event_timestamp
 
 
-def test_events_are_oldest_first_from_a_server_that_knows_no_order(server, store, make_event):
+def test_events_are_oldest_first_from_a_server_that_knows_no_order(fault_server, store, make_event):
     events = [make_event(number) for number in range(3)]
-    server.keep([event.model_dump(mode="json", exclude_none=True) for event in reversed(events)])
+    fault_server.keep([event.model_dump(mode="json", exclude_none=True) for event in reversed(events)])
 
     found = AuditTrail(store.client, barrier=None).events()
 
     assert [event.event_id for event in found] == [event.event_id for event in events]
 
 
-def test_stored_event_has_what_the_server_added(server, trail, store, make_event):
+def test_stored_event_has_what_the_server_added(fault_server, trail, store, make_event):
     event = make_event()
     store.record(event)
     store.flush()
-    server.stored[event.event_id] |= {
+    fault_server.stored[event.event_id] |= {
         "event_date": "2026-01-01",
         "sequence": 7,
         "received_at": "2026-01-01T00:00:00Z",
@@ -116,9 +116,9 @@ def test_sequence_of_nothing_is_a_mistake(trail):
         trail.sequence(correlation_id="order-1")
 
 
-def test_events_still_pending_are_an_error_and_not_an_absence(server, store, make_event):
+def test_events_still_pending_are_an_error_and_not_an_absence(fault_server, store, make_event):
     trail = AuditTrail(store.client, barrier=store.flush, timeout=0.05)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store.record(make_event())
 
     with pytest.raises(AuditError, match=r"1 events pending.*503") as failure:
@@ -127,8 +127,8 @@ def test_events_still_pending_are_an_error_and_not_an_absence(server, store, mak
     assert not isinstance(failure.value, AssertionError)
 
 
-def test_question_about_a_rejected_event_is_refused_each_time(server, trail, store, make_event):
-    server.script(server.problem(400, detail="bad severity"))
+def test_question_about_a_rejected_event_is_refused_each_time(fault_server, trail, store, make_event):
+    fault_server.script(fault_server.problem(400, detail="bad severity"))
     store.record(make_event())
     assert not store.flush().ok  # reported, and nevertheless missing in the trail
 
@@ -138,8 +138,8 @@ def test_question_about_a_rejected_event_is_refused_each_time(server, trail, sto
         assert not isinstance(failure.value, AssertionError)
 
 
-def test_question_that_no_rejected_event_matches_is_answered(server, trail, store, make_event):
-    server.script(server.problem(400, detail="bad severity"))
+def test_question_that_no_rejected_event_matches_is_answered(fault_server, trail, store, make_event):
+    fault_server.script(fault_server.problem(400, detail="bad severity"))
     store.record(make_event())
     store.flush()
 
@@ -162,15 +162,15 @@ def test_barrier_gets_the_timeout(store):
     assert asked == [1.5]
 
 
-def test_trail_without_a_barrier_asks_at_once(server, store, make_event):
+def test_trail_without_a_barrier_asks_at_once(fault_server, store, make_event):
     event = make_event()
-    server.keep([{**event.model_dump(mode="json", exclude_none=True)}])
+    fault_server.keep([{**event.model_dump(mode="json", exclude_none=True)}])
 
     assert AuditTrail(store.client, barrier=None).one().event_id == event.event_id
 
 
-def test_event_that_is_none_is_an_error(server, store):
-    server.keep([{"event_id": "x"}])
+def test_event_that_is_none_is_an_error(fault_server, store):
+    fault_server.keep([{"event_id": "x"}])
 
     with pytest.raises(AuditError, match="returned an invalid event"):
         AuditTrail(store.client, barrier=None).events()

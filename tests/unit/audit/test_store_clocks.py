@@ -100,7 +100,7 @@ def test_events_of_a_wrong_clock_in_an_orphaned_spool_hurt_no_other(leave_behind
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
 def test_wall_clock_that_jumps_between_recording_and_delivery_changes_nothing(
-    server, open_store, make_event, monkeypatch, jump
+    fault_server, open_store, make_event, monkeypatch, jump
 ):
     store = open_store(linger=3600)
     event = make_event()
@@ -111,23 +111,23 @@ def test_wall_clock_that_jumps_between_recording_and_delivery_changes_nothing(
     result = store.flush(timeout=DEADLINE)
 
     assert result.ok
-    assert list(server.stored) == [event.event_id]
+    assert list(fault_server.stored) == [event.event_id]
     assert 0 <= store.stats.oldest_pending_age < DEADLINE
 
 
-def test_clock_that_stands_still_delivers(server, make_event, open_store):
+def test_clock_that_stands_still_delivers(fault_server, make_event, open_store):
     store = open_store(clock=MovableClock(datetime(2026, 1, 1, tzinfo=UTC)))
     event = make_event()
 
     store.record(event)
 
     assert store.flush(timeout=DEADLINE).ok
-    assert list(server.stored) == [event.event_id]
+    assert list(fault_server.stored) == [event.event_id]
 
 
 @pytest.mark.parametrize("content", [None, "", "not a boot id"])
 def test_machine_that_does_not_tell_its_boot_id(
-    server, leave_behind, open_store, make_event, monkeypatch, tmp_path, content
+    fault_server, leave_behind, open_store, make_event, monkeypatch, tmp_path, content
 ):
     boot_id = tmp_path / "boot_id"
     if content is not None:
@@ -142,4 +142,4 @@ def test_machine_that_does_not_tell_its_boot_id(
 
     assert result.ok
     assert store.stats.recovered.delivered == 4
-    assert server.stored.keys() == {*ids, event.event_id}
+    assert fault_server.stored.keys() == {*ids, event.event_id}

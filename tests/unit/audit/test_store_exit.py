@@ -50,7 +50,7 @@ def arrived_once(server, ids):
 @pytest.mark.parametrize(("ending", "status"), ENDINGS, ids=NAMES)
 @pytest.mark.parametrize("storage", ["mapped", "written"])
 def test_events_that_wait_when_the_process_ends_are_delivered(
-    server, run, recover, spool_directory, ending, status, storage
+    fault_server, run, recover, spool_directory, ending, status, storage
 ):
     said, returned = run(
         f"""
@@ -61,14 +61,14 @@ def test_events_that_wait_when_the_process_ends_are_delivered(
         storage=storage,
         linger=3600,
     )
-    delivered_by_itself = len(server.stored)
+    delivered_by_itself = len(fault_server.stored)
 
     counts = recover()
 
     (ids,) = said
     assert returned == status
-    assert arrived_once(server, ids)
-    assert list(server.stored) == ids
+    assert arrived_once(fault_server, ids)
+    assert list(fault_server.stored) == ids
     assert delivered_by_itself == (50 if status in (0, 1, 3) else 0)
     assert counts.delivered == 50 - delivered_by_itself
     assert (counts.torn, counts.corrupt) == (0, 0)
@@ -76,7 +76,9 @@ def test_events_that_wait_when_the_process_ends_are_delivered(
 
 
 @pytest.mark.parametrize(("ending", "status"), ENDINGS, ids=NAMES)
-def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, recover, spool_directory, ending, status):
+def test_threads_that_record_when_the_process_ends_lose_nothing(
+    fault_server, run, recover, spool_directory, ending, status
+):
     said, returned = run(
         f"""
         store = open_store()
@@ -105,14 +107,14 @@ def test_threads_that_record_when_the_process_ends_lose_nothing(server, run, rec
 
     assert returned == status
     assert len(said) >= 400
-    assert set(said) <= server.stored.keys()
-    assert len(server.stored.keys() - set(said)) <= THREADS
-    assert server.stored.keys() == server.received.keys()
+    assert set(said) <= fault_server.stored.keys()
+    assert len(fault_server.stored.keys() - set(said)) <= THREADS
+    assert fault_server.stored.keys() == fault_server.received.keys()
     assert not list(spool_directory.glob("*.segment"))
 
 
 @pytest.mark.parametrize("storage", ["mapped", "written"])
-def test_events_delivered_before_the_process_is_killed_do_not_come_again(server, run, recover, storage):
+def test_events_delivered_before_the_process_is_killed_do_not_come_again(fault_server, run, recover, storage):
     said, _ = run(
         """
         store = open_store()
@@ -128,10 +130,10 @@ def test_events_delivered_before_the_process_is_killed_do_not_come_again(server,
     counts = recover()
 
     assert counts.delivered == 5
-    assert arrived_once(server, [event_id for ids in said for event_id in ids])
+    assert arrived_once(fault_server, [event_id for ids in said for event_id in ids])
 
 
-def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(server, start_program, recover):
+def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(fault_server, start_program, recover):
     program = start_program(
         """
         store = open_store()
@@ -147,11 +149,11 @@ def test_process_killed_from_outside_in_the_midst_of_recording_loses_nothing(ser
 
     recover()
 
-    assert set(said) <= server.stored.keys()
-    assert len(server.stored) <= len(said) + 1
+    assert set(said) <= fault_server.stored.keys()
+    assert len(fault_server.stored) <= len(said) + 1
 
 
-def test_exit_handler_that_runs_before_the_stores_own_records(server, run, spool_directory):
+def test_exit_handler_that_runs_before_the_stores_own_records(fault_server, run, spool_directory):
     said, returned = run(
         """
         store = open_store()
@@ -162,12 +164,12 @@ def test_exit_handler_that_runs_before_the_stores_own_records(server, run, spool
     )
 
     assert returned == 0
-    assert list(server.stored) == [event_id for ids in said for event_id in ids]
-    assert len(server.stored) == 5
+    assert list(fault_server.stored) == [event_id for ids in said for event_id in ids]
+    assert len(fault_server.stored) == 5
     assert not list(spool_directory.iterdir())
 
 
-def test_exit_handler_that_runs_after_the_stores_own_is_told_that_it_is_closed(server, run, spool_directory):
+def test_exit_handler_that_runs_after_the_stores_own_is_told_that_it_is_closed(fault_server, run, spool_directory):
     said, returned = run(
         """
         def record_late():
@@ -184,32 +186,32 @@ def test_exit_handler_that_runs_after_the_stores_own_is_told_that_it_is_closed(s
     )
 
     assert returned == 0
-    assert said == [list(server.stored), "closed"]
+    assert said == [list(fault_server.stored), "closed"]
     assert not list(spool_directory.iterdir())
 
 
-def test_exit_handler_of_a_store_that_was_never_used_before_records(server, run, spool_directory):
+def test_exit_handler_of_a_store_that_was_never_used_before_records(fault_server, run, spool_directory):
     said, returned = run("""
         store = open_store()
         atexit.register(lambda: say(record(3)))
     """)
 
     assert returned == 0
-    assert said == [list(server.stored)]
+    assert said == [list(fault_server.stored)]
     assert not list(spool_directory.iterdir())
 
 
-def test_exit_while_datastorage_is_down_leaves_the_events_to_the_next_store(server, run, recover):
-    server.always(server.status(503))
+def test_exit_while_datastorage_is_down_leaves_the_events_to_the_next_store(fault_server, run, recover):
+    fault_server.always(fault_server.status(503))
     said, returned = run("""
         store = open_store()
         say(record(20))
         atexit.register(lambda: store.close(timeout=0.2))
     """)
-    server.always(server.store)
+    fault_server.always(fault_server.store)
 
     counts = recover()
 
     assert returned == 0
-    assert said == [list(server.stored)]
+    assert said == [list(fault_server.stored)]
     assert counts.delivered == 20

@@ -15,7 +15,7 @@ def arrived_once(server, ids):
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_fork_before_the_first_record(server, start_program, spool_directory, storage):
+def test_fork_before_the_first_record(fault_server, start_program, spool_directory, storage):
     program = start_program(
         """
         store = open_store()
@@ -33,12 +33,12 @@ def test_fork_before_the_first_record(server, start_program, spool_directory, st
     ids = [event_id for said in program.end() for event_id in said]
 
     assert len(ids) == 60
-    assert arrived_once(server, ids)
+    assert arrived_once(fault_server, ids)
     assert not list(spool_directory.iterdir())
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_fork_with_events_pending(server, start_program, spool_directory, storage):
+def test_fork_with_events_pending(fault_server, start_program, spool_directory, storage):
     program = start_program(
         """
         store = open_store()
@@ -61,13 +61,13 @@ def test_fork_with_events_pending(server, start_program, spool_directory, storag
     ids = [event_id for said in program.end() for event_id in said]
 
     assert len(ids) == 150
-    assert arrived_once(server, ids)
+    assert arrived_once(fault_server, ids)
     assert not list(spool_directory.iterdir())
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_fork_in_the_midst_of_a_delivery_that_hangs(server, start_program, storage):
-    server.script(server.hang)
+def test_fork_in_the_midst_of_a_delivery_that_hangs(fault_server, start_program, storage):
+    fault_server.script(fault_server.hang)
     program = start_program(
         """
         store = open_store()
@@ -87,18 +87,18 @@ def test_fork_in_the_midst_of_a_delivery_that_hangs(server, start_program, stora
         storage=storage,
         linger=0,
     )
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     program.tell()
     of_child = program.hear()
-    assert list(server.stored) == of_child
-    server.release()
+    assert list(fault_server.stored) == of_child
+    fault_server.release()
     of_parent = program.hear()
     program.tell()
     program.end()
 
-    assert server.stored.keys() == {*of_parent, *of_child}
-    assert {server.received[event_id] for event_id in of_child} == {1}
-    assert all(set(batch) <= set(of_parent) or set(batch) <= set(of_child) for batch in server.batches)
+    assert fault_server.stored.keys() == {*of_parent, *of_child}
+    assert {fault_server.received[event_id] for event_id in of_child} == {1}
+    assert all(set(batch) <= set(of_parent) or set(batch) <= set(of_child) for batch in fault_server.batches)
 
 
 def test_fork_of_a_closed_store(start_program):
@@ -119,7 +119,7 @@ def test_fork_of_a_closed_store(start_program):
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_fork_in_a_signal_handler_in_the_midst_of_record(server, start_program, storage, spool_directory):
+def test_fork_in_a_signal_handler_in_the_midst_of_record(fault_server, start_program, storage, spool_directory):
     program = start_program(
         """
         store = open_store()
@@ -151,12 +151,12 @@ def test_fork_in_a_signal_handler_in_the_midst_of_record(server, start_program, 
 
     ids = [event_id for said in program.end() for event_id in said]
 
-    assert server.stored.keys() == set(ids)
-    assert set(server.received.values()) == {1}
+    assert fault_server.stored.keys() == set(ids)
+    assert set(fault_server.received.values()) == {1}
     assert not list(spool_directory.iterdir())
 
 
-def test_handler_that_forks_may_return_in_both_processes(server, start_program):
+def test_handler_that_forks_may_return_in_both_processes(fault_server, start_program):
     program = start_program("""
         store = open_store()
         forked = []
@@ -178,12 +178,12 @@ def test_handler_that_forks_may_return_in_both_processes(server, start_program):
 
     ids = [event_id for said in program.end() for event_id in said]
 
-    assert server.stored.keys() == set(ids)
+    assert fault_server.stored.keys() == set(ids)
 
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_both_processes(
-    server, start_program, storage
+    fault_server, start_program, storage
 ):
     program = start_program(
         """
@@ -208,11 +208,11 @@ def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_bot
     of_child, of_parent = program.end()
 
     assert of_child == of_parent
-    assert server.received == {of_child[0]: 2}
+    assert fault_server.received == {of_child[0]: 2}
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
-def test_multiprocessing(server, start_program, tmp_path, method):
+def test_multiprocessing(fault_server, start_program, tmp_path, method):
     script = tmp_path / "workers.py"
     script.write_text(WORKERS)
     program = start_program(f"""
@@ -225,7 +225,7 @@ def test_multiprocessing(server, start_program, tmp_path, method):
     ids = [event_id for said in program.end() for event_id in said]
 
     assert len(ids) == 4 * 25 + 10
-    assert server.stored.keys() == set(ids)  # a worker that ends in the midst of a delivery has it made again
+    assert fault_server.stored.keys() == set(ids)  # a worker that ends in the midst of a delivery has it made again
 
 
 WORKERS = """
@@ -275,7 +275,7 @@ if __name__ == "__main__":
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_child_that_ends_at_once_leaves_its_events_to_its_parents_close(
-    server, start_program, spool_directory, storage
+    fault_server, start_program, spool_directory, storage
 ):
     program = start_program(
         """
@@ -294,11 +294,11 @@ def test_child_that_ends_at_once_leaves_its_events_to_its_parents_close(
 
     (ids,) = program.end()
 
-    assert arrived_once(server, ids)
+    assert arrived_once(fault_server, ids)
     assert not list(spool_directory.iterdir())
 
 
-def test_child_of_a_child(server, start_program, spool_directory):
+def test_child_of_a_child(fault_server, start_program, spool_directory):
     program = start_program("""
         store = open_store()
         ids = record(3)
@@ -316,13 +316,13 @@ def test_child_of_a_child(server, start_program, spool_directory):
     ids = [event_id for said in program.end() for event_id in said]
 
     assert len(ids) == 12
-    assert arrived_once(server, ids)
+    assert arrived_once(fault_server, ids)
     assert not list(spool_directory.iterdir())
 
 
-def test_child_of_a_process_that_recovers_leaves_the_recovered_events_to_it(server, start_program, leave_behind):
+def test_child_of_a_process_that_recovers_leaves_the_recovered_events_to_it(fault_server, start_program, leave_behind):
     ids = leave_behind(20)
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     program = start_program("""
         store = open_store()
         sys.stdin.readline()
@@ -338,17 +338,17 @@ def test_child_of_a_process_that_recovers_leaves_the_recovered_events_to_it(serv
         store.close(timeout=10)
         assert store.stats.recovered.delivered == 20
     """)
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     program.tell()
     of_child = program.hear()
-    server.release()
+    fault_server.release()
     program.tell()
     program.end()
 
-    assert server.stored.keys() == {*ids, *of_child}
+    assert fault_server.stored.keys() == {*ids, *of_child}
 
 
-def test_every_store_of_a_process_begins_anew_in_its_child(server, start_program):
+def test_every_store_of_a_process_begins_anew_in_its_child(fault_server, start_program):
     program = start_program(
         """
         stores = [open_store() for _ in range(5)]
@@ -370,12 +370,12 @@ def test_every_store_of_a_process_begins_anew_in_its_child(server, start_program
     ids = [event_id for said in program.end() for event_id in said]
 
     assert len(ids) == 150
-    assert arrived_once(server, ids)
+    assert arrived_once(fault_server, ids)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give it up")
 def test_child_that_may_not_use_the_directory_any_more_says_so_and_leaves_its_parents_events_alone(
-    server, start_program
+    fault_server, start_program
 ):
     program = start_program(
         """
@@ -408,4 +408,4 @@ def test_child_that_may_not_use_the_directory_any_more_says_so_and_leaves_its_pa
     (ids,) = program.end()
 
     assert len(ids) == 30
-    assert arrived_once(server, ids)
+    assert arrived_once(fault_server, ids)

@@ -10,7 +10,7 @@ import trio
 DEADLINE = 10.0
 
 
-def test_loops_at_once_flush_what_each_recorded(server, store, make_event):
+def test_loops_at_once_flush_what_each_recorded(fault_server, store, make_event):
     together = threading.Barrier(6, timeout=DEADLINE)
 
     async def record_and_flush(lane):
@@ -18,7 +18,9 @@ def test_loops_at_once_flush_what_each_recorded(server, store, make_event):
         for number in range(20):
             store.record(make_event(number, correlation_id=f"order-{lane}"))
         result = await store.aflush(timeout=DEADLINE)
-        return result.ok, sum(event["correlation_id"] == f"order-{lane}" for event in list(server.stored.values()))
+        return result.ok, sum(
+            event["correlation_id"] == f"order-{lane}" for event in list(fault_server.stored.values())
+        )
 
     def serve(lane):
         return trio.run(record_and_flush, lane) if lane % 2 else asyncio.run(record_and_flush(lane))
@@ -27,10 +29,10 @@ def test_loops_at_once_flush_what_each_recorded(server, store, make_event):
         found = list(pool.map(serve, range(6)))
 
     assert found == [(True, 20)] * 6
-    assert set(server.received.values()) == {1}
+    assert set(fault_server.received.values()) == {1}
 
 
-def test_flushes_at_once_in_one_loop_count_each_event_once(server, store, make_event):
+def test_flushes_at_once_in_one_loop_count_each_event_once(fault_server, store, make_event):
     async def flush_often():
         for number in range(50):
             store.record(make_event(number))
@@ -39,11 +41,11 @@ def test_flushes_at_once_in_one_loop_count_each_event_once(server, store, make_e
     results = asyncio.run(flush_often())
 
     assert all(result.ok for result in results)
-    assert sum(result.delivered for result in results) == len(server.stored) == 50
+    assert sum(result.delivered for result in results) == len(fault_server.stored) == 50
 
 
 @pytest.mark.parametrize("run", [asyncio.run, lambda coroutine: trio.run(lambda: coroutine)], ids=["asyncio", "trio"])
-def test_loop_one_after_the_other_records_flushes_and_another_closes(server, make_store, make_event, run):
+def test_loop_one_after_the_other_records_flushes_and_another_closes(fault_server, make_store, make_event, run):
     store = make_store()
 
     async def record_and_flush():
@@ -59,59 +61,59 @@ def test_loop_one_after_the_other_records_flushes_and_another_closes(server, mak
     assert all(result.ok for result in results)
     assert run(close()).delivered == 1
     assert store.closed
-    assert len(server.stored) == 4
+    assert len(fault_server.stored) == 4
 
 
-def test_asyncio_loop_that_ends_while_a_flush_waits_harms_no_other(server, make_store, make_event):
+def test_asyncio_loop_that_ends_while_a_flush_waits_harms_no_other(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event())
 
     async def leave_in_the_midst():
         flush = asyncio.create_task(store.aflush(timeout=DEADLINE))
-        await asyncio.to_thread(server.wait_for_batch)
+        await asyncio.to_thread(fault_server.wait_for_batch)
         return flush
 
     abandoned = asyncio.run(leave_in_the_midst())
-    stored_by_then = list(server.stored)
-    server.release()
+    stored_by_then = list(fault_server.stored)
+    fault_server.release()
 
     assert abandoned.cancelled()
     assert not stored_by_then
     assert asyncio.run(store.aflush(timeout=DEADLINE)).ok
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
-def test_trio_loop_that_ends_while_a_flush_waits_harms_no_other(server, make_store, make_event):
+def test_trio_loop_that_ends_while_a_flush_waits_harms_no_other(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event())
 
     async def leave_in_the_midst():
         async with trio.open_nursery() as nursery:
             nursery.start_soon(store.aflush, DEADLINE)
-            await trio.to_thread.run_sync(server.wait_for_batch)
+            await trio.to_thread.run_sync(fault_server.wait_for_batch)
             nursery.cancel_scope.cancel()
 
     trio.run(leave_in_the_midst)
-    stored_by_then = list(server.stored)
-    server.release()
+    stored_by_then = list(fault_server.stored)
+    fault_server.release()
 
     assert not stored_by_then
     assert trio.run(store.aflush, DEADLINE).ok
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
-def test_loop_goes_on_while_a_flush_waits(server, make_store, make_event):
+def test_loop_goes_on_while_a_flush_waits(fault_server, make_store, make_event):
     store = make_store()
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     store.record(make_event())
 
     async def do_something_meanwhile():
         flush = asyncio.create_task(store.aflush(timeout=DEADLINE))
-        await asyncio.to_thread(server.wait_for_batch)
+        await asyncio.to_thread(fault_server.wait_for_batch)
         was_waiting = not flush.done()
-        server.release()
+        fault_server.release()
         return was_waiting, await flush
 
     was_waiting, result = asyncio.run(do_something_meanwhile())
@@ -120,7 +122,7 @@ def test_loop_goes_on_while_a_flush_waits(server, make_store, make_event):
     assert result.ok
 
 
-def test_async_with_closes_on_trio(server, make_store, make_event):
+def test_async_with_closes_on_trio(fault_server, make_store, make_event):
     store = make_store(linger=3600)
 
     async def record():
@@ -130,4 +132,4 @@ def test_async_with_closes_on_trio(server, make_store, make_event):
     trio.run(record)
 
     assert store.closed
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1

@@ -31,13 +31,15 @@ def registry():
 
 
 @pytest.fixture
-def make_metered(server, durability, registry):
+def make_metered(fault_server, durability, registry):
     """Make stores whose metrics are on the registry; they are closed at the end and not kept alive until then."""
     made = weakref.WeakSet()
 
     def make(**config):
         settings = AuditStoreConfig(**{**durability, "initial_backoff": 0.002, "max_backoff": 0.01, **config})
-        store = BufferedAuditStore(DataStorageClient(server.url), service="shop", config=settings, registry=registry)
+        store = BufferedAuditStore(
+            DataStorageClient(fault_server.url), service="shop", config=settings, registry=registry
+        )
         made.add(store)
         return store
 
@@ -64,9 +66,9 @@ def test_metrics_have_their_names_and_types_and_a_help_text(registry, make_meter
     assert all(metric.documentation.endswith(".") for metric in metrics)
 
 
-def test_figures_are_those_of_the_stats(server, registry, make_metered, make_event):
-    server.script(server.status(503))
-    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=True))
+def test_figures_are_those_of_the_stats(fault_server, registry, make_metered, make_event):
+    fault_server.script(fault_server.status(503))
+    fault_server.always(fault_server.refusing(lambda event: event.get("severity") == "bad", named=True))
     store = make_metered(linger=3600)
     for number in range(7):
         store.record(make_event(number, severity="bad" if number < 2 else "fine"))
@@ -130,7 +132,7 @@ def test_registry_keeps_no_store_alive_and_tells_the_last_figures(registry, make
 
 
 def test_second_store_on_a_registry_is_an_error_and_leaves_nothing_behind(
-    server, registry, make_metered, make_event, spool_directory
+    fault_server, registry, make_metered, make_event, spool_directory
 ):
     first = make_metered()
     first.record(make_event())
@@ -145,7 +147,7 @@ def test_second_store_on_a_registry_is_an_error_and_leaves_nothing_behind(
     assert (sorted(spool_directory.iterdir()) if spool_directory.exists() else []) == files
     assert first.close(timeout=DEADLINE).ok
     assert sample(registry, "audit_events_recorded_total") == 1
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
 def test_store_that_could_not_be_made_leaves_the_registry_free(registry, open_store, make_event, tmp_path):

@@ -56,7 +56,7 @@ def all_recursive(handler):
 
 @pytest.mark.parametrize("storage", STORAGES)
 def test_signal_handlers_record_and_begin_segments_in_the_midst_of_record(
-    server, start_program, spool_directory, storage
+    fault_server, start_program, spool_directory, storage
 ):
     program = start_program(
         """
@@ -100,13 +100,13 @@ def test_signal_handlers_record_and_begin_segments_in_the_midst_of_record(
     assert (is_ok, used, recorded) == (True, storage, len(ids))
     assert from_handler >= 100
     assert len(ids) >= 6000
-    assert server.received == dict.fromkeys(ids, 1)
-    assert server.stored.keys() == set(ids)
+    assert fault_server.received == dict.fromkeys(ids, 1)
+    assert fault_server.stored.keys() == set(ids)
     assert not list(spool_directory.iterdir())
 
 
 @pytest.mark.parametrize("storage", STORAGES)
-def test_garbage_collector_records_in_the_midst_of_record(server, start_program, storage):
+def test_garbage_collector_records_in_the_midst_of_record(fault_server, start_program, storage):
     program = start_program(
         """
         store = open_store()
@@ -159,11 +159,13 @@ def test_garbage_collector_records_in_the_midst_of_record(server, start_program,
 
     assert (is_ok, refused) == (True, [])
     assert from_collector >= 100
-    assert server.received == dict.fromkeys(ids, 1)
-    assert server.stored.keys() == set(ids)
+    assert fault_server.received == dict.fromkeys(ids, 1)
+    assert fault_server.stored.keys() == set(ids)
 
 
-def test_log_of_a_recovery_of_damaged_files_is_not_recorded(server, leave_behind, open_store, spool_directory, handler):
+def test_log_of_a_recovery_of_damaged_files_is_not_recorded(
+    fault_server, leave_behind, open_store, spool_directory, handler
+):
     leave_behind(3)
     leave_behind(4)
     leave_behind(5)
@@ -188,11 +190,11 @@ def test_log_of_a_recovery_of_damaged_files_is_not_recorded(server, leave_behind
     ]
     assert all_recursive(handler)
     assert (store.stats.recorded, store.stats.refused) == (0, len(handler.refusals))
-    assert len(server.stored) == 2
+    assert len(fault_server.stored) == 2
 
 
-def test_log_of_an_alarm_and_of_a_recovery_is_not_recorded(server, open_store, make_event, handler):
-    server.script(server.status(503), server.status(503))
+def test_log_of_an_alarm_and_of_a_recovery_is_not_recorded(fault_server, open_store, make_event, handler):
+    fault_server.script(fault_server.status(503), fault_server.status(503))
     store = open_store()
     handler.record_into(store)
     event = make_event()
@@ -204,11 +206,11 @@ def test_log_of_an_alarm_and_of_a_recovery_is_not_recorded(server, open_store, m
     assert any("wait for DataStorage" in text for text in handler.texts)
     assert any("DataStorage" in text for text in handler.texts)
     assert all_recursive(handler)
-    assert list(server.stored) == [event.event_id]
+    assert list(fault_server.stored) == [event.event_id]
 
 
-def test_log_of_a_rejection_is_not_recorded(server, open_store, make_event, handler):
-    server.always(server.refusing(lambda event: event.get("severity") == "bad", named=True))
+def test_log_of_a_rejection_is_not_recorded(fault_server, open_store, make_event, handler):
+    fault_server.always(fault_server.refusing(lambda event: event.get("severity") == "bad", named=True))
     store = open_store()
     handler.record_into(store)
 
@@ -219,11 +221,11 @@ def test_log_of_a_rejection_is_not_recorded(server, open_store, make_event, hand
     assert (result.rejected, result.delivered, result.pending) == (1, 1, 0)
     assert any("rejected audit event" in text for text in handler.texts)
     assert all_recursive(handler)
-    assert (store.stats.recorded, len(server.stored)) == (2, 1)
+    assert (store.stats.recorded, len(fault_server.stored)) == (2, 1)
 
 
-def test_log_of_a_store_that_gets_full_is_not_recorded(server, open_store, make_event, handler):
-    server.always(server.status(503))
+def test_log_of_a_store_that_gets_full_is_not_recorded(fault_server, open_store, make_event, handler):
+    fault_server.always(fault_server.status(503))
     store = open_store(max_spool_bytes=SMALLEST)
     handler.record_into(store)
     recorded = 0
@@ -234,16 +236,16 @@ def test_log_of_a_store_that_gets_full_is_not_recorded(server, open_store, make_
             break
         recorded += 1
 
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     result = store.flush(timeout=DEADLINE)
 
     assert result.ok
     assert all_recursive(handler)
-    assert len(server.stored) == recorded
+    assert len(fault_server.stored) == recorded
 
 
-def test_log_of_a_close_that_leaves_events_is_refused_as_closed(server, open_store, make_event, handler):
-    server.always(server.status(503))
+def test_log_of_a_close_that_leaves_events_is_refused_as_closed(fault_server, open_store, make_event, handler):
+    fault_server.always(fault_server.status(503))
     store = open_store(initial_backoff=3600, max_backoff=3600)
     handler.record_into(store)
     store.record(make_event())
@@ -256,7 +258,7 @@ def test_log_of_a_close_that_leaves_events_is_refused_as_closed(server, open_sto
     assert isinstance(handler.refusals[-1], AuditStoreClosed)
 
 
-def test_log_of_a_thread_that_can_not_start_is_not_recorded(server, start_program):
+def test_log_of_a_thread_that_can_not_start_is_not_recorded(fault_server, start_program):
     program = start_program("""
         import logging
         store = open_store()
@@ -289,4 +291,4 @@ def test_log_of_a_thread_that_can_not_start_is_not_recorded(server, start_progra
 
     assert became_of_it == ["RecursiveAuditEvent"]
     assert is_ok
-    assert list(server.stored) == ids  # its parent recovered it
+    assert list(fault_server.stored) == ids  # its parent recovered it

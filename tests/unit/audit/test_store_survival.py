@@ -67,8 +67,8 @@ def assert_adds_up(stats):
 
 
 @pytest.mark.parametrize("exc", RAISED, ids=lambda exc: type(exc).__name__)
-def test_flusher_survives_whatever_a_delivery_raises(server, make_store, make_event, monkeypatch, exc):
-    client = DataStorageClient(server.url)
+def test_flusher_survives_whatever_a_delivery_raises(fault_server, make_store, make_event, monkeypatch, exc):
+    client = DataStorageClient(fault_server.url)
     deliver, calls = client.deliver, itertools.count()
 
     def raise_twice(batch, count):
@@ -87,8 +87,8 @@ def test_flusher_survives_whatever_a_delivery_raises(server, make_store, make_ev
     assert type(exc).__name__ in store.stats.last_error
 
 
-def test_flusher_survives_a_logging_handler_that_exits(server, store, make_event, raising_handler):
-    server.script(server.status(503), server.problem(400))
+def test_flusher_survives_a_logging_handler_that_exits(fault_server, store, make_event, raising_handler):
+    fault_server.script(fault_server.status(503), fault_server.problem(400))
     events = [make_event(number) for number in range(3)]
     for event in events[:1]:
         store.record(event)
@@ -99,13 +99,13 @@ def test_flusher_survives_a_logging_handler_that_exits(server, store, make_event
     assert store.flush(DEADLINE).ok
     assert raising_handler.calls
     assert store.stats.interruptions >= 1
-    assert sorted(server.stored) == sorted(event.event_id for event in events[1:])
+    assert sorted(fault_server.stored) == sorted(event.event_id for event in events[1:])
 
 
 @pytest.mark.usefixtures("silent_flusher")
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, RuntimeError])
-def test_asynchronous_exceptions_lose_no_event_and_free_no_segment(server, open_store, make_event, kind):
+def test_asynchronous_exceptions_lose_no_event_and_free_no_segment(fault_server, open_store, make_event, kind):
     """A second store on the directory must not take segments that the first one still writes to."""
     store = open_store(max_batch_events=20)
     ids = []
@@ -123,7 +123,7 @@ def test_asynchronous_exceptions_lose_no_event_and_free_no_segment(server, open_
     store.close(DEADLINE)
 
     assert result.pending == 0
-    assert list(dict.fromkeys(server.stored)) == ids
+    assert list(dict.fromkeys(fault_server.stored)) == ids
     assert (store.stats.recorded, store.stats.delivered, store.stats.pending) == (3000, 3000, 0)
     assert store.stats.interruptions > 0
     with open_store() as later:
@@ -146,7 +146,7 @@ def ending_once(monkeypatch):
 
 
 @pytest.mark.usefixtures("ending_once")
-def test_thread_that_ended_is_a_state_and_the_next_event_starts_another(server, open_store, make_event):
+def test_thread_that_ended_is_a_state_and_the_next_event_starts_another(fault_server, open_store, make_event):
     store = open_store()
     for thread in threading.enumerate():
         if thread.name == "audit-flusher-shop":
@@ -159,17 +159,17 @@ def test_thread_that_ended_is_a_state_and_the_next_event_starts_another(server, 
     assert down == "the audit flusher's thread ended: SystemExit: killed"
     assert store.flush(DEADLINE).ok
     assert (store.stats.flusher_down, store.accepting) == (None, True)
-    assert list(server.stored) == [event.event_id]
+    assert list(fault_server.stored) == [event.event_id]
 
 
 @pytest.mark.usefixtures("ending_once")
-def test_flush_starts_another_thread(server, open_store, make_event):
+def test_flush_starts_another_thread(fault_server, open_store, make_event):
     store = open_store()
     event = make_event()
     store.record(event)
 
     assert store.flush(DEADLINE).ok
-    assert list(server.stored) == [event.event_id]
+    assert list(fault_server.stored) == [event.event_id]
 
 
 @pytest.mark.usefixtures("ending_once")
@@ -186,7 +186,7 @@ def test_lock_stays_with_the_store_whose_thread_ended(open_store, spool_director
 
 
 @pytest.mark.usefixtures("ending_once")
-def test_close_delivers_for_a_thread_that_ended(server, open_store, make_event):
+def test_close_delivers_for_a_thread_that_ended(fault_server, open_store, make_event):
     store = open_store()
     for thread in threading.enumerate():
         if thread.name == "audit-flusher-shop":
@@ -194,17 +194,17 @@ def test_close_delivers_for_a_thread_that_ended(server, open_store, make_event):
     store._wal.append(make_event().to_wire())  # no use of the store since the end of its thread
 
     assert store.close(DEADLINE).ok
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
 def refuse_to_start(*_args, **_kwargs):
     raise RuntimeError("can't start new thread")
 
 
-def test_thread_that_cannot_start_is_a_state_until_it_can(server, spool_directory, make_event, monkeypatch):
+def test_thread_that_cannot_start_is_a_state_until_it_can(fault_server, spool_directory, make_event, monkeypatch):
     monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
     config = AuditStoreConfig(spool_directory=spool_directory)
-    with BufferedAuditStore(DataStorageClient(server.url), service="shop", config=config) as store:
+    with BufferedAuditStore(DataStorageClient(fault_server.url), service="shop", config=config) as store:
         store.record(make_event())
         before = (store.accepting, store.stats.flusher_down, store.flush(DEADLINE))
         monkeypatch.undo()
@@ -215,12 +215,12 @@ def test_thread_that_cannot_start_is_a_state_until_it_can(server, spool_director
         assert "can't start new thread" in before[2].error
         assert store.accepting
         assert store.flush(DEADLINE).ok
-    assert len(server.stored) == 1
+    assert len(fault_server.stored) == 1
 
 
-def test_memory_store_whose_thread_cannot_start_refuses_events(server, make_event, monkeypatch):
+def test_memory_store_whose_thread_cannot_start_refuses_events(fault_server, make_event, monkeypatch):
     config = AuditStoreConfig(durability="memory")
-    with BufferedAuditStore(DataStorageClient(server.url), service="shop", config=config) as store:
+    with BufferedAuditStore(DataStorageClient(fault_server.url), service="shop", config=config) as store:
         monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
         with pytest.raises(AuditError, match="can't start new thread"):
             store.record(make_event())
@@ -252,11 +252,11 @@ PATCHES = {
 
 
 @pytest.mark.parametrize("patched", PATCHES)
-def test_store_works_while_a_test_patches_the_standard_library(server, store, make_event, patched):
+def test_store_works_while_a_test_patches_the_standard_library(fault_server, store, make_event, patched):
     target, settings = PATCHES[patched]
-    server.script(server.status(503))  # so that the thread pauses, too
+    fault_server.script(fault_server.status(503))  # so that the thread pauses, too
     store.record(make_event(0))
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
 
     with mock.patch(target, **settings):
         for number in range(1, 40):
@@ -270,7 +270,7 @@ def test_store_works_while_a_test_patches_the_standard_library(server, store, ma
     assert store.stats.flusher_down is None
 
 
-def test_clock_that_runs_out_does_not_stop_a_waiting_thread(server, store, make_event):
+def test_clock_that_runs_out_does_not_stop_a_waiting_thread(fault_server, store, make_event):
     with mock.patch("time.monotonic", side_effect=[10.0, 12.5]), mock.patch("time.time", side_effect=[1.0]):
         for _ in range(3):
             store._flusher.wake()
@@ -280,4 +280,4 @@ def test_clock_that_runs_out_does_not_stop_a_waiting_thread(server, store, make_
         assert store.flush(DEADLINE).ok
         with pytest.raises(StopIteration):
             [time.monotonic() for _ in range(3)]
-    assert list(server.stored) == [event.event_id]
+    assert list(fault_server.stored) == [event.event_id]

@@ -156,6 +156,6 @@ def event(**members: Any) -> dict[str, Any]:
 
 
 @pytest.fixture
-def make_event() -> Callable[..., dict[str, Any]]:
+def make_wire_event() -> Callable[..., dict[str, Any]]:
     """The `event` builder."""
     return event

@@ -42,8 +42,8 @@ def disk_full_beyond(size: int) -> Iterator[None]:
 
 
 @pytest.mark.asyncio
-async def test_events_survive_a_restart(database: str, make_event: MakeEvent, tmp_path: Path) -> None:
-    document = make_event()
+async def test_events_survive_a_restart(database: str, make_wire_event: MakeEvent, tmp_path: Path) -> None:
+    document = make_wire_event()
     pages = []
 
     for _ in range(2):
@@ -142,10 +142,10 @@ async def test_app_without_its_lifespan_says_what_is_missing(database: str) -> N
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_full_disk_is_503_takes_nothing_and_recovers(
-    client: httpx.Client, make_event: MakeEvent, tmp_path: Path
+    client: httpx.Client, make_wire_event: MakeEvent, tmp_path: Path
 ) -> None:
-    client.post(EVENTS, json=make_event()).raise_for_status()
-    large = [make_event(detail={"fill": "x" * 20_000}) for _ in range(100)]
+    client.post(EVENTS, json=make_wire_event()).raise_for_status()
+    large = [make_wire_event(detail={"fill": "x" * 20_000}) for _ in range(100)]
     used = (tmp_path / "audit.db-wal").stat().st_size
 
     with disk_full_beyond(used + 500_000):
@@ -242,9 +242,9 @@ def test_what_is_not_served_is_a_problem(client: httpx.Client, method: str, path
         assert {"GET", "POST"} <= set(answer.headers["Allow"].split(", "))
 
 
-def test_metrics_count_events_and_time_requests(client: httpx.Client, make_event: MakeEvent) -> None:
-    document = make_event()
-    client.post(BATCH, json=[document, make_event()])
+def test_metrics_count_events_and_time_requests(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    document = make_wire_event()
+    client.post(BATCH, json=[document, make_wire_event()])
     client.post(BATCH, json=[document])
     client.post(BATCH, json=[document, {}, 7])
     client.get("/nowhere")
@@ -259,12 +259,12 @@ def test_metrics_count_events_and_time_requests(client: httpx.Client, make_event
 
 
 @pytest.mark.asyncio
-async def test_two_datastorages_share_no_metric(tmp_path: Path, make_event: MakeEvent) -> None:
+async def test_two_datastorages_share_no_metric(tmp_path: Path, make_wire_event: MakeEvent) -> None:
     one, two = (create_datastorage(f"sqlite:///{tmp_path}/{name}.db") for name in ("one", "two"))
 
     transport = httpx.ASGITransport(app=one.app)
     async with one, two, httpx.AsyncClient(transport=transport, base_url="http://datastorage") as client:
-        await client.post(EVENTS, json=make_event())
+        await client.post(EVENTS, json=make_wire_event())
 
     assert one.registry.get_sample_value("datastorage_events_total", {"result": "accepted"}) == 1
     assert two.registry.get_sample_value("datastorage_events_total", {"result": "accepted"}) == 0

@@ -41,40 +41,42 @@ def names(client: httpx.Client, **parameters: Any) -> list[str]:
     return [event["event_data"]["name"] for event in page["data"]]
 
 
-def test_newest_come_first_and_asc_turns_it_round(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_newest_come_first_and_asc_turns_it_round(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     order = {"b": 2, "d": 4, "a": 1, "c": 3}
-    store(client, *(make_event(event_timestamp=at(second), detail={"name": name}) for name, second in order.items()))
+    store(
+        client, *(make_wire_event(event_timestamp=at(second), detail={"name": name}) for name, second in order.items())
+    )
 
     assert names(client) == ["d", "c", "b", "a"]
     assert names(client, order="desc") == ["d", "c", "b", "a"]
     assert names(client, order="asc") == ["a", "b", "c", "d"]
 
 
-def test_events_of_one_moment_keep_the_order_of_storing(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event(detail={"name": name}) for name in "cab"))
+def test_events_of_one_moment_keep_the_order_of_storing(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event(detail={"name": name}) for name in "cab"))
 
     assert names(client, order="asc") == ["c", "a", "b"]
     assert names(client) == ["b", "a", "c"]
 
 
 @pytest.mark.parametrize("column", ["correlation_id", "event_type", "event_category", "severity"])
-def test_filter_matches_exactly(client: httpx.Client, make_event: MakeEvent, column: str) -> None:
+def test_filter_matches_exactly(client: httpx.Client, make_wire_event: MakeEvent, column: str) -> None:
     for value in ("one", "ONE", "one ", "on_", "%"):
-        store(client, make_event(**{column: value}, detail={"name": value}))
-    store(client, make_event(detail={"name": "unset"}))
+        store(client, make_wire_event(**{column: value}, detail={"name": value}))
+    store(client, make_wire_event(detail={"name": "unset"}))
 
     assert names(client, **{column: "one"}) == ["one"]
     assert names(client, **{column: "%"}) == ["%"]
     assert names(client, **{column: "x' OR '1'='1"}) == []
 
 
-def test_outcome_is_filtered(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event(event_outcome=o, detail={"name": o}) for o in ("success", "failure", "pending")))
+def test_outcome_is_filtered(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event(event_outcome=o, detail={"name": o}) for o in ("success", "failure", "pending")))
 
     assert names(client, event_outcome="failure") == ["failure"]
 
 
-def test_filters_are_combined_with_and(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_filters_are_combined_with_and(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     wanted = {
         "correlation_id": "rr-9",
         "event_type": "t",
@@ -82,18 +84,18 @@ def test_filters_are_combined_with_and(client: httpx.Client, make_event: MakeEve
         "event_outcome": "failure",
         "severity": "s",
     }
-    store(client, make_event(**wanted, detail={"name": "all"}))
+    store(client, make_wire_event(**wanted, detail={"name": "all"}))
     for column in wanted:
         other = "success" if column == "event_outcome" else "other"
-        store(client, make_event(**(wanted | {column: other}), detail={"name": column}))
+        store(client, make_wire_event(**(wanted | {column: other}), detail={"name": column}))
 
     assert names(client, **wanted) == ["all"]
     assert names(client, **wanted, detail_key="name", detail_value="all", since=at(0), until=at(0)) == ["all"]
     assert names(client, **wanted, since=at(1)) == []
 
 
-def test_since_and_until_include_their_moment(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event(event_timestamp=at(second), detail={"name": str(second)}) for second in range(5)))
+def test_since_and_until_include_their_moment(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event(event_timestamp=at(second), detail={"name": str(second)}) for second in range(5)))
 
     assert names(client, since=at(3), order="asc") == ["3", "4"]
     assert names(client, until=at(1), order="asc") == ["0", "1"]
@@ -102,12 +104,12 @@ def test_since_and_until_include_their_moment(client: httpx.Client, make_event: 
     assert names(client, since="2026-01-31T12:00:03.000001z", order="asc") == ["4"]
 
 
-def test_a_date_is_its_first_moment_in_utc(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_a_date_is_its_first_moment_in_utc(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(
         client,
-        make_event(event_timestamp="2026-01-30T23:59:59Z", detail={"name": "before"}),
-        make_event(event_timestamp="2026-01-31T00:00:00Z", detail={"name": "midnight"}),
-        make_event(event_timestamp="2026-01-31T00:00:01Z", detail={"name": "after"}),
+        make_wire_event(event_timestamp="2026-01-30T23:59:59Z", detail={"name": "before"}),
+        make_wire_event(event_timestamp="2026-01-31T00:00:00Z", detail={"name": "midnight"}),
+        make_wire_event(event_timestamp="2026-01-31T00:00:01Z", detail={"name": "after"}),
     )
 
     assert names(client, since="2026-01-31", order="asc") == ["midnight", "after"]
@@ -117,7 +119,7 @@ def test_a_date_is_its_first_moment_in_utc(client: httpx.Client, make_event: Mak
 @pytest.mark.parametrize(
     ("since", "found"), [("90s", ["1m"]), ("30m", ["1m"]), ("24h", ["1m", "2h"]), ("7d", ["1m", "2h", "3d"])]
 )
-def test_relative_time_is_before_now(serve: Serve, make_event: MakeEvent, since: str, found: list[str]) -> None:
+def test_relative_time_is_before_now(serve: Serve, make_wire_event: MakeEvent, since: str, found: list[str]) -> None:
     client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
     times = {
         "1m": "2026-01-31T11:59:00Z",
@@ -125,7 +127,7 @@ def test_relative_time_is_before_now(serve: Serve, make_event: MakeEvent, since:
         "3d": "2026-01-28T12:00:00Z",
         "9d": "2026-01-22T12:00:00Z",
     }
-    store(client, *(make_event(event_timestamp=time, detail={"name": name}) for name, time in times.items()))
+    store(client, *(make_wire_event(event_timestamp=time, detail={"name": name}) for name, time in times.items()))
 
     assert names(client, since=since) == found
 
@@ -147,7 +149,9 @@ def test_relative_time_is_before_now(serve: Serve, make_event: MakeEvent, since:
         ("' OR 1=1 --", "' OR 1=1 --"),
     ],
 )
-def test_detail_matches_a_top_level_member(client: httpx.Client, make_event: MakeEvent, key: str, value: str) -> None:
+def test_detail_matches_a_top_level_member(
+    client: httpx.Client, make_wire_event: MakeEvent, key: str, value: str
+) -> None:
     details: dict[str, Any] = {
         "plain": "text",
         "number": 3,
@@ -163,8 +167,8 @@ def test_detail_matches_a_top_level_member(client: httpx.Client, make_event: Mak
         "' OR 1=1 --": "' OR 1=1 --",
     }
     for name, detail in details.items():
-        store(client, make_event(detail={"name": name, name: detail}))
-    store(client, make_event(detail={"name": "nested", "inner": {key: value}, "list": [value]}))
+        store(client, make_wire_event(detail={"name": name, name: detail}))
+    store(client, make_wire_event(detail={"name": "nested", "inner": {key: value}, "list": [value]}))
 
     assert names(client, detail_key=key, detail_value=value) == [key]
 
@@ -173,14 +177,16 @@ def test_detail_matches_a_top_level_member(client: httpx.Client, make_event: Mak
     ("value", "stored"),
     [("1", True), ("0", False), ("true", 1), ("null", "none"), ("[1]", [1]), ('{"a":1}', {"a": 1}), ("1", "1.0")],
 )
-def test_detail_does_not_confuse_types(client: httpx.Client, make_event: MakeEvent, value: str, stored: Any) -> None:
-    store(client, make_event(detail={"name": "x", "member": stored}))
+def test_detail_does_not_confuse_types(
+    client: httpx.Client, make_wire_event: MakeEvent, value: str, stored: Any
+) -> None:
+    store(client, make_wire_event(detail={"name": "x", "member": stored}))
 
     assert names(client, detail_key="member", detail_value=value) == []
 
 
-def test_pages_by_offset_cover_everything_once(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event(event_timestamp=at(n), detail={"name": str(n)}) for n in range(7)))
+def test_pages_by_offset_cover_everything_once(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event(event_timestamp=at(n), detail={"name": str(n)}) for n in range(7)))
 
     pages = [client.get(EVENTS, params={"limit": 3, "offset": offset}).json() for offset in (0, 3, 6, 9)]
 
@@ -195,8 +201,8 @@ def test_pages_by_offset_cover_everything_once(client: httpx.Client, make_event:
     assert pages[1]["pagination"].items() >= {"limit": 3, "offset": 3}.items()
 
 
-def test_a_full_last_page_has_no_more(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event() for _ in range(4)))
+def test_a_full_last_page_has_no_more(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event() for _ in range(4)))
 
     pagination = client.get(EVENTS, params={"limit": 4}).json()["pagination"]
 
@@ -204,8 +210,8 @@ def test_a_full_last_page_has_no_more(client: httpx.Client, make_event: MakeEven
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
-def test_cursor_is_stable_while_events_come_in(client: httpx.Client, make_event: MakeEvent, order: str) -> None:
-    store(client, *(make_event(event_timestamp=at(n // 2), detail={"name": str(n)}) for n in range(10)))
+def test_cursor_is_stable_while_events_come_in(client: httpx.Client, make_wire_event: MakeEvent, order: str) -> None:
+    store(client, *(make_wire_event(event_timestamp=at(n // 2), detail={"name": str(n)}) for n in range(10)))
     expected = names(client, order=order)
     seen: list[str] = []
     parameters: dict[str, Any] = {"limit": 3, "order": order}
@@ -217,13 +223,13 @@ def test_cursor_is_stable_while_events_come_in(client: httpx.Client, make_event:
             break
         parameters["cursor"] = page["pagination"]["next_cursor"]
         behind = "2026-01-01T00:00:00Z" if order == "asc" else "2026-02-28T00:00:00Z"
-        store(client, make_event(event_timestamp=behind, detail={"name": "late"}))
+        store(client, make_wire_event(event_timestamp=behind, detail={"name": "late"}))
 
     assert seen == expected
 
 
-def test_default_limit_is_fifty(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event() for _ in range(51)))
+def test_default_limit_is_fifty(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event() for _ in range(51)))
 
     page = client.get(EVENTS).json()
 
@@ -235,10 +241,10 @@ def test_default_limit_is_fifty(client: httpx.Client, make_event: MakeEvent) -> 
     ("ahead", "marked"),
     [("2026-01-31T13:00:00Z", False), ("2026-01-31T13:00:00.000001Z", True), ("2026-01-01T00:00:00Z", False)],
 )
-def test_event_from_far_ahead_is_marked(serve: Serve, make_event: MakeEvent, ahead: str, marked: bool) -> None:
+def test_event_from_far_ahead_is_marked(serve: Serve, make_wire_event: MakeEvent, ahead: str, marked: bool) -> None:
     client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
 
-    store(client, make_event(event_timestamp=ahead))
+    store(client, make_wire_event(event_timestamp=ahead))
 
     [event] = client.get(EVENTS).json()["data"]
     assert event["received_at"] == "2026-01-31T12:00:00+00:00"

@@ -161,16 +161,16 @@ def test_event_without_a_required_member_gets_a_second_look(name: str) -> None:
     assert rows_of(json.loads(f"[{document(members)}]"), received_at=5) is None
 
 
-def test_rows_are_those_of_the_events(make_event: MakeEvent) -> None:
-    documents = [make_event(detail={"n": n}, severity="high" if n % 2 else None) for n in range(7)]
+def test_rows_are_those_of_the_events(make_wire_event: MakeEvent) -> None:
+    documents = [make_wire_event(detail={"n": n}, severity="high" if n % 2 else None) for n in range(7)]
 
     rows = rows_of(documents, received_at=5)
 
     assert rows == [row_of(AuditEvent.from_wire(item), received_at=5) for item in documents]
 
 
-def test_items_are_left_as_they_were(make_event: MakeEvent) -> None:
-    documents = [make_event(detail={"deep": {"n": [1, 2]}})]
+def test_items_are_left_as_they_were(make_wire_event: MakeEvent) -> None:
+    documents = [make_wire_event(detail={"deep": {"n": [1, 2]}})]
     before = orjson.dumps(documents)
 
     rows_of(documents, received_at=5)
@@ -179,8 +179,8 @@ def test_items_are_left_as_they_were(make_event: MakeEvent) -> None:
 
 
 @pytest.mark.parametrize("size", [199, 200, 201, 1000])
-def test_bad_items_are_named_by_their_place_wherever_they_are(make_event: MakeEvent, size: int) -> None:
-    documents = [make_event() for _ in range(size)]
+def test_bad_items_are_named_by_their_place_wherever_they_are(make_wire_event: MakeEvent, size: int) -> None:
+    documents = [make_wire_event() for _ in range(size)]
     bad = sorted({0, size // 2, size - 1})
     for index in bad:
         documents[index]["severity"] = "x" * 21
@@ -196,8 +196,8 @@ def test_bad_items_are_named_by_their_place_wherever_they_are(make_event: MakeEv
 
 
 @pytest.mark.parametrize("size", [1, 199, 200, 201, 1000])
-def test_rows_keep_the_order_of_the_batch_across_turns(make_event: MakeEvent, size: int) -> None:
-    documents = [make_event() for _ in range(size)]
+def test_rows_keep_the_order_of_the_batch_across_turns(make_wire_event: MakeEvent, size: int) -> None:
+    documents = [make_wire_event() for _ in range(size)]
     documents[size // 2]["event_id"] = documents[size // 2]["event_id"].upper()
 
     read = Read(orjson.dumps(documents))

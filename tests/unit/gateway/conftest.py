@@ -136,7 +136,7 @@ class Running:
 
 
 @pytest_asyncio.fixture
-async def cluster():
+async def wired_cluster():
     """An API server on a real socket whose wire a test can disturb: lost responses, held requests, silent watches."""
     api = create_apiserver(crds=[crd_manifest()])
     wire = Wire(api.app)
@@ -149,12 +149,12 @@ async def cluster():
 
 
 @pytest_asyncio.fixture
-async def run_gateway(cluster):
+async def run_gateway(wired_cluster):
     """Start gateways on `cluster`, each with its own settings, stopped at the end of the test."""
     async with AsyncExitStack() as stack:
 
         async def run(**overrides):
-            client = await stack.enter_async_context(KubernetesClient(KubeConfig.from_server(cluster.url)))
+            client = await stack.enter_async_context(KubernetesClient(KubeConfig.from_server(wired_cluster.url)))
             config = merged(merged(GatewayConfig(), QUICK), overrides)
             gateway = create_gateway(config, kubernetes=client, audit_store=RecordingAuditStore())
             server = AppServer(gateway.app, sock=bind())
@@ -167,7 +167,7 @@ async def run_gateway(cluster):
 
 
 @pytest_asyncio.fixture
-async def gateway(run_gateway):
+async def running_gateway(run_gateway):
     """One gateway of `run_gateway` with the default settings."""
     return await run_gateway()
 

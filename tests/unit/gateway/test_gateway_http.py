@@ -22,11 +22,11 @@ def assert_is_problem(response, status):
     return body
 
 
-async def test_new_problem_is_created(gateway, cluster, alert):
-    response = await gateway.post(alert())
+async def test_new_problem_is_created(running_gateway, wired_cluster, alert):
+    response = await running_gateway.post(alert())
 
     assert response.status_code == 201
-    [created] = await cluster.requests()
+    [created] = await wired_cluster.requests()
     assert response.json() == {
         "status": "created",
         "message": f"RemediationRequest kubernaut-system/{created['metadata']['name']} was created.",
@@ -38,14 +38,14 @@ async def test_new_problem_is_created(gateway, cluster, alert):
     }
 
 
-async def test_repeat_is_a_duplicate(gateway, cluster, alert):
-    name = (await gateway.post(alert())).json()["remediationRequestName"]
+async def test_repeat_is_a_duplicate(running_gateway, wired_cluster, alert):
+    name = (await running_gateway.post(alert())).json()["remediationRequestName"]
 
-    response = await gateway.post(alert("AnotherAlertOfTheSameWorkload"))
+    response = await running_gateway.post(alert("AnotherAlertOfTheSameWorkload"))
 
     assert response.status_code == 202
     body = response.json()
-    deduplication = (await cluster.get(name))["status"]["deduplication"]
+    deduplication = (await wired_cluster.get(name))["status"]["deduplication"]
     assert (body["status"], body["duplicate"], body["remediationRequestName"]) == ("duplicate", True, name)
     assert body["metadata"] == {
         "count": 2,
@@ -56,16 +56,16 @@ async def test_repeat_is_a_duplicate(gateway, cluster, alert):
     assert deduplication["occurrenceCount"] == 2
 
 
-async def test_resolved_alert_creates_nothing(gateway, cluster, alert):
-    response = await gateway.post(alert(status="resolved"))
+async def test_resolved_alert_creates_nothing(running_gateway, wired_cluster, alert):
+    response = await running_gateway.post(alert(status="resolved"))
 
     assert response.status_code == 200
     assert response.json()["status"] == "resolved"
-    assert await cluster.requests() == []
+    assert await wired_cluster.requests() == []
 
 
-async def test_batch_is_answered_in_payload_order_with_none_missing(gateway, alert):
-    response = await gateway.post(
+async def test_batch_is_answered_in_payload_order_with_none_missing(running_gateway, alert):
+    response = await running_gateway.post(
         alert("A", namespace="a", pod="p"),
         alert("NoTarget", job="x"),
         alert("B", namespace="b", pod="p"),
@@ -86,28 +86,28 @@ async def test_batch_is_answered_in_payload_order_with_none_missing(gateway, ale
     }  # fmt: skip
 
 
-async def test_first_in_payload_order_is_the_created_one(gateway, cluster, alert, duplicates):
+async def test_first_in_payload_order_is_the_created_one(running_gateway, wired_cluster, alert, duplicates):
     alerts = [alert(f"Alert{n}", namespace="a", pod="p") for n in range(20)]
 
-    _, release = cluster.wire.hold("PATCH")
+    _, release = wired_cluster.wire.hold("PATCH")
 
-    batch = asyncio.create_task(gateway.post(*alerts))
+    batch = asyncio.create_task(running_gateway.post(*alerts))
     await duplicates.have_come(19)
     release.set()
     body = (await batch).json()
 
     assert [result["status"] for result in body["results"]] == ["created"] + ["duplicate"] * 19
-    [created] = await cluster.requests()
+    [created] = await wired_cluster.requests()
     assert created["spec"]["signalName"] == "Alert0"
     assert created["status"]["deduplication"]["occurrenceCount"] == 20
-    assert len(cluster.calls("create")) == 1
-    assert len(cluster.calls("patch")) <= 2
+    assert len(wired_cluster.calls("create")) == 1
+    assert len(wired_cluster.calls("patch")) <= 2
 
 
-async def test_batch_with_one_transient_failure_is_503_with_the_same_body(gateway, cluster, alert):
-    cluster.api.faults.fail(verb="create", resource="remediationrequests", status=503, times=3, retry_after=0)
+async def test_batch_with_one_transient_failure_is_503_with_the_same_body(running_gateway, wired_cluster, alert):
+    wired_cluster.api.faults.fail(verb="create", resource="remediationrequests", status=503, times=3, retry_after=0)
 
-    response = await gateway.post(alert("A", namespace="a", pod="p"), alert("B", status="resolved"))
+    response = await running_gateway.post(alert("A", namespace="a", pod="p"), alert("B", status="resolved"))
 
     assert response.status_code == 503
     assert int(response.headers["retry-after"]) >= 1
@@ -115,20 +115,22 @@ async def test_batch_with_one_transient_failure_is_503_with_the_same_body(gatewa
     assert response.json()["summary"]["failed"] == 1
 
 
-async def test_batch_refused_for_good_is_decided(gateway, cluster, alert):
-    cluster.api.faults.fail(verb="create", resource="remediationrequests", status=422)
+async def test_batch_refused_for_good_is_decided(running_gateway, wired_cluster, alert):
+    wired_cluster.api.faults.fail(verb="create", resource="remediationrequests", status=422)
 
-    response = await gateway.post(alert("A", namespace="a", pod="p"), alert("B", status="resolved"))
+    response = await running_gateway.post(alert("A", namespace="a", pod="p"), alert("B", status="resolved"))
 
     assert response.status_code == 207
     assert [result["status"] for result in response.json()["results"]] == ["failed", "resolved"]
 
 
 @pytest.mark.parametrize(("fault", "status"), [(400, 500), (422, 500), (403, 503), (404, 503), (500, 503), (429, 503)])
-async def test_failing_api_is_answered_by_what_the_sender_should_do(gateway, cluster, alert, fault, status):
-    cluster.api.faults.fail(verb="create", resource="remediationrequests", status=fault)
+async def test_failing_api_is_answered_by_what_the_sender_should_do(
+    running_gateway, wired_cluster, alert, fault, status
+):
+    wired_cluster.api.faults.fail(verb="create", resource="remediationrequests", status=fault)
 
-    response = await gateway.post(alert())
+    response = await running_gateway.post(alert())
 
     body = assert_is_problem(response, status)
     assert "this request was made to fail" not in json.dumps(body)
@@ -145,16 +147,16 @@ async def test_failing_api_is_answered_by_what_the_sender_should_do(gateway, clu
         (b"{}", {}, 415),
     ],
 )
-async def test_request_that_is_not_the_sources_is_refused(gateway, content, headers, status):
-    response = await gateway.http.post(PATH, content=content, headers=headers)
+async def test_request_that_is_not_the_sources_is_refused(running_gateway, content, headers, status):
+    response = await running_gateway.http.post(PATH, content=content, headers=headers)
 
     assert_is_problem(response, status)
 
 
-async def test_unknown_path_and_method_are_problems_too(gateway):
-    assert_is_problem(await gateway.http.get("/nope"), 404)
-    assert_is_problem(await gateway.http.get("/healthz/"), 404)
-    response = await gateway.http.get(PATH)
+async def test_unknown_path_and_method_are_problems_too(running_gateway):
+    assert_is_problem(await running_gateway.http.get("/nope"), 404)
+    assert_is_problem(await running_gateway.http.get("/healthz/"), 404)
+    response = await running_gateway.http.get(PATH)
 
     assert_is_problem(response, 405)
     assert response.headers["allow"] == "POST"
@@ -173,9 +175,9 @@ async def test_body_over_the_limit_is_refused_announced_or_not(run_gateway, aler
     assert (await gateway.post(alert())).status_code == 201
 
 
-async def test_requests_beyond_the_limit_are_503_and_health_is_not_counted(run_gateway, cluster, alert):
+async def test_requests_beyond_the_limit_are_503_and_health_is_not_counted(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(processing={"max_concurrent_requests": 1})
-    arrived, release = cluster.wire.hold("POST")
+    arrived, release = wired_cluster.wire.hold("POST")
     first = asyncio.create_task(gateway.post(alert()))
     await arrived.wait()
 
@@ -194,28 +196,33 @@ def large_body(alert):
     return json.dumps({"version": "4", "alerts": [alert]}, ensure_ascii=False).encode()
 
 
-async def test_bodies_that_take_too_much_memory_together_are_503_and_small_ones_are_handled(gateway, cluster, alert):
+async def test_bodies_that_take_too_much_memory_together_are_503_and_small_ones_are_handled(
+    running_gateway, wired_cluster, alert
+):
     headers = {"content-type": "application/json"}
     large = large_body(alert())
-    arrived, release = cluster.wire.hold("POST")
-    first = asyncio.create_task(gateway.http.post(PATH, content=large, headers=headers))
+    arrived, release = wired_cluster.wire.hold("POST")
+    first = asyncio.create_task(running_gateway.http.post(PATH, content=large, headers=headers))
     await arrived.wait()
 
-    refused, small = await gateway.http.post(PATH, content=large, headers=headers), await gateway.post({})
+    refused, small = (
+        await running_gateway.http.post(PATH, content=large, headers=headers),
+        await running_gateway.post({}),
+    )
 
     release.set()
     assert_is_problem(refused, 503)
     assert refused.headers["retry-after"] == "1"
     assert_is_problem(small, 400)
     assert (await first).status_code == 201
-    assert (await gateway.http.post(PATH, content=large, headers=headers)).status_code == 202
+    assert (await running_gateway.http.post(PATH, content=large, headers=headers)).status_code == 202
 
 
-async def test_memory_of_a_request_is_given_back_when_its_work_ends_not_its_answer(run_gateway, cluster, alert):
+async def test_memory_of_a_request_is_given_back_when_its_work_ends_not_its_answer(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(processing={"request_deadline": 0.5})
     headers = {"content-type": "application/json"}
     large = large_body(alert())
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     assert_is_problem(await gateway.http.post(PATH, content=large, headers=headers), 504)
 
     refused = await gateway.http.post(PATH, content=large, headers=headers)
@@ -226,9 +233,9 @@ async def test_memory_of_a_request_is_given_back_when_its_work_ends_not_its_answ
     assert (await gateway.http.post(PATH, content=large, headers=headers)).status_code == 202
 
 
-async def test_deadline_is_504_and_what_was_begun_is_finished_and_recorded(run_gateway, cluster, alert):
+async def test_deadline_is_504_and_what_was_begun_is_finished_and_recorded(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(processing={"request_deadline": 0.05})
-    arrived, release = cluster.wire.hold("POST")
+    arrived, release = wired_cluster.wire.hold("POST")
 
     response = await gateway.post(alert())
 
@@ -236,7 +243,7 @@ async def test_deadline_is_504_and_what_was_begun_is_finished_and_recorded(run_g
     assert_is_problem(response, 504)
     release.set()
     await gateway.gateway.settle()
-    [created] = await cluster.requests()
+    [created] = await wired_cluster.requests()
     assert [event.correlation_id for event in gateway.events()] == [created["metadata"]["name"]] * 2
 
 
@@ -253,44 +260,46 @@ async def test_bug_is_500_with_nothing_of_the_exception(run_gateway, alert, monk
     assert "password" not in json.dumps(body)
 
 
-async def test_request_id_is_always_ours(gateway):
-    response = await gateway.http.get("/healthz", headers={"X-Request-ID": "mine"})
+async def test_request_id_is_always_ours(running_gateway):
+    response = await running_gateway.http.get("/healthz", headers={"X-Request-ID": "mine"})
 
     assert response.headers["x-request-id"] != "mine"
 
 
-async def test_store_that_takes_no_events_stops_the_creation_before_it(gateway, cluster, alert):
-    gateway.store.accepting = False
+async def test_store_that_takes_no_events_stops_the_creation_before_it(running_gateway, wired_cluster, alert):
+    running_gateway.store.accepting = False
 
-    response = await gateway.post(alert())
+    response = await running_gateway.post(alert())
 
     assert_is_problem(response, 503)
     assert "retry-after" in response.headers
-    assert cluster.calls("create") == []
+    assert wired_cluster.calls("create") == []
 
 
-async def test_store_that_takes_no_events_stops_the_count_of_a_duplicate_before_it(gateway, cluster, alert):
-    await gateway.post(alert())
-    gateway.store.accepting = False
+async def test_store_that_takes_no_events_stops_the_count_of_a_duplicate_before_it(
+    running_gateway, wired_cluster, alert
+):
+    await running_gateway.post(alert())
+    running_gateway.store.accepting = False
 
-    response = await gateway.post(alert())
+    response = await running_gateway.post(alert())
 
     assert_is_problem(response, 503)
-    assert cluster.calls("patch") == []
+    assert wired_cluster.calls("patch") == []
 
 
 @pytest.mark.parametrize(("asked", "answered"), [(7, "7"), (None, "5")])
-async def test_senders_are_told_to_wait_as_long_as_the_api_asks(run_gateway, cluster, alert, asked, answered):
+async def test_senders_are_told_to_wait_as_long_as_the_api_asks(run_gateway, wired_cluster, alert, asked, answered):
     gateway = await run_gateway(processing={"retry": {"max_attempts": 1}})
-    cluster.api.faults.fail(verb="create", status=503, retry_after=asked)
+    wired_cluster.api.faults.fail(verb="create", status=503, retry_after=asked)
 
     single, batch = await gateway.post(alert()), await gateway.post(alert(), alert())
 
     assert (single.headers["retry-after"], batch.headers["retry-after"]) == (answered, answered)
 
 
-async def test_ready_gateway_says_so(gateway):
-    response = await gateway.http.get("/readyz")
+async def test_ready_gateway_says_so(running_gateway):
+    response = await running_gateway.http.get("/readyz")
 
     assert response.status_code == 200
     assert response.json() == {
@@ -299,10 +308,10 @@ async def test_ready_gateway_says_so(gateway):
     }
 
 
-async def test_gateway_that_is_not_ready_says_why(gateway):
-    gateway.store.accepting = False
+async def test_gateway_that_is_not_ready_says_why(running_gateway):
+    running_gateway.store.accepting = False
 
-    body = assert_is_problem(await gateway.http.get("/readyz"), 503)
+    body = assert_is_problem(await running_gateway.http.get("/readyz"), 503)
 
     assert body["checks"] == {
         "index": "ok",
@@ -311,14 +320,14 @@ async def test_gateway_that_is_not_ready_says_why(gateway):
     }
 
 
-async def test_metrics_are_served_as_text_and_as_openmetrics(gateway, alert):
+async def test_metrics_are_served_as_text_and_as_openmetrics(running_gateway, alert):
     trace = "0af7651916cd43dd8448eb211c80319c"
-    gateway.http.headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
-    sent = await gateway.post(alert())
-    await gateway.gateway.settle()
+    running_gateway.http.headers["traceparent"] = f"00-{trace}-b7ad6b7169203331-01"
+    sent = await running_gateway.post(alert())
+    await running_gateway.gateway.settle()
 
-    text = await gateway.http.get("/metrics")
-    openmetrics = await gateway.http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
+    text = await running_gateway.http.get("/metrics")
+    openmetrics = await running_gateway.http.get("/metrics", headers={"Accept": "application/openmetrics-text"})
 
     assert text.headers["content-type"].startswith("text/plain")
     assert 'gateway_crds_created_total{source_type="prometheus",status="created"} 1.0' in text.text
@@ -328,14 +337,14 @@ async def test_metrics_are_served_as_text_and_as_openmetrics(gateway, alert):
     assert "_created{" not in text.text + openmetrics.text
 
 
-async def test_sender_that_leaves_in_the_middle_of_its_body_harms_nobody(gateway):
+async def test_sender_that_leaves_in_the_middle_of_its_body_harms_nobody(running_gateway):
     async def half():
         yield b'{"version": "4", '
         raise ConnectionAbortedError
 
     with pytest.raises(ConnectionAbortedError):
-        await gateway.http.post(PATH, content=half(), headers={"content-type": "application/json"})
+        await running_gateway.http.post(PATH, content=half(), headers={"content-type": "application/json"})
 
-    await gateway.gateway.settle()
-    async with httpx.AsyncClient(base_url=gateway.http.base_url, verify=False) as other:
+    await running_gateway.gateway.settle()
+    async with httpx.AsyncClient(base_url=running_gateway.http.base_url, verify=False) as other:
         assert (await other.get("/healthz")).status_code == 200

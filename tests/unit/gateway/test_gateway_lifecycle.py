@@ -16,11 +16,11 @@ HEALTH = ("/healthz", "/readyz", "/metrics")
 
 
 @pytest.fixture
-def build(cluster):
+def build(wired_cluster):
     clients = []
 
     def build(**arguments):
-        client = KubernetesClient(KubeConfig.from_server(cluster.url))
+        client = KubernetesClient(KubeConfig.from_server(wired_cluster.url))
         clients.append(client)
         return create_gateway(
             arguments.pop("config", GatewayConfig(processing={"scope": {"enabled": False}})),
@@ -140,9 +140,9 @@ async def test_stopping_leaves_no_task_and_neither_closes_client_nor_store(build
     await gateway.kubernetes.aclose()
 
 
-async def test_settle_waits_for_what_outlived_its_request(run_gateway, cluster, alert):
+async def test_settle_waits_for_what_outlived_its_request(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(processing={"request_deadline": 0.05})
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     assert (await gateway.post(alert())).status_code == 504
 
     settled = asyncio.create_task(gateway.gateway.settle())
@@ -151,7 +151,7 @@ async def test_settle_waits_for_what_outlived_its_request(run_gateway, cluster, 
     release.set()
     await settled
 
-    assert len(await cluster.requests()) == 1
+    assert len(await wired_cluster.requests()) == 1
 
 
 async def test_two_gateways_count_only_their_own(run_gateway, alert):

@@ -55,13 +55,13 @@ def test_global_registry_stays_clean(registry):
 
 
 @pytest.mark.asyncio
-async def test_requests_are_observed_under_their_routes_template(gateway, alert):
-    await gateway.post(alert())
-    await gateway.http.get("/some/path/of/a/stranger")
-    await gateway.http.get("/api/v1/signals/prometheus")
+async def test_requests_are_observed_under_their_routes_template(running_gateway, alert):
+    await running_gateway.post(alert())
+    await running_gateway.http.get("/some/path/of/a/stranger")
+    await running_gateway.http.get("/api/v1/signals/prometheus")
 
     def requests(**labels):
-        return gateway.metric("gateway_http_request_duration_seconds_count", **labels)
+        return running_gateway.metric("gateway_http_request_duration_seconds_count", **labels)
 
     assert requests(endpoint="/api/v1/signals/prometheus", method="POST", status="201") == 1
     assert requests(endpoint="other", method="GET", status="404") == 1
@@ -69,8 +69,8 @@ async def test_requests_are_observed_under_their_routes_template(gateway, alert)
 
 
 @pytest.mark.asyncio
-async def test_every_signal_is_counted_by_what_became_of_it(gateway, alert):
-    await gateway.post(
+async def test_every_signal_is_counted_by_what_became_of_it(running_gateway, alert):
+    await running_gateway.post(
         alert("A", namespace="a", pod="p", severity="critical"),
         alert("A", namespace="a", pod="p", severity="critical"),
         alert("Gone", status="resolved"),
@@ -78,10 +78,10 @@ async def test_every_signal_is_counted_by_what_became_of_it(gateway, alert):
     )
 
     source = {"source_type": "prometheus"}
-    assert gateway.metric("gateway_signals_received_total", severity="critical", **source) == 2
-    assert gateway.metric("gateway_signals_received_total", severity="unknown", **source) == 2
-    assert gateway.metric("gateway_crds_created_total", status="created", **source) == 1
-    assert gateway.metric("gateway_signals_deduplicated_total", **source) == 1
-    assert gateway.metric("gateway_signals_resolved_total", **source) == 1
-    assert gateway.metric("gateway_signals_rejected_total", reason="no_target") == 1
-    assert gateway.metric("gateway_audit_events_total", outcome="recorded") == 5
+    assert running_gateway.metric("gateway_signals_received_total", severity="critical", **source) == 2
+    assert running_gateway.metric("gateway_signals_received_total", severity="unknown", **source) == 2
+    assert running_gateway.metric("gateway_crds_created_total", status="created", **source) == 1
+    assert running_gateway.metric("gateway_signals_deduplicated_total", **source) == 1
+    assert running_gateway.metric("gateway_signals_resolved_total", **source) == 1
+    assert running_gateway.metric("gateway_signals_rejected_total", reason="no_target") == 1
+    assert running_gateway.metric("gateway_audit_events_total", outcome="recorded") == 5

@@ -40,7 +40,7 @@ def manifest():
 
 
 @pytest.fixture
-def stored(manifest):
+def make_stored_request(manifest):
     """Make what the API stores: `stored("u1", 7, phase="Failed")`."""
 
     def make(uid, resource_version, *, name=None, fingerprint=FINGERPRINT, phase=None, **metadata):

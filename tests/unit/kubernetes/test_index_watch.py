@@ -37,8 +37,8 @@ def status(code, reason="", **headers):
     return httpx2.Response(code, json={"kind": "Status", "code": code, "reason": reason}, headers=headers)
 
 
-async def test_first_list_is_complete_before_the_block_begins(scripted_api, client, stored):
-    scripted_api.objects = [stored("u1", 5), stored("u2", 6)]
+async def test_first_list_is_complete_before_the_block_begins(scripted_api, client, make_stored_request):
+    scripted_api.objects = [make_stored_request("u1", 5), make_stored_request("u2", 6)]
 
     async with client, client.index(NAMESPACE) as index:
         assert index.is_synced
@@ -47,13 +47,13 @@ async def test_first_list_is_complete_before_the_block_begins(scripted_api, clie
         assert index.namespace_uid == "the-namespace-uid"
 
 
-async def test_events_are_taken_in(scripted_api, connection, client, stored):
+async def test_events_are_taken_in(scripted_api, connection, client, make_stored_request):
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
-        scripted_api.watches[0].send("ADDED", stored("u1", 11))
+        scripted_api.watches[0].send("ADDED", make_stored_request("u1", 11))
         await connection.until(lambda: uids(index) == {"u1"})
 
-        scripted_api.watches[0].send("DELETED", stored("u1", 12))
+        scripted_api.watches[0].send("DELETED", make_stored_request("u1", 12))
         await connection.until(lambda: not uids(index))
 
     assert scripted_api.watched_from == ["10"]
@@ -63,11 +63,11 @@ async def test_events_are_taken_in(scripted_api, connection, client, stored):
 @pytest.mark.parametrize("character", ["\x85", "\u2028", "\u2029", "\U0001f4a5", "\u0142"])
 @pytest.mark.parametrize("size", [1, 2, 3, 10_000])
 async def test_character_that_ends_a_line_of_text_ends_no_line_of_a_watch(
-    scripted_api, connection, client, stored, character, size
+    scripted_api, connection, client, make_stored_request, character, size
 ):
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
-        odd = stored("u1", 11, phase=f"{character}odd{character}")
+        odd = make_stored_request("u1", 11, phase=f"{character}odd{character}")
         line = json.dumps({"type": "ADDED", "object": odd}, ensure_ascii=False).encode() + b"\n"
         for start in range(0, len(line), size):
             scripted_api.watches[0].put(line[start : start + size])
@@ -77,13 +77,13 @@ async def test_character_that_ends_a_line_of_text_ends_no_line_of_a_watch(
         assert len(scripted_api.watches) == 1
 
 
-async def test_watch_that_ends_goes_on_where_it_was(scripted_api, connection, client, stored):
+async def test_watch_that_ends_goes_on_where_it_was(scripted_api, connection, client, make_stored_request):
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
-        scripted_api.watches[0].send("ADDED", stored("u1", 11))
+        scripted_api.watches[0].send("ADDED", make_stored_request("u1", 11))
         scripted_api.watches[0].end()
         await connection.until(lambda: len(scripted_api.watches) == 2)
-        scripted_api.watches[1].send("ADDED", stored("u2", 12))
+        scripted_api.watches[1].send("ADDED", make_stored_request("u2", 12))
         await connection.until(lambda: uids(index) == {"u1", "u2"})
 
     assert scripted_api.watched_from == ["10", "11"]
@@ -116,11 +116,13 @@ async def test_watches_that_are_refused_again_and_again_are_no_sign_of_life(scri
         assert not index.is_alive
 
 
-async def test_index_that_heard_nothing_for_too_long_lists_anew(scripted_api, connection, client, clock, stored):
+async def test_index_that_heard_nothing_for_too_long_lists_anew(
+    scripted_api, connection, client, clock, make_stored_request
+):
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
         clock.advance(91)
-        scripted_api.objects, scripted_api.resource_version = [stored("u1", 19)], 20
+        scripted_api.objects, scripted_api.resource_version = [make_stored_request("u1", 19)], 20
         scripted_api.watches[0].put(httpx2.ReadError("reset"))
         await connection.until(lambda: uids(index) == {"u1"})
 
@@ -129,13 +131,13 @@ async def test_index_that_heard_nothing_for_too_long_lists_anew(scripted_api, co
 
 
 @pytest.mark.parametrize("how", ["event", "answer"])
-async def test_watch_that_is_too_old_leads_to_a_new_list(scripted_api, connection, client, stored, how):
-    scripted_api.objects = [stored("u1", 5)]
+async def test_watch_that_is_too_old_leads_to_a_new_list(scripted_api, connection, client, make_stored_request, how):
+    scripted_api.objects = [make_stored_request("u1", 5)]
     if how == "answer":
         scripted_api.watch_failures = [status(410, "Expired")]
 
     async with client, client.index(NAMESPACE) as index:
-        scripted_api.objects, scripted_api.resource_version = [stored("u2", 19)], 20
+        scripted_api.objects, scripted_api.resource_version = [make_stored_request("u2", 19)], 20
         if how == "event":
             await connection.until(lambda: scripted_api.watches)
             scripted_api.watches[0].send("ERROR", {"kind": "Status", "code": 410, "reason": "Expired"})
@@ -157,12 +159,12 @@ async def test_watch_that_is_too_old_leads_to_a_new_list(scripted_api, connectio
     ],
     ids=["reset", "cut off", "cut short", "no metadata", "unreadable object", "error event"],
 )
-async def test_broken_watch_leads_to_a_new_list(scripted_api, connection, client, stored, break_it):
+async def test_broken_watch_leads_to_a_new_list(scripted_api, connection, client, make_stored_request, break_it):
     """What it would go on with is a backlog that has no end mark: nobody could tell when it is up to date."""
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
-        scripted_api.watches[0].send("ADDED", stored("u1", 11))
-        scripted_api.objects, scripted_api.resource_version = [stored("u2", 19)], 20
+        scripted_api.watches[0].send("ADDED", make_stored_request("u1", 11))
+        scripted_api.objects, scripted_api.resource_version = [make_stored_request("u2", 19)], 20
         break_it(scripted_api.watches[0])
         await connection.until(lambda: len(scripted_api.watches) == 2)
 
@@ -207,8 +209,8 @@ async def test_watch_that_does_not_end_in_time_is_given_up(scripted_api, connect
         assert scripted_api.watches[0].is_closed
 
 
-async def test_failing_api_is_asked_again_until_the_list_is_there(scripted_api, client, stored):
-    scripted_api.objects = [stored("u1", 5)]
+async def test_failing_api_is_asked_again_until_the_list_is_there(scripted_api, client, make_stored_request):
+    scripted_api.objects = [make_stored_request("u1", 5)]
     scripted_api.failures = [status(503), httpx2.ConnectError("refused"), httpx2.Response(502, text="Bad Gateway")]
 
     async with client, client.index(NAMESPACE) as index:
@@ -269,10 +271,10 @@ async def test_forbidden_watch_is_tried_again_once_there_was_a_list(scripted_api
         await connection.until(lambda: scripted_api.watches)
 
 
-async def test_write_during_a_list_is_not_lost(scripted_api, client, connection, stored):
+async def test_write_during_a_list_is_not_lost(scripted_api, client, connection, make_stored_request):
     async with client, client.index(NAMESPACE) as index:
         await connection.until(lambda: scripted_api.watches)
-        scripted_api.before_list_answer = lambda: index.note(stored("u1", 11))
+        scripted_api.before_list_answer = lambda: index.note(make_stored_request("u1", 11))
         scripted_api.watches[0].send("ERROR", {"kind": "Status", "code": 410})
         await connection.until(lambda: len(scripted_api.watches) == 2)
 

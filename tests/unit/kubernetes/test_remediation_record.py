@@ -5,8 +5,8 @@ import pytest
 from signal_gateway.kubernetes import TERMINAL_PHASES, ApiUnavailable, RemediationRecord
 
 
-def test_new_object_reads_as_active_and_seen_once(stored):
-    record = RemediationRecord.from_object(stored("u1", 7))
+def test_new_object_reads_as_active_and_seen_once(make_stored_request):
+    record = RemediationRecord.from_object(make_stored_request("u1", 7))
 
     assert (record.uid, record.name, record.namespace) == ("u1", "rr-u1", "kubernaut-system")
     assert (record.phase, record.outcome, record.next_allowed_execution) == (None, None, None)
@@ -17,8 +17,8 @@ def test_new_object_reads_as_active_and_seen_once(stored):
     assert not record.is_terminal
 
 
-def test_whole_status_is_read(stored):
-    obj = stored("u1", 7) | {
+def test_whole_status_is_read(make_stored_request):
+    obj = make_stored_request("u1", 7) | {
         "status": {
             "overallPhase": "Completed",
             "completionStatus": {"outcome": "ManualReviewRequired"},
@@ -44,15 +44,15 @@ def test_whole_status_is_read(stored):
     ("phase", "is_terminal"),
     [*((phase, True) for phase in sorted(TERMINAL_PHASES)), ("Pending", False), ("Blocked", False), ("", False)],
 )
-def test_phase_tells_what_has_ended(stored, phase, is_terminal):
-    record = RemediationRecord.from_object(stored("u1", 7, phase=phase))
+def test_phase_tells_what_has_ended(make_stored_request, phase, is_terminal):
+    record = RemediationRecord.from_object(make_stored_request("u1", 7, phase=phase))
 
     assert record.is_terminal == is_terminal
     assert record.is_active == (not is_terminal)
 
 
-def test_object_being_deleted_is_not_active(stored):
-    record = RemediationRecord.from_object(stored("u1", 7, deletionTimestamp="2026-01-31T12:30:00Z"))
+def test_object_being_deleted_is_not_active(make_stored_request):
+    record = RemediationRecord.from_object(make_stored_request("u1", 7, deletionTimestamp="2026-01-31T12:30:00Z"))
 
     assert record.being_deleted
     assert not record.is_active
@@ -70,14 +70,14 @@ def test_object_being_deleted_is_not_active(stored):
         {"status": "Completed"},
     ],
 )
-def test_object_that_cannot_be_read_is_named_and_transient(stored, change):
+def test_object_that_cannot_be_read_is_named_and_transient(make_stored_request, change):
     with pytest.raises(ApiUnavailable, match="unreadable") as caught:
-        RemediationRecord.from_object(stored("u1", 7) | change)
+        RemediationRecord.from_object(make_stored_request("u1", 7) | change)
 
     assert caught.value.is_transient
     assert change.get("metadata", "rr-u1") is None or "rr-u1" in str(caught.value)
 
 
-def test_resource_version_that_is_no_number_cannot_be_read(stored):
+def test_resource_version_that_is_no_number_cannot_be_read(make_stored_request):
     with pytest.raises(ApiUnavailable, match="resourceVersion"):
-        RemediationRecord.from_object(stored("u1", "7a"))
+        RemediationRecord.from_object(make_stored_request("u1", "7a"))

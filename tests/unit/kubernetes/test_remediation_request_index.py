@@ -29,11 +29,11 @@ def seen(index, fingerprint=FINGERPRINT):
     return [(record.uid, int(record.resource_version)) for record in index.by_fingerprint(fingerprint)]
 
 
-def test_listed_objects_are_found_by_fingerprint_oldest_first(index, stored):
-    young = stored("u1", 5, creationTimestamp="2026-01-31T12:00:03Z")
-    old = stored("u2", 6, creationTimestamp="2026-01-31T12:00:02Z")
-    same_age = stored("u3", 7, name="rr-a", creationTimestamp="2026-01-31T12:00:03Z")
-    other = stored("u4", 8, fingerprint=OTHER)
+def test_listed_objects_are_found_by_fingerprint_oldest_first(index, make_stored_request):
+    young = make_stored_request("u1", 5, creationTimestamp="2026-01-31T12:00:03Z")
+    old = make_stored_request("u2", 6, creationTimestamp="2026-01-31T12:00:02Z")
+    same_age = make_stored_request("u3", 7, name="rr-a", creationTimestamp="2026-01-31T12:00:03Z")
+    other = make_stored_request("u4", 8, fingerprint=OTHER)
 
     index.replace(records(young, old, same_age, other), "9")
 
@@ -43,13 +43,13 @@ def test_listed_objects_are_found_by_fingerprint_oldest_first(index, stored):
     assert index.resource_version == "9"
 
 
-def test_events_are_taken_over(index, stored):
+def test_events_are_taken_over(index, make_stored_request):
     index.replace([], "5")
 
-    index.apply("ADDED", stored("u1", 6))
-    index.apply("MODIFIED", stored("u1", 8, phase="Failed"))
-    index.apply("ADDED", stored("u2", 9))
-    index.apply("DELETED", stored("u2", 10))
+    index.apply("ADDED", make_stored_request("u1", 6))
+    index.apply("MODIFIED", make_stored_request("u1", 8, phase="Failed"))
+    index.apply("ADDED", make_stored_request("u2", 9))
+    index.apply("DELETED", make_stored_request("u2", 10))
     index.apply("BOOKMARK", {"metadata": {"resourceVersion": "12"}})
 
     assert seen(index) == [("u1", 8)]
@@ -57,78 +57,78 @@ def test_events_are_taken_over(index, stored):
     assert index.resource_version == "12"
 
 
-def test_own_write_is_seen_at_once(index, stored):
+def test_own_write_is_seen_at_once(index, make_stored_request):
     index.replace([], "5")
 
-    index.note(stored("u1", 6))
+    index.note(make_stored_request("u1", 6))
 
     assert seen(index) == [("u1", 6)]
     assert index.resource_version == "5"  # the watch has yet to get there
 
 
-def test_late_event_does_not_take_back_an_own_write(index, stored):
-    index.replace(records(stored("u1", 5)), "5")
-    index.note(stored("u1", 8, phase="Completed"))
+def test_late_event_does_not_take_back_an_own_write(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 5)), "5")
+    index.note(make_stored_request("u1", 8, phase="Completed"))
 
-    index.apply("MODIFIED", stored("u1", 7, phase="Pending"))
+    index.apply("MODIFIED", make_stored_request("u1", 7, phase="Pending"))
 
     assert seen(index) == [("u1", 8)]
     assert index.by_fingerprint(FINGERPRINT)[0].phase == "Completed"
 
 
-def test_late_answer_does_not_take_back_an_event(index, stored):
-    index.replace(records(stored("u1", 5)), "5")
-    index.apply("MODIFIED", stored("u1", 8, phase="Completed"))
+def test_late_answer_does_not_take_back_an_event(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 5)), "5")
+    index.apply("MODIFIED", make_stored_request("u1", 8, phase="Completed"))
 
-    index.note(stored("u1", 7, phase="Pending"))
+    index.note(make_stored_request("u1", 7, phase="Pending"))
 
     assert seen(index) == [("u1", 8)]
 
 
-def test_late_answer_does_not_bring_back_what_was_deleted(index, stored):
-    index.replace(records(stored("u1", 5)), "5")
-    index.apply("DELETED", stored("u1", 9))
+def test_late_answer_does_not_bring_back_what_was_deleted(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 5)), "5")
+    index.apply("DELETED", make_stored_request("u1", 9))
 
-    index.note(stored("u1", 8))
+    index.note(make_stored_request("u1", 8))
 
     assert seen(index) == []
 
 
-def test_list_drops_what_it_does_not_have(index, stored):
-    index.replace(records(stored("u1", 5), stored("u2", 6)), "6")
+def test_list_drops_what_it_does_not_have(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 5), make_stored_request("u2", 6)), "6")
 
     index.begin_listing()
-    index.replace(records(stored("u2", 6)), "9")
+    index.replace(records(make_stored_request("u2", 6)), "9")
 
     assert seen(index) == [("u2", 6)]
 
 
-def test_own_write_during_a_list_outlives_it(index, stored):
-    index.replace(records(stored("u1", 5)), "5")
+def test_own_write_during_a_list_outlives_it(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 5)), "5")
     index.begin_listing()
-    index.note(stored("u2", 11))
-    index.note(stored("u1", 12, phase="Failed"))
-    index.note(stored("u1", 10))
+    index.note(make_stored_request("u2", 11))
+    index.note(make_stored_request("u1", 12, phase="Failed"))
+    index.note(make_stored_request("u1", 10))
 
-    index.replace(records(stored("u1", 5)), "9")
+    index.replace(records(make_stored_request("u1", 5)), "9")
 
     assert sorted(seen(index)) == [("u1", 12), ("u2", 11)]
 
 
-def test_own_write_that_the_list_knows_to_be_gone_does_not_outlive_it(index, stored):
+def test_own_write_that_the_list_knows_to_be_gone_does_not_outlive_it(index, make_stored_request):
     index.replace([], "5")
     index.begin_listing()
-    index.note(stored("u1", 7))
+    index.note(make_stored_request("u1", 7))
 
     index.replace([], "9")
 
     assert seen(index) == []
 
 
-def test_object_forgotten_during_a_list_does_not_outlive_it(index, stored):
+def test_object_forgotten_during_a_list_does_not_outlive_it(index, make_stored_request):
     index.replace([], "5")
     index.begin_listing()
-    index.note(stored("u1", 11))
+    index.note(make_stored_request("u1", 11))
     index.forget("u1")
 
     index.replace([], "9")
@@ -136,19 +136,19 @@ def test_object_forgotten_during_a_list_does_not_outlive_it(index, stored):
     assert seen(index) == []
 
 
-def test_cluster_restored_from_an_older_backup_is_believed(index, stored):
-    index.replace(records(stored("u1", 50), stored("u2", 60)), "60")
+def test_cluster_restored_from_an_older_backup_is_believed(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 50), make_stored_request("u2", 60)), "60")
 
     index.begin_listing()
-    index.replace(records(stored("u1", 20)), "30")
-    index.apply("MODIFIED", stored("u1", 31))
+    index.replace(records(make_stored_request("u1", 20)), "30")
+    index.apply("MODIFIED", make_stored_request("u1", 31))
 
     assert seen(index) == [("u1", 31)]
     assert index.resource_version == "31"
 
 
-def test_forgotten_object_is_gone_and_an_unknown_one_does_no_harm(index, stored):
-    index.replace(records(stored("u1", 5)), "5")
+def test_forgotten_object_is_gone_and_an_unknown_one_does_no_harm(index, make_stored_request):
+    index.replace(records(make_stored_request("u1", 5)), "5")
 
     index.forget("u1")
     index.forget("never heard of")

@@ -29,12 +29,12 @@ async def test_watch_ends_when_its_client_leaves(widgets):
 
 
 @pytest.mark.asyncio
-async def test_stop_ends_every_watch(server, widgets):
+async def test_stop_ends_every_watch(widget_server, widgets):
     watches = [widgets.watch(), widgets.watch("labelSelector=k")]
     for watch in watches:
         await watch.message()
 
-    server.stop()
+    widget_server.stop()
 
     for watch in watches:
         await watch.ended()
@@ -42,9 +42,9 @@ async def test_stop_ends_every_watch(server, widgets):
 
 
 @pytest.mark.asyncio
-async def test_watch_opened_after_the_stop_ends_with_what_is_there(server, widgets):
+async def test_watch_opened_after_the_stop_ends_with_what_is_there(widget_server, widgets):
     await widgets.create("a")
-    server.stop()
+    widget_server.stop()
 
     watch = widgets.watch()
     await watch.message()
@@ -55,14 +55,14 @@ async def test_watch_opened_after_the_stop_ends_with_what_is_there(server, widge
 
 
 @pytest.mark.asyncio
-async def test_watch_ends_when_its_definition_is_deleted(server, widgets):
+async def test_watch_ends_when_its_definition_is_deleted(widget_server, widgets):
     watch = widgets.watch()
     await watch.message()
     await widgets.create("a")
     await watch.events()
 
     path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com"
-    definitions = type(widgets)(server)
+    definitions = type(widgets)(widget_server)
     definitions.path = path
     await definitions.request("DELETE")
 

@@ -13,8 +13,8 @@ from signal_gateway.errors import AuditError, ConfigurationError
 
 
 @pytest.fixture
-def client(server):
-    client = DataStorageClient(server.url, timeout=2.0)
+def client(fault_server):
+    client = DataStorageClient(fault_server.url, timeout=2.0)
     yield client
     client.close()
 
@@ -59,29 +59,29 @@ def test_token_that_no_header_takes_is_refused_and_not_shown(token):
     assert not token or token not in str(refusal.value)
 
 
-def test_slash_at_the_end_of_the_url_makes_no_difference(server):
-    client = DataStorageClient(server.url + "/")
+def test_slash_at_the_end_of_the_url_makes_no_difference(fault_server):
+    client = DataStorageClient(fault_server.url + "/")
 
     client.check()
 
-    assert client.url == server.url
+    assert client.url == fault_server.url
     client.close()
 
 
-def test_token_is_sent_and_not_shown(server):
-    client = DataStorageClient(server.url, token="s3cret")
+def test_token_is_sent_and_not_shown(fault_server):
+    client = DataStorageClient(fault_server.url, token="s3cret")
 
     client.deliver(b"[]", 0)
 
-    assert server.headers[0]["authorization"] == "Bearer s3cret"
+    assert fault_server.headers[0]["authorization"] == "Bearer s3cret"
     assert "s3cret" not in repr(client)
     client.close()
 
 
-def test_proxies_of_the_environment_are_not_used(server, monkeypatch):
+def test_proxies_of_the_environment_are_not_used(fault_server, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    client = DataStorageClient(server.url)
+    client = DataStorageClient(fault_server.url)
 
     client.check()
 
@@ -125,27 +125,27 @@ UNEXPECTED_SERVERS = {
 
 
 @pytest.mark.parametrize("unexpected", UNEXPECTED_SERVERS)
-def test_check_refuses_an_unexpected_server(server, client, unexpected, monkeypatch):
+def test_check_refuses_an_unexpected_server(fault_server, client, unexpected, monkeypatch):
     status, body, content_type = UNEXPECTED_SERVERS[unexpected]
-    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(status, body, content_type))
+    monkeypatch.setattr(fault_server, "_get", lambda handler: handler.reply(status, body, content_type))
 
     with pytest.raises(DataStorageUnavailable, match=str(status)) as failure:
         client.check()
     assert failure.value.answered
 
 
-def test_check_of_a_server_that_hangs_ends_in_time(server, client, monkeypatch):
-    monkeypatch.setattr(server, "_get", lambda handler: server.hang(handler, []))
+def test_check_of_a_server_that_hangs_ends_in_time(fault_server, client, monkeypatch):
+    monkeypatch.setattr(fault_server, "_get", lambda handler: fault_server.hang(handler, []))
     begin = time.monotonic()
 
     with pytest.raises(DataStorageUnavailable, match="Timeout"):
         client.check(timeout=0.2)
 
     assert time.monotonic() - begin < 2.0
-    server.release()
+    fault_server.release()
 
 
-def test_body_that_trickles_ends_in_time(server, client, monkeypatch):
+def test_body_that_trickles_ends_in_time(fault_server, client, monkeypatch):
     released = threading.Event()
 
     def trickle(handler):
@@ -158,25 +158,25 @@ def test_body_that_trickles_ends_in_time(server, client, monkeypatch):
         except OSError:
             handler.drop()
 
-    monkeypatch.setattr(server, "_get", trickle)
+    monkeypatch.setattr(fault_server, "_get", trickle)
 
     with pytest.raises(DataStorageUnavailable, match="too long"):
         client.check(timeout=0.2)
     released.set()
 
 
-def test_refused_query_says_why(server, client, monkeypatch):
-    refusal = server.problem(400, detail="no such filter")
-    monkeypatch.setattr(server, "_get", lambda handler: refusal(handler, []))
+def test_refused_query_says_why(fault_server, client, monkeypatch):
+    refusal = fault_server.problem(400, detail="no such filter")
+    monkeypatch.setattr(fault_server, "_get", lambda handler: refusal(handler, []))
 
     with pytest.raises(AuditError, match="no such filter"):
         client.query(correlation_id="a")
 
 
-def test_filters_are_sent_as_the_server_reads_them(server, client, monkeypatch):
+def test_filters_are_sent_as_the_server_reads_them(fault_server, client, monkeypatch):
     paths = []
-    get = server._get
-    monkeypatch.setattr(server, "_get", lambda handler: (paths.append(handler.path), get(handler)))
+    get = fault_server._get
+    monkeypatch.setattr(fault_server, "_get", lambda handler: (paths.append(handler.path), get(handler)))
 
     client.query(correlation_id="a&b=c", since=datetime(2026, 1, 1, tzinfo=UTC), limit=7, ascending=True)
 
@@ -188,16 +188,16 @@ def test_filters_are_sent_as_the_server_reads_them(server, client, monkeypatch):
 
 
 @pytest.mark.parametrize("count", [0, 1, 1000, 1001, 2500])
-def test_events_reads_every_page(server, client, count):
-    server.keep([{"event_id": str(number), "correlation_id": "a"} for number in range(count)])
-    server.keep([{"event_id": "other", "correlation_id": "b"}])
+def test_events_reads_every_page(fault_server, client, count):
+    fault_server.keep([{"event_id": str(number), "correlation_id": "a"} for number in range(count)])
+    fault_server.keep([{"event_id": "other", "correlation_id": "b"}])
 
     found = list(client.events(correlation_id="a"))
 
     assert [event["event_id"] for event in found] == [str(number) for number in range(count)]
 
 
-def test_events_follows_the_servers_cursor(server, client, monkeypatch):
+def test_events_follows_the_servers_cursor(fault_server, client, monkeypatch):
     pages = {None: ("1", "next"), "next": ("2", None)}
     paths = []
 
@@ -209,21 +209,21 @@ def test_events_follows_the_servers_cursor(server, client, monkeypatch):
         )
         handler.reply(200, b'{"data": [{"event_id": "%s"}], "pagination": %s}' % (event_id.encode(), pagination))
 
-    monkeypatch.setattr(server, "_get", get)
+    monkeypatch.setattr(fault_server, "_get", get)
 
     assert [event["event_id"] for event in client.events()] == ["1", "2"]
     assert "offset" not in paths[1]
 
 
-def test_limits_are_what_the_server_says(server, client, monkeypatch):
+def test_limits_are_what_the_server_says(fault_server, client, monkeypatch):
     body = b'{"max_batch": 10, "max_body_bytes": 20, "max_event_bytes": 30, "more": 1}'
-    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(200, body))
+    monkeypatch.setattr(fault_server, "_get", lambda handler: handler.reply(200, body))
 
     assert client.limits() == Limits(max_batch=10, max_body_bytes=20, max_event_bytes=30)
 
 
-def test_server_that_tells_no_limits_has_none(server, client, monkeypatch):
-    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(404, b"not found", "text/plain"))
+def test_server_that_tells_no_limits_has_none(fault_server, client, monkeypatch):
+    monkeypatch.setattr(fault_server, "_get", lambda handler: handler.reply(404, b"not found", "text/plain"))
 
     assert client.limits() is None
 
@@ -239,8 +239,8 @@ def test_server_that_tells_no_limits_has_none(server, client, monkeypatch):
         (503, b"{}"),
     ],
 )
-def test_limits_that_are_none_are_an_unexpected_servers(server, client, monkeypatch, status, body):
-    monkeypatch.setattr(server, "_get", lambda handler: handler.reply(status, body))
+def test_limits_that_are_none_are_an_unexpected_servers(fault_server, client, monkeypatch, status, body):
+    monkeypatch.setattr(fault_server, "_get", lambda handler: handler.reply(status, body))
 
     with pytest.raises(DataStorageUnavailable):
         client.limits()

@@ -15,25 +15,25 @@ NDJSON = "application/x-ndjson"
 
 
 @pytest.fixture
-def client(server):
-    client = DataStorageClient(server.url, timeout=2.0)
+def client(fault_server):
+    client = DataStorageClient(fault_server.url, timeout=2.0)
     yield client
     client.close()
 
 
 @pytest.fixture
-def exports(server, monkeypatch):
+def exports(fault_server, monkeypatch):
     """Let the server answer an export with what `answer(handler)` does; return the paths that were asked for."""
     asked = []
 
     def install(answer):
-        get = server._get
+        get = fault_server._get
 
         def answer_export(handler):
             asked.append(handler.path)
             (answer if "/export?" in handler.path else get)(handler)
 
-        monkeypatch.setattr(server, "_get", answer_export)
+        monkeypatch.setattr(fault_server, "_get", answer_export)
         return asked
 
     return install
@@ -115,9 +115,9 @@ def test_answer_whose_last_line_has_no_end_is_not_complete(client, exports):
         list(client.export())
 
 
-def test_server_without_an_export_is_asked_page_after_page(server, client, exports):
-    server.keep([{"event_id": str(number), "correlation_id": "a"} for number in range(1500)])
-    server.keep([{"event_id": "other", "correlation_id": "b"}])
+def test_server_without_an_export_is_asked_page_after_page(fault_server, client, exports):
+    fault_server.keep([{"event_id": str(number), "correlation_id": "a"} for number in range(1500)])
+    fault_server.keep([{"event_id": "other", "correlation_id": "b"}])
     asked = exports(lambda handler: handler.reply(404, b"not found", "text/plain"))
 
     found = [event["event_id"] for event in client.export(correlation_id="a")]
@@ -137,7 +137,7 @@ def test_export_that_is_given_up_half_way_leaves_the_client_usable(client, expor
     assert len(list(client.export())) == 100_000
 
 
-@pytest.mark.usefixtures("server")
+@pytest.mark.usefixtures("fault_server")
 def test_thread_that_reads_an_export_may_record_meanwhile(client, exports, make_store, make_event):
     exports(lambda handler: handler.reply(200, (LINE % 1) * 3, NDJSON))
     store = make_store(client=client)

@@ -10,12 +10,12 @@ from signal_gateway.errors import ConfigurationError
 
 
 @pytest.fixture
-def client_with(server):
+def client_with(fault_server):
     """Make clients of the server with a token, or without one."""
     with contextlib.ExitStack() as stack:
 
         def make(token):
-            client = DataStorageClient(server.url, token=token, source="--datastorage")
+            client = DataStorageClient(fault_server.url, token=token, source="--datastorage")
             stack.callback(client.close)
             return client
 
@@ -74,33 +74,33 @@ def test_file_that_can_not_be_read_is_refused(tmp_path, name):
     ],
 )
 def test_refused_token_is_an_error_that_says_what_is_missing(
-    server, client_with, monkeypatch, status, token, challenge, said
+    fault_server, client_with, monkeypatch, status, token, challenge, said
 ):
     headers = {} if challenge is None else {"WWW-Authenticate": challenge}
     body = b'{"detail": "scripted"}'
     monkeypatch.setattr(
-        server, "_get", lambda handler: handler.reply(status, body, "application/problem+json", **headers)
+        fault_server, "_get", lambda handler: handler.reply(status, body, "application/problem+json", **headers)
     )
     client = client_with(token)
 
     for ask in (client.check, client.query, client.limits, lambda: list(client.export())):
         with pytest.raises(TokenRefused) as refusal:
             ask()
-        assert f"DataStorage at {server.url} (from --datastorage) " in str(refusal.value)
+        assert f"DataStorage at {fault_server.url} (from --datastorage) " in str(refusal.value)
         assert said in str(refusal.value)
         assert refusal.value.answered
         assert "s3cret" not in str(refusal.value)
 
 
 @pytest.mark.parametrize("scopes", ["write", "read,write", "read", ""])
-def test_token_for_deliveries_need_not_be_good_for_reading(server, client_with, monkeypatch, scopes):
+def test_token_for_deliveries_need_not_be_good_for_reading(fault_server, client_with, monkeypatch, scopes):
     def lacking(scope):
         challenge = f'Bearer error="insufficient_scope", scope="{scope}"'
-        return server.status(403, b"{}", "application/problem+json", WWW_Authenticate=challenge)
+        return fault_server.status(403, b"{}", "application/problem+json", WWW_Authenticate=challenge)
 
     if "read" not in scopes:
-        monkeypatch.setattr(server, "_get", lambda handler: lacking("read")(handler, []))
-    server.always(server.problem(400) if "write" in scopes else lacking("write"))
+        monkeypatch.setattr(fault_server, "_get", lambda handler: lacking("read")(handler, []))
+    fault_server.always(fault_server.problem(400) if "write" in scopes else lacking("write"))
     client = client_with("s3cret")
 
     if "write" in scopes:
@@ -110,7 +110,7 @@ def test_token_for_deliveries_need_not_be_good_for_reading(server, client_with, 
             client.check_delivery()
 
 
-def test_check_of_deliveries_without_a_token_sends_nothing(server, client_with):
+def test_check_of_deliveries_without_a_token_sends_nothing(fault_server, client_with):
     client_with(None).check_delivery()
 
-    assert server.bodies == []
+    assert fault_server.bodies == []

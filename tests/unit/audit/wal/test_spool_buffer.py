@@ -126,7 +126,7 @@ def test_with_a_gil_a_write_is_the_mappings_own(monkeypatch):
 @pytest.mark.parametrize("refused", ["posix_fallocate", "mmap"])
 @pytest.mark.parametrize("code", [errno.EOPNOTSUPP, errno.ENODEV, errno.EINVAL])
 def test_store_writes_where_the_file_system_refuses_to_map(
-    server, open_store, make_event, spool_directory, monkeypatch, refused, code
+    fault_server, open_store, make_event, spool_directory, monkeypatch, refused, code
 ):
     map_anything = mmap.mmap
 
@@ -143,7 +143,7 @@ def test_store_writes_where_the_file_system_refuses_to_map(
 
     assert store.stats.storage == "written"
     assert store.flush(timeout=DEADLINE).ok
-    assert list(server.stored) == [event.event_id for event in events]
+    assert list(fault_server.stored) == [event.event_id for event in events]
     store.close()
     assert not list(spool_directory.iterdir())
 
@@ -165,7 +165,7 @@ def test_what_no_file_system_refuses_for_good_is_no_reason_to_write(spool_direct
     segments.close(is_empty=True)
 
 
-def test_store_without_a_gil_takes_every_threads_events_in_order(server, open_store, make_event, monkeypatch):
+def test_store_without_a_gil_takes_every_threads_events_in_order(fault_server, open_store, make_event, monkeypatch):
     monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
     store = open_store(max_spool_bytes=4 * 1024 * 1024)
     recorded = {lane: [] for lane in range(8)}
@@ -184,8 +184,8 @@ def test_store_without_a_gil_takes_every_threads_events_in_order(server, open_st
 
     assert store.close(timeout=DEADLINE).ok
     for lane, ids in recorded.items():
-        assert [one for one, event in server.stored.items() if event["correlation_id"] == f"order-{lane}"] == ids
-    assert len(server.stored) == 2000
+        assert [one for one, event in fault_server.stored.items() if event["correlation_id"] == f"order-{lane}"] == ids
+    assert len(fault_server.stored) == 2000
 
 
 @pytest.mark.parametrize("kind", ["guarded", "written"])

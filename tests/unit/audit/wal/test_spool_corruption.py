@@ -67,31 +67,35 @@ def levels(caplog):
 
 
 def test_each_byte_of_the_last_frame_may_be_wrong(
-    orphaned_segment, new_directory, recover, server, spool_directory, caplog
+    orphaned_segment, new_directory, recover, fault_server, spool_directory, caplog
 ):
     path, ids, places = orphaned_segment
     begin, end = places[-1]
     for offset in range(begin - FRAME_BYTES, end, 3 if end - begin > 500 else 1):
-        server.stored.clear()
+        fault_server.stored.clear()
         caplog.clear()
         flip(path, offset)
 
         counts = recover()
 
-        assert list(server.stored)[: EVENTS - 1] == ids[:-1], offset
+        assert list(fault_server.stored)[: EVENTS - 1] == ids[:-1], offset
         if counts.torn + counts.corrupt:
-            assert (len(server.stored), counts.delivered, counts.torn + counts.corrupt) == (EVENTS - 1, EVENTS - 1, 1)
+            assert (len(fault_server.stored), counts.delivered, counts.torn + counts.corrupt) == (
+                EVENTS - 1,
+                EVENTS - 1,
+                1,
+            )
             assert len(caplog.records) == 1
         else:
             assert begin - FRAME_BYTES + 8 <= offset < begin  # the time of the recording, which no delivery uses
-            assert (list(server.stored), counts.delivered) == (ids, EVENTS)
+            assert (list(fault_server.stored), counts.delivered) == (ids, EVENTS)
         assert counts.pending == 0
         assert not list(spool_directory.glob("*.segment"))
         new_directory()
 
 
 @pytest.mark.usefixtures("storage")
-def test_last_frame_that_was_not_written_out_is_torn(orphaned_segment, recover, server, caplog):
+def test_last_frame_that_was_not_written_out_is_torn(orphaned_segment, recover, fault_server, caplog):
     path, ids, places = orphaned_segment
     begin, end = places[-1]
     with path.open("r+b") as file:
@@ -101,7 +105,7 @@ def test_last_frame_that_was_not_written_out_is_torn(orphaned_segment, recover, 
     counts = recover()
 
     assert (counts.delivered, counts.torn, counts.corrupt) == (EVENTS - 1, 1, 0)
-    assert list(server.stored) == ids[:-1]
+    assert list(fault_server.stored) == ids[:-1]
     assert levels(caplog) == [logging.WARNING]
     assert path.name in caplog.text
 
@@ -110,7 +114,7 @@ def test_last_frame_that_was_not_written_out_is_torn(orphaned_segment, recover, 
 @pytest.mark.parametrize("part", ["length", "checksum", "payload"])
 @pytest.mark.usefixtures("storage")
 def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
-    orphaned_segment, leave_behind, recover, server, spool_directory, caplog, damaged, part
+    orphaned_segment, leave_behind, recover, fault_server, spool_directory, caplog, damaged, part
 ):
     path, ids, places = orphaned_segment
     begin, _ = places[damaged]
@@ -121,7 +125,7 @@ def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
     counts = recover()
 
     assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (damaged + 2, 0, 1, 0)
-    assert list(server.stored) == ids[:damaged] + of_a_younger_store
+    assert list(fault_server.stored) == ids[:damaged] + of_a_younger_store
     (aside,) = (spool_directory / "corrupt").iterdir()
     assert aside.read_bytes() == remainder
     assert levels(caplog) == [logging.ERROR]
@@ -130,7 +134,7 @@ def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
 
 
 @pytest.mark.usefixtures("storage")
-def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, recover, server, spool_directory):
+def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, recover, fault_server, spool_directory):
     ids = leave_behind(700, max_spool_bytes=256 * 1024)
     first, damaged, *later = sorted(spool_directory.glob("*.segment"))
     whole = len(frames_in(first))
@@ -142,11 +146,13 @@ def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, recover, 
     assert later
     assert counts.corrupt == 1
     assert counts.delivered == 700 - lost
-    assert list(server.stored) == ids[:whole] + ids[whole + lost :]
+    assert list(fault_server.stored) == ids[:whole] + ids[whole + lost :]
 
 
 @pytest.mark.usefixtures("storage")
-def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind, recover, server, spool_directory):
+def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(
+    leave_behind, recover, fault_server, spool_directory
+):
     ids = leave_behind(700, max_spool_bytes=256 * 1024)
     full, *later = sorted(spool_directory.glob("*.segment"))
     places = frames_in(full)
@@ -158,7 +164,7 @@ def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind
 
     assert later
     assert (counts.delivered, counts.torn, counts.corrupt) == (699, 0, 1)
-    assert list(server.stored) == ids[: len(places) - 1] + ids[len(places) :]
+    assert list(fault_server.stored) == ids[: len(places) - 1] + ids[len(places) :]
     (aside,) = (spool_directory / "corrupt").iterdir()
     assert aside.read_bytes() == remainder
 
@@ -166,7 +172,7 @@ def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(leave_behind
 @pytest.mark.parametrize(("of", "torn", "corrupt"), [(EVENTS - 1, 1, 0), (EVENTS - 2, 0, 1)])
 @pytest.mark.usefixtures("storage")
 def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
-    orphaned_segment, recover, server, spool_directory, of, torn, corrupt
+    orphaned_segment, recover, fault_server, spool_directory, of, torn, corrupt
 ):
     path, ids, places = orphaned_segment
     begin, _ = places[of]
@@ -177,24 +183,26 @@ def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
     counts = recover()
 
     assert (counts.delivered, counts.torn, counts.corrupt) == (of, torn, corrupt)
-    assert list(server.stored) == ids[:of]
+    assert list(fault_server.stored) == ids[:of]
     assert (spool_directory / "corrupt").exists() == bool(corrupt)
 
 
 @pytest.mark.parametrize("slot", [1024, 1536])
 @pytest.mark.usefixtures("storage")
-def test_one_damaged_cursor_of_a_store_that_delivered_nothing_costs_nothing(orphaned_segment, recover, server, slot):
+def test_one_damaged_cursor_of_a_store_that_delivered_nothing_costs_nothing(
+    orphaned_segment, recover, fault_server, slot
+):
     path, ids, _ = orphaned_segment
     flip(path, slot + 8)
 
     counts = recover()
 
     assert (counts.delivered, counts.corrupt) == (EVENTS, 0)
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
 def test_damaged_header_sets_the_whole_file_aside(
-    orphaned_segment, leave_behind, recover, server, spool_directory, caplog
+    orphaned_segment, leave_behind, recover, fault_server, spool_directory, caplog
 ):
     path, _, _ = orphaned_segment
     flip(path, 20)
@@ -204,24 +212,24 @@ def test_damaged_header_sets_the_whole_file_aside(
     counts = recover()
 
     assert (counts.delivered, counts.corrupt) == (3, 1)
-    assert list(server.stored) == others
+    assert list(fault_server.stored) == others
     assert (spool_directory / "corrupt" / path.name).read_bytes() == content
     assert levels(caplog) == [logging.ERROR]
 
 
 @pytest.mark.usefixtures("storage")
-def test_file_may_be_cut_off_anywhere(orphaned_segment, new_directory, recover, server):
+def test_file_may_be_cut_off_anywhere(orphaned_segment, new_directory, recover, fault_server):
     path, ids, places = orphaned_segment
     boundaries = [HEADER_BYTES, *(end for _, end in places)]
     lengths = sorted({length for at in boundaries for length in (at - 1, at, at + 1, at + FRAME_BYTES, at + 100)})
     for length in lengths:
-        server.stored.clear()
+        fault_server.stored.clear()
         os.truncate(path, length)
         whole = sum(end <= length for _, end in places)
 
         counts = recover()
 
-        assert list(server.stored) == ids[:whole], length
+        assert list(fault_server.stored) == ids[:whole], length
         assert counts.delivered == whole
         if length < HEADER_BYTES:
             assert (counts.torn, counts.corrupt) == (0, 1)
@@ -233,7 +241,7 @@ def test_file_may_be_cut_off_anywhere(orphaned_segment, new_directory, recover, 
 
 
 def test_segment_of_a_newer_release_stays_where_it_is(
-    leave_behind, recover, server, spool_directory, monkeypatch, caplog
+    leave_behind, recover, fault_server, spool_directory, monkeypatch, caplog
 ):
     with monkeypatch.context() as newer:
         newer.setattr("signal_gateway.audit.wal.origin._VERSION", 2)
@@ -244,7 +252,7 @@ def test_segment_of_a_newer_release_stays_where_it_is(
 
     counts = recover()
 
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
     assert path.read_bytes() == content
     assert "version 2" in caplog.text
@@ -257,18 +265,18 @@ STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
 
 @pytest.mark.parametrize("content", [b"", b"\0", b"SGSPOOL\0", b"\0" * 100_000, b"not ours" * 1000])
 @pytest.mark.usefixtures("storage")
-def test_file_with_a_segments_name_and_other_content_is_set_aside(spool_directory, recover, server, content):
+def test_file_with_a_segments_name_and_other_content_is_set_aside(spool_directory, recover, fault_server, content):
     spool_directory.mkdir()
     (spool_directory / f"{STORE_ID}-000001.segment").write_bytes(content)
 
     counts = recover()
 
     assert counts.corrupt == 1
-    assert not server.stored
+    assert not fault_server.stored
     assert (spool_directory / "corrupt" / f"{STORE_ID}-000001.segment").read_bytes() == content
 
 
-def test_unrelated_files_are_left_alone(spool_directory, leave_behind, recover, server):
+def test_unrelated_files_are_left_alone(spool_directory, leave_behind, recover, fault_server):
     ids = leave_behind(3)
     names = [
         "README",
@@ -286,14 +294,16 @@ def test_unrelated_files_are_left_alone(spool_directory, leave_behind, recover, 
 
     counts = recover()
 
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert counts.corrupt == 0
     assert sorted(path.name for path in spool_directory.iterdir()) == sorted([*names, "folder", "dangling"])
     assert all((spool_directory / name).read_text() == name for name in names)
 
 
 @pytest.mark.parametrize("what", ["folder", "dangling", "lock"])
-def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_behind, recover, server, what, caplog):
+def test_what_can_not_be_opened_stays_and_hurts_nobody(
+    spool_directory, leave_behind, recover, fault_server, what, caplog
+):
     ids = leave_behind(3)
     odd = spool_directory / f"{STORE_ID}-000001.segment"
     if what == "dangling":
@@ -305,7 +315,7 @@ def test_what_can_not_be_opened_stays_and_hurts_nobody(spool_directory, leave_be
 
     counts = recover()
 
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert (counts.delivered, counts.corrupt, counts.pending) == (3, 0, 0)
     assert STORE_ID in caplog.text
 

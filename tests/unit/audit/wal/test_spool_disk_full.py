@@ -79,9 +79,9 @@ def test_room_is_no_more_than_the_disk_has(mount, open_store):
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 @pytest.mark.usefixtures("storage")
-def test_disk_that_fills_up_refuses_events_and_loses_none(mount, server, open_store, make_event, kind):
+def test_disk_that_fills_up_refuses_events_and_loses_none(mount, fault_server, open_store, make_event, kind):
     directory = mount(kind, 8 * MIB)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store = open_store(spool_directory=directory / "spool")
     ids, error = record_until_full(store, make_event)
 
@@ -92,15 +92,15 @@ def test_disk_that_fills_up_refuses_events_and_loses_none(mount, server, open_st
     assert str(directory) in str(error)
     assert not store.accepting
     assert store.stats.recorded == store.stats.pending == len(ids) + len(again)
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     assert store.flush(timeout=DEADLINE).ok
-    assert list(server.stored) == ids + again
+    assert list(fault_server.stored) == ids + again
     assert store.close().ok
 
 
-def test_room_that_is_made_is_used(mount, server, open_store, make_event):
+def test_room_that_is_made_is_used(mount, fault_server, open_store, make_event):
     directory = mount("tmpfs", 8 * MIB)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store = open_store(spool_directory=directory / "spool")
     fill_up(directory)
     ids, _ = record_until_full(store, make_event)
@@ -111,15 +111,15 @@ def test_room_that_is_made_is_used(mount, server, open_store, make_event):
     store.record(event)
 
     assert store.accepting
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     assert store.close(timeout=DEADLINE).ok
-    assert list(server.stored) == [*ids, event.event_id]
+    assert list(fault_server.stored) == [*ids, event.event_id]
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_process_on_a_disk_that_fills_up_is_not_killed(mount, server, start_program, kind):
+def test_process_on_a_disk_that_fills_up_is_not_killed(mount, fault_server, start_program, kind):
     directory = mount(kind, 6 * MIB)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     program = start_program(
         """
         store = open_store()
@@ -143,14 +143,14 @@ def test_process_on_a_disk_that_fills_up_is_not_killed(mount, server, start_prog
     assert program.end() == [True]
 
 
-def test_events_of_orphaned_stores_are_delivered_from_a_full_disk(mount, server, open_store, leave_behind):
+def test_events_of_orphaned_stores_are_delivered_from_a_full_disk(mount, fault_server, open_store, leave_behind):
     directory = mount("ext4", 6 * MIB)
     ids = leave_behind(50, directory=directory / "spool")
     store = open_store(spool_directory=directory / "spool", linger=3600)
     fill_up(directory)
 
     assert store.close(timeout=DEADLINE).ok
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
 def wait_until(condition):
@@ -159,9 +159,9 @@ def wait_until(condition):
         assert time.monotonic() < deadline
 
 
-def test_accepting_comes_back_by_itself_when_the_disk_may_be_asked_again(mount, server, open_store, make_event):
+def test_accepting_comes_back_by_itself_when_the_disk_may_be_asked_again(mount, fault_server, open_store, make_event):
     directory = mount("tmpfs", 4 * MIB)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store = open_store(spool_directory=directory / "spool")
     fill_up(directory)
     record_until_full(store, make_event)
@@ -242,17 +242,17 @@ def test_file_in_place_of_the_directory_is_an_error_that_says_so(open_store, tmp
 
 
 @pytest.mark.usefixtures("storage")
-def test_small_disk_takes_events_again_once_all_are_delivered(mount, server, open_store, make_event):
+def test_small_disk_takes_events_again_once_all_are_delivered(mount, fault_server, open_store, make_event):
     directory = mount("tmpfs", 8 * MIB)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store = open_store(spool_directory=directory / "spool")
     ids, _ = record_until_full(store, make_event)
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     assert store.flush(timeout=DEADLINE).ok
 
     event = make_event()
     store.record(event)
 
     assert store.flush(timeout=DEADLINE).ok
-    assert list(server.stored) == [*ids, event.event_id]
+    assert list(fault_server.stored) == [*ids, event.event_id]
     store.close()

@@ -82,7 +82,7 @@ def test_lock_file_that_was_replaced_is_not_removed_by_its_old_owner(spool_direc
     assert path.read_text() == "of somebody else"
 
 
-def test_two_stores_on_one_directory_deliver_their_own_events(server, open_store, make_event, spool_directory):
+def test_two_stores_on_one_directory_deliver_their_own_events(fault_server, open_store, make_event, spool_directory):
     stores = [open_store(), open_store()]
     ids = [[], []]
     for number in range(200):
@@ -94,11 +94,11 @@ def test_two_stores_on_one_directory_deliver_their_own_events(server, open_store
 
     assert [(result.ok, result.delivered) for result in results] == [(True, 100), (True, 100)]
     assert [store.stats.recovered.delivered for store in stores] == [0, 0]
-    assert server.received == dict.fromkeys(ids[0] + ids[1], 1)
+    assert fault_server.received == dict.fromkeys(ids[0] + ids[1], 1)
     assert not list(spool_directory.iterdir())
 
 
-def test_store_that_closes_takes_nothing_of_a_live_one(server, open_store, make_event):
+def test_store_that_closes_takes_nothing_of_a_live_one(fault_server, open_store, make_event):
     living = open_store(linger=3600)
     living.record(make_event())
 
@@ -106,18 +106,20 @@ def test_store_that_closes_takes_nothing_of_a_live_one(server, open_store, make_
         pass
 
     assert other.stats.recovered.delivered == 0
-    assert not server.received
+    assert not fault_server.received
     assert living.close().delivered == 1
 
 
-def test_events_that_a_closed_store_left_are_the_next_ones(server, open_store, make_event, spool_directory, storage):
-    server.always(server.status(503))
+def test_events_that_a_closed_store_left_are_the_next_ones(
+    fault_server, open_store, make_event, spool_directory, storage
+):
+    fault_server.always(fault_server.status(503))
     first = open_store()
     events = [make_event(number) for number in range(5)]
     for event in events:
         first.record(event)
     assert first.close(timeout=0.1).pending == 5
-    server.always(server.store)
+    fault_server.always(fault_server.store)
 
     second = open_store()
 
@@ -125,11 +127,11 @@ def test_events_that_a_closed_store_left_are_the_next_ones(server, open_store, m
     assert second.close().ok
     assert second.stats.recovered.delivered == 5
     assert (second.stats.recorded, second.stats.delivered) == (0, 0)
-    assert list(server.stored) == [event.event_id for event in events]
+    assert list(fault_server.stored) == [event.event_id for event in events]
     assert not list(spool_directory.iterdir())
 
 
-def test_orphaned_events_come_oldest_first_and_in_their_order(server, leave_behind, open_store):
+def test_orphaned_events_come_oldest_first_and_in_their_order(fault_server, leave_behind, open_store):
     ids = [event_id for _ in range(4) for event_id in leave_behind(7)]
     left = []
 
@@ -137,23 +139,23 @@ def test_orphaned_events_come_oldest_first_and_in_their_order(server, leave_behi
         recovered = stores[0].stats.recovered if stores else None
         left.append(
             recovered is None
-            or (recovered.delivered, recovered.pending) == (len(server.stored), 28 - len(server.stored))
+            or (recovered.delivered, recovered.pending) == (len(fault_server.stored), 28 - len(fault_server.stored))
         )
-        server.store(handler, events)
+        fault_server.store(handler, events)
 
     stores = []
-    server.always(count_and_store)
+    fault_server.always(count_and_store)
     stores.append(store := open_store(max_batch_events=3))
     store.close(timeout=DEADLINE)
 
     assert len(left) == 12
     assert all(left)
-    assert list(server.stored) == ids
-    assert set(server.received.values()) == {1}
+    assert list(fault_server.stored) == ids
+    assert set(fault_server.received.values()) == {1}
     assert store.stats.recovered.delivered == 28
 
 
-def test_two_recoveries_in_one_process_deliver_each_event_once(server, leave_behind, open_store, spool_directory):
+def test_two_recoveries_in_one_process_deliver_each_event_once(fault_server, leave_behind, open_store, spool_directory):
     ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
     together = threading.Barrier(4, timeout=DEADLINE)
     stores = []
@@ -172,11 +174,13 @@ def test_two_recoveries_in_one_process_deliver_each_event_once(server, leave_beh
 
     # whoever was refused a lock left the events to its holder, which may have been closed in the midst
     open_store().close(timeout=DEADLINE)
-    assert server.received == dict.fromkeys(ids, 1)
+    assert fault_server.received == dict.fromkeys(ids, 1)
     assert not list(spool_directory.iterdir())
 
 
-def test_two_recoveries_in_two_processes_deliver_each_event_once(server, leave_behind, start_program, spool_directory):
+def test_two_recoveries_in_two_processes_deliver_each_event_once(
+    fault_server, leave_behind, start_program, spool_directory
+):
     ids = [event_id for _ in range(20) for event_id in leave_behind(5)]
     program = """
         say("ready")
@@ -195,14 +199,14 @@ def test_two_recoveries_in_two_processes_deliver_each_event_once(server, leave_b
     said = [recoverer.end()[0] for recoverer in recoverers]
     assert [ok for ok, _ in said] == [True, True]
     assert sum(delivered for _, delivered in said) == 100
-    assert server.received == dict.fromkeys(ids, 1)
+    assert fault_server.received == dict.fromkeys(ids, 1)
     assert not list(spool_directory.iterdir())
 
 
 def test_live_store_of_another_process_keeps_its_events_and_a_killed_one_does_not(
-    server, start_program, open_store, storage
+    fault_server, start_program, open_store, storage
 ):
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     program = start_program(
         """
         store = open_store()
@@ -218,16 +222,16 @@ def test_live_store_of_another_process_keeps_its_events_and_a_killed_one_does_no
     assert while_alive.stats.recovered.pending == while_alive.stats.recovered.delivered == 0
 
     program.kill()
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     store = open_store()
     store.close(timeout=DEADLINE)
 
     assert store.stats.recovered.delivered == 50
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_forked_child_does_not_keep_its_dead_parents_lock(server, start_program, open_store):
-    server.always(server.status(503))
+def test_forked_child_does_not_keep_its_dead_parents_lock(fault_server, start_program, open_store):
+    fault_server.always(fault_server.status(503))
     program = start_program(
         """
         store = open_store()
@@ -243,20 +247,20 @@ def test_forked_child_does_not_keep_its_dead_parents_lock(server, start_program,
     ids = program.hear()  # from the child, which goes on living
     program.process.kill()
     program.process.wait(DEADLINE)
-    server.always(server.store)
+    fault_server.always(fault_server.store)
 
     store = open_store()
     store.close(timeout=DEADLINE)
 
     assert store.stats.recovered.delivered == 20
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
 def test_forked_child_does_not_keep_the_locks_that_its_dead_parent_took_over(
-    server, start_program, open_store, leave_behind
+    fault_server, start_program, open_store, leave_behind
 ):
     ids = leave_behind(20)
-    server.script(server.hang)
+    fault_server.script(fault_server.hang)
     program = start_program("""
         store = open_store()
         sys.stdin.readline()
@@ -266,7 +270,7 @@ def test_forked_child_does_not_keep_the_locks_that_its_dead_parent_took_over(
             os._exit(0)
         signal.pause()
     """)
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     program.tell()
     assert program.hear() == "alive"
     program.kill()
@@ -275,11 +279,11 @@ def test_forked_child_does_not_keep_the_locks_that_its_dead_parent_took_over(
     store.close(timeout=DEADLINE)
 
     assert store.stats.recovered.delivered == 20
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_program_started_by_a_store_does_not_keep_its_lock(open_store, server, start_program):
-    server.always(server.status(503))
+def test_program_started_by_a_store_does_not_keep_its_lock(open_store, fault_server, start_program):
+    fault_server.always(fault_server.status(503))
     program = start_program(
         """
         import subprocess
@@ -293,17 +297,17 @@ def test_program_started_by_a_store_does_not_keep_its_lock(open_store, server, s
     )
     ids, other = program.hear()
     program.kill()
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     try:
         store = open_store()
         store.close(timeout=DEADLINE)
     finally:
         os.kill(other, signal.SIGKILL)
 
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
 
 
-def test_missing_lock_file_keeps_nobodys_events_back(server, leave_behind, open_store, spool_directory):
+def test_missing_lock_file_keeps_nobodys_events_back(fault_server, leave_behind, open_store, spool_directory):
     ids = leave_behind(5)
     (lock,) = spool_directory.glob("*.lock")
     lock.unlink()
@@ -311,12 +315,12 @@ def test_missing_lock_file_keeps_nobodys_events_back(server, leave_behind, open_
     with open_store():
         pass
 
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert not list(spool_directory.iterdir())
 
 
 def test_live_store_of_another_process_that_lost_its_lock_file_keeps_its_events(
-    server, start_program, open_store, spool_directory
+    fault_server, start_program, open_store, spool_directory
 ):
     program = start_program("store = open_store(); say(record(5)); sys.stdin.readline()", linger=3600)
     ids = program.hear()
@@ -325,14 +329,14 @@ def test_live_store_of_another_process_that_lost_its_lock_file_keeps_its_events(
 
     with open_store() as while_alive:
         pass
-    before = list(server.stored)
+    before = list(fault_server.stored)
     program.kill()
     with open_store() as afterwards:
         pass
 
     assert (while_alive.stats.recovered.delivered, before) == (0, [])
     assert afterwards.stats.recovered.delivered == 5
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert not list(spool_directory.iterdir())
 
 
@@ -369,7 +373,7 @@ def test_lock_file_that_was_never_locked_is_removed_after_a_minute(open_store, s
     assert [path.name for path in spool_directory.iterdir()] == ([incomplete.name] if stays else [])
 
 
-def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, open_store, spool_directory, server):
+def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, open_store, spool_directory, fault_server):
     ids = leave_behind(2)
     (segment,) = spool_directory.glob("*.segment")
     (spool_directory / segment.name.replace("-000001.segment", "-000002.tmp")).write_bytes(bytes(10_000))
@@ -379,7 +383,7 @@ def test_left_over_temporary_files_of_a_dead_store_are_removed(leave_behind, ope
     with open_store():
         pass
 
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert not list(spool_directory.iterdir())
 
 
@@ -401,7 +405,7 @@ def open_files():
     return names
 
 
-def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool_directory):
+def test_one_segment_is_mapped_at_a_time(fault_server, leave_behind, open_store, spool_directory):
     ids = [event_id for _ in range(5) for event_id in leave_behind(500, max_spool_bytes=256 * 1024)]
     segments = len(list(spool_directory.glob("*.segment")))
     mapped, opened = [], []
@@ -413,16 +417,16 @@ def test_one_segment_is_mapped_at_a_time(server, leave_behind, open_store, spool
         with open("/proc/self/maps") as maps:
             mapped.append({line.split()[-1] for line in maps if is_segment(line) and not line.endswith("(deleted)\n")})
         opened.append(sum(is_segment(name) for name in open_files()))
-        server.store(handler, events)
+        fault_server.store(handler, events)
 
-    server.always(look_and_store)
+    fault_server.always(look_and_store)
 
     store = open_store(max_batch_events=50)
     store.close(timeout=DEADLINE)
 
     own = store._wal._segments.store_id
     assert segments >= 10
-    assert list(server.stored) == ids
+    assert list(fault_server.stored) == ids
     assert len(mapped) > segments
     assert {len([path for path in paths if own not in path]) for paths in mapped} == {1}
     assert set(opened) == {4}  # its own and the one that it delivers from, each with the mapping's copy

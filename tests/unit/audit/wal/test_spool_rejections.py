@@ -98,8 +98,8 @@ def test_file_that_can_not_be_read_is_said_so(spool_directory):
 
 
 @pytest.mark.usefixtures("storage")
-def test_rejected_event_is_kept_beside_the_spool(server, open_store, make_event, rejected_file):
-    refuse_bad_ones(server)
+def test_rejected_event_is_kept_beside_the_spool(fault_server, open_store, make_event, rejected_file):
+    refuse_bad_ones(fault_server)
     store = open_store()
     event = record_a_bad_one(store, make_event)
 
@@ -110,8 +110,8 @@ def test_rejected_event_is_kept_beside_the_spool(server, open_store, make_event,
     assert store.rejected_events() == (kept,)
 
 
-def test_store_reads_its_own_rejections_and_not_its_neighbours(server, open_store, make_event, rejected_file):
-    refuse_bad_ones(server)
+def test_store_reads_its_own_rejections_and_not_its_neighbours(fault_server, open_store, make_event, rejected_file):
+    refuse_bad_ones(fault_server)
     stores = [open_store(), open_store(), open_store()]
     events = [record_a_bad_one(store, make_event) for store in stores[:2]]
     for store in stores:
@@ -126,9 +126,9 @@ def test_store_reads_its_own_rejections_and_not_its_neighbours(server, open_stor
 
 
 def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_once(
-    server, start_program, open_store, rejected_file
+    fault_server, start_program, open_store, rejected_file
 ):
-    refuse_bad_ones(server)
+    refuse_bad_ones(fault_server)
     program = start_program("""
         from signal_gateway.audit.wal.segment import PendingRecords
         def die(*_):
@@ -154,8 +154,10 @@ def test_process_that_dies_between_the_line_and_the_cursor_rejects_the_event_onc
 
 
 @pytest.mark.usefixtures("storage")
-def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(server, open_store, make_event, rejected_file):
-    refuse_bad_ones(server)
+def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(
+    fault_server, open_store, make_event, rejected_file
+):
+    refuse_bad_ones(fault_server)
     rejected_file.mkdir(parents=True)
     store = open_store(max_batch_events=1)
     before, bad, behind = make_event(), make_event(severity="bad"), make_event()
@@ -172,16 +174,16 @@ def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(server,
     result = store.flush(timeout=DEADLINE)
     assert (result.delivered, result.rejected, result.pending) == (1, 1, 0)
     assert [one.event_id for one in read_rejected(rejected_file)] == [bad.event_id]
-    assert list(server.stored) == [before.event_id, behind.event_id]
+    assert list(fault_server.stored) == [before.event_id, behind.event_id]
 
 
-def test_recovered_event_that_can_not_be_kept_waits_too(server, open_store, leave_behind, rejected_file):
+def test_recovered_event_that_can_not_be_kept_waits_too(fault_server, open_store, leave_behind, rejected_file):
     (event_id,) = leave_behind(1)
-    server.always(server.problem(400, detail="no such thing"))
+    fault_server.always(fault_server.problem(400, detail="no such thing"))
     rejected_file.mkdir()
     store = open_store()
-    server.wait_for_batch()
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
+    fault_server.wait_for_batch()
     assert store.stats.recovered.pending == 1
 
     rejected_file.rmdir()
@@ -192,9 +194,9 @@ def test_recovered_event_that_can_not_be_kept_waits_too(server, open_store, leav
 
 
 def test_file_that_may_not_grow_keeps_the_event_pending_and_has_no_half_lines(
-    server, open_store, make_event, rejected_file
+    fault_server, open_store, make_event, rejected_file
 ):
-    refuse_bad_ones(server)
+    refuse_bad_ones(fault_server)
     store = open_store()
     first = record_a_bad_one(store, make_event)
     assert store.flush().rejected == 1
@@ -215,8 +217,8 @@ def test_file_that_may_not_grow_keeps_the_event_pending_and_has_no_half_lines(
     assert [one.event_id for one in read_rejected(rejected_file)] == [first.event_id, second.event_id]
 
 
-def test_full_disk_keeps_the_event_pending_until_there_is_room(server, open_store, make_event, tmp_path):
-    refuse_bad_ones(server)
+def test_full_disk_keeps_the_event_pending_until_there_is_room(fault_server, open_store, make_event, tmp_path):
+    refuse_bad_ones(fault_server)
     directory = tmp_path / "small"
     directory.mkdir()
     if (
@@ -242,8 +244,8 @@ def test_full_disk_keeps_the_event_pending_until_there_is_room(server, open_stor
         subprocess.run(["umount", "-l", directory], check=True)
 
 
-def test_stores_that_reject_at_once_write_whole_lines(server, open_store, make_event, rejected_file):
-    refuse_bad_ones(server)
+def test_stores_that_reject_at_once_write_whole_lines(fault_server, open_store, make_event, rejected_file):
+    refuse_bad_ones(fault_server)
     stores = [open_store(max_batch_events=2) for _ in range(4)]
     ids = [record_a_bad_one(store, make_event).event_id for store in stores for _ in range(10)]
     threads = [threading.Thread(target=store.flush, args=(DEADLINE,)) for store in stores]

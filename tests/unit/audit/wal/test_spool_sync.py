@@ -156,15 +156,15 @@ def test_sync_that_fails_is_tried_again(spool, clock, on_sync):
     assert len(calls) == 2
 
 
-def test_closing_with_pending_events_syncs_them(server, open_store, make_event, synced):
-    server.always(server.hang)
+def test_closing_with_pending_events_syncs_them(fault_server, open_store, make_event, synced):
+    fault_server.always(fault_server.hang)
     store = open_store(linger=0)
     store.record(make_event())
-    server.wait_for_batch()
+    fault_server.wait_for_batch()
     assert not synced
 
-    server.always(server.status(503))
-    server.release()
+    fault_server.always(fault_server.status(503))
+    fault_server.release()
     assert store.close(timeout=0.05).pending == 1
     assert store._flusher._finished.wait(DEADLINE)
 
@@ -179,10 +179,10 @@ def test_closing_with_nothing_pending_costs_no_sync(open_store, make_event, sync
     assert not synced
 
 
-def test_events_that_wait_for_a_server_that_is_down_are_synced(server, open_store, make_event, on_sync):
+def test_events_that_wait_for_a_server_that_is_down_are_synced(fault_server, open_store, make_event, on_sync):
     synced = threading.Event()
     on_sync(lambda _: synced.set())
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store = open_store(initial_backoff=3600, max_backoff=3600)
 
     store.record(make_event())
@@ -190,7 +190,7 @@ def test_events_that_wait_for_a_server_that_is_down_are_synced(server, open_stor
     assert synced.wait(DEADLINE)
 
 
-def test_failing_sync_is_said_and_does_not_end_the_flusher(server, open_store, make_event, on_sync, caplog):
+def test_failing_sync_is_said_and_does_not_end_the_flusher(fault_server, open_store, make_event, on_sync, caplog):
     tried = threading.Semaphore(0)
     broken = True
 
@@ -200,7 +200,7 @@ def test_failing_sync_is_said_and_does_not_end_the_flusher(server, open_store, m
             raise EIO
 
     on_sync(fail)
-    server.always(server.status(503))
+    fault_server.always(fault_server.status(503))
     store = open_store(initial_backoff=3600, max_backoff=3600)
     store.record(make_event())
     for _ in range(2):
@@ -208,7 +208,7 @@ def test_failing_sync_is_said_and_does_not_end_the_flusher(server, open_store, m
     assert "cannot sync the audit spool to the disk: Input/output error" in store.stats.last_error
 
     broken = False
-    server.always(server.store)
+    fault_server.always(fault_server.store)
     assert store.flush(timeout=DEADLINE).ok
     assert caplog.records
 

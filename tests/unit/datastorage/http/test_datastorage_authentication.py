@@ -54,13 +54,13 @@ def failures(client: httpx.Client) -> dict[str, float]:
     ("token", "reads", "writes"), [(READER, 200, 403), (WRITER, 403, 201), (OPERATOR, 200, 201), (STRANGER, 401, 401)]
 )
 def test_token_is_good_for_its_scopes(
-    guarded: httpx.Client, make_event: MakeEvent, token: str, reads: int, writes: int
+    guarded: httpx.Client, make_wire_event: MakeEvent, token: str, reads: int, writes: int
 ) -> None:
     for path in (EVENTS, EXPORT, "/api/v1/audit/limits"):
         assert guarded.get(path, headers=bearer(token)).status_code == reads
     assert guarded.head(EXPORT, headers=bearer(token)).status_code == reads
-    assert guarded.post(EVENTS, json=make_event(), headers=bearer(token)).status_code == writes
-    assert guarded.post(BATCH, json=[make_event()], headers=bearer(token)).status_code == writes
+    assert guarded.post(EVENTS, json=make_wire_event(), headers=bearer(token)).status_code == writes
+    assert guarded.post(BATCH, json=[make_wire_event()], headers=bearer(token)).status_code == writes
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
@@ -143,8 +143,8 @@ def test_browser_is_asked_for_a_password_and_the_token_is_one(guarded: httpx.Cli
     assert guarded.get(EVENTS, headers=page | basic(WRITER)).status_code == 403
 
 
-def test_password_of_a_browser_writes_nothing(guarded: httpx.Client, make_event: MakeEvent) -> None:
-    answer = guarded.post(EVENTS, json=make_event(), headers=basic(OPERATOR) | {"Accept": "text/html"})
+def test_password_of_a_browser_writes_nothing(guarded: httpx.Client, make_wire_event: MakeEvent) -> None:
+    answer = guarded.post(EVENTS, json=make_wire_event(), headers=basic(OPERATOR) | {"Accept": "text/html"})
 
     assert answer.status_code == 401
     assert answer.headers.get_list("www-authenticate") == ['Bearer realm="DataStorage"']
@@ -195,8 +195,8 @@ def test_tokens_change_while_datastorage_serves(guarded: httpx.Client, token_fil
     assert guarded.get(EVENTS).status_code == 401
 
 
-def test_without_a_token_file_everybody_may_do_everything(client: httpx.Client, make_event: MakeEvent) -> None:
-    assert client.post(EVENTS, json=make_event()).status_code == 201
+def test_without_a_token_file_everybody_may_do_everything(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    assert client.post(EVENTS, json=make_wire_event()).status_code == 201
     assert client.get(EVENTS, headers=bearer(STRANGER)).status_code == 200
 
 

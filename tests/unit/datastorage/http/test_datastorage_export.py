@@ -36,8 +36,10 @@ def a_slice(n: int, *, fill: int = 0) -> list[StoredRecord]:
     return [StoredRecord(n, n, n, stored.envelope, stored.event_data)]
 
 
-def test_export_is_every_event_of_the_query_as_it_would_be_read(client: httpx.Client, make_event: MakeEvent) -> None:
-    events = [make_event(correlation_id=f"rr-{n % 2}", detail={"n": n}) for n in range(2500)]
+def test_export_is_every_event_of_the_query_as_it_would_be_read(
+    client: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    events = [make_wire_event(correlation_id=f"rr-{n % 2}", detail={"n": n}) for n in range(2500)]
     store(client, events)
 
     answer = client.get(
@@ -51,8 +53,8 @@ def test_export_is_every_event_of_the_query_as_it_would_be_read(client: httpx.Cl
     assert read_lines(answer)[:1] == page
 
 
-def test_export_is_newest_first_if_asked(client: httpx.Client, make_event: MakeEvent) -> None:
-    events = [make_event(event_timestamp=f"2026-01-0{day}T00:00:00Z") for day in (1, 2, 3)]
+def test_export_is_newest_first_if_asked(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    events = [make_wire_event(event_timestamp=f"2026-01-0{day}T00:00:00Z") for day in (1, 2, 3)]
     store(client, events)
 
     answer = client.get(EXPORT, params={"order": "desc"})

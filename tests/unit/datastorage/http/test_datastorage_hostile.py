@@ -70,9 +70,9 @@ def test_body_that_is_no_event_is_a_400_in_few_words(client: httpx.Client, path:
     ],
 )
 def test_event_data_that_cannot_be_kept_is_a_400(
-    client: httpx.Client, make_event: MakeEvent, data: dict[str, Any]
+    client: httpx.Client, make_wire_event: MakeEvent, data: dict[str, Any]
 ) -> None:
-    answer = client.post(BATCH, content=json.dumps([make_event(detail=data)]), headers=JSON)
+    answer = client.post(BATCH, content=json.dumps([make_wire_event(detail=data)]), headers=JSON)
 
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == ["event_data"]
@@ -80,9 +80,11 @@ def test_event_data_that_cannot_be_kept_is_a_400(
     assert is_unharmed(client)
 
 
-def test_refusal_of_a_batch_names_each_bad_item_and_quotes_little(client: httpx.Client, make_event: MakeEvent) -> None:
-    bad = make_event() | {"event_data": {"event_type": "y" * 4000}}
-    many = dict.fromkeys(make_event(), -1)
+def test_refusal_of_a_batch_names_each_bad_item_and_quotes_little(
+    client: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    bad = make_wire_event() | {"event_data": {"event_type": "y" * 4000}}
+    many = dict.fromkeys(make_wire_event(), -1)
 
     answer = client.post(BATCH, json=[bad, many] * 500)
 
@@ -114,8 +116,10 @@ def test_slow_sender_is_sent_away(serve: Serve) -> None:
     assert is_unharmed(client)
 
 
-def test_sender_that_leaves_in_the_midst_of_a_body_stores_nothing(client: httpx.Client, make_event: MakeEvent) -> None:
-    body = json.dumps([make_event()]).encode()
+def test_sender_that_leaves_in_the_midst_of_a_body_stores_nothing(
+    client: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    body = json.dumps([make_wire_event()]).encode()
     with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10) as sock:
         sock.sendall(head(len(body) + 1) + body)
 

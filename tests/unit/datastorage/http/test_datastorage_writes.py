@@ -30,8 +30,8 @@ def stored(client: httpx.Client, **filters: str) -> list[dict[str, Any]]:
     return data
 
 
-def test_single_event_is_stored_with_the_servers_defaults(client: httpx.Client, make_event: MakeEvent) -> None:
-    document = make_event()
+def test_single_event_is_stored_with_the_servers_defaults(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    document = make_wire_event()
 
     answer = client.post(EVENTS, json=document)
 
@@ -84,8 +84,8 @@ def test_members_that_are_given_win_over_the_defaults(client: httpx.Client) -> N
     assert found == json.loads(event.to_wire())
 
 
-def test_batch_is_stored_in_its_order(client: httpx.Client, make_event: MakeEvent) -> None:
-    documents = [make_event(detail={"n": n}) for n in range(1000)]
+def test_batch_is_stored_in_its_order(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    documents = [make_wire_event(detail={"n": n}) for n in range(1000)]
 
     answer = client.post(BATCH, json=documents)
 
@@ -95,15 +95,15 @@ def test_batch_is_stored_in_its_order(client: httpx.Client, make_event: MakeEven
     assert [event["event_data"]["n"] for event in stored(client)] == list(range(1000))
 
 
-def test_event_without_id_gets_one(client: httpx.Client, make_event: MakeEvent) -> None:
-    answer = client.post(EVENTS, json=make_event(event_id=None))
+def test_event_without_id_gets_one(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    answer = client.post(EVENTS, json=make_wire_event(event_id=None))
 
     assert answer.status_code == 201
     assert [event["event_id"] for event in stored(client)] == [answer.json()["event_id"]]
 
 
-def test_replayed_batch_is_acknowledged_and_stored_once(client: httpx.Client, make_event: MakeEvent) -> None:
-    documents = [make_event() for _ in range(3)]
+def test_replayed_batch_is_acknowledged_and_stored_once(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    documents = [make_wire_event() for _ in range(3)]
     client.post(BATCH, json=documents[:2])
 
     answer = client.post(BATCH, json=documents)
@@ -117,8 +117,8 @@ def test_replayed_batch_is_acknowledged_and_stored_once(client: httpx.Client, ma
     assert len(stored(client)) == 3
 
 
-def test_first_content_wins_and_other_content_is_reported(client: httpx.Client, make_event: MakeEvent) -> None:
-    first = make_event(detail={"n": 1, "deep": {"a": 1, "b": 2}})
+def test_first_content_wins_and_other_content_is_reported(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    first = make_wire_event(detail={"n": 1, "deep": {"a": 1, "b": 2}})
     client.post(EVENTS, json=first)
     reordered = first | {"event_data": {"deep": {"b": 2, "a": 1}, "n": 1, "event_type": first["event_type"]}}
     other_number = first | {"event_data": first["event_data"] | {"n": 1.0}}
@@ -133,8 +133,10 @@ def test_first_content_wins_and_other_content_is_reported(client: httpx.Client, 
     assert "severity" not in event
 
 
-def test_id_repeated_within_a_batch_is_a_duplicate_of_the_first(client: httpx.Client, make_event: MakeEvent) -> None:
-    first = make_event()
+def test_id_repeated_within_a_batch_is_a_duplicate_of_the_first(
+    client: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    first = make_wire_event()
     changed = first | {"severity": "high"}
 
     answer = client.post(BATCH, json=[first, changed, first])
@@ -144,8 +146,8 @@ def test_id_repeated_within_a_batch_is_a_duplicate_of_the_first(client: httpx.Cl
     assert "severity" not in stored(client)[0]
 
 
-def test_single_duplicate_is_acknowledged(client: httpx.Client, make_event: MakeEvent) -> None:
-    document = make_event()
+def test_single_duplicate_is_acknowledged(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    document = make_wire_event()
     client.post(EVENTS, json=document)
 
     same = client.post(EVENTS, json=document)
@@ -157,13 +159,17 @@ def test_single_duplicate_is_acknowledged(client: httpx.Client, make_event: Make
     assert len(stored(client)) == 1
 
 
-def test_refused_batch_names_every_bad_item_and_stores_nothing(client: httpx.Client, make_event: MakeEvent) -> None:
-    too_long = make_event(severity="x" * 21, actor_ip="nowhere")
-    without_type = {name: value for name, value in make_event().items() if name != "event_type"}
-    unversioned = {name: value for name, value in make_event().items() if name != "version"}
-    mismatched = make_event() | {"event_data": {"event_type": "another"}}
+def test_refused_batch_names_every_bad_item_and_stores_nothing(
+    client: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    too_long = make_wire_event(severity="x" * 21, actor_ip="nowhere")
+    without_type = {name: value for name, value in make_wire_event().items() if name != "event_type"}
+    unversioned = {name: value for name, value in make_wire_event().items() if name != "version"}
+    mismatched = make_wire_event() | {"event_data": {"event_type": "another"}}
 
-    answer = client.post(BATCH, json=[make_event(), too_long, 7, without_type, unversioned, mismatched, make_event()])
+    answer = client.post(
+        BATCH, json=[make_wire_event(), too_long, 7, without_type, unversioned, mismatched, make_wire_event()]
+    )
 
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == PROBLEM_JSON
@@ -181,8 +187,8 @@ def test_refused_batch_names_every_bad_item_and_stores_nothing(client: httpx.Cli
     assert stored(client) == []
 
 
-def test_bad_single_event_names_the_field(client: httpx.Client, make_event: MakeEvent) -> None:
-    answer = client.post(EVENTS, json=make_event(event_outcome="maybe"))
+def test_bad_single_event_names_the_field(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    answer = client.post(EVENTS, json=make_wire_event(event_outcome="maybe"))
 
     assert answer.status_code == 400
     assert [(error["index"], error["field"]) for error in answer.json()["errors"]] == [(0, "event_outcome")]
@@ -201,10 +207,10 @@ def test_body_that_is_no_batch_is_refused(client: httpx.Client, body: bytes) -> 
     assert answer.headers["Content-Type"] == PROBLEM_JSON
 
 
-def test_batch_above_the_limit_is_refused(serve: Serve, make_event: MakeEvent) -> None:
+def test_batch_above_the_limit_is_refused(serve: Serve, make_wire_event: MakeEvent) -> None:
     client = serve(max_batch_events=2)
 
-    answer = client.post(BATCH, json=[make_event() for _ in range(3)])
+    answer = client.post(BATCH, json=[make_wire_event() for _ in range(3)])
 
     assert answer.status_code == 400
     assert "3 events" in answer.json()["detail"]
@@ -212,18 +218,18 @@ def test_batch_above_the_limit_is_refused(serve: Serve, make_event: MakeEvent) -
     assert stored(client) == []
 
 
-def test_whole_number_that_json_would_lose_is_refused(client: httpx.Client, make_event: MakeEvent) -> None:
-    answer = client.post(BATCH, json=[make_event(detail={"n": 2**64})])
+def test_whole_number_that_json_would_lose_is_refused(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    answer = client.post(BATCH, json=[make_wire_event(detail={"n": 2**64})])
 
     assert answer.status_code == 400
     assert [error["field"] for error in answer.json()["errors"]] == ["event_data"]
 
 
-def test_largest_event_data_is_taken_and_one_byte_more_is_not(client: httpx.Client, make_event: MakeEvent) -> None:
-    room = MAX_EVENT_DATA_BYTES - len(orjson.dumps(make_event(detail={"fill": ""})["event_data"]))
+def test_largest_event_data_is_taken_and_one_byte_more_is_not(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    room = MAX_EVENT_DATA_BYTES - len(orjson.dumps(make_wire_event(detail={"fill": ""})["event_data"]))
 
-    fits = client.post(EVENTS, json=make_event(detail={"fill": "x" * room}))
-    too_large = client.post(EVENTS, json=make_event(detail={"fill": "x" * (room + 1)}))
+    fits = client.post(EVENTS, json=make_wire_event(detail={"fill": "x" * room}))
+    too_large = client.post(EVENTS, json=make_wire_event(detail={"fill": "x" * (room + 1)}))
 
     assert (fits.status_code, too_large.status_code) == (201, 400)
 
@@ -252,17 +258,17 @@ def test_other_content_type_is_415(client: httpx.Client, path: str, content_type
     assert answer.headers["Content-Type"] == PROBLEM_JSON
 
 
-def test_content_type_may_have_parameters(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_content_type_may_have_parameters(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
 
-    answer = client.post(EVENTS, content=json.dumps(make_event()), headers=headers)
+    answer = client.post(EVENTS, content=json.dumps(make_wire_event()), headers=headers)
 
     assert answer.status_code == 201
 
 
 @pytest.mark.parametrize("timestamp", ["0001-01-01T00:00:00Z", "2020-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z"])
-def test_event_is_never_refused_for_its_age(client: httpx.Client, make_event: MakeEvent, timestamp: str) -> None:
-    answer = client.post(EVENTS, json=make_event(event_timestamp=timestamp))
+def test_event_is_never_refused_for_its_age(client: httpx.Client, make_wire_event: MakeEvent, timestamp: str) -> None:
+    answer = client.post(EVENTS, json=make_wire_event(event_timestamp=timestamp))
 
     assert answer.status_code == 201
     [event] = stored(client)
@@ -270,10 +276,10 @@ def test_event_is_never_refused_for_its_age(client: httpx.Client, make_event: Ma
     assert event["event_date"] == timestamp[:10]
 
 
-def test_concurrent_writers_lose_and_mix_nothing(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_concurrent_writers_lose_and_mix_nothing(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     def write(writer: int) -> None:
         for start in range(0, 100, 20):
-            batch = [make_event(correlation_id=f"w-{writer}", detail={"n": n}) for n in range(start, start + 20)]
+            batch = [make_wire_event(correlation_id=f"w-{writer}", detail={"n": n}) for n in range(start, start + 20)]
             answer = client.post(BATCH, json=batch)
             assert answer.status_code == 201, answer.text
 
@@ -285,8 +291,8 @@ def test_concurrent_writers_lose_and_mix_nothing(client: httpx.Client, make_even
         assert [event["event_data"]["n"] for event in events] == list(range(100))
 
 
-def test_same_batch_sent_by_many_at_once_is_stored_once(client: httpx.Client, make_event: MakeEvent) -> None:
-    batch = [make_event() for _ in range(50)]
+def test_same_batch_sent_by_many_at_once_is_stored_once(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    batch = [make_wire_event() for _ in range(50)]
     together = Barrier(6, timeout=10)
 
     def send(_: int) -> dict[str, Any]:
@@ -316,8 +322,10 @@ values = st.recursive(scalars, lambda inner: st.lists(inner) | st.dictionaries(k
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(detail=st.dictionaries(keys.filter(lambda key: key != "event_type"), values))
 @pytest.mark.slow
-def test_event_data_is_read_as_it_was_sent(client: httpx.Client, make_event: MakeEvent, detail: dict[str, Any]) -> None:
-    document = make_event(detail=detail)
+def test_event_data_is_read_as_it_was_sent(
+    client: httpx.Client, make_wire_event: MakeEvent, detail: dict[str, Any]
+) -> None:
+    document = make_wire_event(detail=detail)
 
     answer = client.post(EVENTS, content=orjson.dumps(document), headers={"Content-Type": "application/json"})
     if answer.status_code == 400:  # deeper than the model allows

@@ -33,8 +33,8 @@ def hour(make_event: MakeEvent) -> list[dict[str, Any]]:
     ]
 
 
-def test_columns_count_every_event_and_lead_to_exactly_theirs(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, *hour(make_event), make_event(severity="other"))
+def test_columns_count_every_event_and_lead_to_exactly_theirs(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, *hour(make_wire_event), make_wire_event(severity="other"))
 
     page = search(viewer, since="1h", event_category="gateway", limit="1000")
     table = [
@@ -54,9 +54,14 @@ def test_columns_count_every_event_and_lead_to_exactly_theirs(viewer: httpx.Clie
         assert [outcomes.count(name) for name in table[0][1:4]] == row[:3]
 
 
-def test_heights_are_in_proportion_and_stacked_from_the_ground(viewer: httpx.Client, make_event: MakeEvent) -> None:
+def test_heights_are_in_proportion_and_stacked_from_the_ground(
+    viewer: httpx.Client, make_wire_event: MakeEvent
+) -> None:
     outcomes = ["success"] * 6 + ["failure"] * 2
-    store(viewer, *(make_event(event_timestamp="2026-01-31T12:30:00Z", event_outcome=outcome) for outcome in outcomes))
+    store(
+        viewer,
+        *(make_wire_event(event_timestamp="2026-01-31T12:30:00Z", event_outcome=outcome) for outcome in outcomes),
+    )
 
     svg = search(viewer, since="1h").one("svg", role="group")
     parts = [(int(part["y"]), int(part["height"])) for part in svg.one("a").all("rect")[1:]]
@@ -64,12 +69,12 @@ def test_heights_are_in_proportion_and_stacked_from_the_ground(viewer: httpx.Cli
     assert parts == [(76, 24), (4, 72)]
 
 
-def test_one_failure_among_thousands_is_visible(viewer: httpx.Client, make_event: MakeEvent) -> None:
+def test_one_failure_among_thousands_is_visible(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(
         viewer,
-        *(make_event() for _ in range(1999)),
-        make_event(event_outcome="failure"),
-        make_event(event_outcome="pending"),
+        *(make_wire_event() for _ in range(1999)),
+        make_wire_event(event_outcome="failure"),
+        make_wire_event(event_outcome="pending"),
     )
 
     parts = search(viewer).one("svg", role="group").one("a").all("rect")[1:]
@@ -78,8 +83,8 @@ def test_one_failure_among_thousands_is_visible(viewer: httpx.Client, make_event
     assert min(int(part["y"]) for part in parts) >= 0
 
 
-def test_chart_has_a_title_a_description_and_named_links(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, *hour(make_event))
+def test_chart_has_a_title_a_description_and_named_links(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, *hour(make_wire_event))
 
     svg = search(viewer, since="1h").one("svg", role="group")
 
@@ -93,8 +98,8 @@ def test_chart_has_a_title_a_description_and_named_links(viewer: httpx.Client, m
     assert all("event" in link["aria-label"] and link.one("title").words for link in svg.all("a"))
 
 
-def test_chart_without_since_begins_with_the_first_event(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, make_event(event_timestamp="2024-01-31T12:00:00Z"), *hour(make_event))
+def test_chart_without_since_begins_with_the_first_event(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, make_wire_event(event_timestamp="2024-01-31T12:00:00Z"), *hour(make_wire_event))
 
     chart_section = search(viewer, severity="").one("section", class_="chart")
 
@@ -103,9 +108,9 @@ def test_chart_without_since_begins_with_the_first_event(viewer: httpx.Client, m
 
 
 def test_chart_goes_on_to_an_event_of_a_clock_that_is_a_little_ahead(
-    viewer: httpx.Client, make_event: MakeEvent
+    viewer: httpx.Client, make_wire_event: MakeEvent
 ) -> None:
-    store(viewer, *hour(make_event), make_event(event_timestamp="2026-01-31T13:00:01Z"))
+    store(viewer, *hour(make_wire_event), make_wire_event(event_timestamp="2026-01-31T13:00:01Z"))
 
     section = search(viewer, since="1h").one("section", class_="chart")
 
@@ -113,8 +118,8 @@ def test_chart_goes_on_to_an_event_of_a_clock_that_is_a_little_ahead(
     assert section.one("table").all("tr")[-1].all("td")[-1].words == "1"
 
 
-def test_events_far_ahead_are_told_apart(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, *hour(make_event), make_event(event_timestamp="9999-12-31T00:00:00Z"))
+def test_events_far_ahead_are_told_apart(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, *hour(make_wire_event), make_wire_event(event_timestamp="9999-12-31T00:00:00Z"))
 
     section = search(viewer, since="1h").one("section", class_="chart")
 
@@ -123,8 +128,8 @@ def test_events_far_ahead_are_told_apart(viewer: httpx.Client, make_event: MakeE
     assert told == "Not in the chart: 1 event with a time in the future, from a clock that was ahead."
 
 
-def test_events_later_than_now_only_have_no_chart(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, make_event(event_timestamp="2027-01-31T12:00:00Z"))
+def test_events_later_than_now_only_have_no_chart(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, make_wire_event(event_timestamp="2027-01-31T12:00:00Z"))
 
     page = search(viewer, since="1h")
 
@@ -133,10 +138,10 @@ def test_events_later_than_now_only_have_no_chart(viewer: httpx.Client, make_eve
 
 
 def test_too_many_events_have_no_chart_but_a_hint(
-    viewer: httpx.Client, make_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
+    viewer: httpx.Client, make_wire_event: MakeEvent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "MAX_CHARTED_EVENTS", 119)
-    store(viewer, *hour(make_event))
+    store(viewer, *hour(make_wire_event))
 
     page = search(viewer)
 
@@ -154,8 +159,8 @@ def test_no_span_makes_more_columns_than_can_be_seen(span: int) -> None:
     assert width == 1000 or span // width >= 17 or span < 60_000
 
 
-def test_outer_columns_stay_within_the_search(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, *hour(make_event))
+def test_outer_columns_stay_within_the_search(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, *hour(make_wire_event))
 
     links = search(viewer, since="2026-01-31T12:03:17Z", until="2026-01-31T12:57:01Z").one("svg", role="group").all("a")
 

@@ -47,14 +47,14 @@ def check(page: Element) -> None:
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_hostile_values_of_an_event_are_text(client: httpx.Client, make_event: MakeEvent, attack: str) -> None:
+def test_hostile_values_of_an_event_are_text(client: httpx.Client, make_wire_event: MakeEvent, attack: str) -> None:
     texts = {
         "event_type": 100, "event_category": 50, "event_action": 50, "correlation_id": 255, "actor_type": 50,
         "actor_id": 255, "resource_type": 100, "resource_id": 255, "namespace": 253, "cluster_id": 255, "severity": 20,
         "error_code": 50, "error_message": 1000,
     }  # fmt: skip
     members = {name: attack[:width] for name, width in texts.items()}
-    store(client, make_event(**members, event_outcome="failure", detail={attack: attack}))
+    store(client, make_wire_event(**members, event_outcome="failure", detail={attack: attack}))
 
     found = search(client)
     page = timeline(client, attack)
@@ -71,8 +71,8 @@ def test_hostile_values_of_an_event_are_text(client: httpx.Client, make_event: M
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_hostile_parameters_are_text(client: httpx.Client, make_event: MakeEvent, attack: str) -> None:
-    store(client, make_event())
+def test_hostile_parameters_are_text(client: httpx.Client, make_wire_event: MakeEvent, attack: str) -> None:
+    store(client, make_wire_event())
 
     for name in (*FIELDS, "cursor", "limit", "<script>", '"><b>'):
         is_free_text = name in ("correlation_id", "event_type", "event_category", "severity")
@@ -91,9 +91,9 @@ def test_hostile_unknown_correlation_is_text(client: httpx.Client, attack: str) 
     assert page.one("p", class_="id").one("bdi").text == attack
 
 
-def test_pages_have_a_language_a_title_and_labels(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_pages_have_a_language_a_title_and_labels(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     empty = search(client)
-    store(client, make_event(), make_event(event_timestamp="2026-02-01T00:00:00Z"))
+    store(client, make_wire_event(), make_wire_event(event_timestamp="2026-02-01T00:00:00Z"))
     pages = [empty, search(client), search(client, since="x", status=400), timeline(client, "rr-1")]
     pages += [timeline(client, "no", status=404), search(client, severity="no")]
 
@@ -136,8 +136,8 @@ def test_viewer_only_reads(client: httpx.Client) -> None:
         assert client.head(path).status_code in (200, 400)
 
 
-def test_pages_work_behind_a_path_of_a_proxy(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, make_event())
+def test_pages_work_behind_a_path_of_a_proxy(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, make_wire_event())
 
     for page in (search(client), timeline(client, "rr-1"), get(client, "?since=x", status=400)):
         links = [element.attributes.get(name) for element in page for name in ("href", "src", "action")]

@@ -52,11 +52,11 @@ def many(make_event: MakeEvent, count: int) -> list[dict[str, Any]]:
     return [make_event(event_type=f"t.{n}", event_timestamp=at(n // 3)) for n in range(count)]
 
 
-def test_newest_come_first_and_lead_to_their_timeline(client: httpx.Client, make_event: MakeEvent) -> None:
+def test_newest_come_first_and_lead_to_their_timeline(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(
         client,
-        make_event(event_type="t.old", event_timestamp=at(1), correlation_id="rr/1"),
-        make_event(event_type="t.new", event_timestamp=at(2), correlation_id="rr:2"),
+        make_wire_event(event_type="t.old", event_timestamp=at(1), correlation_id="rr/1"),
+        make_wire_event(event_type="t.new", event_timestamp=at(2), correlation_id="rr:2"),
     )
 
     page = search(client)
@@ -70,7 +70,7 @@ def test_newest_come_first_and_lead_to_their_timeline(client: httpx.Client, make
 
 @pytest.mark.parametrize("name", [name for name in FILTERS if not name.startswith("detail")])
 def test_each_filter_narrows_the_search_and_its_chip_takes_it_away(
-    client: httpx.Client, make_event: MakeEvent, name: str
+    client: httpx.Client, make_wire_event: MakeEvent, name: str
 ) -> None:
     others = {
         "since": {"event_timestamp": at(0)},
@@ -78,7 +78,7 @@ def test_each_filter_narrows_the_search_and_its_chip_takes_it_away(
         "event_outcome": {name: "pending"},
     }
     other = others.get(name, {name: "other"})
-    store(client, wanted(make_event), wanted(make_event, **{"event_type": "t.wanted"} | other))
+    store(client, wanted(make_wire_event), wanted(make_wire_event, **{"event_type": "t.wanted"} | other))
 
     page = search(client, FILTERS)
 
@@ -89,8 +89,8 @@ def test_each_filter_narrows_the_search_and_its_chip_takes_it_away(
     assert len(rows(get(client, without[0]))) == 2
 
 
-def test_payload_filter_is_one_chip(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, wanted(make_event), wanted(make_event, detail={"name": "other"}))
+def test_payload_filter_is_one_chip(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, wanted(make_wire_event), wanted(make_wire_event, detail={"name": "other"}))
 
     page = search(client, detail_key="name", detail_value="this & that")
 
@@ -98,8 +98,8 @@ def test_payload_filter_is_one_chip(client: httpx.Client, make_event: MakeEvent)
     assert [chip.words for chip in page.one("ul", class_="chips").all("span")] == ["Payload name = this & that"]
 
 
-def test_form_is_filled_with_what_was_asked_and_asks_it_again(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, wanted(make_event), make_event())
+def test_form_is_filled_with_what_was_asked_and_asks_it_again(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, wanted(make_wire_event), make_wire_event())
 
     page = search(client, FILTERS, limit="7")
 
@@ -109,8 +109,8 @@ def test_form_is_filled_with_what_was_asked_and_asks_it_again(client: httpx.Clie
     assert rows(again) == ["t.wanted"]
 
 
-def test_empty_fields_of_a_form_are_no_filters(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, make_event())
+def test_empty_fields_of_a_form_are_no_filters(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, make_wire_event())
 
     page = search(client, dict.fromkeys(FILTERS, ""))
 
@@ -119,8 +119,8 @@ def test_empty_fields_of_a_form_are_no_filters(client: httpx.Client, make_event:
     assert "open" not in page.one("details", class_="more").attributes
 
 
-def test_pages_turn_to_the_end_and_back(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *many(make_event, 25))
+def test_pages_turn_to_the_end_and_back(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *many(make_wire_event, 25))
     seen = [page := search(client, limit="10")]
     while older := page.all("a", rel="next"):
         seen.append(page := get(client, older[0]["href"]))
@@ -135,10 +135,10 @@ def test_pages_turn_to_the_end_and_back(client: httpx.Client, make_event: MakeEv
     assert list(reversed(back)) == [rows(page) for page in seen]
 
 
-def test_turning_back_to_the_start_shows_a_full_page(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *many(make_event, 12))
+def test_turning_back_to_the_start_shows_a_full_page(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *many(make_wire_event, 12))
     second = get(client, search(client, limit="10").one("a", rel="next")["href"])
-    store(client, *[make_event(event_type="t.late", event_timestamp=at(200 + n)) for n in range(3)])
+    store(client, *[make_wire_event(event_type="t.late", event_timestamp=at(200 + n)) for n in range(3)])
 
     first = get(client, second.one("a", rel="prev")["href"])
     newest = get(client, first.one("a", rel="prev")["href"])
@@ -148,8 +148,8 @@ def test_turning_back_to_the_start_shows_a_full_page(client: httpx.Client, make_
     assert not newest.all("a", rel="prev")
 
 
-def test_page_past_the_last_event_leads_to_the_newest(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, make_event())
+def test_page_past_the_last_event_leads_to_the_newest(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, make_wire_event())
 
     page = search(client, cursor="desc.0.0")
 
@@ -157,12 +157,12 @@ def test_page_past_the_last_event_leads_to_the_newest(client: httpx.Client, make
     assert len(rows(get(client, page.one("section", class_="state").one("a")["href"]))) == 1
 
 
-def test_relative_times_and_ranges(serve: Serve, make_event: MakeEvent) -> None:
+def test_relative_times_and_ranges(serve: Serve, make_wire_event: MakeEvent) -> None:
     client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, 30, tzinfo=UTC)))
     store(
         client,
-        make_event(event_type="t.old", event_timestamp=at(1)),
-        make_event(event_timestamp="2026-01-31T12:29:00Z"),
+        make_wire_event(event_type="t.old", event_timestamp=at(1)),
+        make_wire_event(event_timestamp="2026-01-31T12:29:00Z"),
     )
 
     page = search(client, since="15m", severity="")
@@ -173,10 +173,12 @@ def test_relative_times_and_ranges(serve: Serve, make_event: MakeEvent) -> None:
     assert len(rows(get(client, ranges[1]["href"]))) == 2
 
 
-def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_event: MakeEvent) -> None:
+def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_wire_event: MakeEvent) -> None:
     client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, tzinfo=UTC)))
     store(
-        client, make_event(event_timestamp="2026-01-31T14:30:00Z"), make_event(event_timestamp="2026-01-31T12:30:00Z")
+        client,
+        make_wire_event(event_timestamp="2026-01-31T14:30:00Z"),
+        make_wire_event(event_timestamp="2026-01-31T12:30:00Z"),
     )
 
     page = search(client)
@@ -200,9 +202,9 @@ def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_event: MakeEvent) ->
     ],
 )
 def test_wrong_parameter_is_refused_and_the_form_keeps_what_was_given(
-    client: httpx.Client, make_event: MakeEvent, parameters: str, field: str | None, says: str
+    client: httpx.Client, make_wire_event: MakeEvent, parameters: str, field: str | None, says: str
 ) -> None:
-    store(client, make_event(severity="s"))
+    store(client, make_wire_event(severity="s"))
 
     page = get(client, f"?{parameters}", status=400)
 
@@ -227,8 +229,8 @@ def test_empty_datastorage_says_how_to_send_an_event(client: httpx.Client) -> No
     assert rows(search(client)) == ["example.greeting.sent"]
 
 
-def test_no_match_says_which_filter_to_drop(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, *(make_event(severity="s") for _ in range(3)))
+def test_no_match_says_which_filter_to_drop(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, *(make_wire_event(severity="s") for _ in range(3)))
 
     page = search(client, severity="s", correlation_id="rr-1", event_outcome="failure")
 
@@ -237,18 +239,20 @@ def test_no_match_says_which_filter_to_drop(client: httpx.Client, make_event: Ma
     assert len(rows(get(client, remedies[0].one("a")["href"]))) == 3
 
 
-def test_no_match_through_several_filters_offers_to_clear_them(client: httpx.Client, make_event: MakeEvent) -> None:
-    store(client, make_event())
+def test_no_match_through_several_filters_offers_to_clear_them(
+    client: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    store(client, make_wire_event())
 
     page = search(client, severity="x", correlation_id="y")
 
     assert page.one("section", class_="state").one("a")["href"] == "./"
 
 
-def test_broken_database_is_a_page_that_keeps_the_form(tmp_path: Path, make_event: MakeEvent) -> None:
+def test_broken_database_is_a_page_that_keeps_the_form(tmp_path: Path, make_wire_event: MakeEvent) -> None:
     app = create_datastorage(f"sqlite:///{tmp_path}/audit.db").app
     with LiveServer(app, name="DataStorage", lifespan="on") as server:
-        store(server.client, make_event())
+        store(server.client, make_wire_event())
         sqlite3.connect(tmp_path / "audit.db").execute("DROP TABLE audit_events").connection.close()
 
         answer = server.client.get("/?severity=a%26b")

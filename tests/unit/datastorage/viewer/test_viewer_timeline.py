@@ -21,13 +21,13 @@ def viewer(serve: Serve) -> httpx.Client:
     return serve(clock=MovableClock(datetime(2026, 1, 31, 12, 0, 10, tzinfo=UTC)))
 
 
-def test_oldest_come_first_with_the_time_since_the_first(viewer: httpx.Client, make_event: MakeEvent) -> None:
+def test_oldest_come_first_with_the_time_since_the_first(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(
         viewer,
-        make_event(event_type="t.c", event_timestamp="2026-01-31T12:00:09.25Z", event_outcome="failure"),
-        make_event(event_type="t.a", event_timestamp="2026-01-31T12:00:00Z"),
-        make_event(event_type="t.b", event_timestamp="2026-01-31T12:00:00.018Z"),
-        make_event(event_type="t.other", correlation_id="rr-2"),
+        make_wire_event(event_type="t.c", event_timestamp="2026-01-31T12:00:09.25Z", event_outcome="failure"),
+        make_wire_event(event_type="t.a", event_timestamp="2026-01-31T12:00:00Z"),
+        make_wire_event(event_type="t.b", event_timestamp="2026-01-31T12:00:00.018Z"),
+        make_wire_event(event_type="t.other", correlation_id="rr-2"),
     )
 
     page = timeline(viewer, "rr-1")
@@ -44,8 +44,8 @@ def test_oldest_come_first_with_the_time_since_the_first(viewer: httpx.Client, m
     "correlation_id",
     ["a/b/../c", "a:b", "Ω-ü-日本-🚑", "?#&=%+;", " padded ", "%2F%00", '"><script>x</script>', "x" * 255, "'", "self"],
 )
-def test_any_correlation_id_has_its_page(viewer: httpx.Client, make_event: MakeEvent, correlation_id: str) -> None:
-    store(viewer, make_event(correlation_id=correlation_id), make_event())
+def test_any_correlation_id_has_its_page(viewer: httpx.Client, make_wire_event: MakeEvent, correlation_id: str) -> None:
+    store(viewer, make_wire_event(correlation_id=correlation_id), make_wire_event())
 
     link = search(viewer, correlation_id=correlation_id).one("a", class_="row")["href"]
     page = get(viewer, link.partition("#")[0])
@@ -55,8 +55,8 @@ def test_any_correlation_id_has_its_page(viewer: httpx.Client, make_event: MakeE
 
 
 @pytest.mark.slow
-def test_thousands_of_events_come_in_pages_both_ways(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, *(make_event(event_type=f"t.{n}") for n in range(2345)))
+def test_thousands_of_events_come_in_pages_both_ways(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, *(make_wire_event(event_type=f"t.{n}") for n in range(2345)))
     seen = [page := timeline(viewer, "rr-1", limit="1000")]
     while later := page.all("a", rel="next"):
         seen.append(page := get(viewer, later[0]["href"]))
@@ -69,10 +69,10 @@ def test_thousands_of_events_come_in_pages_both_ways(viewer: httpx.Client, make_
     assert [title.words for title in earlier.one("ol", class_="timeline").all("h2")] == titles[1]
 
 
-def test_actor_resource_and_error_are_shown(viewer: httpx.Client, make_event: MakeEvent) -> None:
+def test_actor_resource_and_error_are_shown(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(
         viewer,
-        make_event(
+        make_wire_event(
             event_outcome="failure", actor_type="user", actor_id="mira", actor_ip="10.0.0.7", resource_type="Pod",
             resource_id="prod/api-1", namespace="prod", cluster_id="eu-1", severity="critical", duration_ms=1500,
             error_code="Timeout", error_message="no answer", parent_event_id="01932c3e-8a00-7000-8000-000000000000",
@@ -89,8 +89,8 @@ def test_actor_resource_and_error_are_shown(viewer: httpx.Client, make_event: Ma
     assert article.one("p", class_="error").words == "Timeout no answer"
 
 
-def test_payload_is_indented_json_behind_a_fold(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    event = make_event(detail={"text": "<b>&amp;</b>", "list": [1, 2.5, None], "deep": {"ü": True}})
+def test_payload_is_indented_json_behind_a_fold(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    event = make_wire_event(detail={"text": "<b>&amp;</b>", "list": [1, 2.5, None], "deep": {"ü": True}})
     store(viewer, event)
 
     payload = timeline(viewer, "rr-1").one("details", class_="payload")
@@ -101,8 +101,8 @@ def test_payload_is_indented_json_behind_a_fold(viewer: httpx.Client, make_event
     assert payload.one("button")["data-copy"] == payload.one("pre")["id"]
 
 
-def test_sensitive_payload_is_behind_a_note(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, make_event(is_sensitive=True), make_event(is_sensitive=False), make_event())
+def test_sensitive_payload_is_behind_a_note(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, make_wire_event(is_sensitive=True), make_wire_event(is_sensitive=False), make_wire_event())
 
     payloads = timeline(viewer, "rr-1").all("details", class_="payload")
 
@@ -111,8 +111,8 @@ def test_sensitive_payload_is_behind_a_note(viewer: httpx.Client, make_event: Ma
     assert not any("open" in payload.attributes for payload in payloads)
 
 
-def test_long_payload_is_cut_and_leads_to_the_whole(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    event = make_event(correlation_id="a/b&c", detail={"text": "x" * 200_000})
+def test_long_payload_is_cut_and_leads_to_the_whole(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    event = make_wire_event(correlation_id="a/b&c", detail={"text": "x" * 200_000})
     store(viewer, event)
 
     payload = timeline(viewer, "a/b&c").one("details", class_="payload")
@@ -122,12 +122,12 @@ def test_long_payload_is_cut_and_leads_to_the_whole(viewer: httpx.Client, make_e
     assert [found["event_data"] for found in answer["data"]] == [event["event_data"]]
 
 
-def test_late_arrival_and_a_clock_ahead_are_shown(viewer: httpx.Client, make_event: MakeEvent) -> None:
+def test_late_arrival_and_a_clock_ahead_are_shown(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(
         viewer,
-        make_event(event_type="t.late", event_timestamp="2026-01-31T09:00:00Z"),
-        make_event(event_type="t.prompt", event_timestamp="2026-01-31T12:00:09Z"),
-        make_event(event_type="t.ahead", event_timestamp="2026-01-31T15:00:10Z"),
+        make_wire_event(event_type="t.late", event_timestamp="2026-01-31T09:00:00Z"),
+        make_wire_event(event_type="t.prompt", event_timestamp="2026-01-31T12:00:09Z"),
+        make_wire_event(event_type="t.ahead", event_timestamp="2026-01-31T15:00:10Z"),
     )
 
     late, prompt, ahead = timeline(viewer, "rr-1").all("article")
@@ -138,8 +138,8 @@ def test_late_arrival_and_a_clock_ahead_are_shown(viewer: httpx.Client, make_eve
     assert ahead.one("span", class_="warn").words == "clock 3 h ahead"
 
 
-def test_unknown_correlation_is_a_404_page(viewer: httpx.Client, make_event: MakeEvent) -> None:
-    store(viewer, make_event())
+def test_unknown_correlation_is_a_404_page(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(viewer, make_wire_event())
 
     page = timeline(viewer, "rr-<2>", status=404)
 

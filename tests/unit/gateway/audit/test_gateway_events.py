@@ -11,13 +11,13 @@ pytestmark = pytest.mark.asyncio
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
 
 
-async def test_creation_is_recorded_as_received_then_created(gateway, alert):
+async def test_creation_is_recorded_as_received_then_created(running_gateway, alert):
     sent = alert("HighLatency", namespace="prod", deployment="payment-api", severity="critical")
 
-    body = (await gateway.post(sent)).json()
+    body = (await running_gateway.post(sent)).json()
 
     name, uid = body["remediationRequestName"], body["remediationRequestUid"]
-    received, created = gateway.events()
+    received, created = running_gateway.events()
     assert (received.event_type, received.resource_type, received.resource_id) == (
         "gateway.signal.received", "Signal", FINGERPRINT,
     )  # fmt: skip
@@ -48,40 +48,40 @@ async def test_creation_is_recorded_as_received_then_created(gateway, alert):
     assert received.event_timestamp <= created.event_timestamp
 
 
-async def test_events_of_a_creation_are_what_the_wire_takes(gateway, alert):
-    await gateway.post(alert())
+async def test_events_of_a_creation_are_what_the_wire_takes(running_gateway, alert):
+    await running_gateway.post(alert())
 
-    for event in gateway.events():
+    for event in running_gateway.events():
         assert AuditEvent.from_wire(orjson.loads(event.to_wire())) == event
 
 
-async def test_duplicate_is_recorded_with_its_count(gateway, alert):
-    name = (await gateway.post(alert())).json()["remediationRequestName"]
+async def test_duplicate_is_recorded_with_its_count(running_gateway, alert):
+    name = (await running_gateway.post(alert())).json()["remediationRequestName"]
 
-    await gateway.post(alert())
+    await running_gateway.post(alert())
 
-    [event] = gateway.events("gateway.signal.deduplicated")
+    [event] = running_gateway.events("gateway.signal.deduplicated")
     assert (event.correlation_id, event.resource_type, event.resource_id) == (name, "Signal", FINGERPRINT)
     assert event.event_data["deduplication_status"] == "duplicate"
     assert event.event_data["occurrence_count"] == 2
 
 
-async def test_resolved_alert_is_correlated_with_what_handles_the_problem(gateway, alert):
-    await gateway.post(alert(status="resolved"))
-    name = (await gateway.post(alert())).json()["remediationRequestName"]
-    await gateway.post(alert(status="resolved"))
-    response = await gateway.post(alert("Gone", status="resolved", job="x"))
+async def test_resolved_alert_is_correlated_with_what_handles_the_problem(running_gateway, alert):
+    await running_gateway.post(alert(status="resolved"))
+    name = (await running_gateway.post(alert())).json()["remediationRequestName"]
+    await running_gateway.post(alert(status="resolved"))
+    response = await running_gateway.post(alert("Gone", status="resolved", job="x"))
 
-    before, during, without_target = gateway.events("gateway.signal.resolved")
+    before, during, without_target = running_gateway.events("gateway.signal.resolved")
     assert before.correlation_id == FINGERPRINT
     assert during.correlation_id == name
     assert without_target.correlation_id == f"{response.headers['x-request-id']}/0"
 
 
-async def test_alert_about_no_object_is_recorded_as_rejected_with_its_labels(gateway, alert):
-    response = await gateway.post(alert("NoTarget", job="x", severity="s" * 50))
+async def test_alert_about_no_object_is_recorded_as_rejected_with_its_labels(running_gateway, alert):
+    response = await running_gateway.post(alert("NoTarget", job="x", severity="s" * 50))
 
-    [event] = gateway.events()
+    [event] = running_gateway.events()
     assert response.status_code == 200
     assert (event.event_type, event.event_outcome) == ("gateway.signal.rejected", "failure")
     assert event.event_data["outcome"] == "rejected"
@@ -107,72 +107,72 @@ async def test_alert_out_of_scope_is_recorded_as_rejected(run_gateway, alert):
     assert (event.correlation_id, event.resource_id) == (FINGERPRINT, FINGERPRINT)
 
 
-async def test_normal_event_is_recorded_as_rejected_with_its_labels(gateway):
+async def test_normal_event_is_recorded_as_rejected_with_its_labels(running_gateway):
     involved = {"kind": "Pod", "name": "api-0", "namespace": "prod"}
     event = {"kind": "Event", "type": "Normal", "reason": "Pulled", "involvedObject": involved}
 
-    await gateway.http.post("/api/v1/signals/kubernetes-event", json=event)
+    await running_gateway.http.post("/api/v1/signals/kubernetes-event", json=event)
 
-    [event] = gateway.events("gateway.signal.rejected")
+    [event] = running_gateway.events("gateway.signal.rejected")
     assert (event.event_outcome, event.event_data["outcome"]) == ("failure", "rejected")
     assert event.event_data["signal_labels"]["name"] == "api-0"
 
 
-async def test_labels_that_can_not_be_stored_do_not_keep_the_event_of_an_alert_out(gateway, alert):
-    await gateway.post(alert("Odd", namespace="prod", deployment="api", note="a\0b", **{"k\0": "v"}))
+async def test_labels_that_can_not_be_stored_do_not_keep_the_event_of_an_alert_out(running_gateway, alert):
+    await running_gateway.post(alert("Odd", namespace="prod", deployment="api", note="a\0b", **{"k\0": "v"}))
 
-    [event] = gateway.events("gateway.signal.rejected")
+    [event] = running_gateway.events("gateway.signal.rejected")
     assert event.event_data["signal_labels"]["note"] == "a\ufffdb"
     assert event.event_data["signal_labels"]["k\ufffd"] == "v"
 
 
-async def test_ids_of_the_sender_are_recorded_beside_ours(gateway, alert):
+async def test_ids_of_the_sender_are_recorded_beside_ours(running_gateway, alert):
     ids = {"X-Request-ID": "am-7", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
-    gateway.http.headers.update(ids)
+    running_gateway.http.headers.update(ids)
 
-    created, rejected = await gateway.post(alert()), await gateway.post(alert("NoTarget", job="x"))
+    created, rejected = await running_gateway.post(alert()), await running_gateway.post(alert("NoTarget", job="x"))
 
     assert created.headers["x-request-id"] != "am-7"
     assert len({created.headers["x-request-id"], rejected.headers["x-request-id"]}) == 2
-    assert {event.event_type for event in gateway.events()} == {
+    assert {event.event_type for event in running_gateway.events()} == {
         "gateway.signal.received", "gateway.crd.created", "gateway.signal.rejected",
     }  # fmt: skip
-    for event in gateway.events():
+    for event in running_gateway.events():
         assert event.event_data["sender_request_id"] == "am-7"
         assert event.event_data["traceparent"] == ids["traceparent"]
 
 
-async def test_long_payload_is_cut_and_its_hash_kept(gateway, alert):
+async def test_long_payload_is_cut_and_its_hash_kept(running_gateway, alert):
     sent = alert() | {"extra": "x" * 100_000}
 
-    await gateway.post(sent)
+    await running_gateway.post(sent)
 
-    data = gateway.events("gateway.crd.created")[0].event_data
+    data = running_gateway.events("gateway.crd.created")[0].event_data
     whole = orjson.dumps(sent)
     assert data["original_payload"] == {"json": whole[: 64 * 1024].decode()}
     assert data["original_payload_sha256"] == hashlib.sha256(whole).hexdigest()
     assert data["truncated"] is True
 
 
-async def test_largest_alert_still_fits_into_an_event(gateway, alert):
+async def test_largest_alert_still_fits_into_an_event(running_gateway, alert):
     sent = alert("X", namespace="prod", deployment="payment-api", **{f"l{n}": '"\\\x01' * 100 for n in range(1000)})
     sent["annotations"] = {f"a{n}": '"\\\x01' * 100 for n in range(1000)}
 
-    response = await gateway.post(sent)
+    response = await running_gateway.post(sent)
 
     assert response.status_code == 201
-    assert all(len(encoded_event_data(event.event_data)) <= 256 * 1024 for event in gateway.events())
+    assert all(len(encoded_event_data(event.event_data)) <= 256 * 1024 for event in running_gateway.events())
 
 
 @pytest.mark.parametrize("refusal", [AuditStoreClosed, AuditStoreFull])
-async def test_event_that_the_store_does_not_take_is_counted_and_503(gateway, alert, refusal, monkeypatch):
+async def test_event_that_the_store_does_not_take_is_counted_and_503(running_gateway, alert, refusal, monkeypatch):
     def refuse(_):
         raise refusal("no")
 
-    monkeypatch.setattr(gateway.store, "record", refuse)
+    monkeypatch.setattr(running_gateway.store, "record", refuse)
 
-    response = await gateway.post(alert())
+    response = await running_gateway.post(alert())
 
     assert response.status_code == 503
     assert "retry-after" in response.headers
-    assert gateway.metric("gateway_audit_events_total", outcome="refused") == 2
+    assert running_gateway.metric("gateway_audit_events_total", outcome="refused") == 2

@@ -22,7 +22,7 @@ def datastorage():
 
 
 @pytest_asyncio.fixture
-async def ask(cluster, datastorage, tmp_path, alert):
+async def ask(wired_cluster, datastorage, tmp_path, alert):
     """Give a function that sends alerts to a gateway and then asks whether it is ready."""
 
     async def ask(*, workloads=(), before=lambda _store: None, **limits):
@@ -31,7 +31,7 @@ async def ask(cluster, datastorage, tmp_path, alert):
         client = DataStorageClient(datastorage.url)
         store = BufferedAuditStore(client, service="gateway", config=config)
         try:
-            async with KubernetesClient(KubeConfig.from_server(cluster.url)) as kubernetes:
+            async with KubernetesClient(KubeConfig.from_server(wired_cluster.url)) as kubernetes:
                 gateway = create_gateway(everything, kubernetes=kubernetes, audit_store=store)
                 transport = httpx.ASGITransport(gateway.app)
                 async with gateway, httpx.AsyncClient(transport=transport, base_url="http://gateway") as http:

@@ -44,21 +44,21 @@ def peer_of(response):
     return f"{host}:{port}"
 
 
-async def test_alert_about_no_object_has_a_line(gateway, alert, lines):
-    response = await gateway.post(alert("TargetDown", job="x"))
+async def test_alert_about_no_object_has_a_line(running_gateway, alert, lines):
+    response = await running_gateway.post(alert("TargetDown", job="x"))
 
-    [line] = await lines(gateway.gateway, SIGNAL_LOGGER)
-    [event] = gateway.events("gateway.signal.rejected")
+    [line] = await lines(running_gateway.gateway, SIGNAL_LOGGER)
+    [event] = running_gateway.events("gateway.signal.rejected")
     assert (line.reason, line.signal, line.target) == ("no_target", "TargetDown", None)
     assert (line.peer, line.request_id) == (peer_of(response), response.headers["x-request-id"])
     assert line.correlation_id == event.correlation_id
     assert line.getMessage().startswith("TargetDown was not handled")
 
 
-async def test_alert_that_is_not_valid_has_a_line_with_the_rule_that_it_breaks(gateway, alert, lines):
-    await gateway.post(alert("Odd", namespace="prod", deployment="api", severity="s" * 51), alert("Fine"))
+async def test_alert_that_is_not_valid_has_a_line_with_the_rule_that_it_breaks(running_gateway, alert, lines):
+    await running_gateway.post(alert("Odd", namespace="prod", deployment="api", severity="s" * 51), alert("Fine"))
 
-    [line] = await lines(gateway.gateway, SIGNAL_LOGGER)
+    [line] = await lines(running_gateway.gateway, SIGNAL_LOGGER)
     assert (line.reason, line.signal) == ("severity", "Odd")
     assert "at most 50" in line.getMessage()
 
@@ -77,21 +77,23 @@ async def test_alert_out_of_scope_has_a_line_with_its_object(run_gateway, alert,
 @pytest.mark.parametrize(
     ("status", "level", "reason"), [(422, "ERROR", "refused"), (503, "WARNING", "kubernetes_unavailable")]
 )
-async def test_alert_that_the_api_does_not_take_has_a_line(gateway, cluster, alert, lines, status, level, reason):
-    cluster.api.faults.fail(verb="create", resource="remediationrequests", status=status, times=10)
+async def test_alert_that_the_api_does_not_take_has_a_line(
+    running_gateway, wired_cluster, alert, lines, status, level, reason
+):
+    wired_cluster.api.faults.fail(verb="create", resource="remediationrequests", status=status, times=10)
 
-    response = await gateway.post(alert("HighLatency"))
+    response = await running_gateway.post(alert("HighLatency"))
 
-    [line] = await lines(gateway.gateway, SIGNAL_LOGGER)
+    [line] = await lines(running_gateway.gateway, SIGNAL_LOGGER)
     assert (line.levelname, line.reason, line.signal) == (level, reason, "HighLatency")
     assert line.target == "prod/Deployment/payment-api"
     assert (line.peer, line.request_id) == (peer_of(response), response.headers["x-request-id"])
-    assert {event.correlation_id for event in gateway.events("gateway.crd.failed")} == {line.correlation_id}
+    assert {event.correlation_id for event in running_gateway.events("gateway.crd.failed")} == {line.correlation_id}
 
 
-async def test_alert_whose_deadline_passes_has_a_line(run_gateway, cluster, alert, lines):
+async def test_alert_whose_deadline_passes_has_a_line(run_gateway, wired_cluster, alert, lines):
     gateway = await run_gateway(processing={"request_deadline": 1})
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
 
     response = await gateway.post(alert("First"), alert("Second"))
     release.set()
@@ -102,16 +104,16 @@ async def test_alert_whose_deadline_passes_has_a_line(run_gateway, cluster, aler
     assert by_signal["Second"].reason == "deadline"
 
 
-async def test_alert_that_is_handled_has_no_line(gateway, alert, lines):
-    await gateway.post(alert(), alert(), alert(status="resolved"))
+async def test_alert_that_is_handled_has_no_line(running_gateway, alert, lines):
+    await running_gateway.post(alert(), alert(), alert(status="resolved"))
 
-    assert await lines(gateway.gateway, SIGNAL_LOGGER) == []
+    assert await lines(running_gateway.gateway, SIGNAL_LOGGER) == []
 
 
-async def test_line_is_complete_in_the_log_of_the_service(gateway, alert, lines):
-    await gateway.post(alert("TargetDown", job="x"))
+async def test_line_is_complete_in_the_log_of_the_service(running_gateway, alert, lines):
+    await running_gateway.post(alert("TargetDown", job="x"))
 
-    [line] = await lines(gateway.gateway, SIGNAL_LOGGER)
+    [line] = await lines(running_gateway.gateway, SIGNAL_LOGGER)
     written = log_formatter("json").format(line)
     for value in (line.reason, line.signal, line.peer, line.request_id, line.correlation_id):
         assert f'"{value}"' in written
@@ -126,11 +128,11 @@ async def test_line_is_complete_in_the_log_of_the_service(gateway, alert, lines)
     ],
 )
 async def test_refused_request_has_a_line_with_the_reason_and_the_peer(
-    gateway, lines, content, headers, status, reason
+    running_gateway, lines, content, headers, status, reason
 ):
-    response = await gateway.http.post(PATH, content=content, headers=headers)
+    response = await running_gateway.http.post(PATH, content=content, headers=headers)
 
-    [line] = await lines(gateway.gateway, REQUEST_LOGGER)
+    [line] = await lines(running_gateway.gateway, REQUEST_LOGGER)
     assert response.status_code == status
     assert (line.levelname, line.status, line.peer) == ("WARNING", status, peer_of(response))
     assert line.reason.startswith(reason)
@@ -145,9 +147,9 @@ async def test_body_over_the_limit_has_a_line_with_the_reason(run_gateway, alert
     assert (line.status, line.reason) == (413, "The body is larger than 10 bytes.")
 
 
-async def test_request_over_the_limit_in_flight_has_a_line_with_the_reason(run_gateway, cluster, alert, lines):
+async def test_request_over_the_limit_in_flight_has_a_line_with_the_reason(run_gateway, wired_cluster, alert, lines):
     gateway = await run_gateway(processing={"max_concurrent_requests": 1})
-    arrived, release = cluster.wire.hold("POST")
+    arrived, release = wired_cluster.wire.hold("POST")
 
     first = asyncio.create_task(gateway.post(alert()))
     await arrived.wait()
@@ -160,12 +162,12 @@ async def test_request_over_the_limit_in_flight_has_a_line_with_the_reason(run_g
 
 
 @pytest_asyncio.fixture
-async def guarded(cluster, tmp_path):
+async def guarded(wired_cluster, tmp_path):
     """A gateway that takes one token."""
     file = tmp_path / "tokens"
     file.write_text(f"{TOKEN} alertmanager\n")
     file.chmod(0o600)
-    async with KubernetesClient(KubeConfig.from_server(cluster.url)) as client:
+    async with KubernetesClient(KubeConfig.from_server(wired_cluster.url)) as client:
         gateway = create_gateway(
             GatewayConfig(),
             kubernetes=client,

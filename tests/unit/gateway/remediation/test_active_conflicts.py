@@ -24,9 +24,9 @@ def manifest(name):
 
 
 @pytest.fixture
-def requests_of_hand(cluster):
+def requests_of_hand(wired_cluster):
     async def create(*names):
-        return [await cluster.create(manifest(name)) for name in names]
+        return [await wired_cluster.create(manifest(name)) for name in names]
 
     return create
 
@@ -44,24 +44,24 @@ async def test_several_active_ones_are_said_once_by_a_metric_and_an_event(run_ga
     assert "rr-b" in event.event_data["error_details"]["message"]
 
 
-async def test_others_than_before_are_said_again(run_gateway, cluster, requests_of_hand, alert):
+async def test_others_than_before_are_said_again(run_gateway, wired_cluster, requests_of_hand, alert):
     await requests_of_hand("rr-a", "rr-b")
     gateway = await run_gateway()
     await gateway.post(alert())
-    await cluster.delete("rr-b")
+    await wired_cluster.delete("rr-b")
     await requests_of_hand("rr-c")
 
     async with gateway.gateway.kubernetes.index("kubernaut-system") as index:
         while {record.name for record in index.by_fingerprint(FINGERPRINT)} != {"rr-a", "rr-c"}:
-            await cluster.get("rr-a")  # the watch speaks between two answers
+            await wired_cluster.get("rr-a")  # the watch speaks between two answers
     await gateway.post(alert())
 
     assert gateway.metric("gateway_active_conflicts_total") == 2
 
 
-async def test_one_active_one_is_no_conflict(gateway, alert):
-    await gateway.post(alert())
-    await gateway.post(alert())
+async def test_one_active_one_is_no_conflict(running_gateway, alert):
+    await running_gateway.post(alert())
+    await running_gateway.post(alert())
 
-    assert gateway.metric("gateway_active_conflicts_total") == 0
-    assert gateway.events("gateway.crd.conflict") == []
+    assert running_gateway.metric("gateway_active_conflicts_total") == 0
+    assert running_gateway.events("gateway.crd.conflict") == []

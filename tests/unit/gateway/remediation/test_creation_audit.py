@@ -23,63 +23,67 @@ def assert_recorded_once(gateway, request):
         assert event.event_data["remediation_request_uid"] == request["metadata"]["uid"]
 
 
-async def test_create_whose_every_answer_was_lost_is_recorded_when_the_signal_comes_again(gateway, cluster, alert):
-    cluster.wire.lose_answer("POST", times=ATTEMPTS)
-    assert (await gateway.post(alert())).status_code == 503
-    assert creations(gateway) == []
+async def test_create_whose_every_answer_was_lost_is_recorded_when_the_signal_comes_again(
+    running_gateway, wired_cluster, alert
+):
+    wired_cluster.wire.lose_answer("POST", times=ATTEMPTS)
+    assert (await running_gateway.post(alert())).status_code == 503
+    assert creations(running_gateway) == []
 
-    answers = [await gateway.post(alert()) for _ in range(2)]
+    answers = [await running_gateway.post(alert()) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [202, 202]
-    [request] = await cluster.requests()
-    assert_recorded_once(gateway, request)
+    [request] = await wired_cluster.requests()
+    assert_recorded_once(running_gateway, request)
 
 
-async def test_such_a_create_is_recorded_though_the_index_lags(gateway, cluster, alert):
-    cluster.wire.silence_watches()
-    cluster.wire.lose_answer("POST", times=ATTEMPTS)
-    assert (await gateway.post(alert())).status_code == 503
+async def test_such_a_create_is_recorded_though_the_index_lags(running_gateway, wired_cluster, alert):
+    wired_cluster.wire.silence_watches()
+    wired_cluster.wire.lose_answer("POST", times=ATTEMPTS)
+    assert (await running_gateway.post(alert())).status_code == 503
 
-    assert (await gateway.post(alert())).status_code == 202
+    assert (await running_gateway.post(alert())).status_code == 202
 
-    [request] = await cluster.requests()
-    assert_recorded_once(gateway, request)
-
-
-async def test_such_a_create_is_recorded_when_the_signal_is_resolved(gateway, cluster, alert):
-    cluster.wire.lose_answer("POST", times=ATTEMPTS)
-    assert (await gateway.post(alert())).status_code == 503
-
-    assert (await gateway.post(alert(status="resolved"))).status_code == 200
-
-    [request] = await cluster.requests()
-    assert_recorded_once(gateway, request)
+    [request] = await wired_cluster.requests()
+    assert_recorded_once(running_gateway, request)
 
 
-async def test_signal_is_resolved_though_its_creation_can_not_be_looked_up(gateway, cluster, alert):
-    cluster.wire.lose_answer("POST", times=ATTEMPTS)
-    await gateway.post(alert())
-    cluster.api.faults.fail(verb="get", resource="remediationrequests", status=503)
+async def test_such_a_create_is_recorded_when_the_signal_is_resolved(running_gateway, wired_cluster, alert):
+    wired_cluster.wire.lose_answer("POST", times=ATTEMPTS)
+    assert (await running_gateway.post(alert())).status_code == 503
 
-    assert (await gateway.post(alert(status="resolved"))).status_code == 200
+    assert (await running_gateway.post(alert(status="resolved"))).status_code == 200
 
-    assert creations(gateway) == []
+    [request] = await wired_cluster.requests()
+    assert_recorded_once(running_gateway, request)
 
 
-async def test_creation_that_another_replica_was_first_with_is_not_looked_up_again(run_gateway, cluster, alert):
+async def test_signal_is_resolved_though_its_creation_can_not_be_looked_up(running_gateway, wired_cluster, alert):
+    wired_cluster.wire.lose_answer("POST", times=ATTEMPTS)
+    await running_gateway.post(alert())
+    wired_cluster.api.faults.fail(verb="get", resource="remediationrequests", status=503)
+
+    assert (await running_gateway.post(alert(status="resolved"))).status_code == 200
+
+    assert creations(running_gateway) == []
+
+
+async def test_creation_that_another_replica_was_first_with_is_not_looked_up_again(run_gateway, wired_cluster, alert):
     first, second = await run_gateway(), await run_gateway()
-    cluster.wire.silence_watches()
+    wired_cluster.wire.silence_watches()
     answers = [await gateway.post(alert()) for gateway in (first, second)]
     assert [answer.status_code for answer in answers] == [201, 202]
-    reads = len(cluster.calls("get"))
+    reads = len(wired_cluster.calls("get"))
 
     assert (await second.post(alert(status="resolved"))).status_code == 200
 
-    assert len(cluster.calls("get")) == reads == 1
+    assert len(wired_cluster.calls("get")) == reads == 1
     assert creations(second) == []
 
 
-async def test_gateway_records_what_one_before_it_may_not_have_recorded_as_the_same_events(run_gateway, cluster, alert):
+async def test_gateway_records_what_one_before_it_may_not_have_recorded_as_the_same_events(
+    run_gateway, wired_cluster, alert
+):
     before = await run_gateway()
     await before.post(alert())
     after = await run_gateway()
@@ -87,7 +91,7 @@ async def test_gateway_records_what_one_before_it_may_not_have_recorded_as_the_s
     answers = [await after.post(alert()) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [202, 202]
-    [request] = await cluster.requests()
+    [request] = await wired_cluster.requests()
     assert_recorded_once(after, request)
     for original, again in zip(creations(before), creations(after), strict=True):
         assert again.event_id == original.event_id
@@ -95,24 +99,28 @@ async def test_gateway_records_what_one_before_it_may_not_have_recorded_as_the_s
         assert (again.actor_type, again.actor_id) == (original.actor_type, original.actor_id)
 
 
-async def test_huge_signal_is_recorded_by_the_next_gateway_as_far_as_the_object_has_it(run_gateway, cluster, alert):
+async def test_huge_signal_is_recorded_by_the_next_gateway_as_far_as_the_object_has_it(
+    run_gateway, wired_cluster, alert
+):
     sent = alert("X", namespace="prod", deployment="payment-api", team='"\\' * 200_000)
     await (await run_gateway()).post(sent)
     after = await run_gateway()
 
     assert (await after.post(sent)).status_code == 202
 
-    [request] = await cluster.requests()
+    [request] = await wired_cluster.requests()
     assert_recorded_once(after, request)
     assert all(event.event_data["truncated"] for event in creations(after))
 
 
-async def test_what_no_gateway_created_is_not_recorded_as_if_one_had(gateway, run_gateway, cluster, alert):
-    await gateway.post(alert())
-    [made] = await cluster.requests()
+async def test_what_no_gateway_created_is_not_recorded_as_if_one_had(
+    running_gateway, run_gateway, wired_cluster, alert
+):
+    await running_gateway.post(alert())
+    [made] = await wired_cluster.requests()
     name = made["metadata"]["name"]
-    await cluster.delete(name)
-    await cluster.create(made | {"metadata": {"name": name, "namespace": made["metadata"]["namespace"]}})
+    await wired_cluster.delete(name)
+    await wired_cluster.create(made | {"metadata": {"name": name, "namespace": made["metadata"]["namespace"]}})
     after = await run_gateway()
 
     assert (await after.post(alert())).status_code == 202
@@ -120,9 +128,9 @@ async def test_what_no_gateway_created_is_not_recorded_as_if_one_had(gateway, ru
     assert creations(after) == []
 
 
-async def test_ids_of_a_creation_are_uuid7_in_its_order(gateway, alert):
-    await gateway.post(alert())
+async def test_ids_of_a_creation_are_uuid7_in_its_order(running_gateway, alert):
+    await running_gateway.post(alert())
 
-    received, created = creations(gateway)
+    received, created = creations(running_gateway)
     assert {UUID(event.event_id).version for event in (received, created)} == {7}
     assert received.event_id < created.event_id

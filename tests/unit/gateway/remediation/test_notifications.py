@@ -17,10 +17,10 @@ def counts(requests):
     return [request.get("status", {}).get("deduplication", {}).get("occurrenceCount", 1) for request in requests]
 
 
-async def test_retry_takes_over_what_was_created(run_gateway, cluster, alert):
+async def test_retry_takes_over_what_was_created(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(**SLOW)
     alerts = [alert(namespace="prod", deployment=name) for name in "abc"]
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     assert (await gateway.post(*alerts, **GROUP)).status_code == 504
     release.set()
     await gateway.gateway.settle()
@@ -29,15 +29,15 @@ async def test_retry_takes_over_what_was_created(run_gateway, cluster, alert):
 
     assert response.status_code == 207
     assert [result["status"] for result in response.json()["results"]] == ["created"] * 3
-    assert counts(await cluster.requests()) == [1, 1, 1]
-    assert len(cluster.calls("create")) == 3
-    assert cluster.calls("patch") == []
+    assert counts(await wired_cluster.requests()) == [1, 1, 1]
+    assert len(wired_cluster.calls("create")) == 3
+    assert wired_cluster.calls("patch") == []
     assert len(gateway.events("gateway.crd.created")) == 3
 
 
-async def test_retry_joins_what_is_still_being_done(run_gateway, cluster, alert):
+async def test_retry_joins_what_is_still_being_done(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(**SLOW)
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     first = await gateway.post(alert(), **GROUP)
     second = await gateway.post(alert(), **GROUP)
 
@@ -46,15 +46,15 @@ async def test_retry_joins_what_is_still_being_done(run_gateway, cluster, alert)
 
     assert (first.status_code, second.status_code) == (504, 504)
     assert (await retry).status_code == 201
-    assert len(cluster.calls("create")) == 1
-    assert counts(await cluster.requests()) == [1]
+    assert len(wired_cluster.calls("create")) == 1
+    assert counts(await wired_cluster.requests()) == [1]
 
 
-async def test_retry_does_not_count_duplicates_again(run_gateway, cluster, alert):
+async def test_retry_does_not_count_duplicates_again(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(**SLOW)
     await gateway.post(alert("First"))
     alerts = [alert(f"A{number}") for number in range(20)]
-    _, release = cluster.wire.hold("PATCH")
+    _, release = wired_cluster.wire.hold("PATCH")
     assert (await gateway.post(*alerts, **GROUP)).status_code == 504
     release.set()
     await gateway.gateway.settle()
@@ -62,46 +62,46 @@ async def test_retry_does_not_count_duplicates_again(run_gateway, cluster, alert
     response = await gateway.post(*alerts, **GROUP)
 
     assert [result["status"] for result in response.json()["results"]] == ["duplicate"] * 20
-    assert counts(await cluster.requests()) == [21]
+    assert counts(await wired_cluster.requests()) == [21]
     assert gateway.metric("gateway_signals_deduplicated_total", source_type="prometheus") == 20
 
 
-async def test_retry_after_503_decides_only_what_failed(gateway, cluster, alert):
+async def test_retry_after_503_decides_only_what_failed(running_gateway, wired_cluster, alert):
     alerts = [alert(namespace="prod", deployment=name) for name in "abc"]
-    await gateway.post(alerts[0])
-    cluster.wire.lose_answer("POST", times=3)
-    first = await gateway.post(*alerts[:2], **GROUP)
+    await running_gateway.post(alerts[0])
+    wired_cluster.wire.lose_answer("POST", times=3)
+    first = await running_gateway.post(*alerts[:2], **GROUP)
     assert first.status_code == 503
 
-    response = await gateway.post(*alerts, **GROUP)
+    response = await running_gateway.post(*alerts, **GROUP)
 
     assert response.status_code == 207
     a, _, c = response.json()["results"]
     assert (a["message"][:13], c["status"]) == ("Occurrence 2:", "created")
-    assert sorted(counts(await cluster.requests()))[0] == 1
-    assert max(counts(await cluster.requests())) == 2
+    assert sorted(counts(await wired_cluster.requests()))[0] == 1
+    assert max(counts(await wired_cluster.requests())) == 2
 
 
-async def test_retry_after_the_sender_closed_the_connection_joins_the_work(gateway, cluster, alert):
-    arrived, release = cluster.wire.hold("POST")
-    first = asyncio.create_task(gateway.post(alert(), **GROUP))
+async def test_retry_after_the_sender_closed_the_connection_joins_the_work(running_gateway, wired_cluster, alert):
+    arrived, release = wired_cluster.wire.hold("POST")
+    first = asyncio.create_task(running_gateway.post(alert(), **GROUP))
     await arrived.wait()
     first.cancel()
     await asyncio.wait([first])
 
-    retry = asyncio.create_task(gateway.post(alert(), **GROUP))
-    another = await gateway.post(alert(status="resolved"))
+    retry = asyncio.create_task(running_gateway.post(alert(), **GROUP))
+    another = await running_gateway.post(alert(status="resolved"))
     release.set()
 
     assert another.status_code == 200
     assert (await retry).status_code == 201
-    assert len(cluster.calls("create")) == 1
-    assert counts(await cluster.requests()) == [1]
+    assert len(wired_cluster.calls("create")) == 1
+    assert counts(await wired_cluster.requests()) == [1]
 
 
-async def test_notification_that_is_answered_is_forgotten(run_gateway, cluster, alert):
+async def test_notification_that_is_answered_is_forgotten(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(**SLOW)
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     await gateway.post(alert(), **GROUP)
     release.set()
     await gateway.gateway.settle()
@@ -109,7 +109,7 @@ async def test_notification_that_is_answered_is_forgotten(run_gateway, cluster, 
     statuses = [(await gateway.post(alert(), **GROUP)).status_code for _ in range(3)]
 
     assert statuses == [201, 202, 202]
-    assert counts(await cluster.requests()) == [3]
+    assert counts(await wired_cluster.requests()) == [3]
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ async def test_notification_that_is_answered_is_forgotten(run_gateway, cluster, 
     ],
     ids=["group", "receiver", "no group", "start"],
 )
-async def test_another_notification_counts(run_gateway, cluster, alert, change, members):
+async def test_another_notification_counts(run_gateway, wired_cluster, alert, change, members):
     gateway = await run_gateway(**SLOW)
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     await gateway.post(alert(), **GROUP)
     release.set()
     await gateway.gateway.settle()
@@ -132,25 +132,25 @@ async def test_another_notification_counts(run_gateway, cluster, alert, change, 
     response = await gateway.post(alert(**change), **members)
 
     assert response.status_code == 202
-    assert counts(await cluster.requests()) == [2]
+    assert counts(await wired_cluster.requests()) == [2]
 
 
-async def test_requests_in_flight_at_once_are_two_notifications(gateway, cluster, alert):
-    arrived, release = cluster.wire.hold("POST")
-    first = asyncio.create_task(gateway.post(alert(), **GROUP))
+async def test_requests_in_flight_at_once_are_two_notifications(running_gateway, wired_cluster, alert):
+    arrived, release = wired_cluster.wire.hold("POST")
+    first = asyncio.create_task(running_gateway.post(alert(), **GROUP))
     await arrived.wait()
-    second = asyncio.create_task(gateway.post(alert(), **GROUP))
-    await gateway.post(alert(status="resolved"))
+    second = asyncio.create_task(running_gateway.post(alert(), **GROUP))
+    await running_gateway.post(alert(status="resolved"))
     release.set()
 
     assert sorted([(await first).status_code, (await second).status_code]) == [201, 202]
-    assert counts(await cluster.requests()) == [2]
+    assert counts(await wired_cluster.requests()) == [2]
 
 
-async def test_equal_alerts_of_one_request_are_counted_each_and_retried_each(run_gateway, cluster, alert):
+async def test_equal_alerts_of_one_request_are_counted_each_and_retried_each(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(**SLOW)
     await gateway.post(alert())
-    _, release = cluster.wire.hold("PATCH")
+    _, release = wired_cluster.wire.hold("PATCH")
     await gateway.post(*[alert()] * 5, **GROUP)
     release.set()
     await gateway.gateway.settle()
@@ -158,25 +158,25 @@ async def test_equal_alerts_of_one_request_are_counted_each_and_retried_each(run
     response = await gateway.post(*[alert()] * 6, **GROUP)
 
     assert response.json()["summary"]["deduplicated"] == 6
-    assert counts(await cluster.requests()) == [7]
+    assert counts(await wired_cluster.requests()) == [7]
 
 
-async def test_left_out_alerts_are_counted_and_in_the_response(gateway, alert, caplog):
-    one = await gateway.post(alert(), truncatedAlerts=3, **GROUP)
-    several = await gateway.post(alert(), alert(), truncatedAlerts=4, **GROUP)
-    none = await gateway.post(alert(), truncatedAlerts=0, **GROUP)
+async def test_left_out_alerts_are_counted_and_in_the_response(running_gateway, alert, caplog):
+    one = await running_gateway.post(alert(), truncatedAlerts=3, **GROUP)
+    several = await running_gateway.post(alert(), alert(), truncatedAlerts=4, **GROUP)
+    none = await running_gateway.post(alert(), truncatedAlerts=0, **GROUP)
 
     assert (one.json()["truncatedAlerts"], several.json()["truncatedAlerts"]) == (3, 4)
     assert "truncatedAlerts" not in none.json()
-    assert gateway.metric("gateway_alerts_truncated_total", source_type="prometheus") == 7
+    assert running_gateway.metric("gateway_alerts_truncated_total", source_type="prometheus") == 7
     assert "left out 4 alerts" in caplog.text
 
 
 @pytest.mark.slow
-async def test_hundreds_of_alerts_are_all_decided_by_retries_and_counted_once(run_gateway, cluster, alert):
+async def test_hundreds_of_alerts_are_all_decided_by_retries_and_counted_once(run_gateway, wired_cluster, alert):
     gateway = await run_gateway(processing={"request_deadline": 2})
     alerts = [alert(f"A{number}", namespace="prod", deployment=f"d-{number % 60}") for number in range(600)]
-    _, release = cluster.wire.hold("POST")
+    _, release = wired_cluster.wire.hold("POST")
     answers = [await post(gateway, alerts), await post(gateway, alerts)]
     release.set()
     await gateway.gateway.settle()
@@ -187,8 +187,8 @@ async def test_hundreds_of_alerts_are_all_decided_by_retries_and_counted_once(ru
     assert {answer.status_code for answer in answers[:-1]} <= {503, 504}
     summary = answers[-1].json()["summary"]
     assert (summary["created"], summary["deduplicated"], summary["failed"]) == (60, 540, 0)
-    assert counts(await cluster.requests()) == [10] * 60
-    assert len(cluster.calls("create")) == 60
+    assert counts(await wired_cluster.requests()) == [10] * 60
+    assert len(wired_cluster.calls("create")) == 60
 
 
 async def post(gateway, alerts):
