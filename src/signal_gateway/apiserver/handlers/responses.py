@@ -6,7 +6,7 @@ from starlette.types import Scope, Send
 
 from signal_gateway.apiserver.apimachinery.objects import encode
 from signal_gateway.apiserver.apimachinery.status import StatusError
-from signal_gateway.web.serving.app_server import ABORT
+from signal_gateway.web.serving.http_protocol import ABORT
 
 __all__ = ["JSON", "PLAIN_TEXT", "ClientConnection", "send_response", "send_status", "warning_headers"]
 

@@ -191,7 +191,7 @@ class Creation:
             for _ in range(_MAX_STEPS):
                 await self._requests.until_watched(deadline=prepared.deadline)
                 by_uid = found_records.copy()
-                for record in self._requests.records(prepared.fingerprint):
+                for record in self._requests.index.by_fingerprint(prepared.fingerprint):
                     by_uid[record.uid] = record
                 known = list(by_uid.values())
                 decision = decide(known, now=self._clock.now())

@@ -260,7 +260,7 @@ class Dispatcher:
         for _ in range(_MAX_STEPS):
             async with self._locks.hold(prepared.fingerprint, deadline=prepared.deadline):
                 result: Created | DuplicateOf
-                decision = decide(self._requests.records(prepared.fingerprint), now=self._clock.now())
+                decision = decide(self._requests.index.by_fingerprint(prepared.fingerprint), now=self._clock.now())
                 if isinstance(decision, DuplicateOf):
                     result = decision
                 else:

@@ -128,7 +128,7 @@ class OccurrenceCounter:
         uid, fingerprint = record.uid, record.fingerprint
         deadline = max(waiter.deadline for waiter in batch)
         for _ in range(_MAX_STEPS):
-            decision = decide(self._requests.records(fingerprint), now=self._clock.now())
+            decision = decide(self._requests.index.by_fingerprint(fingerprint), now=self._clock.now())
             if not isinstance(decision, DuplicateOf) or decision.record.uid != uid:
                 return [None] * len(batch)
             record = decision.record

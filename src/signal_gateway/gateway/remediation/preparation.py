@@ -129,7 +129,7 @@ class Preparation:
                     exc,
                     extra={"request_id": incoming.request_id},
                 )
-        records = self._requests.records(signal.fingerprint) if signal.fingerprint is not None else ()
+        records = self._requests.index.by_fingerprint(signal.fingerprint) if signal.fingerprint is not None else ()
         active = min((record for record in records if record.is_active), key=lambda it: it.created_at, default=None)
         if active is not None and self._audit.is_in_doubt(active):
             await self._backfill(active, incoming)

@@ -116,10 +116,6 @@ class RemediationRequests:
             raise GatewayError(f"the index of RemediationRequests in {self.namespace} is not open: call open() first")
         return self._index
 
-    def records(self, fingerprint: str) -> tuple[RemediationRecord, ...]:
-        """Return the known RemediationRequests of a fingerprint."""
-        return self.index.by_fingerprint(fingerprint)
-
     async def until_watched(self, *, deadline: float) -> None:
         """Wait until the index receives changes: at once, or as soon as a lost watch is replaced by a new list.
 

@@ -13,21 +13,18 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Literal, Protocol
 
 import uvicorn
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp
 
 from signal_gateway.clock import SystemClock
 from signal_gateway.web.response_headers import http_date
-from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits
+from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits, NotifyingSet
 from signal_gateway.web.serving.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.serving.sockets import url_of
 
-__all__ = ["ABORT", "AppServer", "OpenStreams", "ServerStartError"]
-
-ABORT: Final = "signal_gateway.abort"
-"""Key in the `extensions` of an ASGI scope: a function without arguments that closes the request's connection."""
+__all__ = ["AppServer", "OpenStreams", "ServerStartError"]
 
 _log = logging.getLogger(__name__)
 _CLOCK: Final = SystemClock()
@@ -71,9 +68,8 @@ class AppServer:
     ) -> None:
         self.url = url_of(sock, scheme="http" if tls is None else "https")
         self._sock = sock
-        self._app = app
         config = _Config(
-            self._with_abort,
+            app,
             interface="asgi3",
             http="httptools",
             ws="auto" if websockets else "none",
@@ -170,37 +166,8 @@ class AppServer:
         """Return as soon as no request is in flight."""
         await self._uvicorn.wait_until_idle()
 
-    async def _with_abort(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the application close a request's connection abruptly, like a network failure."""
-        if scope["type"] == "http":
-            scope.setdefault("extensions", {})[ABORT] = partial(self._abort, scope["client"])
-        await self._app(scope, receive, send)
-
-    def _abort(self, client: tuple[str, int]) -> None:
-        for connection in list(self._uvicorn.server_state.connections):
-            if getattr(connection, "client", None) == client:
-                connection.transport.abort()
-
     async def _serve(self) -> None:
         await self._uvicorn.serve(sockets=[self._sock])
-
-
-class _NotifyingSet(set[Any]):
-    """A set that notifies waiters when its last member has left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.emptied = asyncio.Event()
-
-    def discard(self, item: Any) -> None:
-        super().discard(item)
-        if not self:
-            self.emptied.set()
-
-    async def wait_until_empty(self) -> None:
-        while self:
-            self.emptied.clear()
-            await self.emptied.wait()
 
 
 class _Config(uvicorn.Config):
@@ -216,8 +183,8 @@ class _Server(uvicorn.Server):
         self._url = url
         self._grace = grace
         self._streams = streams
-        self._connections = _NotifyingSet()
-        self._tasks = _NotifyingSet()
+        self._connections = NotifyingSet()
+        self._tasks = NotifyingSet()
         self.server_state.connections = self._connections
         self.server_state.tasks = self._tasks
 

@@ -103,7 +103,11 @@ class Creation:
 class NoRequests:
     namespace = "kubernaut-system"
 
-    def records(self, fingerprint):  # noqa: ARG002
+    @property
+    def index(self):
+        return self
+
+    def by_fingerprint(self, fingerprint):  # noqa: ARG002
         return ()
 
 
