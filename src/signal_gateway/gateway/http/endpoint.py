@@ -71,6 +71,7 @@ class SignalEndpoint:
         request_deadline: float,
     ) -> None:
         self.adapter = adapter
+        self._takes_untyped_bodies: bool = getattr(adapter, "takes_untyped_bodies", False)
         self._dispatcher = dispatcher
         self._notifications = notifications
         self._budget = budget
@@ -89,7 +90,7 @@ class SignalEndpoint:
         received_at, deadline = self._clock.now(), loop.time() + self._request_deadline
         reservation = Reservation(self._budget)
         try:
-            body = await json_body(request, meter=reservation)
+            body = await json_body(request, meter=reservation, may_be_untyped=self._takes_untyped_bodies)
             reservation.add_values(body)
             signals = self.adapter.parse(body, received_at=received_at)
             reservation.add_signals(len(signals), body=body)
