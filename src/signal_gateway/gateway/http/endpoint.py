@@ -130,7 +130,8 @@ class SignalEndpoint:
             await asyncio.wait([work], timeout=max(0.0, deadline - loop.time()))
             if notification.is_given_up or not work.done():
                 raise deadline_passed(self._request_deadline)
-            response = _response(work.result(), truncated)
+            outcomes, state["is_each_logged"] = work.result(), True
+            response = _response(outcomes, truncated)
             has_failed = response.status_code >= 500 or (group is not None and await request.is_disconnected())
             return response
         except Problem as exc:
