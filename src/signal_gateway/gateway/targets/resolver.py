@@ -253,9 +253,9 @@ class TargetResolver:
             try:
                 owner = await self._objects.find(kind, reference.name, first.namespace)
             except Forbidden as exc:
+                self._warn_once(exc, kind)
                 if kind.group in _WORKLOAD_GROUPS:
                     raise
-                self._warn_once(exc, kind)
                 break
             if owner is None or owner.uid != reference.uid:
                 break
@@ -263,15 +263,23 @@ class TargetResolver:
         return tuple(chain)
 
     def _warn_once(self, error: Forbidden, kind: Kind | None) -> None:
-        resource = (kind.group, kind.plural) if kind is not None else ("", "")
-        if resource in self._missing_rights:
+        """Warn once for each resource that the gateway may not read.
+
+        Args:
+            error: The refused call; a node is also found by a pod, which is of the core group like it.
+            kind: The kind of the candidate.
+        """
+        resource = error.resource.partition("/")[0]
+        group = kind.group if kind is not None and kind.plural == resource else ""
+        if (group, resource) in self._missing_rights:
             return
-        self._missing_rights.add(resource)
+        self._missing_rights.add((group, resource))
         _log.warning(
-            "targets are not found by %s, because the gateway may not read them: add apiGroups [%r], resources [%s], "
-            "verbs [get, list] to its ClusterRole: %s",
-            resource[1],
-            *resource,
+            "%s are no targets, because the gateway may not read them: add the rule "
+            '{apiGroups: ["%s"], resources: [%s], verbs: [get, list]} to its ClusterRole: %s',
+            resource,
+            group,
+            resource,
             error,
         )
 
