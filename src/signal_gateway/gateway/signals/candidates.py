@@ -1,5 +1,6 @@
 """Candidates: the objects that the labels of an alert may name, by the tables of `knowledge` and by the exporter."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
@@ -31,6 +32,7 @@ _MAX_CANDIDATES: Final = 12
 _NODE_EXPORTER_PORT: Final = "9100"
 _MAY_BE_GONE: Final = frozenset({"Pod", *WORKLOAD_KINDS})
 _ALERT_LABELS: Final = frozenset({"alertname", "severity", "prometheus", "prometheus_replica", "cluster", "endpoint"})
+_POD_HASH: Final = re.compile(r"(?=.*\d)[0-9a-z]{8,10}")  # between the name of a ReplicaSet and its pod's own part
 _LABELS_OF_NODES: Final = frozenset({*NODE_LABELS, "instance", "pod"})
 
 # the order of the candidates
@@ -288,6 +290,7 @@ class _Reader:
             kind.api_version,
             label=label,
             must_exist=not may_be_gone or namespace is None,
+            is_of_series="uid" in self._labels or label != "pod" or _has_ordinal(name),
             exporter=exporter if is_series else None,
             address=host_of(self._labels.get("instance", "")),
         )
@@ -369,3 +372,9 @@ class _Reader:
 
     def _add_node(self, rank: int, value: str, label: str) -> None:
         self._found.append((rank, Candidate("Node", host_of(value), None, "v1", label=label, lookup="node")))
+
+
+def _has_ordinal(pod: str) -> bool:
+    """Return whether the name of a pod ends like that of a StatefulSet, which several namespaces may have."""
+    rest, _, end = pod.rpartition("-")
+    return end.isdigit() and _POD_HASH.fullmatch(rest.rpartition("-")[2]) is None

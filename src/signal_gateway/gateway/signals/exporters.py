@@ -21,8 +21,16 @@ NAMING_LABELS: Final = (
 )
 """Labels of the scrape target with the name of the exporter, in order of preference."""
 
-RESOURCE_PREFIXES: Final = ("k8s_", "kubernetes_pod", "kubernetes_namespace", "kubernetes_name", "kubernetes_node")
-"""Beginnings of labels that describe the scraped pod if the exporter is known, as OpenTelemetry attaches them."""
+RESOURCE_PREFIXES: Final = (
+    "k8s_",
+    "kubernetes_pod",
+    "kubernetes_namespace",
+    "kubernetes_name",
+    "kubernetes_node",
+    "top_level_controller_",
+)
+"""Beginnings of labels that describe the scraped pod if the exporter is known: OpenTelemetry, Google's managed
+Prometheus and relabelling rules attach them."""
 
 Speaks = Literal["itself", "node", "others"]
 
@@ -155,6 +163,7 @@ EXPORTERS: Final = (
             "scaledobject": ("ScaledObject.keda.sh",),
             "scaledJob": ("ScaledJob.keda.sh",),
             "scaledResource": ("ScaledObject.keda.sh", "ScaledJob.keda.sh"),
+            "resource": ("ScaledObject.keda.sh", "ScaledJob.keda.sh"),
         },
     ),
     Exporter("velero", "itself", ("velero",), alerts=("Velero",), labels={"schedule": ("Schedule.velero.io",)}),
@@ -163,7 +172,7 @@ EXPORTERS: Final = (
         "itself",
         ("ingress-nginx",),
         alerts=("NginxIngress", "NGINX"),
-        labels={"ingress": ("Ingress",)},
+        labels={"ingress": ("Ingress",), "exported_service": ("Service",)},
     ),
     Exporter(
         "longhorn",
@@ -216,7 +225,13 @@ EXPORTERS: Final = (
         "itself",
         ("machine-api", "cluster-autoscaler-operator"),
         alerts=("Machine",),
-        labels={"name": ("Machine.machine.openshift.io",)},
+        labels={
+            "name": (
+                "Machine.machine.openshift.io",
+                "MachineSet.machine.openshift.io",
+                "MachineHealthCheck.machine.openshift.io",
+            )
+        },
     ),
     Exporter(
         "ingress-operator",
@@ -229,8 +244,8 @@ EXPORTERS: Final = (
         "olm",
         "itself",
         ("olm-operator", "catalog-operator"),
-        alerts=("Csv",),
-        labels={"name": ("ClusterServiceVersion.operators.coreos.com",)},
+        alerts=("Csv", "OperatorHub"),
+        labels={"name": ("ClusterServiceVersion.operators.coreos.com", "CatalogSource.operators.coreos.com")},
     ),
     Exporter(
         "istio proxies",

@@ -208,10 +208,11 @@ SYNONYMS: Final = (
     Synonym("cnpg_io_cluster", ("Cluster.postgresql.cnpg.io",), is_owner=True),
     Synonym("strimzi_io_cluster", ("Kafka.kafka.strimzi.io",), is_owner=True),
     Synonym("cluster_operator", ("ClusterOperator",)),
+    Synonym("vmi", ("VirtualMachineInstance.kubevirt.io",)),
     Synonym("strimzi_io_name", ("StrimziPodSet.core.strimzi.io",), is_owner=True),
     Synonym("rollout_group", ("StatefulSet", "Deployment")),
     Synonym("workload", GUESSED_KINDS),
-    Synonym("destination_workload", GUESSED_KINDS, ("destination_workload_namespace",)),
+    Synonym("destination_workload", GUESSED_KINDS, ("destination_workload_namespace", "destination_namespace")),
     Synonym("destination_service", ("Service",), ("destination_service_namespace",)),
     Synonym("destination_service_name", ("Service",), ("destination_service_namespace",)),
 )
@@ -249,6 +250,7 @@ PAIRS: Final = (
     Pair("kind", "name", ("resource_namespace",)),
     Pair("owner_kind", "owner_name", is_owner=True),
     Pair("created_by_kind", "created_by_name", is_owner=True),
+    Pair("top_level_controller_type", "top_level_controller_name", is_owner=True),
     Pair("strimzi_io_kind", "strimzi_io_cluster", is_owner=True),
 )
 """Pairs of labels with kind and name."""
