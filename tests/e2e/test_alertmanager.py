@@ -1,6 +1,5 @@
 from datetime import UTC, datetime
 
-import httpx
 import pytest
 from tests.e2e.alertmanager import fire, post, resolve
 
@@ -95,6 +94,5 @@ def test_thousands_of_alerts_in_one_webhook_are_each_counted_once(gateway, alert
     found = list(gateway.cluster.lightkube().list(RemediationRequest, namespace=gateway.cluster.namespace))
     assert [request["status"]["deduplication"]["occurrenceCount"] for request in found] == [10] * 300
     assert requests("504") >= 1
-    failed = httpx.get(f"{sender.url}/metrics", trust_env=False).text
     if group_interval == "5m":
-        assert 'alertmanager_notifications_failed_total{integration="webhook"} 0' in failed
+        assert sender.sample("alertmanager_notifications_failed_total") == 0

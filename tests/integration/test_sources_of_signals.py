@@ -127,3 +127,21 @@ def test_list_of_events_is_answered_event_by_event(gateway):
 
     assert answer.status_code == 207
     assert [result["status"] for result in answer.json()["results"]] == ["created", "rejected"]
+
+
+def test_lines_of_eventrouter_need_no_content_type(gateway):
+    event = kubernetes_event("BackOff", kind="Pod", name="api-7c9", namespace="prod", at=gateway.clock.now())
+    message = b"<24>1 2026-05-01T11:59:00Z node-1 kubelet - - - " + orjson.dumps({"verb": "ADDED", "event": event})
+
+    answer = gateway.client.post("/api/v1/signals/kubernetes-event", content=b"%d %s\n" % (len(message), message))
+
+    assert "content-type" not in answer.request.headers
+    assert answer.status_code == 201
+
+
+def test_body_of_another_content_type_is_refused_by_every_source(gateway):
+    answer = gateway.client.post(
+        "/api/v1/signals/kubernetes-event", content=b"{}", headers={"content-type": "text/plain"}
+    )
+
+    assert answer.status_code == 415

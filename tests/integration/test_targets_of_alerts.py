@@ -5,12 +5,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
+import yaml
 from lightkube import SingleConfig
 from lightkube.config.models import Cluster as LightkubeCluster
 from lightkube.config.models import Context
 from lightkube.config.models import User as LightkubeUser
 from lightkube.generic_resource import create_namespaced_resource
-from lightkube.resources.core_v1 import Node
+from lightkube.resources.core_v1 import Node, Pod
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.apiserver import Rule, User
@@ -321,13 +322,15 @@ def gateway_that_may_read():
     """Serve a gateway whose client may read no other resources than some: `gateway_that_may_read("pods")`."""
     with ExitStack() as stack:
 
-        def serve_one(*resources):
+        def serve_one(*resources, extra=()):
             rules = [
                 Rule(users=("gateway",), api_groups=("kubernaut.ai",)),
                 Rule(users=("gateway",), verbs=("get",), resources=("namespaces", *resources)),
+                *extra,
             ]
             cluster = stack.enter_context(EmbeddedCluster(tokens={"t0ken": User("gateway")}, rules=rules))
             cluster.workload("prod/Deployment/api")
+            cluster.workload("Node/worker-1")
             config = SingleConfig(
                 context_name="gateway",
                 context=Context(cluster="here"),
@@ -362,6 +365,46 @@ def test_target_that_may_not_be_read_is_for_somebody_to_mend_and_the_sender_to_t
     answer = gateway.send_alert("X", namespace="prod", deployment="api")
 
     assert (answer.status_code, "Retry-After" in answer.headers) == (503, True)
+
+
+MISSING = [
+    ({"namespace": "prod", "deployment": "api"}, (), "prod/Deployment/api"),
+    ({"deployment": "api"}, (), "prod/Deployment/api"),
+    ({"node": "worker-1"}, (), "Node/worker-1"),
+    ({"instance": "10.0.0.11:9100", "job": "node-exporter"}, (), None),
+    ({"namespace": "prod", "pod": "{pod}", "job": "node-exporter"}, ("nodes",), None),
+    ({"namespace": "prod", "pod": "{pod}"}, ("replicasets", "deployments"), "prod/Deployment/api"),
+    ({"namespace": "prod", "pod": "{pod}"}, ("pods", "deployments"), "prod/Deployment/api"),
+]
+
+
+@pytest.mark.parametrize(("labels", "readable", "target"), MISSING)
+def test_missing_right_is_one_warning_with_the_rule_that_grants_it(
+    gateway_that_may_read, target_of, caplog, labels, readable, target
+):
+    def send(gateway):
+        [pod] = [it.metadata.name for it in gateway.cluster.lightkube().list(Pod, namespace="prod")]
+        named = {label: pod if value == "{pod}" else value for label, value in labels.items()}
+        return gateway.send_alert("X", **named)
+
+    gateway = gateway_that_may_read(*readable)
+    send(gateway)
+    send(gateway)
+    [warning] = [record.getMessage() for record in caplog.records if "ClusterRole" in record.getMessage()]
+    caplog.clear()
+    granted = yaml.safe_load(warning[warning.index("{") : warning.index("}") + 1])
+    rule = Rule(
+        users=("gateway",),
+        api_groups=tuple(granted["apiGroups"]),
+        resources=tuple(granted["resources"]),
+        verbs=tuple(granted["verbs"]),
+    )
+    mended = gateway_that_may_read(*readable, extra=[rule])
+    answer = send(mended)
+
+    assert [record for record in caplog.records if "ClusterRole" in record.getMessage()] == []
+    if target is not None:
+        assert target_of(mended, answer) == target
 
 
 def test_targets_are_looked_up_once_for_all_who_ask_at_the_time(gateway):

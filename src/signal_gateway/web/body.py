@@ -27,18 +27,20 @@ class BodyMeter(Protocol):
         ...
 
 
-async def json_body(request: Request, *, meter: BodyMeter | None = None) -> bytes:
+async def json_body(request: Request, *, meter: BodyMeter | None = None, may_be_untyped: bool = False) -> bytes:
     """Return the whole body, not decoded.
 
     Args:
         request: The request. It does not keep a copy of the body.
         meter: Counts the bytes as they arrive.
+        may_be_untyped: Whether the content type may be missing.
 
     Raises:
         Problem: 415, the content type is not JSON; 400, the connection closed before the body was complete.
     """
     content_type = request.headers.get("content-type", "")
-    if content_type.partition(";")[0].strip().lower() != JSON:
+    is_untyped = may_be_untyped and not content_type
+    if not is_untyped and content_type.partition(";")[0].strip().lower() != JSON:
         raise Problem(415, f"The content type is {content_type[:_LONGEST_SHOWN] or 'missing'}; send {JSON}.")
     body = bytearray()
     try:

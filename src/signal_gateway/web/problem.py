@@ -55,6 +55,7 @@ class Problem(Exception):  # noqa: N818 - the RFC's own noun
         title: Short text, the same for every problem of this type; the status phrase by default.
         headers: Extra response headers, such as `Retry-After`.
         members: Extension members of the body (RFC 9457 section 3.2).
+        cause: Text for the log that the caller does not get.
     """
 
     def __init__(
@@ -66,6 +67,7 @@ class Problem(Exception):  # noqa: N818 - the RFC's own noun
         title: str | None = None,
         headers: Mapping[str, str] | None = None,
         members: Mapping[str, Any] | None = None,
+        cause: str | None = None,
     ) -> None:
         super().__init__(detail)
         self.status = status
@@ -74,6 +76,7 @@ class Problem(Exception):  # noqa: N818 - the RFC's own noun
         self.title = title or HTTPStatus(status).phrase
         self.headers = dict(headers or {})
         self.members = dict(members or {})
+        self.cause = cause
 
 
 def problem_response(problem: Problem, *, instance: str, request_id: str | None) -> Response:
@@ -116,7 +119,8 @@ def refusal_response(problem: Problem, scope: Scope, *, reason: str | None = Non
         reason: The reason for the log; by default the detail of the problem.
     """
     state = scope.setdefault("state", {})
-    state["refusal"] = reason or problem.detail
+    cause = f" Cause: {problem.cause}" if problem.cause else ""
+    state["refusal"] = reason or f"{problem.detail}{cause}"
     return problem_response(problem, instance=scope["path"], request_id=state.get("request_id"))
 
 

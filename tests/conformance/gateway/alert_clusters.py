@@ -30,6 +30,7 @@ _NATIVE = {
     "ResourceQuota": ("v1", {"hard": {"cpu": "1"}}),
     "Ingress": ("networking.k8s.io/v1", {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}),
     "ConfigMap": ("v1", None),
+    "Service": ("v1", {"ports": [{"port": 80}]}),
     "Role": ("rbac.authorization.k8s.io/v1", None),
 }
 _CUSTOM = {
@@ -47,8 +48,26 @@ _CUSTOM = {
     "Machine": "machine.openshift.io",
     "IngressController": "operator.openshift.io",
     "Kustomization": "kustomize.toolkit.fluxcd.io",
+    "HelmRelease": "helm.toolkit.fluxcd.io",
+    "KafkaConnector": "kafka.strimzi.io",
+    "KafkaNodePool": "kafka.strimzi.io",
+    "KafkaRebalance": "kafka.strimzi.io",
+    "KafkaUser": "kafka.strimzi.io",
+    "ClusterIssuer": "cert-manager.io",
+    "InstanceManager": "longhorn.io",
+    "ScaledJob": "keda.sh",
+    "NodePool": "karpenter.sh",
+    "MachineConfigPool": "machineconfiguration.openshift.io",
+    "ClusterServiceVersion": "operators.coreos.com",
+    "MachineHealthCheck": "machine.openshift.io",
+    "CatalogSource": "operators.coreos.com",
+    "VirtualMachineInstance": "kubevirt.io",
+    "ObjectBucketClaim": "objectbucket.io",
+    "Tenant": "minio.min.io",
+    "Gateway": "networking.istio.io",
+    "Backup": "velero.io",
 }
-_CLUSTER_SCOPED = ("ClusterOperator",)
+_CLUSTER_SCOPED = ("ClusterIssuer", "ClusterOperator", "MachineConfigPool", "NodePool")
 _POD_OF = re.compile(r"\{pod of ([^}]+)\}")
 
 

@@ -5,7 +5,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from signal_gateway.gateway.signals.knowledge import EXPORTERS, NODE_LABELS, PAIRS, SYNONYMS
+from signal_gateway.gateway.signals.exporters import EXPORTERS
+from signal_gateway.gateway.signals.knowledge import NODE_LABELS, PAIRS, SYNONYMS
 
 PAGE = Path(__file__).parents[3] / "docs" / "targets.md"
 

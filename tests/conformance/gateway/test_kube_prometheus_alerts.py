@@ -22,7 +22,10 @@ def score(gateway_factory):
     return score
 
 
-@pytest.mark.parametrize("name", ["kube_prometheus_alerts.json", "kube_prometheus_more_alerts.json"])
+@pytest.mark.parametrize(
+    "name",
+    ["kube_prometheus_alerts.json", "kube_prometheus_more_alerts.json", "kube_prometheus_other_half_alerts.json"],
+)
 def test_alerts_of_kube_prometheus_end_at_the_object_that_they_are_about(score, name):
     found = score(name, by="scrape")
 
@@ -30,8 +33,9 @@ def test_alerts_of_kube_prometheus_end_at_the_object_that_they_are_about(score, 
     assert found.ratio >= 0.97, "\n".join(found.wrong)
 
 
-def test_alerts_of_other_projects_end_at_the_object_that_a_person_would_name(score):
-    found = score("other_projects_alerts.json", by="project")
+@pytest.mark.parametrize("name", ["other_projects_alerts.json", "further_projects_alerts.json"])
+def test_alerts_of_other_projects_end_at_the_object_that_a_person_would_name(score, name):
+    found = score(name, by="project")
 
     assert found.invented == []
     assert found.ratio >= 0.85, "\n".join(found.wrong)

@@ -67,7 +67,8 @@ class RequestMonitor:
                 ids=ids,
             )
         is_refused = status is None or status >= HTTPStatus.BAD_REQUEST
-        level = logging.WARNING if is_refused else logging.INFO
+        is_each_logged = state.get("is_each_logged", False)  # the signals have a line each
+        level = logging.WARNING if is_refused and not is_each_logged else logging.INFO
         if (path.startswith(SIGNALS_PATH) or status in _ACCESS_REFUSALS) and _log.isEnabledFor(level):
             _log_request(scope, level=level, status=status, seconds=seconds)
         self._tasks.end_request()

@@ -1,7 +1,6 @@
 """Authentication of the senders of signals: the Authenticator protocol, and TokenAuthenticator for a file of tokens."""
 
 import asyncio
-import logging
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -15,8 +14,6 @@ from signal_gateway.web.middleware.authentication import Protection
 from signal_gateway.web.token_file import WatchedTokens
 
 __all__ = ["PROTECTION", "Authenticator", "SenderAuthenticator", "TokenAuthenticator", "sender_not_allowed"]
-
-_log = logging.getLogger(__name__)
 
 PROTECTION = Protection(realm="signal-gateway", prefixes=(SIGNALS_PATH, DESCRIPTION_PATH))
 """The signals and the OpenAPI description; health and metrics need no credentials."""
@@ -101,7 +98,7 @@ class SenderAuthenticator:
         self._authenticator = authenticator
         self._deadline = deadline
 
-    async def authenticate(self, request: Request, credentials: Credentials) -> str:
+    async def authenticate(self, request: Request, credentials: Credentials) -> str:  # noqa: ARG002 - of a protocol
         """Return the name of the sender.
 
         Raises:
@@ -116,9 +113,7 @@ class SenderAuthenticator:
             async with asyncio.timeout(self._deadline):
                 return await self._authenticator.authenticate(credentials.token.decode("latin-1"))
         except KubernetesError as exc:
-            request_id = request.scope.get("state", {}).get("request_id")
-            _log.warning("cannot verify the token of a sender right now: %s", exc, extra={"request_id": request_id})
             detail = "The token cannot be verified right now. Retry later."
-            raise unavailable(detail, retry_after=exc.retry_after) from exc
+            raise unavailable(detail, retry_after=exc.retry_after, cause=str(exc)) from exc
         except TimeoutError as exc:
             raise deadline_passed(self._deadline) from exc

@@ -71,6 +71,7 @@ class SignalEndpoint:
         request_deadline: float,
     ) -> None:
         self.adapter = adapter
+        self._takes_untyped_bodies: bool = getattr(adapter, "takes_untyped_bodies", False)
         self._dispatcher = dispatcher
         self._notifications = notifications
         self._budget = budget
@@ -89,7 +90,7 @@ class SignalEndpoint:
         received_at, deadline = self._clock.now(), loop.time() + self._request_deadline
         reservation = Reservation(self._budget)
         try:
-            body = await json_body(request, meter=reservation)
+            body = await json_body(request, meter=reservation, may_be_untyped=self._takes_untyped_bodies)
             reservation.add_values(body)
             signals = self.adapter.parse(body, received_at=received_at)
             reservation.add_signals(len(signals), body=body)
@@ -129,7 +130,8 @@ class SignalEndpoint:
             await asyncio.wait([work], timeout=max(0.0, deadline - loop.time()))
             if notification.is_given_up or not work.done():
                 raise deadline_passed(self._request_deadline)
-            response = _response(work.result(), truncated)
+            outcomes, state["is_each_logged"] = work.result(), True
+            response = _response(outcomes, truncated)
             has_failed = response.status_code >= 500 or (group is not None and await request.is_disconnected())
             return response
         except Problem as exc:

@@ -15,14 +15,15 @@ def retry_after_header(seconds: float | None) -> dict[str, str]:
     return {"Retry-After": str(max(1, math.ceil(RETRY_AFTER_SECONDS if seconds is None else seconds)))}
 
 
-def unavailable(detail: str, *, retry_after: float | None = None) -> Problem:
+def unavailable(detail: str, *, retry_after: float | None = None, cause: str | None = None) -> Problem:
     """Return a problem with status 503 and `Retry-After`.
 
     Args:
         detail: One sentence for the sender.
         retry_after: Seconds until the sender should retry, if known.
+        cause: Text for the log that the sender does not get.
     """
-    return Problem(503, detail, headers=retry_after_header(retry_after))
+    return Problem(503, detail, headers=retry_after_header(retry_after), cause=cause)
 
 
 def deadline_passed(seconds: float) -> Problem:

@@ -347,6 +347,7 @@ def _log_not_done(incoming: Incoming | Prepared, outcome: Outcome, *, reason: st
             "fingerprint": outcome.fingerprint,
             "reason": reason,
             "signal": signal.name,
+            "source": signal.source,
             "target": str(target) if target else None,
             "sender": signal.sender.name,
             "peer": signal.sender.peer,

@@ -98,7 +98,6 @@ class Preparation:
         )
         self._recorder.record(event)
         self._metrics.count_rejected(reason=signal.reason)
-        _log_rejection(signal, signal.name, incoming, correlation_id=incoming.idempotency_key)
         if isinstance(signal, RejectedSignal):
             return Outcome(
                 status="rejected", message=signal.message, fingerprint=None, rejection=signal, reason=signal.reason
@@ -109,7 +108,6 @@ class Preparation:
         event = events.out_of_scope(signal, rejection, signal_type=incoming.signal_type, at=self._clock.now())
         self._recorder.record(event)
         self._metrics.count_rejected(reason=rejection.reason)
-        _log_rejection(rejection, signal.name, incoming, correlation_id=event.correlation_id)
         return Outcome(
             status="rejected",
             message=rejection.message,
@@ -159,21 +157,3 @@ class Preparation:
             return
         if request is not None:
             self._audit.backfill(request)
-
-
-def _log_rejection(
-    rejected: InvalidSignal | RejectedSignal, name: str | None, incoming: Incoming, *, correlation_id: str
-) -> None:
-    _log.info(
-        "signal %r was not handled, %s: %s",
-        name,
-        rejected.reason,
-        rejected.message,
-        extra={
-            "request_id": incoming.request_id,
-            "correlation_id": correlation_id,
-            "reason": rejected.reason,
-            "signal_name": name,
-            "source": rejected.source,
-        },
-    )

@@ -1,7 +1,7 @@
 """Signals: the adapters that parse them, their targets and fingerprints.
 
 `body_schemas`, `alertmanager`, `kubernetes_event` (parse the payload of one source, by the interface in `adapter`),
-`candidates` (the objects that labels may name, by the tables of `knowledge`),
+`candidates` (the objects that labels may name, by the `label_table` of `knowledge` and `exporters`, and `addresses`),
 `signal` (a signal with its target and fingerprint), `registry` (all adapters of a gateway).
 Import the names for an adapter of your own from this package.
 """

@@ -73,7 +73,8 @@ class Adapter(Protocol):
 
     Pass an adapter of your own to `create_gateway(..., adapters=[...])`, or name it in the configuration file of
     `signal-gateway serve`: `adapters: ["package.module:name"]`. An adapter keeps no state and does no I/O; the gateway
-    calls it on its event loop. The optional attribute `body_schema`, a JSON Schema, appears in `/openapi.json`.
+    calls it on its event loop. The optional attribute `body_schema`, a JSON Schema, appears in `/openapi.json`. With
+    the optional attribute `takes_untyped_bodies = True`, a request needs no `Content-Type`.
     """
 
     @property

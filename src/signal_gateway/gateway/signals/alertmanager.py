@@ -22,8 +22,9 @@ from signal_gateway.gateway.signals.adapter import (
     RejectedItem,
 )
 from signal_gateway.gateway.signals.body_schemas import WEBHOOK_VERSIONS, webhook_schema
-from signal_gateway.gateway.signals.candidates import LabelTable, candidates_from_labels, namespace_from_labels
+from signal_gateway.gateway.signals.candidates import candidates_from_labels
 from signal_gateway.gateway.signals.knowledge import EXPORTED, NOT_NAMING_LABELS
+from signal_gateway.gateway.signals.label_table import LabelTable, namespace_from_labels
 from signal_gateway.gateway.signals.signal import (
     InvalidPayload,
     InvalidSignal,

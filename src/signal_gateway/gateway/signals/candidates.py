@@ -1,33 +1,30 @@
 """Candidates: the objects that the labels of an alert may name, by the tables of `knowledge` and by the exporter."""
 
-import ipaddress
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from typing import Final, Literal
 
-from signal_gateway.gateway.config import TargetsConfig
+from signal_gateway.gateway.signals.addresses import host_of, is_address, service_of
+from signal_gateway.gateway.signals.exporters import RESOURCE_PREFIXES, Exporter
 from signal_gateway.gateway.signals.knowledge import (
     ALERTS_WITHOUT_OBJECT,
     COMMON_WORDS,
     EXPORTED,
-    EXPORTERS,
     GUESSED_KINDS,
-    NAMESPACE_LABELS,
     NODE_LABELS,
     NOT_NAMING_LABELS,
     PAIRS,
-    SYNONYMS,
     TARGET_LABELS,
     WORKLOAD_KINDS,
-    Exporter,
     Pair,
-    Synonym,
 )
-from signal_gateway.gateway.signals.signal import MAX_NAMESPACE_LENGTH, Target, excerpt, is_namespace, is_object_name
+from signal_gateway.gateway.signals.label_table import SCRAPE_LABELS, LabelTable, namespace_from_labels, normal
+from signal_gateway.gateway.signals.signal import Target, is_namespace, is_object_name
 from signal_gateway.kubernetes import Kind, Kinds
 
-__all__ = ["Candidate", "LabelTable", "Lookup", "candidates_from_labels", "namespace_from_labels"]
+__all__ = ["Candidate", "Lookup", "candidates_from_labels"]
 
 Lookup = Literal["name", "node", "node_of_pod"]
 
@@ -35,8 +32,7 @@ _MAX_CANDIDATES: Final = 12
 _NODE_EXPORTER_PORT: Final = "9100"
 _MAY_BE_GONE: Final = frozenset({"Pod", *WORKLOAD_KINDS})
 _ALERT_LABELS: Final = frozenset({"alertname", "severity", "prometheus", "prometheus_replica", "cluster", "endpoint"})
-# labels of the scrape target; an aggregation drops them, and keeps those of the object
-_SCRAPE_LABELS: Final = frozenset({"instance", "endpoint", "service"})
+_POD_HASH: Final = re.compile(r"(?=.*\d)[0-9a-z]{8,10}")  # between the name of a ReplicaSet and its pod's own part
 _LABELS_OF_NODES: Final = frozenset({*NODE_LABELS, "instance", "pod"})
 
 # the order of the candidates
@@ -53,6 +49,8 @@ class Candidate(Target):
     Attributes:
         label: The label that names it.
         must_exist: Whether it is the target only if it exists. If not, it may have been deleted a moment ago.
+        is_of_series: Whether its namespace is certainly that of the series. If not, it may be the exporter's, and an
+            object that exists in another namespace only has not been deleted.
         lookup: `name`: by kind and name. `node`: by the name or an address of a node. `node_of_pod`: name and namespace
             are a pod's, and the object is the node that it runs on.
         is_anywhere: Whether it is searched in all namespaces if it is not in its own.
@@ -62,74 +60,11 @@ class Candidate(Target):
 
     label: str = ""
     must_exist: bool = True
+    is_of_series: bool = True
     lookup: Lookup = "name"
     is_anywhere: bool = False
     exporter: Exporter | None = None
     address: str = ""
-
-
-class LabelTable:
-    """The tables of `knowledge`, extended by a setting.
-
-    Args:
-        config: The extensions.
-    """
-
-    def __init__(self, config: TargetsConfig | None = None) -> None:
-        config = config or TargetsConfig()
-        own = tuple(Synonym(label, (kind,)) for label, kind in config.labels.items())
-        self.ignored = frozenset(config.ignored_labels)
-        self.synonyms = {it.label: it for it in (*SYNONYMS, *own) if it.label not in self.ignored}
-        self.exporters = (
-            *(
-                Exporter(
-                    name,
-                    it.speaks_of,
-                    matches=tuple(_normal(part) for part in it.matches),
-                    names_pods=it.names_pods,
-                    labels={label: (kind,) for label, kind in it.labels.items()},
-                )
-                for name, it in config.exporters.items()
-            ),
-            *EXPORTERS,
-        )
-
-    def exporter(self, labels: Mapping[str, str]) -> Exporter | None:
-        """Return the exporter whose series has these labels; None for one that speaks of its own pod."""
-        naming = ("job", "service", "container", "pod") if _SCRAPE_LABELS & labels.keys() else ("job",)
-        for label in naming:
-            if labels.get(label):
-                part = _normal(labels[label])
-                for exporter in self.exporters:
-                    if part in exporter.jobs or any(match in part for match in exporter.matches):
-                        return exporter
-        name, path = labels.get("alertname", ""), labels.get("metrics_path", "")
-        for exporter in self.exporters:
-            if path and path in exporter.metrics_paths:
-                return exporter
-            has_label = not labels.keys().isdisjoint(exporter.series_labels)
-            if has_label or name.startswith(exporter.alerts or "\0"):
-                return exporter
-        return None
-
-
-def namespace_from_labels(labels: Mapping[str, str]) -> str | None:
-    """Return the namespace from the labels; `exported_namespace` wins over `namespace`.
-
-    Raises:
-        ValueError: The label is not a valid name of a namespace.
-    """
-    for label in NAMESPACE_LABELS:
-        namespace = labels.get(label)
-        if namespace and not is_namespace(namespace):
-            raise ValueError(
-                f"{label}={excerpt(namespace)} cannot be a namespace, which has at most {MAX_NAMESPACE_LENGTH}"
-                " characters, only lower-case letters, digits and '-', and begins and ends with a letter or digit"
-                " (RFC 1123)"
-            )
-        if namespace:
-            return namespace
-    return None
 
 
 def candidates_from_labels(labels: Mapping[str, str], kinds: Kinds, table: LabelTable) -> tuple[Candidate, ...]:
@@ -171,8 +106,20 @@ class _Reader:
                 exported[word] = value
         self._own = self._labels | exported
         self._exporter = table.exporter(self._labels)
+        self._leave_out_resource()
         self._namespace = namespace_from_labels(self._labels)
         self._found: list[tuple[int, Candidate]] = []
+
+    def _leave_out_resource(self) -> None:
+        """Leave out labels that describe the scraped pod, if the exporter speaks of something else."""
+        exporter = self._exporter
+        if exporter is None or "k8s_namespace_name" in exporter.series_labels or self._speaks_of_itself():
+            return
+        kept = NODE_LABELS if exporter.speaks_of == "node" else ()
+        for label in [it for it in self._own if it.startswith(RESOURCE_PREFIXES) and it not in kept]:
+            self._labels.pop(label, None)
+            del self._own[label]
+            self._words.discard(label)
 
     def candidates(self) -> list[tuple[int, Candidate]]:
         """Return the candidates with their rank; a part of the labels is read only if the alert has it."""
@@ -230,18 +177,27 @@ class _Reader:
                     break
             if slash and is_namespace(within):
                 namespace, name = within, local
+            elif ".svc" in name:
+                name, namespace = service_of(name) or (name, namespace)
         if is_object_name(name):
-            must_exist = not says_kind or kind.name not in _MAY_BE_GONE or namespace is None
+            may_be_gone = says_kind and kind.name in _MAY_BE_GONE and self._may_be_gone(label)
             candidate = Candidate(
                 kind.name,
                 name,
                 namespace,
                 kind.api_version,
                 label=label,
-                must_exist=must_exist,
+                must_exist=not may_be_gone or namespace is None,
+                is_of_series=self._exporter is None or EXPORTED + "namespace" in self._labels,
                 is_anywhere=is_anywhere,
             )
             self._found.append((rank, candidate))
+
+    def _may_be_gone(self, label: str) -> bool:
+        """Return whether a label with a kind names an object of this cluster, and not one of the exporter's own."""
+        if self._exporter is None:
+            return label != "job_name" or "job" not in self._labels  # many schedulers have a label of this name
+        return self._exporter.names_pods or "k8s_namespace_name" in self._exporter.series_labels
 
     def _read_exporter(self, exporter: Exporter) -> None:
         for label, names in exporter.labels.items():
@@ -257,7 +213,7 @@ class _Reader:
             for name in names:
                 kind = self._kind(name)
                 if kind is not None:
-                    namespaces = synonym.namespaces if synonym is not None else ()
+                    namespaces = synonym.namespaces if synonym is not None else ("resource_namespace",)
                     self._add(_OF_EXPORTER, kind, value, label, namespaces=namespaces, is_anywhere=True)
 
     def _read_word(self, word: str) -> None:
@@ -326,7 +282,7 @@ class _Reader:
         may_be_gone: bool,
         exporter: Exporter | None = None,
     ) -> None:
-        is_series = "uid" not in self._labels and bool(_SCRAPE_LABELS & self._labels.keys())
+        is_series = "uid" not in self._labels and bool(SCRAPE_LABELS & self._labels.keys())
         candidate = Candidate(
             kind.name,
             name,
@@ -334,8 +290,9 @@ class _Reader:
             kind.api_version,
             label=label,
             must_exist=not may_be_gone or namespace is None,
+            is_of_series="uid" in self._labels or label != "pod" or _has_ordinal(name),
             exporter=exporter if is_series else None,
-            address=_host(self._labels.get("instance", "")),
+            address=host_of(self._labels.get("instance", "")),
         )
         self._found.append((rank, candidate))
 
@@ -348,12 +305,12 @@ class _Reader:
 
     def _is_scraped(self, pod: str) -> bool:
         """Return whether the names show that a pod is the scraped exporter."""
-        if "uid" in self._labels or not _SCRAPE_LABELS & self._labels.keys():
+        if "uid" in self._labels or not SCRAPE_LABELS & self._labels.keys():
             return False
         service = self._labels.get("service")
         if service is not None and pod.startswith(f"{service}-"):
             return True
-        return self._exporter is not None and any(match in _normal(pod) for match in self._exporter.matches)
+        return self._exporter is not None and any(match in normal(pod) for match in self._exporter.matches)
 
     def _has_only_target_labels(self) -> bool:
         return not self._labels.keys() - TARGET_LABELS - _ALERT_LABELS and "node" not in self._labels
@@ -375,14 +332,14 @@ class _Reader:
         """Read the workloads of a job `namespace/workload`, and of the host of a described database."""
         places: list[tuple[int, str, str, str]] = []
         namespace, slash, name = self._labels.get("job", "").partition("/")
-        if slash and self._namespace in (namespace, None):
+        is_own_pod = self._exporter is None or self._exporter.speaks_of == "itself"
+        if slash and is_own_pod and self._namespace in (namespace, None):
             places.append((_JOB, namespace, name, "job"))
         if self._exporter is not None and self._exporter.is_sidecar:
             for label in ("server", "target", "instance", "host", "addr"):
-                parts = _host(self._labels.get(label, "")).split(".")
-                if len(parts) >= 3 and "svc" in parts[2:4]:
-                    at = parts.index("svc")
-                    places.append((_ADDRESS, parts[at - 1], parts[at - 2], label))
+                service = service_of(host_of(self._labels.get(label, "")))
+                if service is not None:
+                    places.append((_ADDRESS, service[1], service[0], label))
         for rank, within, name, label in places:
             for kind_name in GUESSED_KINDS:
                 kind = self._kinds.called(kind_name.lower())
@@ -398,41 +355,26 @@ class _Reader:
             if value is not None:
                 self._add_node(_NODE, value, label)
         instance, pod = self._labels.get("instance", ""), self._labels.get("pod")
-        host, port = _host(instance), instance.rpartition(":")[2]
-        is_plain = "/" not in instance and bool(host)
-        if is_node and is_plain and not _is_address(host):
-            self._add_node(_NODE, host, "instance")
+        address, port = host_of(instance), instance.rpartition(":")[2]
+        is_plain = "/" not in instance and bool(address)
+        if is_node and is_plain and not is_address(address):
+            self._add_node(_NODE, address, "instance")
         namespace = self._labels.get("namespace")
         is_on_node = is_node and exporter is not None and exporter.name != "kubelet"
         if is_on_node and pod and namespace and is_object_name(pod) and is_namespace(namespace):
             candidate = Candidate("Node", pod, namespace, "v1", label="pod", lookup="node_of_pod")
             self._found.append((_NODE, candidate))
-        if is_node and is_plain and _is_address(host):
-            self._add_node(_NODE, host, "instance")
+        if is_node and is_plain and is_address(address):
+            self._add_node(_NODE, address, "instance")
         is_own = not is_node and pod is None and (exporter is None or exporter.speaks_of != "others")
-        if is_own and is_plain and (host == instance or port == _NODE_EXPORTER_PORT):
-            self._add_node(_NODE, host, "instance")
+        if is_own and is_plain and (address == instance or port == _NODE_EXPORTER_PORT):
+            self._add_node(_NODE, address, "instance")
 
     def _add_node(self, rank: int, value: str, label: str) -> None:
-        self._found.append((rank, Candidate("Node", _host(value), None, "v1", label=label, lookup="node")))
+        self._found.append((rank, Candidate("Node", host_of(value), None, "v1", label=label, lookup="node")))
 
 
-def _normal(text: str) -> str:
-    return text.lower().replace("_", "-")
-
-
-def _host(address: str) -> str:
-    """Return the host of an address such as `10.0.0.1:9100`, `[fd00::1]:9100` or `redis://db.prod.svc:6379`."""
-    rest = address.partition("://")[2] or address
-    rest = rest.partition("/")[0]
-    if rest.startswith("["):
-        return rest[1:].partition("]")[0]
-    return rest.partition(":")[0] if rest.count(":") == 1 else rest
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+def _has_ordinal(pod: str) -> bool:
+    """Return whether the name of a pod ends like that of a StatefulSet, which several namespaces may have."""
+    rest, _, end = pod.rpartition("-")
+    return end.isdigit() and _POD_HASH.fullmatch(rest.rpartition("-")[2]) is None

@@ -1,17 +1,16 @@
-"""Knowledge: the labels that name Kubernetes objects, and the exporters whose labels describe something else.
+"""Knowledge: the labels that name Kubernetes objects.
 
-The tables are data. `docs/targets.md` prints them, and the setting `processing.targets` extends them.
+The tables are data; `exporters` has the one about exporters. `docs/targets.md` prints them, and the setting
+`processing.targets` extends them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final
 
 __all__ = [
     "ALERTS_WITHOUT_OBJECT",
     "COMMON_WORDS",
     "EXPORTED",
-    "EXPORTERS",
     "GUESSED_KINDS",
     "NAMESPACE_LABELS",
     "NODE_LABELS",
@@ -20,9 +19,7 @@ __all__ = [
     "SYNONYMS",
     "TARGET_LABELS",
     "WORKLOAD_KINDS",
-    "Exporter",
     "Pair",
-    "Speaks",
     "Synonym",
 ]
 
@@ -211,8 +208,12 @@ SYNONYMS: Final = (
     Synonym("cnpg_io_cluster", ("Cluster.postgresql.cnpg.io",), is_owner=True),
     Synonym("strimzi_io_cluster", ("Kafka.kafka.strimzi.io",), is_owner=True),
     Synonym("cluster_operator", ("ClusterOperator",)),
+    Synonym("vmi", ("VirtualMachineInstance.kubevirt.io",)),
+    Synonym("strimzi_io_name", ("StrimziPodSet.core.strimzi.io",), is_owner=True),
+    Synonym("rollout_group", ("StatefulSet", "Deployment")),
     Synonym("workload", GUESSED_KINDS),
-    Synonym("destination_workload", GUESSED_KINDS, ("destination_workload_namespace",)),
+    Synonym("destination_workload", GUESSED_KINDS, ("destination_workload_namespace", "destination_namespace")),
+    Synonym("destination_service", ("Service",), ("destination_service_namespace",)),
     Synonym("destination_service_name", ("Service",), ("destination_service_namespace",)),
 )
 """Labels with the name of an object, besides the names of the kinds themselves."""
@@ -249,201 +250,7 @@ PAIRS: Final = (
     Pair("kind", "name", ("resource_namespace",)),
     Pair("owner_kind", "owner_name", is_owner=True),
     Pair("created_by_kind", "created_by_name", is_owner=True),
+    Pair("top_level_controller_type", "top_level_controller_name", is_owner=True),
     Pair("strimzi_io_kind", "strimzi_io_cluster", is_owner=True),
 )
 """Pairs of labels with kind and name."""
-
-
-Speaks = Literal["itself", "node", "others"]
-
-
-@dataclass(frozen=True, slots=True)
-class Exporter:
-    """An exporter, or a controller with metrics, whose series are not about its own pod.
-
-    Attributes:
-        name: Its name.
-        speaks_of: `node`: the node that its pod runs on. `others`: objects that the labels of the series name.
-            `itself`: its own pod, if no label of the table names an object.
-        matches: Parts of a job, service, container or pod name that identify it; `-` and `_` are the same.
-        jobs: Whole values of the label `job` that identify it.
-        metrics_paths: Values of the label `metrics_path` that identify it.
-        alerts: Beginnings of alert names that identify it where an aggregation dropped the job.
-        series_labels: Labels of its series that identify it.
-        names_pods: Whether the label `pod` of its series may name another pod than its own.
-        is_sidecar: Whether it runs in the pod that it describes, unless that pod is called an exporter.
-        labels: Labels of its series that name objects, with the kinds.
-        prefixes: What the name of an object has before the value of a label; dots of the value become hyphens.
-    """
-
-    name: str
-    speaks_of: Speaks
-    matches: tuple[str, ...] = ()
-    jobs: tuple[str, ...] = ()
-    metrics_paths: tuple[str, ...] = ()
-    alerts: tuple[str, ...] = ()
-    series_labels: tuple[str, ...] = ()
-    names_pods: bool = False
-    is_sidecar: bool = False
-    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    prefixes: Mapping[str, str] = field(default_factory=dict)
-
-
-EXPORTERS: Final = (
-    Exporter(
-        "kubelet",
-        "node",
-        ("kubelet",),
-        jobs=("kubernetes-nodes", "kubernetes-cadvisor", "kubernetes-nodes-cadvisor", "cadvisor"),
-        metrics_paths=("/metrics/cadvisor", "/metrics/probes", "/metrics/resource"),
-        names_pods=True,
-    ),
-    Exporter("node-exporter", "node", ("node-exporter",), jobs=("node", "nodes")),
-    Exporter("windows-exporter", "node", ("windows-exporter",)),
-    Exporter("node-problem-detector", "node", ("node-problem-detector",)),
-    Exporter("smartctl-exporter", "node", ("smartctl-exporter",)),
-    Exporter("process-exporter", "node", ("process-exporter",)),
-    Exporter("ethtool-exporter", "node", ("ethtool-exporter",)),
-    Exporter("systemd-exporter", "node", ("systemd-exporter",)),
-    Exporter("machine-config-daemon", "node", ("machine-config-daemon",)),
-    Exporter("dcgm-exporter", "node", ("dcgm-exporter",), names_pods=True),
-    Exporter("falco", "node", ("falco",), names_pods=True),
-    Exporter("kube-state-metrics", "others", ("kube-state-metrics", "openshift-state-metrics"), names_pods=True),
-    Exporter(
-        "otel-collector", "others", ("otel-collector", "opentelemetry-collector"), series_labels=("k8s_namespace_name",)
-    ),
-    Exporter("blackbox-exporter", "others", ("blackbox",), metrics_paths=("/probe",)),
-    Exporter("snmp-exporter", "others", ("snmp-exporter",)),
-    Exporter("pushgateway", "others", ("pushgateway",)),
-    Exporter(
-        "cloud exporters", "others", ("cloudwatch-exporter", "stackdriver-exporter", "azure-metrics-exporter", "yace")
-    ),
-    Exporter("x509-certificate-exporter", "others", ("x509-certificate-exporter",)),
-    Exporter("kafka-exporter", "others", ("kafka-exporter",), labels={"topic": ("KafkaTopic.kafka.strimzi.io",)}),
-    Exporter(
-        "database exporters",
-        "others",
-        (
-            "postgres-exporter",
-            "mysqld-exporter",
-            "mysql-exporter",
-            "redis-exporter",
-            "mongodb-exporter",
-            "elasticsearch-exporter",
-            "rabbitmq-exporter",
-            "memcached-exporter",
-            "oracledb-exporter",
-            "mssql-exporter",
-            "pgbouncer-exporter",
-            "proxysql-exporter",
-            "clickhouse-exporter",
-            "cassandra-exporter",
-        ),
-        is_sidecar=True,
-    ),
-    Exporter(
-        "cert-manager",
-        "itself",
-        ("cert-manager",),
-        alerts=("CertManager",),
-        series_labels=("issuer_name",),
-        labels={"name": ("Certificate.cert-manager.io",)},
-    ),
-    Exporter(
-        "argocd",
-        "itself",
-        ("argocd", "argo-cd"),
-        alerts=("ArgoCd", "ArgoCD", "ArgoApp"),
-        series_labels=("dest_server",),
-        labels={"name": ("Application.argoproj.io",), "app_name": ("Application.argoproj.io",)},
-    ),
-    Exporter(
-        "flux",
-        "itself",
-        ("flux-system", "kustomize-controller", "helm-controller", "source-controller", "notification-controller"),
-    ),
-    Exporter(
-        "keda",
-        "itself",
-        ("keda",),
-        alerts=("Keda", "KEDA"),
-        labels={
-            "scaledObject": ("ScaledObject.keda.sh",),
-            "scaledobject": ("ScaledObject.keda.sh",),
-            "scaledJob": ("ScaledJob.keda.sh",),
-            "scaledResource": ("ScaledObject.keda.sh", "ScaledJob.keda.sh"),
-        },
-    ),
-    Exporter("velero", "itself", ("velero",), alerts=("Velero",), labels={"schedule": ("Schedule.velero.io",)}),
-    Exporter(
-        "ingress-nginx",
-        "itself",
-        ("ingress-nginx",),
-        alerts=("NginxIngress", "NGINX"),
-        labels={"ingress": ("Ingress",)},
-    ),
-    Exporter(
-        "longhorn",
-        "itself",
-        ("longhorn",),
-        alerts=("Longhorn",),
-        labels={
-            "pvc": ("PersistentVolumeClaim",),
-            "volume": ("Volume.longhorn.io", "PersistentVolume"),
-            "backup": ("Backup.longhorn.io",),
-            "node": ("Node",),
-        },
-    ),
-    Exporter(
-        "ceph",
-        "others",
-        ("rook-ceph", "ceph-mgr", "ceph-exporter"),
-        alerts=("Ceph",),
-        series_labels=("ceph_daemon",),
-        labels={"ceph_daemon": ("Deployment",)},
-        prefixes={"ceph_daemon": "rook-ceph-"},
-    ),
-    Exporter(
-        "cloudnative-pg",
-        "itself",
-        ("cnpg", "cloudnative-pg"),
-        alerts=("CNPG",),
-        labels={"cluster": ("Cluster.postgresql.cnpg.io",), "cnpg_cluster": ("Cluster.postgresql.cnpg.io",)},
-    ),
-    Exporter(
-        "cluster-version-operator",
-        "itself",
-        ("cluster-version-operator",),
-        alerts=("ClusterOperator",),
-        labels={"name": ("ClusterOperator",)},
-    ),
-    Exporter(
-        "machine-api",
-        "itself",
-        ("machine-api", "cluster-autoscaler-operator"),
-        alerts=("Machine",),
-        labels={"name": ("Machine.machine.openshift.io",)},
-    ),
-    Exporter(
-        "ingress-operator",
-        "itself",
-        ("ingress-operator",),
-        alerts=("IngressController",),
-        labels={"name": ("IngressController.operator.openshift.io",)},
-    ),
-    Exporter(
-        "olm",
-        "itself",
-        ("olm-operator", "catalog-operator"),
-        alerts=("Csv",),
-        labels={"name": ("ClusterServiceVersion.operators.coreos.com",)},
-    ),
-    Exporter(
-        "istio proxies",
-        "itself",
-        ("istio-proxy", "envoy-stats"),
-        series_labels=("destination_workload",),
-        labels={"destination_workload": GUESSED_KINDS},
-    ),
-)
-"""Exporters, the first that matches speaks. Every other one speaks of its own pod."""

@@ -1,13 +1,16 @@
 """KubernetesEventAdapter: parses Events of `v1` and `events.k8s.io/v1`, alone, in a list, or as changes of a watch.
 
-Sources: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ and
-https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+Sources: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/,
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes, and for the lines of
+eventrouter RFC 5424 (syslog messages) and RFC 6587 (their number of bytes before them).
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, Final
+
+import orjson
 
 from signal_gateway.clock import parse_rfc3339
 from signal_gateway.gateway.signals.adapter import (
@@ -44,6 +47,9 @@ _NOT_AN_EVENT: Final = (
     "{} is not a Kubernetes Event of v1 or events.k8s.io/v1: it needs an involvedObject, or a regarding object."
 )
 _TIMES: Final = ("lastTimestamp", "firstTimestamp", "eventTime", "deprecatedLastTimestamp", "deprecatedFirstTimestamp")
+# a line of eventrouter: a syslog message with its number of bytes, or a line of glog; then one JSON object
+_LINE: Final = re.compile(rb"(?:\d+ <\d{1,3}>1 |[IWEF]\d{4} )[^{]*(\{.*)")
+_FIRST_LINE: Final = re.compile(rb"\s*(?:\d+ <|[IWEF]\d{4} )")
 _KIND: Final = re.compile(r"[A-Z][A-Za-z0-9]{0,62}")
 
 
@@ -57,6 +63,7 @@ class KubernetesEventAdapter:
     name = "kubernetes-event"
     signal_type = "alert"
     source = "kubernetes-events"
+    takes_untyped_bodies = True  # eventrouter sends no content type
 
     def __init__(self, *, max_age: timedelta) -> None:
         self._max_age = max_age
@@ -71,11 +78,15 @@ class KubernetesEventAdapter:
 
         The reason becomes the name, the type the severity, and the involved (regarding) object the target. The body is
         an Event, a list of Events, or a change of an Event: a watch event of the Kubernetes API (`type`, `object`), or
-        the form of eventrouter (`verb`, `event`).
+        the form of eventrouter (`verb`, `event`). eventrouter's own lines, syslog messages or glog, have one change
+        each.
 
         Raises:
             InvalidPayload: The body is none of these, or a list without an Event.
         """
+        if _FIRST_LINE.match(body):
+            lines = enumerate(filter(None, map(bytes.strip, body.splitlines())), 1)
+            return [self._parse_line(line, number, received_at) for number, line in lines]
         document = json_object(body)
         if document.get("kind") not in _LISTS:
             event = _changed_object(document)
@@ -86,6 +97,17 @@ class KubernetesEventAdapter:
         if not isinstance(items, list) or not items:
             raise InvalidPayload('"items" must be a list with at least one Event.')
         return [self._parse_item(item, received_at) for item in items]
+
+    def _parse_line(self, line: bytes, number: int, received_at: datetime) -> ParsedSignal:
+        """Parse one line of eventrouter; `number` counts the lines of the body from 1."""
+        found = _LINE.fullmatch(line)
+        message = f"Line {number} is not a line of eventrouter: a syslog message of RFC 5424, or a line of glog."
+        if found is not None:
+            try:
+                return self._parse_item(orjson.loads(found[1]), received_at)
+            except orjson.JSONDecodeError:
+                message = f"Line {number} is not JSON after its frame."
+        return InvalidSignal(reason="shape", message=message, source=self.source)
 
     def _parse_item(self, item: object, received_at: datetime) -> ParsedSignal:
         event: Mapping[str, Any] = {}

@@ -10,8 +10,8 @@ from signal_gateway.errors import ConfigurationError
 from signal_gateway.gateway.config import ProcessingConfig
 from signal_gateway.gateway.signals.adapter import Adapter
 from signal_gateway.gateway.signals.alertmanager import AlertmanagerAdapter, DiscoveredKinds
-from signal_gateway.gateway.signals.candidates import LabelTable
 from signal_gateway.gateway.signals.kubernetes_event import KubernetesEventAdapter
+from signal_gateway.gateway.signals.label_table import LabelTable
 
 __all__ = ["all_adapters", "load_adapters"]
 

@@ -10,7 +10,8 @@ from signal_gateway.concurrency import BackgroundTasks
 from signal_gateway.gateway.config import ProcessingConfig
 from signal_gateway.gateway.metrics import GatewayMetrics
 from signal_gateway.gateway.resilience import ApiCalls
-from signal_gateway.gateway.signals.candidates import Candidate, LabelTable, candidates_from_labels
+from signal_gateway.gateway.signals.candidates import Candidate, candidates_from_labels
+from signal_gateway.gateway.signals.label_table import LabelTable
 from signal_gateway.gateway.signals.signal import Signal, Target
 from signal_gateway.gateway.targets.cache import DiscoveryCache, ObjectCache
 from signal_gateway.gateway.targets.resolver import Resolution, TargetResolver, describe_finding

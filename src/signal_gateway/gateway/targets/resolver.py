@@ -32,8 +32,8 @@ _NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_na
 
 
 Verdict = Literal["found", "not found", "not unique", "exporter", "forbidden", "elsewhere", "gone"]
-"""The result of the search for one candidate: `exporter` is the pod of the exporter itself; `elsewhere` is a pod of
-another namespace than its label; `gone` does not exist and is the target, because it may have been deleted."""
+"""The result of the search for one candidate: `exporter` is the pod of the exporter itself; `elsewhere` is an object
+of another namespace than its label; `gone` does not exist and is the target, because it may have been deleted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,15 +220,22 @@ class TargetResolver:
         return is_named or candidate.address in pod.addresses
 
     async def _is_elsewhere(self, candidate: Target, kinds: Kinds) -> bool:
-        """Return whether a pod label and a namespace label are of two sources: the scraped pod is in another namespace.
+        """Return whether the labels of name and namespace are of two sources: the object is in another namespace.
 
-        Only the address tells a scraped pod from another one of the same name.
+        Only the address tells a scraped pod from another one of the same name. An object whose namespace may be the
+        exporter's is elsewhere if there is one of its name.
         """
         kind = _kind_of(candidate, kinds)
-        if kind is None or not isinstance(candidate, Candidate) or candidate.label != "pod" or not candidate.address:
+        if kind is None or not isinstance(candidate, Candidate):
+            return False
+        is_scraped = candidate.label == "pod" and bool(candidate.address)
+        if not is_scraped and candidate.is_of_series:
             return False
         try:
-            for pod in await self._objects.find_everywhere(kind, candidate.name):
+            everywhere = await self._objects.find_everywhere(kind, candidate.name)
+            if not is_scraped:
+                return bool(everywhere)
+            for pod in everywhere:
                 details = await self._objects.find_pod(candidate.name, pod.namespace or "")
                 if details is not None and (not details.addresses or candidate.address in details.addresses):
                     return True
@@ -246,9 +253,9 @@ class TargetResolver:
             try:
                 owner = await self._objects.find(kind, reference.name, first.namespace)
             except Forbidden as exc:
+                self._warn_once(exc, kind)
                 if kind.group in _WORKLOAD_GROUPS:
                     raise
-                self._warn_once(exc, kind)
                 break
             if owner is None or owner.uid != reference.uid:
                 break
@@ -256,15 +263,23 @@ class TargetResolver:
         return tuple(chain)
 
     def _warn_once(self, error: Forbidden, kind: Kind | None) -> None:
-        resource = (kind.group, kind.plural) if kind is not None else ("", "")
-        if resource in self._missing_rights:
+        """Warn once for each resource that the gateway may not read.
+
+        Args:
+            error: The refused call; a node is also found by a pod, which is of the core group like it.
+            kind: The kind of the candidate.
+        """
+        resource = error.resource.partition("/")[0]
+        group = kind.group if kind is not None and kind.plural == resource else ""
+        if (group, resource) in self._missing_rights:
             return
-        self._missing_rights.add(resource)
+        self._missing_rights.add((group, resource))
         _log.warning(
-            "targets are not found by %s, because the gateway may not read them: add apiGroups [%r], resources [%s], "
-            "verbs [get, list] to its ClusterRole: %s",
-            resource[1],
-            *resource,
+            "%s are no targets, because the gateway may not read them: add the rule "
+            '{apiGroups: ["%s"], resources: [%s], verbs: [get, list]} to its ClusterRole: %s',
+            resource,
+            group,
+            resource,
             error,
         )
 

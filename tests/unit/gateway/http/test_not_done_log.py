@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import AsyncExitStack
 
 import httpx
 import pytest
@@ -9,9 +10,10 @@ import pytest_asyncio
 from lightkube import KubeConfig
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.gateway.http.authentication import TokenAuthenticator
-from signal_gateway.kubernetes import KubernetesClient
+from signal_gateway.gateway.http.authentication import TokenAuthenticator, sender_not_allowed
+from signal_gateway.kubernetes import KubernetesClient, KubernetesError
 from signal_gateway.testing.datastorage.recording import RecordingAuditStore
+from signal_gateway.web.credentials import unknown_token
 from signal_gateway.web.logs import log_formatter
 from signal_gateway.web.serving.app_server import AppServer
 from signal_gateway.web.serving.sockets import bind
@@ -36,6 +38,27 @@ def lines(caplog):
         return [record for record in caplog.records if record.name == logger]
 
     return lines
+
+
+def is_access(record):
+    """Return whether a record is the line about a request, which every request has."""
+    return record.name == REQUEST_LOGGER
+
+
+class Verdicts:
+    """An authenticator that gives a fixed verdict."""
+
+    def __init__(self, status):
+        self.status = status
+
+    async def authenticate(self, token):
+        if self.status == 503:
+            raise KubernetesError("the review timed out")
+        if self.status == 403:
+            raise sender_not_allowed()
+        if token != TOKEN:
+            raise unknown_token()
+        return "alertmanager"
 
 
 def peer_of(response):
@@ -110,6 +133,61 @@ async def test_alert_that_is_handled_has_no_line(running_gateway, alert, lines):
     assert await lines(running_gateway.gateway, SIGNAL_LOGGER) == []
 
 
+@pytest.mark.parametrize(
+    ("labels", "fault", "scope"),
+    [
+        ({"job": "x"}, None, False),
+        ({"namespace": "prod", "pod": "gone"}, None, True),
+        ({"namespace": "prod", "deployment": "api", "severity": "s" * 51}, None, False),
+        ({"namespace": "prod", "deployment": "api"}, 503, False),
+        ({"namespace": "prod", "deployment": "api"}, 422, False),
+    ],
+    ids=["no target", "out of scope", "invalid", "503", "500"],
+)
+@pytest.mark.parametrize("number", [1, 2])
+async def test_each_alert_that_is_not_handled_has_one_line_of_all_layers(
+    run_gateway, wired_cluster, alert, caplog, labels, fault, scope, number
+):
+    gateway = await run_gateway(processing={"scope": {"enabled": scope}, "retry": {"max_attempts": 1}})
+    caplog.set_level(logging.INFO, "signal_gateway")
+    if fault is not None:
+        wired_cluster.api.faults.fail(verb="create", resource="remediationrequests", status=fault, times=10)
+
+    await gateway.post(*(alert(f"A{index}", **labels) for index in range(number)))
+    await gateway.gateway.settle()
+
+    lines = [record for record in caplog.records if not is_access(record)]
+    assert [line.signal for line in lines] == [f"A{index}" for index in range(number)]
+    assert [record.levelname for record in caplog.records if is_access(record)] == ["INFO"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 413, 415, 503])
+async def test_refused_request_has_one_line_of_all_layers(run_guarded, caplog, status):
+    gateway, http = await run_guarded(status)
+    caplog.set_level(logging.INFO, "signal_gateway")
+    headers = {"Authorization": f"Bearer {'wrong' if status == 401 else TOKEN}", "content-type": "application/json"}
+    headers |= {"content-type": "text/plain"} if status == 415 else {}
+
+    response = await http.post(PATH, content=b"{" * (100 if status == 413 else 1), headers=headers)
+    await gateway.settle()
+
+    assert response.status_code == status
+    [line] = [record for record in caplog.records if record.name.startswith("signal_gateway")]
+    assert (line.levelname, line.status) == ("WARNING", status)
+    assert line.reason
+
+
+async def test_token_that_cannot_be_verified_has_one_line_with_the_cause(run_guarded, caplog):
+    gateway, http = await run_guarded(503)
+    caplog.set_level(logging.INFO, "signal_gateway")
+
+    await http.post(PATH, headers={"Authorization": f"Bearer {TOKEN}"})
+    await gateway.settle()
+
+    [line] = [record for record in caplog.records if record.name.startswith("signal_gateway")]
+    assert line.reason == "The token cannot be verified right now. Retry later. Cause: the review timed out"
+
+
 async def test_line_is_complete_in_the_log_of_the_service(running_gateway, alert, lines):
     await running_gateway.post(alert("TargetDown", job="x"))
 
@@ -159,6 +237,28 @@ async def test_request_over_the_limit_in_flight_has_a_line_with_the_reason(run_g
 
     refused = [line for line in await lines(gateway.gateway, REQUEST_LOGGER) if line.status == 503]
     assert [line.reason[:28] for line in refused] == ["Too many requests in flight:"]
+
+
+@pytest_asyncio.fixture
+async def run_guarded(wired_cluster):
+    """Run a gateway whose authenticator answers with a status: `await run_guarded(403)` gives the gateway and HTTP."""
+    async with AsyncExitStack() as stack:
+
+        async def run(status):
+            client = await stack.enter_async_context(KubernetesClient(KubeConfig.from_server(wired_cluster.url)))
+            gateway = create_gateway(
+                GatewayConfig(processing={"max_body_bytes": 50}),
+                kubernetes=client,
+                audit_store=RecordingAuditStore(),
+                authenticator=Verdicts(status),
+            )
+            server = AppServer(gateway.app, sock=bind())
+            await server.start()
+            stack.push_async_callback(server.stop)
+            http = await stack.enter_async_context(httpx.AsyncClient(base_url=server.url, verify=False))
+            return gateway, http
+
+        yield run
 
 
 @pytest_asyncio.fixture

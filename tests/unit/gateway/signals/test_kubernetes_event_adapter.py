@@ -208,3 +208,65 @@ def test_rejected_event_keeps_its_labels():
     item = parse(event(type="Normal"))
 
     assert item.labels["namespace"] == "prod"
+
+
+def syslog(document):
+    """Return a line of eventrouter's HTTP sink: the number of bytes, and a message of RFC 5424."""
+    message = b"<24>1 2026-05-01T11:59:00Z node-1.example.com kubelet - - - " + orjson.dumps(document)
+    return b"%d %s\n" % (len(message), message)
+
+
+def glog(document):
+    """Return a line of eventrouter's glog sink."""
+    return b"I0501 11:59:00.123456       1 glogsink.go:42] " + orjson.dumps(document) + b"\n"
+
+
+@pytest.mark.parametrize("frame", [syslog, glog])
+def test_lines_of_eventrouter_are_parsed_event_by_event(frame):
+    added = {"verb": "ADDED", "event": event(kind=..., apiVersion=...)}
+    updated = {"verb": "UPDATED", "event": event(reason="Failed {x}"), "old_event": event(reason="BackOff")}
+
+    results = ADAPTER.parse(frame(added) + frame(updated) + frame({"verb": "ADDED"}), received_at=NOW)
+
+    assert [type(result) for result in results] == [Signal, Signal, InvalidSignal]
+    assert [result.name for result in results] == ["BackOff", "Failed {x}", None]
+
+
+def test_line_that_is_cut_off_does_not_take_the_others_with_it():
+    whole = syslog({"verb": "ADDED", "event": event()})
+
+    results = ADAPTER.parse(whole + whole[:-30] + b"\n" + b"99 no frame\n", received_at=NOW)
+
+    assert [type(result) for result in results] == [Signal, InvalidSignal, InvalidSignal]
+    assert [result.message for result in results[1:]] == [
+        "Line 2 is not JSON after its frame.",
+        "Line 3 is not a line of eventrouter: a syslog message of RFC 5424, or a line of glog.",
+    ]
+
+
+# bodies as published: the documentation of events.k8s.io, `kubectl get events -o json`, a watch with
+# `allowWatchBookmarks`, and an exporter with its default layout
+PUBLISHED = [
+    events_v1(
+        metadata={"name": "web-0.17", "namespace": "prod", "managedFields": [{"manager": "kube-scheduler"}]},
+        regarding={"kind": "Pod", "namespace": "prod", "name": "web-0", "uid": "u", "resourceVersion": "17"},
+        related={"kind": "Node", "name": "worker-1"},
+        reason="FailedScheduling",
+        action="Scheduling",
+        reportingController="default-scheduler",
+        reportingInstance="default-scheduler-master-0",
+        series=None,
+        eventTime="2026-05-01T11:59:00.123456Z",
+    ),
+    events_v1(regarding={"kind": "Node", "name": "worker-1", "uid": "worker-1"}, reason="NodeNotReady"),
+    {"type": "ADDED", "object": event(involvedObject={"kind": "Pod", "name": "a", "fieldPath": "spec.containers{a}"})},
+    {"kind": "List", "apiVersion": "v1", "metadata": {"resourceVersion": ""}, "items": [event(reason="Unhealthy")]},
+    exported(eventTime=None, reportingComponent="", reportingInstance="", source={"component": "kubelet", "host": "n"}),
+]
+
+
+@pytest.mark.parametrize("document", PUBLISHED, ids=["scheduler", "node", "watch", "list", "exporter"])
+def test_published_event_becomes_a_signal(document):
+    [signal] = ADAPTER.parse(orjson.dumps(document), received_at=NOW)
+
+    assert isinstance(signal, Signal), signal

@@ -1,7 +1,8 @@
 import pytest
 
 from signal_gateway.gateway.config import TargetsConfig
-from signal_gateway.gateway.signals.candidates import LabelTable, candidates_from_labels, namespace_from_labels
+from signal_gateway.gateway.signals.candidates import candidates_from_labels
+from signal_gateway.gateway.signals.label_table import LabelTable, namespace_from_labels
 from signal_gateway.gateway.signals.signal import Target, fingerprint_of
 from signal_gateway.kubernetes import Kind, Kinds
 
