@@ -42,6 +42,8 @@ class RecoveryCounts:
         pending: Events that wait for their delivery. Damage found during the delivery reduces the number.
         torn: Frames that a process was writing when it died. `record` did not return for them; they are dropped.
         corrupt: Damaged files, or damaged parts of files, that were set aside.
+        repeatable: Delivered events in files that could not be changed, because the disk is full or read-only. A later
+            store sends them again, and DataStorage stores them once.
     """
 
     delivered: int = 0
@@ -49,6 +51,7 @@ class RecoveryCounts:
     pending: int = 0
     torn: int = 0
     corrupt: int = 0
+    repeatable: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -364,7 +364,10 @@ class BufferedAuditStore:
         try:
             self._wal.open()
         except AuditStoreFull as exc:
-            raise ConfigurationError(str(exc)) from exc
+            if self._recovery is None or not self._recovery.has_orphans():
+                raise ConfigurationError(str(exc)) from exc
+            self._wal.refusing = True
+            self._log.error("the audit store delivers older events only, and takes no new ones yet: %s", exc)
 
     def _register(self, registry: "CollectorRegistry", delivery_seconds: "Histogram") -> None:
         from signal_gateway.audit.metrics import register_metrics
