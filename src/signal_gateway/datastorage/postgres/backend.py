@@ -68,6 +68,9 @@ WITH inserted AS (
 SELECT CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END FROM inserted
 """.encode()
 
+# needs the table, its lock and the right to insert, whatever its columns are
+_INSERT_NOTHING = "INSERT INTO audit_events SELECT * FROM audit_events WHERE false"
+
 _PURGE = """
 DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
     SELECT event_id FROM audit_events WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
@@ -238,9 +241,11 @@ class PostgresBackend:
             return (await connection.execute(_PURGE, [now, limit])).rowcount
 
     async def ping(self) -> None:
-        """Check that a connection accepts writes; see `Backend.ping`."""
+        """Check that an insert would be allowed, and not wait for a lock; see `Backend.ping`."""
         async with self._connection(writes=True) as connection:
             ((read_only,),) = await _all(connection, "SELECT current_setting('transaction_read_only')::boolean")
+            if not read_only:
+                await connection.execute(_INSERT_NOTHING)
         if read_only:
             raise BackendUnavailable(f"{self._name} is read-only: is it a standby?")
 
