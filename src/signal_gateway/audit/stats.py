@@ -67,6 +67,7 @@ class AuditStats:
         batches: Attempted deliveries.
         retries: Deliveries without a verdict, which are repeated.
         last_error: Last error, even if it is over; None if there was none.
+        delivery_failure: Reason why the last delivery failed; None if it had a verdict, or was not needed yet.
         oldest_pending_age: Seconds since the oldest pending event was recorded; 0.0 without pending events.
         durability: Failures that a recorded event survives.
         storage: How the spool keeps events: `mapped` files, `written` files if the file system does not support
@@ -93,6 +94,7 @@ class AuditStats:
     recovered: RecoveryCounts
     interruptions: int = 0
     flusher_down: str | None = None
+    delivery_failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

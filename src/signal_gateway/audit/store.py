@@ -190,6 +190,7 @@ class BufferedAuditStore:
             recovered=self._recovery.counts() if self._recovery is not None else RecoveryCounts(),
             interruptions=self._flusher.interruptions + self._flusher_log.failures,
             flusher_down=self._flusher.failure,
+            delivery_failure=self._flusher.delivery_failure,
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
@@ -271,7 +272,7 @@ class BufferedAuditStore:
         self._lifetime.end()
         result = self._report(barrier, timeout)
         if first and result.pending:
-            kept = "" if self._config.spool_directory is None else f", kept in {self._config.spool_directory}"
+            kept = self._place_of_pending()
             self._log.error(
                 "the audit store of %s closed with %d events undelivered%s: %s",
                 self._service,
@@ -286,6 +287,14 @@ class BufferedAuditStore:
                 self._config.spool_directory,
             )
         return result
+
+    def _place_of_pending(self) -> str:
+        directory = self._config.spool_directory
+        if directory is None:
+            return ""
+        if self._wal.is_kept():
+            return f", kept in {directory}"
+        return f"; they are lost, because their files were removed from {directory} while they were in use"
 
     async def aflush(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - a timeout is a result
         """Call `flush` without blocking the event loop, asyncio's or trio's."""

@@ -21,6 +21,7 @@ from signal_gateway.audit.client.query import (
     read_page,
 )
 from signal_gateway.audit.client.results import (
+    BATCH_PATH,
     Acknowledgement,
     BatchUndelivered,
     DeliveryResult,
@@ -38,7 +39,6 @@ from signal_gateway.errors import AuditError
 __all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limits"]
 
 _EVENTS = "/api/v1/audit/events"
-_BATCH = "/api/v1/audit/events/batch"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
@@ -128,7 +128,7 @@ class DataStorageClient:
             count: Number of events.
         """
         try:
-            response = self._request("POST", _BATCH, content=batch, headers=_JSON)
+            response = self._request("POST", BATCH_PATH, content=batch, headers=_JSON)
         except TransportError as exc:
             return BatchUndelivered(_cause(exc))
         return read_result(
@@ -291,7 +291,7 @@ class DataStorageClient:
         if not self._headers:
             return
         try:
-            response = self._request("POST", _BATCH, content=b"[]", headers=_JSON, timeout=timeout)
+            response = self._request("POST", BATCH_PATH, content=b"[]", headers=_JSON, timeout=timeout)
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code in (401, 403):  # any other status is about the empty batch

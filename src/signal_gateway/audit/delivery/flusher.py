@@ -132,6 +132,7 @@ class Flusher:
         self.batches = 0
         self.retries = 0
         self.last_error: str | None = None
+        self.delivery_failure: str | None = None  # of the last delivery
         self.last_rejection: str | None = None
 
     @property
@@ -355,8 +356,11 @@ class Flusher:
         match result:
             case BatchAccepted():
                 batch.accept(run)
-            case BatchTooLarge(reason):
+            case BatchTooLarge(reason, is_verdict):
                 if self._has_learnt_limits(batch, run):
+                    return False
+                if not is_verdict and len(run) == 1:
+                    self._back_off(BatchUndelivered(reason))
                     return False
                 batch.too_large(run, reason)
             case BatchRejected(reason, items):
@@ -393,6 +397,7 @@ class Flusher:
                     "DataStorage at %s rejected audit event %s: %s", self._client.url, event.event_id, event.reason
                 )
             self._receive(timeout=0)
+        self.delivery_failure = None
         if self._failures:
             self._log.info("DataStorage at %s is available again", self._client.url)
         self._failures = 0
@@ -400,6 +405,7 @@ class Flusher:
     def _back_off(self, result: BatchUndelivered) -> None:
         """Wait before the next attempt. A flush ends the wait, but not before the server's Retry-After."""
         self.retries += 1
+        self.delivery_failure = result.reason
         self.last_error = f"{self._client.url}: {result.reason}"
         self._raise_alarm()
         longest = min(

@@ -92,6 +92,10 @@ class Segments(Protocol):
         """Remove a segment, all events of which are settled."""
         ...
 
+    def outlives(self, segment: Segment) -> bool:
+        """Return whether a later store will find the segment."""
+        ...
+
     def sync_names(self) -> None:
         """Sync the names of new segments to the disk."""
         ...
@@ -138,6 +142,10 @@ class InMemorySegments:
     def remove(self, segment: Segment) -> None:
         """Unmap the segment; see `Segments.remove`."""
         segment.buffer.close()
+
+    def outlives(self, segment: Segment) -> bool:  # noqa: ARG002
+        """Return False; see `Segments.outlives`."""
+        return False
 
     def sync_names(self) -> None:
         """Do nothing; see `Segments.sync_names`."""
@@ -215,6 +223,10 @@ class SegmentDirectory:
         """Unmap and unlink the segment; see `Segments.remove`."""
         segment.buffer.close()
         self._path(segment.origin).unlink(missing_ok=True)
+
+    def outlives(self, segment: Segment) -> bool:
+        """Return whether the segment still has its name; see `Segments.outlives`."""
+        return self._path(segment.origin).exists()
 
     def sync_names(self) -> None:
         """Sync the directory if it has new files; see `Segments.sync_names`."""

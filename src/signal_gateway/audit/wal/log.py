@@ -382,6 +382,12 @@ class WriteAheadLog:
         self._next_sync = self._now() + self.sync_interval
         return False
 
+    def is_kept(self) -> bool:
+        """Return whether a later store will find all pending events: none of their files was removed."""
+        with self._lock:
+            pending = self._kept if self._frozen is not None else [one for one in self._queue if not _is_settled(one)]
+            return all(self._segments.outlives(segment) for segment in pending)
+
     def release(self) -> None:
         """Release files and memory. Pending events stay in the directory for its next owner.
 
