@@ -271,8 +271,6 @@ def test_signal_handler_may_close_while_a_record_is_interrupted(fault_server, ma
 def test_events_whose_files_were_removed_are_not_called_kept(
     fault_server, open_store, make_event, spool_directory, caplog
 ):
-    fault_server, open_store, make_event, spool_directory, caplog
-):
     fault_server.always(fault_server.status(503))
     store = open_store()
     store.record(make_event())

@@ -2,15 +2,14 @@
 
 import re
 import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Protocol, Unpack
 from urllib.parse import urlencode
 
 import certifi
 
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.query import (
     AuditFilters,
     EventPage,
@@ -46,10 +45,10 @@ _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
 
-class CallDepth(threading.local):
+class CallDepth(Protocol):
     """Number of nested calls of a client in the current thread."""
 
-    depth = 0
+    depth: int
 
 
 class _Response(NamedTuple):
@@ -96,11 +95,15 @@ class DataStorageClient:
         self._headers = {} if token is None else {"authorization": f"Bearer {checked_token(token, self._url)}"}
         self._timeout = timeout
         self._source = source
+        self._clock = clock or SystemClock()
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin again with the sockets and the data of threads that fit the process now; for a store only."""
         # not with the first connection: a child forked at that moment would wait for OpenSSL's lock forever
         tls = _tls_context() if self._url.lower().startswith("https:") else None
         self._transport = Transport(self._url, headers=self._headers, tls=tls)
-        self._clock = clock or SystemClock()
-        self.calls = CallDepth()
+        self.calls = _call_depth()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r}, source={self._source!r})"
@@ -397,6 +400,11 @@ class DataStorageClient:
             yield
         finally:
             self.calls.depth -= 1
+
+
+def _call_depth() -> CallDepth:
+    depth: CallDepth = type("CallDepth", (primitives().local,), {"depth": 0})()
+    return depth
 
 
 def _tls_context() -> ssl.SSLContext:

@@ -7,11 +7,11 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import Empty
 from threading import Event
 from typing import Protocol
 
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.results import (
     BatchAccepted,
@@ -62,7 +62,7 @@ class FlushRequest:
     """
 
     barrier: int
-    done: Event = field(default_factory=Event)
+    done: Event = field(default_factory=lambda: primitives().event())
     abandoned: bool = False
 
 
@@ -89,6 +89,7 @@ class Flusher:
         recorded: Numbers the events. Take a number after each append.
         wake_at: Number from which on `wake` must be called. Only the thread writes it.
         wake: End the thread's current wait. Safe in a signal handler.
+        primitives: Threads, locks and queues of the flusher.
         start_ticket: Empty after a caller started the thread; has an item again if the thread ended unexpectedly.
     """
 
@@ -110,7 +111,8 @@ class Flusher:
         self._clock = clock
         self._delivery_seconds = delivery_seconds
         self._log = GuardedLog(logging.getLogger(__name__))
-        self._mailbox: SimpleQueue[bool] = SimpleQueue()  # whether the message announces a flush request
+        self.primitives = primitives()
+        self._mailbox = self.primitives.mailbox()  # of bool: whether the message announces a flush request
         self.wake: Callable[[], None] = functools.partial(self._mailbox.put, False)
         self.recorded = itertools.count(1)
         self.wake_at = _NO_EVENT
@@ -439,9 +441,9 @@ class Flusher:
         """
         has_request = False
         try:
-            has_request = self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait()
+            has_request = bool(self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait())
             while True:
-                has_request |= self._mailbox.get_nowait()
+                has_request |= bool(self._mailbox.get_nowait())
         except Empty:
             pass
         if self._requests:

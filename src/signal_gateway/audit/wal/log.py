@@ -8,11 +8,10 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from threading import RLock
 
 import orjson
 
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.stats import EventRejection, Storage
@@ -99,11 +98,11 @@ class WriteAheadLog:
         self._now = machine.monotonic if isinstance(clock, SystemClock) else clock.monotonic
         self._log = log
         self._recovery = recovery
-        self._lock = RLock()
+        self._lock = primitives().rlock()
         self._write: Callable[[bytes], object] = _no_segment
         self._queue: deque[Segment] = deque()  # events are appended to the last one
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
-        self._making = RLock()  # held by the flusher, without any other lock, while it makes the spare
+        self._making = primitives().rlock()  # held by the flusher, without any other lock, while it makes the spare
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
         self._peeked = PendingRecords([])  # the last result of `peek`, without the settled ones; for the flusher only
         self._rolls = 0  # changes of segment in progress; each but the first in a signal handler
@@ -408,8 +407,8 @@ class WriteAheadLog:
     def abandon(self) -> None:
         """Release everything in a forked child, where all segments belong to the parent. Later appends fail."""
         self._abandoned = True
-        self._lock = RLock()  # the holder of the old one does not exist in this process
-        self._making = RLock()
+        self._lock = primitives().rlock()  # the holder of the old one does not exist in this process
+        self._making = primitives().rlock()
         for segment in [*self._queue, *self._spare]:
             segment.buffer.forget()
         self._segments.forget()
