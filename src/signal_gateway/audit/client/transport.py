@@ -12,7 +12,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import h11
@@ -26,6 +26,7 @@ __all__ = [
     "ProtocolError",
     "ReadError",
     "ReadTimeout",
+    "TlsSource",
     "Transport",
     "TransportError",
     "TransportResponse",
@@ -72,6 +73,14 @@ class ProtocolError(TransportError):
     """The server closed the connection early, or its response is not HTTP/1.1."""
 
 
+class TlsSource(Protocol):
+    """A source of TLS contexts."""
+
+    def context(self) -> ssl.SSLContext:
+        """Return the context for a new connection."""
+        ...
+
+
 class TransportResponse:
     """A response whose body is read part by part. Close it; a response that was read completely frees its connection.
 
@@ -116,11 +125,10 @@ class Transport:
 
     Args:
         url: URL of the server, with an optional path that the targets of the requests continue.
-        headers: Header fields of every request.
-        tls: Context for an `https` URL.
+        tls: Contexts for an `https` URL; each connection gets the one of its time.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, url: str, *, tls: TlsSource | None) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
         self._host = host if host.isascii() else host.encode("idna").decode()
@@ -129,7 +137,7 @@ class Transport:
         self._tls = tls if parts.scheme.lower() == "https" else None
         shown = f"[{self._host}]" if ":" in self._host else self._host
         authority = shown if self._port == _DEFAULT_PORTS[parts.scheme.lower()] else f"{shown}:{self._port}"
-        self._headers = [("host", authority), ("accept-encoding", "identity"), *headers.items()]
+        self._headers = [("host", authority), ("accept-encoding", "identity")]
         self._primitives = primitives()
         # by process id: a forked child must not use the connections of its parent
         self._idle: dict[int, deque[_Connection]] = {}
@@ -210,7 +218,7 @@ class Transport:
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._tls is not None:  # which takes over the descriptor of any socket
-                    sock = self._tls.wrap_socket(cast("socket.socket", sock), server_hostname=self._host)
+                    sock = self._tls.context().wrap_socket(cast("socket.socket", sock), server_hostname=self._host)
             except OSError as exc:
                 sock.close()
                 cause = cause or exc
