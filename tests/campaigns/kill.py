@@ -133,7 +133,7 @@ def life_without_writers(number: int, rng: random.Random) -> Life:
 def small_disk(directory: Path) -> Iterator[bool]:
     """Mount a small disk for the spool; gives whether that is allowed."""
     directory.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={SPOOL_DISK}", "tmpfs", directory]
+    command = ["mount", "-t", "tmpfs", "-o", f"size={SPOOL_DISK}", "tmpfs", str(directory)]
     has_disk = (
         shutil.which("mount") is not None and not subprocess.run(command, check=False, capture_output=True).returncode
     )
@@ -229,7 +229,7 @@ def compare(directory: Path, report: Report, deaths: list[Death], last: Death) -
     report.figure("and stored nevertheless", len(stored - set(returned)))
     report.figure("refused, the spool being full", len(refused))
     report.figure("stored", len(stored))
-    report.figure("stored again, their database being moved in the commit", repeated)
+    report.figure("stored in two databases, unacknowledged at the move", repeated)
     report.none_of("lost", set(returned) - stored)
     report.none_of("out of nowhere", stored - set(attempted))
     report.none_of("refused and stored", stored & set(refused))

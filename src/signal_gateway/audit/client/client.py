@@ -222,7 +222,8 @@ class DataStorageClient:
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, from one streamed response.
 
-        For a DataStorage without export, the method yields the events page by page, as `events` does.
+        For a DataStorage without export, or with one that is a single JSON document, the method yields the events page
+        by page, as `events` does.
 
         Args:
             **filters: See `AuditFilters`.
@@ -240,10 +241,11 @@ class DataStorageClient:
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         try:
-            if response.status_code == 200:
+            is_of_another_kind = response.status_code == 200 and _media_type_of(response) == "application/json"
+            if response.status_code == 200 and not is_of_another_kind:
                 yield from self._exported(response)
                 return
-            if response.status_code != 404:
+            if response.status_code not in (200, 404):
                 raise self._error(self._read(response), params)
         finally:
             response.close()
@@ -321,7 +323,7 @@ class DataStorageClient:
             raise self._unexpected_server(response, exc) from exc
 
     def _exported(self, response: TransportResponse) -> Iterator[dict[str, Any]]:
-        if response.headers.get("content-type", "").partition(";")[0].strip() != "application/x-ndjson":
+        if _media_type_of(response) != "application/x-ndjson":
             raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))
         count = 0
         try:
@@ -411,6 +413,10 @@ class DataStorageClient:
             yield
         finally:
             self.calls.depth -= 1
+
+
+def _media_type_of(response: TransportResponse) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip()
 
 
 def _call_depth() -> CallDepth:
