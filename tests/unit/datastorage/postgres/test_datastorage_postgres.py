@@ -380,7 +380,8 @@ async def test_locked_table_takes_nothing_within_the_timeouts_and_recovers(postg
 @pytest.mark.asyncio
 async def test_slow_queries_keep_nobody_from_writing(postgres_database: str) -> None:
     limits = {"readers": 1, "connection_timeout": 30, "query_timeout": 30}
-    async with opened(PostgresBackend(postgres_database, **limits)) as backend:  # type: ignore[arg-type]
+    backend = PostgresBackend(postgres_database, **limits)  # type: ignore[arg-type]
+    async with opened(backend):
         async with backend._connection(writes=False):  # the only one for reading
             queries = [asyncio.create_task(backend.query(EventQuery())) for _ in range(3)]
             await backend.ping()
