@@ -12,6 +12,7 @@ pytest_plugins = ["pytester"]
 freezegun.configure(extend_ignore_list=["kubernetes"])
 
 PACKAGES = {
+    "pgbouncer": "pgbouncer",
     "prometheus-alertmanager": "prometheus-alertmanager",
     "amtool": "prometheus-alertmanager",
     "prometheus": "prometheus",

@@ -81,7 +81,12 @@ def _stored(exchange: Exchange, events: int | None = None) -> bool:
 
 def _refuse(exchange: Exchange, bad: Sequence[Order], *, named: bool) -> None:
     exchange.refuse(bad)
-    problem: dict[str, object] = {"title": "Bad Request", "status": 400, "detail": f"{len(bad)} events are bad"}
+    problem: dict[str, object] = {
+        "title": "Bad Request",
+        "status": 400,
+        "detail": f"{len(bad)} events are bad",
+        "instance": "/api/v1/audit/events/batch",
+    }
     if named:
         problem["errors"] = [
             {"index": index, "event_id": order.event_id, "field": "severity", "reason": "is bad"}

@@ -6,10 +6,12 @@ Everything is imported before, and no thread ever runs here, so that a fork cost
 line on standard input and answers with a `Death`.
 """
 
+import ctypes
 import json
 import logging
 import mmap
 import os
+import random
 import select
 import signal
 import struct
@@ -37,6 +39,7 @@ __all__ = ["WRITERS", "Death", "Life", "SupervisorSettings"]
 WRITERS = 4
 BURST = 5
 SAMPLE_SECONDS = 0.005
+LONGEST_PEACE = 0.02
 REQUEST_TIMEOUT = 2.0
 BIRTH_DEADLINE = 60.0
 CLOSE_TIMEOUT = 10.0
@@ -75,6 +78,7 @@ class Life:
         filler_bytes: In each event.
         pause: Seconds between a writer's bursts.
         writers: How many.
+        flusher_dies: Whether exceptions are raised into the store's thread, again and again.
     """
 
     number: int
@@ -84,6 +88,7 @@ class Life:
     filler_bytes: int = 0
     pause: float = 0.0
     writers: int = WRITERS
+    flusher_dies: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,7 @@ class Death:
         corrupt: Places in the spool that it could not read.
         pending: Events that waited, of stores before it, too.
         rejected: Events that DataStorage refused, of stores before it, too.
+        interruptions: Exceptions that reached the store's thread.
     """
 
     ready: bool
@@ -107,12 +113,13 @@ class Death:
     corrupt: int
     pending: int
     rejected: int
+    interruptions: int
 
 
 class Tally:
     """The figures of a process in memory that it shares with its supervisor; they survive its death."""
 
-    _NAMES = ("wrong", "torn", "corrupt", "pending", "rejected")
+    _NAMES = ("wrong", "torn", "corrupt", "pending", "rejected", "interruptions")
     _LAYOUT = struct.Struct(f"<{len(_NAMES)}Q")
 
     def __init__(self) -> None:
@@ -138,6 +145,8 @@ def _live(life: Life, settings: SupervisorSettings, tally: Tally, pipe: int) -> 
     for writer in range(life.writers):
         threading.Thread(target=_write, args=(life, settings, store, writer), daemon=True).start()
     threading.Thread(target=_sample_often, args=(store, tally), daemon=True).start()
+    if life.flusher_dies:
+        threading.Thread(target=_raise_often, args=(life.number,), daemon=True).start()
     os.write(pipe, READY)
     forever = threading.Event()
     if life.moment == "close":
@@ -180,6 +189,17 @@ def _write(life: Life, settings: SupervisorSettings, store: BufferedAuditStore, 
         pause(life.pause)
 
 
+def _raise_often(seed: int) -> None:
+    """Raise SystemExit into the store's thread, as a logging handler or another thread may."""
+    rng = random.Random(seed)
+    pause = threading.Event().wait
+    while True:
+        pause(rng.uniform(0.0, LONGEST_PEACE))
+        for thread in threading.enumerate():
+            if thread.name == "audit-flusher-kill" and thread.ident is not None:
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
+
+
 def _sample_often(store: BufferedAuditStore, tally: Tally) -> None:
     wrong = 0
     pause = threading.Event().wait
@@ -198,6 +218,7 @@ def _sample(store: BufferedAuditStore, tally: Tally, *, wrong: int) -> None:
         corrupt=stats.recovered.corrupt,
         pending=stats.pending + stats.recovered.pending,
         rejected=stats.rejected + stats.recovered.rejected,
+        interruptions=stats.interruptions,
     )
 
 

@@ -35,6 +35,7 @@ class Redelivery:
         torn: Events that a process was recording when it died. Dropped.
         damaged: Files, and parts of files, that cannot be read and were moved to `corrupt/`.
         unreadable: Segment files that remain, each with the reason.
+        repeatable: Delivered events that stay in files that cannot be changed; a later delivery repeats them.
         error: Last error; None without one.
     """
 
@@ -45,6 +46,7 @@ class Redelivery:
     torn: int = 0
     damaged: int = 0
     unreadable: tuple[str, ...] = ()
+    repeatable: int = 0
     error: str | None = None
 
     @property
@@ -92,7 +94,8 @@ def redeliver(
     return Redelivery(
         delivered=stats.delivered + stats.recovered.delivered,
         rejected=stats.rejected + stats.recovered.rejected + unfit,
-        left=after.pending(alive=False),
+        left=after.pending(alive=False) - stats.recovered.repeatable,
+        repeatable=stats.recovered.repeatable,
         left_to_live_stores=after.pending(alive=True),
         torn=stats.recovered.torn,
         damaged=len(set(after.damaged) - set(before.damaged)),

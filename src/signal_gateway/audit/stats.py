@@ -42,6 +42,8 @@ class RecoveryCounts:
         pending: Events that wait for their delivery. Damage found during the delivery reduces the number.
         torn: Frames that a process was writing when it died. `record` did not return for them; they are dropped.
         corrupt: Damaged files, or damaged parts of files, that were set aside.
+        repeatable: Delivered events in files that could not be changed, because the disk is full or read-only. A later
+            store sends them again, and DataStorage stores them once.
     """
 
     delivered: int = 0
@@ -49,6 +51,7 @@ class RecoveryCounts:
     pending: int = 0
     torn: int = 0
     corrupt: int = 0
+    repeatable: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,7 @@ class AuditStats:
         batches: Attempted deliveries.
         retries: Deliveries without a verdict, which are repeated.
         last_error: Last error, even if it is over; None if there was none.
+        delivery_failure: Reason why the last delivery failed; None if it had a verdict, or was not needed yet.
         oldest_pending_age: Seconds since the oldest pending event was recorded; 0.0 without pending events.
         durability: Failures that a recorded event survives.
         storage: How the spool keeps events: `mapped` files, `written` files if the file system does not support
@@ -90,6 +94,7 @@ class AuditStats:
     recovered: RecoveryCounts
     interruptions: int = 0
     flusher_down: str | None = None
+    delivery_failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,14 +4,13 @@ import functools
 import logging
 import math
 import warnings
-from threading import RLock
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 import anyio.to_thread
 import orjson
 
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.audit.delivery.flusher import Flusher
@@ -112,7 +111,7 @@ class BufferedAuditStore:
         self._reported = LogCounts()
         self._reported_rejections = 0
         self._start_warned_at = -math.inf
-        self._lock = RLock()  # over the four above; re-entrant for signal handlers, never held in a wait
+        self._lock = primitives().rlock()  # over the four above; re-entrant for signal handlers, never held in a wait
 
     def _new_segments(self) -> tuple[Segments, Recovery | None]:
         if self._config.spool_directory is None:
@@ -190,6 +189,7 @@ class BufferedAuditStore:
             recovered=self._recovery.counts() if self._recovery is not None else RecoveryCounts(),
             interruptions=self._flusher.interruptions + self._flusher_log.failures,
             flusher_down=self._flusher.failure,
+            delivery_failure=self._flusher.delivery_failure,
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
@@ -227,9 +227,9 @@ class BufferedAuditStore:
                 raise _modified(event, f"is not JSON: {exc}", member=first_unencodable(event)) from exc
             if len(payload) > self._unchecked_bytes:
                 self._check_size(event, payload)
-            flusher = self._flusher
-            if flusher.start_ticket and not self._wal.sealed:
+            if self._flusher.start_ticket and not self._wal.sealed:
                 self._start_flusher()
+            flusher = self._flusher
             is_new_segment = self._wal.append(payload)
         except AuditError:
             with self._lock:
@@ -271,7 +271,7 @@ class BufferedAuditStore:
         self._lifetime.end()
         result = self._report(barrier, timeout)
         if first and result.pending:
-            kept = "" if self._config.spool_directory is None else f", kept in {self._config.spool_directory}"
+            kept = self._place_of_pending()
             self._log.error(
                 "the audit store of %s closed with %d events undelivered%s: %s",
                 self._service,
@@ -286,6 +286,14 @@ class BufferedAuditStore:
                 self._config.spool_directory,
             )
         return result
+
+    def _place_of_pending(self) -> str:
+        directory = self._config.spool_directory
+        if directory is None:
+            return ""
+        if self._wal.is_kept():
+            return f", kept in {directory}"
+        return f"; they are lost, because their files were removed from {directory} while they were in use"
 
     async def aflush(self, timeout: float = _TIMEOUT) -> FlushResult:  # noqa: ASYNC109 - a timeout is a result
         """Call `flush` without blocking the event loop, asyncio's or trio's."""
@@ -360,11 +368,22 @@ class BufferedAuditStore:
         if closed:
             self._wal.seal()
 
+    def _begin_after_patch(self) -> None:
+        """Begin again with the primitives of gevent, which replaced those of the store before its first event."""
+        self._wal.seal()
+        self._wal.release()
+        self._client.renew()
+        self._calls = self._client.calls
+        self._begin()
+
     def _open(self) -> None:
         try:
             self._wal.open()
         except AuditStoreFull as exc:
-            raise ConfigurationError(str(exc)) from exc
+            if self._recovery is None or not self._recovery.has_orphans():
+                raise ConfigurationError(str(exc)) from exc
+            self._wal.refusing = True
+            self._log.error("the audit store delivers older events only, and takes no new ones yet: %s", exc)
 
     def _register(self, registry: "CollectorRegistry", delivery_seconds: "Histogram") -> None:
         from signal_gateway.audit.metrics import register_metrics
@@ -377,6 +396,8 @@ class BufferedAuditStore:
             raise
 
     def _start_flusher(self) -> None:
+        if self._flusher.primitives != primitives() and not self._wal.counts().recorded:
+            self._begin_after_patch()
         try:
             self._flusher.ensure_started()
         except AuditError as exc:

@@ -10,6 +10,8 @@ from signal_gateway.commands.output import count, note, say
 from signal_gateway.errors import ConfigurationError, DataStorageError
 
 if TYPE_CHECKING:
+    import ssl
+
     from signal_gateway.web.logs import LogFormat
 
 __all__ = ["purge", "serve_datastorage"]
@@ -33,6 +35,13 @@ def serve_datastorage(
         float | None,
         typer.Option(metavar="SECONDS", help="how often to purge events whose retention is over; without it, never"),
     ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file with the certificate for HTTPS, issuers behind it")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(metavar="FILE", help="PEM file with its private key")] = None,
+    client_ca: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PEM file: accept only clients with a certificate of these")
+    ] = None,
     log_format: Annotated[str, typer.Option(metavar="json|console", help="format of the log on stderr")] = "json",
 ) -> None:
     """Run DataStorage, the service that keeps audit events."""
@@ -46,6 +55,8 @@ def serve_datastorage(
         raise ConfigurationError("--database is missing: set it, for example to sqlite:///audit.db")
     if log_format not in ("json", "console"):
         raise ConfigurationError(f"--log-format {log_format} is not valid: choose json or console")
+
+    tls = _tls(tls_certificate, tls_key, client_ca)
 
     import asyncio
 
@@ -64,9 +75,22 @@ def serve_datastorage(
                 token_file=token_file,
                 allow_anonymous=allow_anonymous,
                 purge_interval=purge_interval,
+                tls=tls,
                 on_start=on_start,
             )
         )
+
+
+def _tls(certificate: Path | None, key: Path | None, client_ca: Path | None) -> "ssl.SSLContext | None":
+    if certificate is not None and key is not None:
+        from signal_gateway.web.serving.tls import server_tls
+
+        return server_tls(certificate, key, prefix="--tls-", client_ca=client_ca)
+    if certificate is not None or key is not None:
+        raise ConfigurationError("--tls-certificate and --tls-key belong together: set both, or neither for plain HTTP")
+    if client_ca is not None:
+        raise ConfigurationError("--client-ca needs HTTPS: set --tls-certificate and --tls-key, too")
+    return None
 
 
 def purge(

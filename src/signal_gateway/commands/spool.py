@@ -28,6 +28,9 @@ def inspect_or_deliver_spool(
     retry_rejected: Annotated[
         bool, typer.Option("--retry-rejected", help="with --deliver: also send the rejected events again")
     ] = False,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="first move the intact events of damaged files back into the spool")
+    ] = False,
 ) -> None:
     """Show the contents of a spool directory without changing it; with --deliver, deliver them.
 
@@ -41,6 +44,8 @@ def inspect_or_deliver_spool(
     if token_file is not None and deliver is None:
         raise ConfigurationError("--token-file has no effect without --deliver URL: add it, or remove --token-file")
 
+    if repair:
+        _repair_spool(directory)
     if deliver is not None:
         with datastorage_client(deliver, source="--deliver", token_file=token_file) as client:
             _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
@@ -97,11 +102,24 @@ def _spool_lines(report: "SpoolReport") -> list[str]:
     if dead:
         lines.append(f"{count(dead, 'event')} of dead stores: the next store on this directory delivers them, or")
         lines.append(f"  {command} --deliver URL")
+    if report.damaged:
+        lines.append("move the intact events of damaged files back into the spool:")
+        lines.append(f"  {command} --repair")
     if report.rejected:
         lines.append("which were rejected, and why; then, once that is mended, send them again:")
         lines.append(f"  {command} --rejected")
         lines.append(f"  {command} --deliver URL --retry-rejected")
     return lines
+
+
+def _repair_spool(directory: Path) -> None:
+    from signal_gateway.audit.wal.repair import repair_spool
+
+    done = repair_spool(directory)
+    say(
+        f"{count(done.events, 'event')} of {count(done.files, 'damaged file')} pending again,"
+        f" {count(done.left, 'damaged file')} left"
+    )
 
 
 def _list_rejected(directory: Path) -> None:
@@ -129,6 +147,11 @@ def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: flo
     say(f"{count(done.delivered, 'event')} delivered, {done.rejected} rejected, {done.left} left")
     if done.left_to_live_stores:
         say(_of_live_stores(done.left_to_live_stores))
+    if done.repeatable:
+        say(
+            f"{count(done.repeatable, 'delivered event')} stay in {directory}, which cannot be changed: a later"
+            " delivery repeats them, and DataStorage stores them once"
+        )
     if done.torn:
         say(f"{count(done.torn, 'event')} dropped: its process died while it was being recorded")
     if done.damaged:

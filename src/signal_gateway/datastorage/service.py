@@ -1,5 +1,6 @@
 """The DataStorage service: one process with one database and one listening socket."""
 
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ async def run_datastorage(
     token_file: Path | None,
     allow_anonymous: bool,
     purge_interval: float | None,
+    tls: ssl.SSLContext | None = None,
     on_start: Callable[[str], None],
 ) -> None:
     """Serve until SIGTERM or SIGINT, then finish the requests in flight, close the database, and return.
@@ -31,6 +33,7 @@ async def run_datastorage(
         token_file: The tokens for reading and writing, in the form of `ScopedTokens`; None needs no token.
         allow_anonymous: Allow requests without a token on any address.
         purge_interval: Seconds between two purges of expired events; None keeps all events.
+        tls: TLS context of `server_tls`; None for plain HTTP.
         on_start: Called with the URL as soon as the service accepts requests.
 
     Raises:
@@ -48,6 +51,6 @@ async def run_datastorage(
             f"{listen} can be reached from other machines, and needs tokens to protect the audit trail: pass "
             "--token-file FILE, listen on 127.0.0.1, or pass --allow-anonymous"
         )
-    server = AppServer(datastorage.app, sock=sock)
+    server = AppServer(datastorage.app, sock=sock, tls=tls)
     with StopSignals() as stop:
         await server.run(until=stop.requested, on_start=lambda: on_start(server.url))

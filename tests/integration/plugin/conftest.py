@@ -65,7 +65,8 @@ def failing_datastorage():
 
         async def problem(_: Request) -> JSONResponse:
             detail = "no events today"
-            return JSONResponse({"detail": detail}, status_code=status, media_type="application/problem+json")
+            document = {"detail": detail, "instance": "/api/v1/audit/events/batch"}
+            return JSONResponse(document, status_code=status, media_type="application/problem+json")
 
         routes = [
             Route("/api/v1/audit/events", page),

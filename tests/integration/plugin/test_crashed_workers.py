@@ -208,7 +208,7 @@ def test_damage_in_a_crashed_workers_spool_is_reported_and_kept(suite, datastora
     )
 
     (spool,) = spools()
-    assert stored(datastorage.url) == ["c-intact"]
+    assert stored(datastorage.url) == ["c-intact", "c-behind"]
     assert list(spool.glob("corrupt/*"))
     result.stdout.fnmatch_lines(
         [f"gateway: gw0 crashed (*): 1 damaged spool file set aside; DataStorage at *; kept in {spool}"]

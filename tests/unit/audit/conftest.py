@@ -27,6 +27,7 @@ from signal_gateway.audit.wal.directory import SegmentDirectory
 from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import SystemClock
 
+PATH = "/api/v1/audit/events/batch"
 DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken
 
 
@@ -142,7 +143,14 @@ class FaultServer:
         return lambda handler, _: handler.reply(status, body, content_type, **headers)
 
     def problem(self, status: int, **members: Any) -> Answer:
-        document = {"type": "about:blank", "title": "no", "status": status, "detail": "scripted", **members}
+        document = {
+            "type": "about:blank",
+            "title": "no",
+            "status": status,
+            "detail": "scripted",
+            "instance": PATH,
+            **members,
+        }
         return self.status(status, json.dumps(document).encode(), "application/problem+json")
 
     def refusing(self, is_bad: Callable[[dict[str, Any]], bool], *, named: bool, status: int = 400) -> Answer:

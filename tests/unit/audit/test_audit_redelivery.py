@@ -134,8 +134,7 @@ def test_delivered_events_are_not_pending(spool, open_store, fault_server, make_
 def test_segment_that_cannot_be_read_is_told_with_the_reason(spool, leave_behind):
     leave_behind(1)
     (path,) = spool.glob("*.segment")
-    with path.open("r+b") as file:
-        file.write(b"garbage!")
+    path.write_bytes(b"garbage!" * 1000)
 
     (store,) = inspect_spool(spool).stores
 

@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import shutil
 import signal
 import threading
 import time
@@ -265,3 +266,42 @@ def test_signal_handler_may_close_while_a_record_is_interrupted(fault_server, ma
         assert results[0].pending == 0
         assert store.stats.pending == 0
         assert set(taken) <= fault_server.stored.keys()
+
+
+def test_events_whose_files_were_removed_are_not_called_kept(
+    fault_server, open_store, make_event, spool_directory, caplog
+):
+    fault_server.always(fault_server.status(503))
+    store = open_store()
+    store.record(make_event())
+    shutil.rmtree(spool_directory)
+
+    result = store.close(timeout=0.1)
+
+    assert result.pending == 1
+    assert "kept in" not in caplog.text
+    assert f"lost, because their files were removed from {spool_directory}" in caplog.text
+
+
+def test_events_whose_files_are_there_are_kept(fault_server, open_store, make_event, spool_directory, caplog):
+    fault_server.always(fault_server.status(503))
+    store = open_store()
+    store.record(make_event())
+
+    store.close(timeout=0.1)
+
+    assert f"kept in {spool_directory}" in caplog.text
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_reason_of_the_last_delivery_is_told_until_one_succeeds(fault_server, open_store, make_event, status):
+    fault_server.always(fault_server.problem(status))
+    store = open_store()
+    store.record(make_event())
+    store.flush(timeout=0.2)
+    assert store.stats.delivery_failure.startswith(f"answered {status}")
+
+    fault_server.always(fault_server.store)
+
+    assert store.flush().ok
+    assert store.stats.delivery_failure is None

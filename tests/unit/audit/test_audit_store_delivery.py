@@ -134,7 +134,7 @@ def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(fault_server, 
         lambda handler, events: (
             fault_server.store(handler, events)
             if sum(len(str(event)) for event in events) < limit
-            else fault_server.status(413)(handler, events)
+            else fault_server.problem(413)(handler, events)
         )
     )
     huge = make_event(1, error_message="x" * limit)
@@ -235,6 +235,8 @@ def test_400_about_the_size_is_found_out_and_remembered(fault_server, make_store
 FAULTS = {
     "400 that is no problem+json": lambda s: s.status(400, b'{"error": "no"}', "application/json"),
     "422 that is a page of HTML": lambda s: s.status(422, b"<html>"),
+    "400 that is the problem of a proxy": lambda s: s.problem(400, instance="/waf/incidents/1"),
+    "422 that is the problem of a proxy": lambda s: s.problem(422, instance="about:blank"),
     "401": lambda s: s.problem(401),
     "403": lambda s: s.problem(403),
     "404": lambda s: s.status(404, b"<html>not here"),
@@ -269,6 +271,29 @@ def test_fault_that_is_not_the_events_keeps_them_until_it_is_over(fault_server, 
     stats = settled(store)
     assert (stats.delivered, stats.rejected, stats.retries) == (3, 0, 2)
     assert fault_server.batches == [ids, ids, ids]
+
+
+def test_single_event_that_a_proxy_finds_too_large_stays_and_is_retried(fault_server, make_store, make_event):
+    store = make_store()
+    fault_server.always(fault_server.status(413, b"<html>"))
+    ids = record_all(store, [make_event(n) for n in range(20)])
+
+    result = store.flush(timeout=0.2)
+
+    assert (result.rejected, result.pending) == (0, 20)
+    assert "answered 413 (text/html), in the words of a proxy or another server" in result.error
+    fault_server.always(fault_server.store)
+    assert store.flush().ok
+    assert list(fault_server.stored) == ids
+
+
+def test_batch_that_a_proxy_finds_too_large_arrives_in_smaller_ones(fault_server, make_store, make_event):
+    store = make_store(linger=3600)
+    fault_server.always(fault_server.taking_at_most(3, fault_server.status(413, b"<html>")))
+    ids = record_all(store, [make_event(n) for n in range(20)])
+
+    assert store.flush().ok
+    assert list(fault_server.stored) == ids
 
 
 def test_hanging_server_is_left_after_the_clients_timeout(fault_server, make_store, make_event):

@@ -42,7 +42,7 @@
     test_spool_disk_full::test_disk_that_fills_up_refuses_events_and_loses_none
 17. A torn or corrupt segment:
     test_spool_corruption::test_each_byte_of_the_last_frame_may_be_wrong
-    test_spool_corruption::test_damage_in_the_middle_is_set_aside_with_all_behind_it
+    test_spool_corruption::test_damage_in_the_middle_costs_one_event_and_is_set_aside
 18. An unexpected server at the URL:
     test_audit_store_delivery::test_fault_that_is_not_the_events_keeps_them_until_it_is_over
 19. Two stores on one directory:

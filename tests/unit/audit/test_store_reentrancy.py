@@ -182,7 +182,7 @@ def test_log_of_a_recovery_of_damaged_files_is_not_recorded(
     result = store.close(timeout=DEADLINE)
 
     assert result.ok
-    assert (store.stats.recovered.delivered, store.stats.recovered.torn, store.stats.recovered.corrupt) == (2, 1, 2)
+    assert (store.stats.recovered.delivered, store.stats.recovered.torn, store.stats.recovered.corrupt) == (5, 1, 2)
     assert [word for word in ("dropped", "is damaged", "cannot be read") if any(word in t for t in handler.texts)] == [
         "dropped",
         "is damaged",
@@ -190,7 +190,7 @@ def test_log_of_a_recovery_of_damaged_files_is_not_recorded(
     ]
     assert all_recursive(handler)
     assert (store.stats.recorded, store.stats.refused) == (0, len(handler.refusals))
-    assert len(fault_server.stored) == 2
+    assert len(fault_server.stored) == 5
 
 
 def test_log_of_an_alarm_and_of_a_recovery_is_not_recorded(fault_server, open_store, make_event, handler):

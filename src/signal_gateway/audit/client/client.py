@@ -1,16 +1,12 @@
 """DataStorageClient: HTTP client of one DataStorage, for delivery, queries and checks."""
 
 import re
-import ssl
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Unpack
+from typing import Any, NamedTuple, Protocol, Unpack
 from urllib.parse import urlencode
 
-import certifi
-
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.query import (
     AuditFilters,
     EventPage,
@@ -21,6 +17,7 @@ from signal_gateway.audit.client.query import (
     read_page,
 )
 from signal_gateway.audit.client.results import (
+    BATCH_PATH,
     Acknowledgement,
     BatchUndelivered,
     DeliveryResult,
@@ -28,7 +25,8 @@ from signal_gateway.audit.client.results import (
     describe,
     read_result,
 )
-from signal_gateway.audit.client.token import checked_token
+from signal_gateway.audit.client.tls import ClientTls, TlsFiles
+from signal_gateway.audit.client.token import ClientToken, checked_token
 from signal_gateway.audit.client.transport import Transport, TransportError, TransportResponse
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
@@ -38,7 +36,6 @@ from signal_gateway.errors import AuditError
 __all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limits"]
 
 _EVENTS = "/api/v1/audit/events"
-_BATCH = "/api/v1/audit/events/batch"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
@@ -46,10 +43,10 @@ _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
 
-class CallDepth(threading.local):
+class CallDepth(Protocol):
     """Number of nested calls of a client in the current thread."""
 
-    depth = 0
+    depth: int
 
 
 class _Response(NamedTuple):
@@ -63,11 +60,13 @@ class DataStorageClient:
 
     The client has connections of its own, which a patch of httpx, requests or `http.client` does not reach, and logs no
     calls. It uses no proxy and has no default URL. For `https` it trusts the certificates of the system (OpenSSL reads
-    SSL_CERT_FILE and SSL_CERT_DIR) and of certifi. A forked child has its own connections.
+    SSL_CERT_FILE and SSL_CERT_DIR) and of certifi, or those of `tls`. It reads changed files again: certificates for
+    the next connection, the token for the next call. A forked child has its own connections.
 
     Args:
         url: URL of DataStorage, such as `http://127.0.0.1:8080`, with an optional path before `/api`.
-        token: Bearer token, if DataStorage needs one.
+        token: Bearer token, or the file of one, if DataStorage needs one.
+        tls: PEM files for an `https` URL.
         timeout: Seconds for each phase of a call (connect, write, read), and for a response body in total.
         source: Source of the URL, for error messages: `argument`, `--gateway-datastorage-url`, ….
         clock: Clock for a `Retry-After` with a date.
@@ -78,14 +77,15 @@ class DataStorageClient:
         calls: Nested calls of the current thread, to detect recursion.
 
     Raises:
-        ConfigurationError: The URL or the token is invalid.
+        ConfigurationError: The URL, the token or a TLS file is invalid.
     """
 
     def __init__(
         self,
         url: str,
         *,
-        token: str | None = None,
+        token: str | ClientToken | None = None,
+        tls: TlsFiles | None = None,
         timeout: float = 10.0,
         source: str = "argument",
         clock: Clock | None = None,
@@ -93,14 +93,20 @@ class DataStorageClient:
     ) -> None:
         self._acknowledgement: Acknowledgement = acknowledgement
         self._url = checked_url(url, source)
-        self._headers = {} if token is None else {"authorization": f"Bearer {checked_token(token, self._url)}"}
+        self._token = checked_token(token, self._url) if isinstance(token, str) else token
+        self._tls_files = tls or TlsFiles()
         self._timeout = timeout
         self._source = source
-        # not with the first connection: a child forked at that moment would wait for OpenSSL's lock forever
-        tls = _tls_context() if self._url.lower().startswith("https:") else None
-        self._transport = Transport(self._url, headers=self._headers, tls=tls)
         self._clock = clock or SystemClock()
-        self.calls = CallDepth()
+        self.renew()
+
+    def renew(self) -> None:
+        """Begin again with the sockets and the data of threads that fit the process now; for a store only."""
+        # not with the first connection: a child forked at that moment would wait for OpenSSL's lock forever
+        is_https = self._url.lower().startswith("https:")
+        tls = ClientTls(self._tls_files, source=self._source) if is_https else None
+        self._transport = Transport(self._url, tls=tls)
+        self.calls = _call_depth()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._url!r}, source={self._source!r})"
@@ -128,7 +134,7 @@ class DataStorageClient:
             count: Number of events.
         """
         try:
-            response = self._request("POST", _BATCH, content=batch, headers=_JSON)
+            response = self._request("POST", BATCH_PATH, content=batch, headers=_JSON)
         except TransportError as exc:
             return BatchUndelivered(_cause(exc))
         return read_result(
@@ -216,7 +222,8 @@ class DataStorageClient:
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, from one streamed response.
 
-        For a DataStorage without export, the method yields the events page by page, as `events` does.
+        For a DataStorage without export, or with one that is a single JSON document, the method yields the events page
+        by page, as `events` does.
 
         Args:
             **filters: See `AuditFilters`.
@@ -229,14 +236,16 @@ class DataStorageClient:
         params = parameters(filters) | {"order": "asc"}
         try:
             with self.inside():
-                response = self._transport.send("GET", f"{_EXPORT}?{urlencode(params)}", timeout=self._timeout)
+                target = f"{_EXPORT}?{urlencode(params)}"
+                response = self._transport.send("GET", target, headers=self._authorization(), timeout=self._timeout)
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         try:
-            if response.status_code == 200:
+            is_of_another_kind = response.status_code == 200 and _media_type_of(response) == "application/json"
+            if response.status_code == 200 and not is_of_another_kind:
                 yield from self._exported(response)
                 return
-            if response.status_code != 404:
+            if response.status_code not in (200, 404):
                 raise self._error(self._read(response), params)
         finally:
             response.close()
@@ -288,10 +297,10 @@ class DataStorageClient:
         except TokenRefused as exc:
             if exc.missing_scope != "read":
                 raise
-        if not self._headers:
+        if self._token is None:
             return
         try:
-            response = self._request("POST", _BATCH, content=b"[]", headers=_JSON, timeout=timeout)
+            response = self._request("POST", BATCH_PATH, content=b"[]", headers=_JSON, timeout=timeout)
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         if response.status_code in (401, 403):  # any other status is about the empty batch
@@ -314,7 +323,7 @@ class DataStorageClient:
             raise self._unexpected_server(response, exc) from exc
 
     def _exported(self, response: TransportResponse) -> Iterator[dict[str, Any]]:
-        if response.headers.get("content-type", "").partition(";")[0].strip() != "application/x-ndjson":
+        if _media_type_of(response) != "application/x-ndjson":
             raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))
         count = 0
         try:
@@ -350,8 +359,8 @@ class DataStorageClient:
             return AuditError(f"DataStorage at {self._url} {answered} to the query {dict(params)}")
         if response.status_code in (401, 403):
             found = _SCOPE.search(response.headers.get("www-authenticate", ""))
-            scope = found[1] if found and self._headers else None
-            wants = "wants a token" if not self._headers else "refuses the token"
+            scope = found[1] if found and self._token is not None else None
+            wants = "wants a token" if self._token is None else "refuses the token"
             which = "" if scope is None else f", which lacks the scope {scope!r}"
             return TokenRefused(
                 f"DataStorage at {self._url} (from {self._source}) {wants}{which}: it {answered}", missing_scope=scope
@@ -382,12 +391,19 @@ class DataStorageClient:
         phase = self._timeout if timeout is None else timeout / 2
         target = f"{path}?{urlencode(params)}" if params else path
         with self.inside():
-            response = self._transport.send(method, target, content=content or b"", headers=headers, timeout=phase)
+            fields = {**self._authorization(), **(headers or {})}
+            response = self._transport.send(method, target, content=content or b"", headers=fields, timeout=phase)
             try:
                 body = b"".join(response.chunks(deadline))
             finally:
                 response.close()
         return _Response(response.status_code, response.headers, body)
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token is None:
+            return {}
+        token = self._token if isinstance(self._token, str) else self._token.current()
+        return {"authorization": f"Bearer {token}"}
 
     @contextmanager
     def inside(self) -> Iterator[None]:
@@ -399,12 +415,13 @@ class DataStorageClient:
             self.calls.depth -= 1
 
 
-def _tls_context() -> ssl.SSLContext:
-    """Return a context that trusts the system's certificates, SSL_CERT_FILE included, and those of certifi."""
-    context = ssl.create_default_context()
-    context.load_verify_locations(certifi.where())
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+def _media_type_of(response: TransportResponse) -> str:
+    return response.headers.get("content-type", "").partition(";")[0].strip()
+
+
+def _call_depth() -> CallDepth:
+    depth: CallDepth = type("CallDepth", (primitives().local,), {"depth": 0})()
+    return depth
 
 
 def _cause(exc: Exception) -> str:

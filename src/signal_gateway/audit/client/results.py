@@ -12,6 +12,7 @@ from uuid import UUID
 import orjson
 
 __all__ = [
+    "BATCH_PATH",
     "Acknowledgement",
     "BatchAccepted",
     "BatchRejected",
@@ -22,6 +23,9 @@ __all__ = [
     "describe",
     "read_result",
 ]
+
+BATCH_PATH = "/api/v1/audit/events/batch"
+"""Path of the endpoint for batches, behind the path of the URL."""
 
 _MAX_RETRY_AFTER = 3600.0
 _SHOWN_CHARACTERS = 300
@@ -50,13 +54,15 @@ class BatchAccepted:
 
 @dataclass(frozen=True, slots=True)
 class BatchTooLarge:
-    """The batch exceeds a limit of DataStorage.
+    """The batch exceeds a limit of DataStorage, or of a proxy in front of it.
 
     Attributes:
-        reason: Reason that DataStorage gave.
+        reason: Reason that the server gave.
+        is_verdict: Whether DataStorage itself says so. A single event that only a proxy finds too large is kept.
     """
 
     reason: str
+    is_verdict: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +119,8 @@ def read_result(
 
     Returns:
         `BatchUndelivered` for any response that is neither an acknowledgement nor a verdict. Only a 201 can be an
-        acknowledgement: a mock, a cassette or a proxy may give any 2xx.
+        acknowledgement: a mock, a cassette or a proxy may give any 2xx. Only a problem of DataStorage itself is a
+        verdict that gives an event up: it names events of the batch, or the path of the request as its `instance`.
     """
     if status == HTTPStatus.CREATED:
         missing = _missing_acknowledgement(content, batch, acknowledgement)
@@ -121,11 +128,15 @@ def read_result(
             return BatchAccepted()
         return BatchUndelivered(f"{describe(status, headers, content)}, no acknowledgement: {missing}")
     reason = describe(status, headers, content)
+    problem = _json_object(content) if _media_type(headers) == "application/problem+json" else {}
+    items = _named_items(problem, count=batch.count, reason=reason)
+    is_own = bool(items) or str(problem.get("instance")).rstrip("/").endswith(BATCH_PATH)
+    if status >= 400 and not is_own:
+        reason = f"{reason}, in the words of a proxy or another server"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-        return BatchTooLarge(reason)
-    is_problem = _media_type(headers) == "application/problem+json"
-    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY) and is_problem:
-        return BatchRejected(reason, _named_items(_json_object(content), count=batch.count, reason=reason))
+        return BatchTooLarge(reason, is_verdict=is_own)
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY) and is_own:
+        return BatchRejected(reason, items)
     if 200 <= status < 300:
         reason = f"{reason}, no acknowledgement: DataStorage answers 201. Check the URL, this may be a mock or a proxy"
     return BatchUndelivered(reason, _retry_after(headers.get("retry-after"), now))

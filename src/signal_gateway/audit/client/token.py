@@ -1,11 +1,14 @@
-"""checked_token and read_token: the rules for the bearer token of a client, and its file."""
+"""checked_token and read_token: the rules for the bearer token of a client; ClientToken: the token of its file."""
 
+import logging
 import os
 from pathlib import Path
 
+from signal_gateway._file_version import file_version
+from signal_gateway.audit.guarded_log import GuardedLog
 from signal_gateway.errors import ConfigurationError
 
-__all__ = ["checked_token", "read_token"]
+__all__ = ["ClientToken", "checked_token", "read_token"]
 
 _MAX_BYTES = 64 * 1024
 
@@ -59,6 +62,38 @@ def read_token(path: str | os.PathLike[str], *, source: str) -> str:
     if not _fits_a_header(token):
         raise wrong("contains no valid token: it has spaces, or characters that are not valid in an HTTP header")
     return token
+
+
+class ClientToken:
+    """The token in a file, read again after each change of the file.
+
+    If the changed file has no valid token, as during its replacement, the error is logged and the previous token stays.
+
+    Args:
+        path: Name of the file.
+        source: Source of the name, for error messages.
+
+    Raises:
+        ConfigurationError: As `read_token`.
+    """
+
+    def __init__(self, path: Path, *, source: str) -> None:
+        self._path = path
+        self._source = source
+        self._log = GuardedLog(logging.getLogger(__name__))
+        self._seen = file_version(path)
+        self._token = read_token(path, source=source)
+
+    def current(self) -> str:
+        """Return the token in the file now."""
+        version = file_version(self._path)
+        if version != self._seen:
+            self._seen = version  # before reading: a change in between is found by the next call
+            try:
+                self._token = read_token(self._path, source=self._source)
+            except ConfigurationError as exc:
+                self._log.error("the token read before stays in use: %s", exc)
+        return self._token
 
 
 def _fits_a_header(token: str) -> bool:

@@ -2,7 +2,7 @@
 
 A test may replace the transports of httpx, requests or `http.client`, disable sockets, or record all HTTP calls of the
 process. Deliveries run in the background of such a test, so they use the socket type, `getaddrinfo` and `poll` as they
-were at the import of this module, and write no log records.
+were at the import of `machine`, and write no log records.
 """
 
 import encodings.idna  # noqa: F401 - the first look-up of a host imports it; a concurrent fork would see half of it
@@ -12,13 +12,13 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from typing import cast
+from typing import Protocol, cast
 from urllib.parse import urlsplit
 
 import h11
 
 from signal_gateway._idle import IDLE_SECONDS
-from signal_gateway._machine import machine
+from signal_gateway._machine import Primitives, machine, primitives
 
 __all__ = [
     "ConnectError",
@@ -26,6 +26,7 @@ __all__ = [
     "ProtocolError",
     "ReadError",
     "ReadTimeout",
+    "TlsSource",
     "Transport",
     "TransportError",
     "TransportResponse",
@@ -72,13 +73,12 @@ class ProtocolError(TransportError):
     """The server closed the connection early, or its response is not HTTP/1.1."""
 
 
-class _captured:  # noqa: N801 - a namespace, used like a module
-    """Functions of the standard library, as they were at the import of this module."""
+class TlsSource(Protocol):
+    """A source of TLS contexts."""
 
-    new_socket = socket.SocketType
-    getaddrinfo = staticmethod(socket.getaddrinfo)
-    poll = staticmethod(select.poll) if hasattr(select, "poll") else None
-    select = staticmethod(select.select)
+    def context(self) -> ssl.SSLContext:
+        """Return the context for a new connection."""
+        ...
 
 
 class TransportResponse:
@@ -125,11 +125,10 @@ class Transport:
 
     Args:
         url: URL of the server, with an optional path that the targets of the requests continue.
-        headers: Header fields of every request.
-        tls: Context for an `https` URL.
+        tls: Contexts for an `https` URL; each connection gets the one of its time.
     """
 
-    def __init__(self, url: str, *, headers: Mapping[str, str], tls: ssl.SSLContext | None) -> None:
+    def __init__(self, url: str, *, tls: TlsSource | None) -> None:
         parts = urlsplit(url)
         host = parts.hostname or ""
         self._host = host if host.isascii() else host.encode("idna").decode()
@@ -138,7 +137,8 @@ class Transport:
         self._tls = tls if parts.scheme.lower() == "https" else None
         shown = f"[{self._host}]" if ":" in self._host else self._host
         authority = shown if self._port == _DEFAULT_PORTS[parts.scheme.lower()] else f"{shown}:{self._port}"
-        self._headers = [("host", authority), ("accept-encoding", "identity"), *headers.items()]
+        self._headers = [("host", authority), ("accept-encoding", "identity")]
+        self._primitives = primitives()
         # by process id: a forked child must not use the connections of its parent
         self._idle: dict[int, deque[_Connection]] = {}
 
@@ -207,18 +207,18 @@ class Transport:
                     return used
                 used.close()
         try:
-            addresses = _captured.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            addresses = self._primitives.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as exc:
             raise ConnectError(str(exc)) from exc
         cause: OSError | None = None
         for family, kind, protocol, _, address in addresses:
-            sock = _captured.new_socket(family, kind, protocol)
+            sock = self._primitives.new_socket(family, kind, protocol)
             try:
                 sock.settimeout(timeout)
                 sock.connect(address)
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 if self._tls is not None:  # which takes over the descriptor of any socket
-                    sock = self._tls.wrap_socket(cast("socket.socket", sock), server_hostname=self._host)
+                    sock = self._tls.context().wrap_socket(cast("socket.socket", sock), server_hostname=self._host)
             except OSError as exc:
                 sock.close()
                 cause = cause or exc
@@ -226,7 +226,7 @@ class Transport:
                 sock.close()
                 raise
             else:
-                return _Connection(sock)
+                return _Connection(sock, self._primitives)
         if isinstance(cause, TimeoutError):
             raise ConnectTimeout(f"no connection within {timeout:g} s") from cause
         raise ConnectError(str(cause)) from cause
@@ -241,8 +241,9 @@ class _Connection:
         timeout: Maximum seconds of each phase of the current exchange.
     """
 
-    def __init__(self, sock: socket.SocketType | None) -> None:
+    def __init__(self, sock: socket.SocketType | None, primitives: Primitives) -> None:
         self._sock = sock
+        self._primitives = primitives
         self.http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self.idle_since = 0.0
         self._sent_at = 0.0
@@ -302,9 +303,9 @@ class _Connection:
         if sock is None or machine.monotonic() - self.idle_since > IDLE_SECONDS:
             return False
         # readable: the server closed it, or sent something without a request
-        if _captured.poll is None:  # Windows
-            return not _captured.select([sock], [], [], 0)[0]
-        poll = _captured.poll()
+        if self._primitives.poll is None:  # Windows
+            return not self._primitives.select([sock], [], [], 0)[0]
+        poll = self._primitives.poll()
         poll.register(sock, select.POLLIN)
         return not poll.poll(0)
 
@@ -316,7 +317,7 @@ class _Connection:
                 sock.close()
 
 
-_NOTHING = _Connection(None)
+_NOTHING = _Connection(None, primitives())
 
 
 def _close_all(idle: deque[_Connection]) -> None:

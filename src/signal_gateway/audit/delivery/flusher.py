@@ -7,11 +7,11 @@ import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from queue import Empty, SimpleQueue
+from queue import Empty
 from threading import Event
 from typing import Protocol
 
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.results import (
     BatchAccepted,
@@ -62,7 +62,7 @@ class FlushRequest:
     """
 
     barrier: int
-    done: Event = field(default_factory=Event)
+    done: Event = field(default_factory=lambda: primitives().event())
     abandoned: bool = False
 
 
@@ -89,6 +89,7 @@ class Flusher:
         recorded: Numbers the events. Take a number after each append.
         wake_at: Number from which on `wake` must be called. Only the thread writes it.
         wake: End the thread's current wait. Safe in a signal handler.
+        primitives: Threads, locks and queues of the flusher.
         start_ticket: Empty after a caller started the thread; has an item again if the thread ended unexpectedly.
     """
 
@@ -110,7 +111,8 @@ class Flusher:
         self._clock = clock
         self._delivery_seconds = delivery_seconds
         self._log = GuardedLog(logging.getLogger(__name__))
-        self._mailbox: SimpleQueue[bool] = SimpleQueue()  # whether the message announces a flush request
+        self.primitives = primitives()
+        self._mailbox = self.primitives.mailbox()  # of bool: whether the message announces a flush request
         self.wake: Callable[[], None] = functools.partial(self._mailbox.put, False)
         self.recorded = itertools.count(1)
         self.wake_at = _NO_EVENT
@@ -132,6 +134,7 @@ class Flusher:
         self.batches = 0
         self.retries = 0
         self.last_error: str | None = None
+        self.delivery_failure: str | None = None  # of the last delivery
         self.last_rejection: str | None = None
 
     @property
@@ -355,8 +358,11 @@ class Flusher:
         match result:
             case BatchAccepted():
                 batch.accept(run)
-            case BatchTooLarge(reason):
+            case BatchTooLarge(reason, is_verdict):
                 if self._has_learnt_limits(batch, run):
+                    return False
+                if not is_verdict and len(run) == 1:
+                    self._back_off(BatchUndelivered(reason))
                     return False
                 batch.too_large(run, reason)
             case BatchRejected(reason, items):
@@ -393,6 +399,7 @@ class Flusher:
                     "DataStorage at %s rejected audit event %s: %s", self._client.url, event.event_id, event.reason
                 )
             self._receive(timeout=0)
+        self.delivery_failure = None
         if self._failures:
             self._log.info("DataStorage at %s is available again", self._client.url)
         self._failures = 0
@@ -400,6 +407,7 @@ class Flusher:
     def _back_off(self, result: BatchUndelivered) -> None:
         """Wait before the next attempt. A flush ends the wait, but not before the server's Retry-After."""
         self.retries += 1
+        self.delivery_failure = result.reason
         self.last_error = f"{self._client.url}: {result.reason}"
         self._raise_alarm()
         longest = min(
@@ -433,9 +441,9 @@ class Flusher:
         """
         has_request = False
         try:
-            has_request = self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait()
+            has_request = bool(self._mailbox.get(timeout=timeout) if timeout > 0 else self._mailbox.get_nowait())
             while True:
-                has_request |= self._mailbox.get_nowait()
+                has_request |= bool(self._mailbox.get_nowait())
         except Empty:
             pass
         if self._requests:

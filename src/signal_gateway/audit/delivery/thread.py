@@ -1,9 +1,9 @@
 """DeliveryThread: the daemon thread of a flusher, which is started again after an unexpected end."""
 
-import threading
-from threading import Event, Thread
+from threading import Thread
 from typing import Protocol
 
+from signal_gateway._machine import primitives
 from signal_gateway.errors import AuditError
 
 __all__ = ["DeliveryThread", "Work", "described"]
@@ -46,14 +46,15 @@ class DeliveryThread:
         self._failure: str | None = None
         self._returned: dict[Thread, object] = {}  # threads that ended unexpectedly and returned their ticket
         self.ticket = [None]
-        self.finished = Event()
+        self._primitives = primitives()
+        self.finished = self._primitives.event()
 
     @property
     def is_current(self) -> bool:
         """Whether the caller runs on the thread."""
         thread = self._thread
         # an ended thread's ident may belong to another thread now
-        return thread is not None and thread.ident == threading.get_ident() and thread.is_alive()
+        return thread is not None and thread.ident == self._primitives.get_ident() and thread.is_alive()
 
     @property
     def failure(self) -> str | None:
@@ -73,7 +74,7 @@ class DeliveryThread:
         except IndexError:
             return
         claim = [None]
-        thread = Thread(target=self._run, args=(claim,), name=self._name, daemon=True)
+        thread = self._primitives.thread(target=self._run, args=(claim,), name=self._name, daemon=True)
         try:
             thread.start()
         except BaseException as exc:
@@ -113,7 +114,7 @@ class DeliveryThread:
     def _run(self, claim: list[None]) -> None:
         if not _claims(claim):  # the caller of `start` gave up
             return
-        thread = self._thread = threading.current_thread()
+        thread = self._thread = self._primitives.current_thread()
         self._failure = None
         is_over = False
         try:

@@ -4,10 +4,11 @@ import errno
 import mmap
 import os
 import sys
-import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol, Self
+
+from signal_gateway._machine import primitives
 
 __all__ = ["HEADER_BYTES", "FileBuffer", "MappedBuffer", "SegmentBuffer", "allocate", "is_unsupported"]
 
@@ -97,7 +98,7 @@ class MappedBuffer:
         self._fd = fd
         self._mapping = mmap.mmap(fd, size)
         has_gil = _has_gil()
-        self._guard: AbstractContextManager[object] = nullcontext() if has_gil else threading.RLock()
+        self._guard: AbstractContextManager[object] = nullcontext() if has_gil else primitives().rlock()
         self.write: Callable[[bytes], object] = self._mapping.write if has_gil else self._write_guarded
         self.limit: Callable[[], int] = self._mapping.tell if has_gil else self._limit_guarded
         if fresh:
@@ -182,7 +183,7 @@ class FileBuffer:
         self.sealed = False
         self._fd = fd
         self._tail = tail
-        self._lock = threading.RLock()
+        self._lock = primitives().rlock()
         self._is_writing = False
         self._is_to_be_sealed = False
 
@@ -223,7 +224,7 @@ class FileBuffer:
 
     def forget(self) -> None:
         """Close the file; see `SegmentBuffer.forget`."""
-        self._lock = threading.RLock()  # the holder of the old one does not exist in this process
+        self._lock = primitives().rlock()  # the holder of the old one does not exist in this process
         self.sealed = True
         fd, self._fd = self._fd, -1
         if fd >= 0:

@@ -36,6 +36,7 @@ __all__ = [
     "Segments",
     "boot_id",
     "check_spool_directory",
+    "is_refusal_of_disk",
     "is_running",
     "open_buffer",
     "remedy_for",
@@ -91,6 +92,10 @@ class Segments(Protocol):
         """Remove a segment, all events of which are settled."""
         ...
 
+    def outlives(self, segment: Segment) -> bool:
+        """Return whether a later store will find the segment."""
+        ...
+
     def sync_names(self) -> None:
         """Sync the names of new segments to the disk."""
         ...
@@ -138,6 +143,10 @@ class InMemorySegments:
         """Unmap the segment; see `Segments.remove`."""
         segment.buffer.close()
 
+    def outlives(self, segment: Segment) -> bool:  # noqa: ARG002
+        """Return False; see `Segments.outlives`."""
+        return False
+
     def sync_names(self) -> None:
         """Do nothing; see `Segments.sync_names`."""
 
@@ -175,6 +184,10 @@ class SegmentDirectory:
         """Id of the store, with which the names of its files begin. A UUIDv7: older stores sort first."""
         return str(self._origins.store_id)
 
+    def new_origin(self) -> Origin:
+        """Return the origin of a segment that this process reads or makes for the store."""
+        return self._origins.next()
+
     def open(self) -> None:
         """Create the directory and the lock file; see `Segments.open`."""
         try:
@@ -185,7 +198,7 @@ class SegmentDirectory:
 
     def make_segment(self, size: int) -> Segment:
         """Create a file, which gets its name after it is complete; see `Segments.make_segment`."""
-        origin = self._origins.next()
+        origin = self.new_origin()
         path = self._path(origin)
         temporary = path.with_suffix(TEMPORARY_SUFFIX)
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -210,6 +223,10 @@ class SegmentDirectory:
         """Unmap and unlink the segment; see `Segments.remove`."""
         segment.buffer.close()
         self._path(segment.origin).unlink(missing_ok=True)
+
+    def outlives(self, segment: Segment) -> bool:
+        """Return whether the segment still has its name; see `Segments.outlives`."""
+        return self._path(segment.origin).exists()
 
     def sync_names(self) -> None:
         """Sync the directory if it has new files; see `Segments.sync_names`."""
@@ -264,17 +281,21 @@ class _Origins:
         )
 
 
-def open_buffer(path: Path) -> SegmentBuffer:
+def open_buffer(path: Path, *, read_only: bool = False) -> SegmentBuffer:
     """Open the segment file of another store, sealed.
+
+    Args:
+        path: Path of the file.
+        read_only: Whether the file cannot be changed. No method that writes may be called then.
 
     Raises:
         OSError: The file cannot be opened.
     """
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    fd = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | os.O_CLOEXEC)
     size = os.fstat(fd).st_size
     try:
-        if not size:
-            return FileBuffer(fd, 0, tail=0)
+        if not size or read_only:
+            return FileBuffer(fd, size, tail=size)
         try:
             buffer: SegmentBuffer = MappedBuffer(fd, size, fresh=False)
         except OSError as exc:
@@ -288,11 +309,18 @@ def open_buffer(path: Path) -> SegmentBuffer:
     return buffer
 
 
+def is_refusal_of_disk(exc: BaseException | None) -> bool:
+    """Return whether the disk is full, has no inode left, or is read-only: it may be emptied, but not written to."""
+    return isinstance(exc, OSError) and exc.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+
+
 def remedy_for(exc: OSError) -> str:
     """Return the remedy for a write error of a spool."""
     match exc.errno:
         case errno.ENOSPC | errno.EDQUOT:
             return "free some space"
+        case errno.EROFS:
+            return "make its file system writable"
         case errno.ENOENT:
             return "the directory was removed: create it again, or restart"
         case _:
@@ -321,7 +349,7 @@ def check_spool_directory(directory: Path) -> None:
 def _unusable(directory: Path, exc: OSError) -> ConfigurationError:
     """Return the error for an unusable spool directory, with the remedy."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-        remedy = "free some space, or set another directory"
+        remedy = "free some space or inodes, or set another directory"
     elif exc.errno == errno.ENOLCK:
         remedy = "its file system has no file locks, as some network file systems: set a local directory"
     else:

@@ -122,11 +122,12 @@ def _inspect_store(directory: Path, store_id: str, names: Iterable[str]) -> Stor
             segments += 1
             held_bytes += size
             segment = Segment.open(buffer)
-            places = list(segment.frames(segment.cursor.acknowledged))
-            origin = origin or segment.origin
-            pending += len(places)
-            if places:
-                oldest.extend(_timestamp(buffer.read(*places[0])))
+            first = next(segment.intact_frames(segment.cursor.acknowledged), None)
+            if segment.header_damage is None:
+                origin = origin or segment.origin
+            if first is not None:
+                pending += segment.count_pending()
+                oldest.extend(_timestamp(buffer.read(*first)))
         except BadSegment as exc:
             unreadable.append(f"{name}: {exc}")
         finally:

@@ -8,16 +8,15 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
-from threading import RLock
 
 import orjson
 
-from signal_gateway._machine import machine
+from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.stats import EventRejection, Storage
 from signal_gateway.audit.wal.buffer import HEADER_BYTES
-from signal_gateway.audit.wal.directory import Segments, remedy_for
+from signal_gateway.audit.wal.directory import Segments, is_refusal_of_disk, remedy_for
 from signal_gateway.audit.wal.recovery import Recovery
 from signal_gateway.audit.wal.rejected import RejectedEvent
 from signal_gateway.audit.wal.segment import FRAME_BYTES, PendingRecords, Segment, pack_frame_header
@@ -99,11 +98,11 @@ class WriteAheadLog:
         self._now = machine.monotonic if isinstance(clock, SystemClock) else clock.monotonic
         self._log = log
         self._recovery = recovery
-        self._lock = RLock()
+        self._lock = primitives().rlock()
         self._write: Callable[[bytes], object] = _no_segment
         self._queue: deque[Segment] = deque()  # events are appended to the last one
         self._spare: list[Segment] = []  # at most one; made by the flusher ahead of need
-        self._making = RLock()  # held by the flusher, without any other lock, while it makes the spare
+        self._making = primitives().rlock()  # held by the flusher, without any other lock, while it makes the spare
         self._next_size = _pages(min(_FIRST_SEGMENT_BYTES, max_bytes // 4))
         self._peeked = PendingRecords([])  # the last result of `peek`, without the settled ones; for the flusher only
         self._rolls = 0  # changes of segment in progress; each but the first in a signal handler
@@ -126,17 +125,24 @@ class WriteAheadLog:
 
         Raises:
             ConfigurationError: The spool directory is unusable.
-            AuditStoreFull: There is no space for a segment.
+            AuditStoreFull: There is no space for a file, or the disk is read-only.
         """
         with self._lock:
             if not self._is_open:
-                self._segments.open()
+                try:
+                    self._segments.open()
+                except ConfigurationError as exc:
+                    if not is_refusal_of_disk(exc.__cause__):
+                        raise
+                    self._disk_refused_at = machine.monotonic()
+                    raise AuditStoreFull(str(exc)) from exc.__cause__
                 try:
                     self._roll(0)
                 except AuditStoreFull:
                     self._segments.close(is_empty=True)
                     raise
                 self._is_open = True
+                self.refusing = False
                 self._write = self._queue[-1].write
 
     def append(self, payload: bytes) -> bool:
@@ -273,8 +279,20 @@ class WriteAheadLog:
         """Whether the log refused the last event for lack of space, and space is still missing."""
         if not self.refusing:
             return False
+        if not self._is_open:
+            return not self.reopen()
         is_at_limit = self.held_bytes + HEADER_BYTES + mmap.PAGESIZE > self._max_bytes
         return is_at_limit or machine.monotonic() - self._disk_refused_at < _DISK_SECONDS
+
+    def reopen(self) -> bool:
+        """Open a log that could not be opened for lack of space, at most once a second; return whether it is open."""
+        with self._lock:
+            if not self._is_open and machine.monotonic() - self._disk_refused_at >= _DISK_SECONDS:
+                try:
+                    self.open()
+                except (AuditStoreFull, ConfigurationError) as exc:
+                    self._log.debug("the audit spool takes no events yet: %s", exc)
+            return self._is_open
 
     @property
     def held_bytes(self) -> int:
@@ -291,7 +309,7 @@ class WriteAheadLog:
     def free_bytes(self) -> float:
         """Free space for more events, as far as known; 0 if the log is sealed or its directory was removed."""
         with self._lock:
-            if self.sealed or self._frozen is not None:
+            if self.sealed or self._frozen is not None or (self.refusing and not self.reopen()):
                 return 0
             buffers = [segment.buffer for segment in [*list(self._queue)[-1:], *self._spare]]
             begun = sum([buffer.size - buffer.limit() for buffer in buffers if not buffer.sealed])
@@ -363,6 +381,12 @@ class WriteAheadLog:
         self._next_sync = self._now() + self.sync_interval
         return False
 
+    def is_kept(self) -> bool:
+        """Return whether a later store will find all pending events: none of their files was removed."""
+        with self._lock:
+            pending = self._kept if self._frozen is not None else [one for one in self._queue if not _is_settled(one)]
+            return all(self._segments.outlives(segment) for segment in pending)
+
     def release(self) -> None:
         """Release files and memory. Pending events stay in the directory for its next owner.
 
@@ -383,8 +407,8 @@ class WriteAheadLog:
     def abandon(self) -> None:
         """Release everything in a forked child, where all segments belong to the parent. Later appends fail."""
         self._abandoned = True
-        self._lock = RLock()  # the holder of the old one does not exist in this process
-        self._making = RLock()
+        self._lock = primitives().rlock()  # the holder of the old one does not exist in this process
+        self._making = primitives().rlock()
         for segment in [*self._queue, *self._spare]:
             segment.buffer.forget()
         self._segments.forget()

@@ -48,6 +48,11 @@ class Origin:
         """Return the origin of a segment that is created now."""
         return cls(store_id, sequence, service, pid, boot_id, machine.time())
 
+    @classmethod
+    def unknown(cls) -> "Origin":
+        """Return the origin of a segment with a damaged header."""
+        return cls(UUID(int=0), 0, "", 0, UUID(int=0), 0.0)
+
     def encoded(self, size: int) -> bytes:
         """Return the encoded origin with its checksum.
 

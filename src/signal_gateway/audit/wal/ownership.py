@@ -1,5 +1,6 @@
 """StoreLock: the ownership of a store's files in a spool directory, which ends with the store's process."""
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -61,7 +62,12 @@ class StoreLock:
         if path in _owned:
             return None
         # created if missing: an owner removes the lock file last, so the files that are left are orphaned
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as exc:
+            if exc.errno != errno.EROFS:
+                raise
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if _is_at(fd, path):

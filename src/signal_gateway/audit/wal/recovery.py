@@ -1,8 +1,10 @@
 """Recovery: finds the orphaned segments in a spool directory and hands their events to the flusher of a live store."""
 
+import errno
 import logging
 import os
 import re
+import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -12,11 +14,19 @@ from pathlib import Path
 
 from signal_gateway._machine import machine
 from signal_gateway.audit.stats import RecoveryCounts
-from signal_gateway.audit.wal.directory import SEGMENT_SUFFIX, TEMPORARY_SUFFIX, boot_id, is_running, open_buffer
+from signal_gateway.audit.wal.directory import (
+    SEGMENT_SUFFIX,
+    TEMPORARY_SUFFIX,
+    boot_id,
+    is_refusal_of_disk,
+    is_running,
+    open_buffer,
+)
 from signal_gateway.audit.wal.origin import BadSegment, NewerSegment
 from signal_gateway.audit.wal.ownership import INCOMPLETE_SUFFIX, StoreLock
 from signal_gateway.audit.wal.rejected import RejectedEvent, Rejections
-from signal_gateway.audit.wal.segment import PendingRecords, Segment, TailState
+from signal_gateway.audit.wal.segment import FRAME_BYTES, PendingRecords, Segment, TailState
+from signal_gateway.errors import AuditError
 
 __all__ = ["CORRUPT_DIRECTORY", "Orphan", "Recovery", "owners_in"]
 
@@ -24,6 +34,7 @@ CORRUPT_DIRECTORY = "corrupt"
 _SPOOL_FILE = re.compile(r"(?P<store_id>[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12})(\.lock|-\d+\.(segment|tmp))")
 _INCOMPLETE_SECONDS = 60.0
 _COPY_BYTES = 1024 * 1024
+_PROBE_BYTES = 64 * 1024  # that a scan wants to be free before it tries a file that was held back again
 
 
 @dataclass(slots=True)
@@ -35,19 +46,28 @@ class Orphan:
         store_id: Id of the orphaned store.
         pending_bytes: Size of the pending events, until the segment is done.
         pending: Number of pending events.
+        unsettled: Delivered events behind the cursor of the file, which could not be changed.
+        repeated: Events that are delivered again, because their earlier delivery is not settled in the file.
     """
 
     path: Path
     store_id: str
     pending_bytes: int
     pending: int
+    unsettled: int = 0
+    repeated: int = 0
 
 
 class Recovery:
     """Takes over orphaned segments, oldest first, and maps one of them at a time.
 
     Only the flusher calls the methods, except `counts`. They never raise for the content of a segment: an unreadable
-    one is set aside in `corrupt/` and counted; one that cannot be opened stays for a later `scan`.
+    one is set aside in `corrupt/` and counted; one that cannot be opened stays for a later `scan`. Damaged bytes inside
+    a segment are set aside, the intact frames before and behind them are delivered.
+
+    The delivery needs no free space and no right to write. If a rejected event or damaged bytes cannot be written
+    elsewhere, or the file cannot be changed, the file is *held back*: the rest of it is delivered, the file stays as it
+    is, and a later scan that finds space completes it.
 
     Args:
         directory: The spool directory.
@@ -67,6 +87,7 @@ class Recovery:
         self._locks: dict[str, StoreLock] = {}  # by id of the orphaned store
         self.orphans: deque[Orphan] = deque()
         self._current: Segment | None = None  # the first orphan, after it is opened
+        self._held_back: list[Orphan] = []
         self._delivered = self._rejected = self._torn = self._corrupt = 0
         self._left: RecoveryCounts | None = None
 
@@ -74,8 +95,21 @@ class Recovery:
         """Return a snapshot of the counters."""
         if self._left is not None:
             return self._left
-        pending = sum([orphan.pending for orphan in list(self.orphans)])
-        return RecoveryCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt)
+        orphans = [*self.orphans, *self._held_back]
+        pending = sum([max(orphan.pending, 0) for orphan in orphans])
+        repeatable = sum([orphan.unsettled + orphan.repeated for orphan in orphans])
+        return RecoveryCounts(self._delivered, self._rejected, pending, self._torn, self._corrupt, repeatable)
+
+    def has_orphans(self) -> bool:
+        """Return whether the directory has segments of orphaned stores, without taking them over."""
+        try:
+            names = os.listdir(self._directory)
+            return any(
+                StoreLock.is_free(self._directory, store_id)
+                for store_id in owners_in(name for name in names if name.endswith(SEGMENT_SUFFIX))
+            )
+        except OSError:
+            return False
 
     def scan(self) -> None:
         """Take over all orphaned segments in the directory."""
@@ -85,6 +119,8 @@ class Recovery:
         except OSError as exc:
             self._log.error("cannot search %s for orphaned audit events: %s", self._directory, exc.strerror)
             return
+        if self._held_back and self._has_space():
+            self._try_again()
         for store_id in sorted(owners_in(names) - self._locks.keys()):
             try:
                 self._take_over(store_id)
@@ -100,8 +136,7 @@ class Recovery:
                 places = list(self._intact(segment, max_events, max_bytes))
                 if places:
                     return PendingRecords(places)
-                self._check_tail(segment)
-                self._finish()
+                self._finish(orphan, segment)
             except (OSError, BadSegment) as exc:
                 self._put_off(orphan.store_id, exc)
         return PendingRecords([])
@@ -111,16 +146,19 @@ class Recovery:
         segment = self._current
         if segment is None:
             raise RuntimeError("ack without a preceding peek")
-        records = PendingRecords(
-            [(segment, *place) for place in islice(segment.frames(segment.cursor.acknowledged), count)]
-        )
-        rejected_events = records.rejected_events(rejected)
-        if rejected_events:
-            self._rejections.keep(rejected_events)
+        orphan = self.orphans[0]
+        places = islice(segment.intact_frames(segment.cursor.acknowledged), count)
+        records = PendingRecords([(segment, *place) for place in places])
+        rejected_events = self._keep(orphan, segment, records, rejected)
         records.settle(rejected)
-        self._delivered += count - len(rejected)
-        self._rejected += len(rejected)
-        self.orphans[0].pending -= count
+        delivered = count - len(rejected)
+        again = min(orphan.repeated, delivered)
+        orphan.repeated -= again
+        self._delivered += delivered - again
+        self._rejected += len(rejected_events)
+        orphan.pending -= delivered + len(rejected_events)
+        if not segment.keeps_cursor:
+            orphan.unsettled += delivered
         self.peek(1, 0)  # releases the segment, and the lock of its store, if those were the last events
         return rejected_events
 
@@ -129,6 +167,7 @@ class Recovery:
         self._left = self.counts()
         self._close_current()
         self.orphans.clear()
+        self._held_back.clear()
         for store_id in list(self._locks):
             self._free(store_id)
 
@@ -144,7 +183,7 @@ class Recovery:
         for name in names:
             if name.endswith(INCOMPLETE_SUFFIX):
                 path = self._directory / name
-                with suppress(FileNotFoundError):
+                with suppress(OSError):  # removed meanwhile, or on a read-only disk
                     if machine.time() - path.stat().st_mtime > _INCOMPLETE_SECONDS:
                         path.unlink()
 
@@ -156,7 +195,8 @@ class Recovery:
             return
         self._locks[store_id] = lock
         for path in self._directory.glob(f"{store_id}-*{TEMPORARY_SUFFIX}"):
-            path.unlink(missing_ok=True)  # incomplete, so without events
+            with suppress(OSError):  # incomplete, so without events
+                path.unlink()
         for path in sorted(self._directory.glob(f"{store_id}-*{SEGMENT_SUFFIX}")):
             try:
                 segment = _open(path)
@@ -166,7 +206,9 @@ class Recovery:
             except BadSegment as exc:
                 self._set_file_aside(path, exc)
                 continue
-            pending = segment.recorded() - segment.cursor.delivered - segment.cursor.rejected
+            if segment.header_damage is not None:
+                self._log.error("%s: %s; its intact audit events are delivered", path, segment.header_damage)
+            pending = segment.count_pending()
             pending_bytes = segment.end() - segment.cursor.acknowledged
             segment.buffer.close()
             self.orphans.append(Orphan(path, store_id, pending_bytes, pending))
@@ -181,39 +223,94 @@ class Recovery:
                 segment = _open(path)
                 segment.buffer.close()
                 maker = segment.origin
+                if segment.header_damage is not None:
+                    continue
                 return maker.boot_id == boot_id() and maker.pid != os.getpid() and is_running(maker.pid)
         return False
 
     def _intact(self, segment: Segment, max_events: int, max_bytes: int) -> Iterator[tuple[Segment, int, int]]:
         body_bytes = 1
-        for count, (begin, end) in enumerate(segment.frames(segment.cursor.acknowledged)):
+        for count, (begin, end) in enumerate(segment.intact_frames(segment.cursor.acknowledged)):
             body_bytes += end - begin + 1
             if count and (count == max_events or body_bytes > max_bytes):
                 return
-            if not segment.is_intact(begin, end):
-                return
             yield segment, begin, end
 
-    def _check_tail(self, segment: Segment) -> None:
+    def _keep(
+        self, orphan: Orphan, segment: Segment, records: PendingRecords, rejected: Mapping[int, str]
+    ) -> tuple[RejectedEvent, ...]:
+        """Write rejected events and damaged bytes elsewhere, or hold the file back; return the rejected events."""
+        if not segment.keeps_cursor:
+            return ()
+        rejected_events = records.rejected_events(rejected)
+        try:
+            if rejected_events:
+                self._rejections.keep(rejected_events)
+            offset = segment.cursor.acknowledged
+            for _, begin, end in records.places:
+                if offset < begin - FRAME_BYTES:
+                    self._set_bytes_aside(orphan.path, segment, offset, begin - FRAME_BYTES)
+                offset = end
+        except (AuditError, OSError) as exc:
+            if not is_refusal_of_disk(exc if isinstance(exc, OSError) else exc.__cause__):
+                raise
+            self._hold_back(orphan, segment, exc)
+            return ()
+        return rejected_events
+
+    def _hold_back(self, orphan: Orphan, segment: Segment, exc: Exception) -> None:
+        segment.keeps_cursor = False
+        self._log.error("%s stays, only its other audit events are delivered: %s", orphan.path, exc)
+
+    def _try_again(self) -> None:
+        """Put the held-back segments in front; their delivered events are sent again."""
+        for orphan in self._held_back:
+            orphan.repeated, orphan.unsettled = orphan.repeated + orphan.unsettled, 0
+            orphan.pending += orphan.repeated
+        self.orphans.extendleft(reversed(self._held_back))
+        self._held_back.clear()
+
+    def _has_space(self) -> bool:
+        try:
+            with tempfile.TemporaryFile(dir=self._directory, buffering=0) as probe:
+                probe.write(b"\1" * _PROBE_BYTES)
+        except OSError:
+            return False
+        return True
+
+    def _check_tail(self, orphan: Orphan, segment: Segment) -> None:
         """Count the rest of a segment, behind its last intact frame, as torn or corrupt."""
-        path = self.orphans[0].path
         offset = segment.cursor.acknowledged
-        is_last = all(orphan.store_id != self.orphans[0].store_id for orphan in islice(self.orphans, 1, None))
+        is_last = all(other.store_id != orphan.store_id for other in islice(self.orphans, 1, None))
         match segment.tail_state(offset):
             case TailState.TORN if is_last:
                 self._torn += 1
-                self._log.warning("dropped an incomplete audit event in %s: its process died while recording", path)
+                self._log.warning(
+                    "dropped an incomplete audit event in %s: its process died while recording", orphan.path
+                )
             case TailState.CORRUPT | TailState.TORN:  # a sealed segment has no torn frame
-                target = self._corrupt_path(f"{path.name}-{offset}")
-                with target.open("wb") as file:
-                    for begin in range(offset, segment.size, _COPY_BYTES):
-                        file.write(segment.buffer.read(begin, min(begin + _COPY_BYTES, segment.size)))
-                    os.fsync(file.fileno())
-                self._note_corrupt(f"{path} is damaged from byte {offset} on", target)
+                self._set_bytes_aside(orphan.path, segment, offset, segment.size)
+
+    def _set_bytes_aside(self, path: Path, segment: Segment, begin: int, end: int) -> None:
+        target = self._corrupt_path(f"{path.name}-{begin}")
+        try:
+            with target.open("wb") as file:
+                for offset in range(begin, end, _COPY_BYTES):
+                    file.write(segment.buffer.read(offset, min(offset + _COPY_BYTES, end)))
+                os.fsync(file.fileno())
+        except OSError:
+            with suppress(OSError):
+                target.unlink()  # a part would look like the whole
+            raise
+        self._note_corrupt(f"{path} is damaged from byte {begin} to {end}", target)
 
     def _set_file_aside(self, path: Path, exc: BadSegment) -> None:
-        target = self._corrupt_path(path.name)
-        path.rename(target)
+        try:
+            target = self._corrupt_path(path.name)
+            path.rename(target)
+        except OSError as cause:
+            self._log.error("%s cannot be read, %s, and cannot be set aside: %s", path, exc, cause.strerror)
+            return
         self._note_corrupt(f"{path} cannot be read, {exc}", target)
 
     def _corrupt_path(self, name: str) -> Path:
@@ -223,12 +320,22 @@ class Recovery:
 
     def _note_corrupt(self, damage: str, target: Path) -> None:
         self._corrupt += 1
-        self._log.error("%s: set aside as %s; its audit events are not delivered", damage, target)
+        self._log.error("%s: set aside as %s, not delivered", damage, target)
 
-    def _finish(self) -> None:
-        """Remove the current segment."""
+    def _finish(self, orphan: Orphan, segment: Segment) -> None:
+        """Remove the current segment, all frames of which are settled, or hold it back."""
+        if segment.keeps_cursor:
+            try:
+                self._check_tail(orphan, segment)
+            except OSError as exc:
+                if not is_refusal_of_disk(exc):
+                    raise
+                self._hold_back(orphan, segment, exc)
         self._close_current()
-        orphan = self.orphans.popleft()
+        self.orphans.popleft()
+        if not segment.keeps_cursor:
+            self._held_back.append(orphan)
+            return
         orphan.path.unlink(missing_ok=True)
         self._free_if_finished(orphan.store_id)
 
@@ -239,6 +346,7 @@ class Recovery:
             self._close_current()
         for orphan in [orphan for orphan in self.orphans if orphan.store_id == store_id]:
             self.orphans.remove(orphan)
+        self._held_back = [orphan for orphan in self._held_back if orphan.store_id != store_id]
         self._free(store_id)
 
     def _close_current(self) -> None:
@@ -247,7 +355,7 @@ class Recovery:
             self._current = None
 
     def _free_if_finished(self, store_id: str) -> None:
-        if all(orphan.store_id != store_id for orphan in self.orphans):
+        if all(orphan.store_id != store_id for orphan in [*self.orphans, *self._held_back]):
             self._free(store_id)
 
     def _free(self, store_id: str) -> None:
@@ -266,9 +374,19 @@ def owners_in(names: Iterable[str]) -> set[str]:
 
 
 def _open(path: Path) -> Segment:
-    buffer = open_buffer(path)
+    """Open a segment; one on a read-only disk without the right to change it."""
+    is_read_only = False
     try:
-        return Segment.open(buffer)
+        buffer = open_buffer(path)
+    except OSError as exc:
+        if exc.errno != errno.EROFS:
+            raise
+        is_read_only = True
+        buffer = open_buffer(path, read_only=True)
+    try:
+        segment = Segment.open(buffer)
     except BaseException:
         buffer.close()
         raise
+    segment.keeps_cursor = not is_read_only
+    return segment

@@ -12,7 +12,7 @@ import orjson
 
 from signal_gateway.audit.checksum import crc32
 from signal_gateway.audit.wal.buffer import HEADER_BYTES, SegmentBuffer
-from signal_gateway.audit.wal.origin import BadSegment, Origin
+from signal_gateway.audit.wal.origin import BadSegment, NewerSegment, Origin
 from signal_gateway.audit.wal.rejected import RejectedEvent
 
 __all__ = ["FRAME_BYTES", "Cursor", "PendingRecords", "Segment", "TailState", "pack_frame_header"]
@@ -74,6 +74,9 @@ class Segment:
         write: `write` of the buffer.
         size: Size in bytes, used or not.
         cursor: Replaced in one step.
+        keeps_cursor: Whether `settle` writes the cursor to the buffer. Without it the settled events are sent again by
+            a later store: for a file that cannot be changed, or that is the only place of an event.
+        header_damage: Damage of the header; None if it is intact. With a damaged cursor, all events are pending.
     """
 
     def __init__(self, buffer: SegmentBuffer, origin: Origin) -> None:
@@ -82,6 +85,8 @@ class Segment:
         self.write: Callable[[bytes], object] = buffer.write
         self.size = buffer.size
         self.cursor = Cursor()
+        self.keeps_cursor = True
+        self.header_damage: str | None = None
         self._synced = 0
         self._walked = (HEADER_BYTES, 0)  # an offset and the number of frames before it; replaced in one step
 
@@ -97,15 +102,22 @@ class Segment:
 
     @classmethod
     def open(cls, buffer: SegmentBuffer) -> "Segment":
-        """Return the segment of another store, by its header.
+        """Return the segment of another store, by its header; with a damaged header, by its intact frames.
 
         Raises:
-            BadSegment: The bytes are no segment, or the header is damaged.
+            BadSegment: The header is damaged or of another kind of file, and no frame is intact.
         """
         header = buffer.read(0, min(HEADER_BYTES, buffer.size))
         if len(header) < HEADER_BYTES:
             raise BadSegment("the header is cut off")
-        segment = cls(buffer, Origin.read(header))
+        damage: str | None = None
+        try:
+            origin = Origin.read(header)
+        except NewerSegment:
+            raise
+        except BadSegment as exc:
+            origin, damage = Origin.unknown(), str(exc)
+        segment = cls(buffer, origin)
         for slot in _CURSOR_SLOTS:
             data = header[slot : slot + _CURSOR.size]
             generation, acknowledged, delivered, rejected = _CURSOR.unpack(data)
@@ -114,7 +126,10 @@ class Segment:
             if is_intact and generation > segment.cursor.generation:
                 segment.cursor = Cursor(generation, acknowledged, delivered, rejected)
         if not segment.cursor.generation:
-            raise BadSegment("the cursor is damaged")
+            damage = damage or "the cursor is damaged"
+        if damage is not None and segment.next_intact(HEADER_BYTES) is None:
+            raise BadSegment(damage)
+        segment.header_damage = damage
         segment._walked = (segment.cursor.acknowledged, segment.cursor.delivered + segment.cursor.rejected)
         return segment
 
@@ -131,6 +146,45 @@ class Segment:
             if not length or offset > limit:
                 return
             yield begin, offset
+
+    def intact_frames(self, offset: int) -> Iterator[tuple[int, int]]:
+        """Yield begin and end of the payload of each intact frame from `offset` on, also behind damaged bytes."""
+        found: int | None = offset
+        while found is not None:
+            for begin, end in self.frames(found):
+                if not self.is_intact(begin, end):
+                    break
+                yield begin, end
+                offset = end
+            found = self.next_intact(offset)
+
+    def next_intact(self, offset: int) -> int | None:
+        """Return the offset of the first intact frame that begins at `offset` or later; None without one.
+
+        A payload is a JSON object, so a frame is found by its opening brace. No text in an event looks like a frame's
+        header: JSON has no NUL byte, and each length has one.
+        """
+        limit = self.buffer.limit()
+        view, base = self.buffer.window(offset, limit)
+        brace = view.find(b"{", offset - base + FRAME_BYTES)
+        while brace >= 0:
+            length, checksum, _ = _FRAME.unpack_from(view, brace - FRAME_BYTES)
+            if 0 < length <= limit - base - brace and crc32(view[brace : brace + length]) == checksum:
+                return base + brace - FRAME_BYTES
+            brace = view.find(b"{", brace + 1)
+        return None
+
+    def count_pending(self) -> int:
+        """Return the number of pending frames, those behind a damaged length included. Reads no payload."""
+        count = 0
+        offset = self.cursor.acknowledged
+        found: int | None = offset
+        while found is not None:
+            for _, end in self.frames(found):
+                offset = end
+                count += 1
+            found = self.next_intact(offset)
+        return count
 
     def recorded(self) -> int:
         """Return the number of frames. Counts only the frames since the previous call."""
@@ -181,6 +235,8 @@ class Segment:
     def tail_state(self, offset: int) -> TailState:
         """Return the state behind the last intact frame, in a segment whose process died.
 
+        A torn frame has zeros in place of the bytes that were not written; a payload of JSON has none.
+
         Args:
             offset: Offset behind the last intact frame.
         """
@@ -189,13 +245,15 @@ class Segment:
         if len(header) < FRAME_BYTES:
             return TailState.CLEAN if not any(header) else TailState.TORN
         (length,) = _LENGTH.unpack_from(header)
-        end = min(offset + FRAME_BYTES + length, limit)
-        if not self._has_data(end, limit):
-            return TailState.TORN if self._has_data(offset, end) else TailState.CLEAN
-        # glibc copies the first bytes last: a torn frame may have its payload and no length
-        if not length and not self._has_intact_frame(end, limit):
-            return TailState.TORN
-        return TailState.CORRUPT
+        if not length:  # glibc copies the first bytes last: a torn frame may have its payload and no length
+            if not self._has_data(offset, limit):
+                return TailState.CLEAN
+            return TailState.TORN if self.next_intact(offset) is None else TailState.CORRUPT
+        end = offset + FRAME_BYTES + length
+        if self._has_data(min(end, limit), limit):
+            return TailState.CORRUPT
+        is_complete = end <= limit and b"\0" not in self.buffer.read(offset + FRAME_BYTES, end)
+        return TailState.CORRUPT if is_complete else TailState.TORN
 
     def settle(self, acknowledged: int, *, delivered: int, rejected: int) -> None:
         """Move the cursor.
@@ -208,19 +266,9 @@ class Segment:
         old = self.cursor
         new = Cursor(old.generation + 1, acknowledged, old.delivered + delivered, old.rejected + rejected)
         self.cursor = new
-        encoded = _CURSOR.pack(*new)
-        self.buffer.put(_CURSOR_SLOTS[new.generation % 2], encoded + _CHECKSUM.pack(crc32(encoded)))
-
-    def _has_intact_frame(self, begin: int, end: int) -> bool:
-        """Return whether there is an intact frame, which no process can have recorded behind a torn frame."""
-        data = self.buffer.read(begin, end).rstrip(b"\0")
-        payload = data.find(b"{", FRAME_BYTES)
-        while payload >= 0:
-            length, checksum, _ = _FRAME.unpack_from(data, payload - FRAME_BYTES)
-            if 0 < length <= len(data) - payload and crc32(data[payload : payload + length]) == checksum:
-                return True
-            payload = data.find(b"{", payload + 1)
-        return False
+        if self.keeps_cursor:
+            encoded = _CURSOR.pack(*new)
+            self.buffer.put(_CURSOR_SLOTS[new.generation % 2], encoded + _CHECKSUM.pack(crc32(encoded)))
 
     def _has_data(self, begin: int, end: int) -> bool:
         for offset in range(begin, end, _ZEROS_TO_LOOK_AT):

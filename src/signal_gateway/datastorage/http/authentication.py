@@ -9,6 +9,7 @@ from signal_gateway.web.middleware.authentication import Protection
 __all__ = ["PROTECTION", "ScopeAuthenticator"]
 
 _READING = ("GET", "HEAD")
+_LIMITS = "/api/v1/audit/limits"
 
 PROTECTION = Protection(
     realm="DataStorage", open_paths=frozenset({"/healthz", "/readyz", "/metrics"}), basic_methods=_READING
@@ -18,7 +19,7 @@ events."""
 
 
 class ScopeAuthenticator:
-    """Requires the scope `read` for GET and HEAD, and `write` for all other methods.
+    """Requires the scope `read` for GET and HEAD, and `write` for all other methods; for `/limits` either of them.
 
     The token comes as `Authorization: Bearer TOKEN`; for reading, also as the password of HTTP Basic with any user
     name. A browser repeats HTTP Basic by itself, even in requests that a page of another site makes. HTTP Basic
@@ -38,6 +39,7 @@ class ScopeAuthenticator:
             BadCredentials: The token is unknown or lacks the scope, or it came by HTTP Basic in a request that writes.
         """
         needed: TokenScope = "read" if request.method in _READING else "write"
+        is_open = needed == "read" and request.url.path == _LIMITS  # a writer has to know how much it may send
         if credentials.is_basic and needed == "write":
             raise BadCredentials(
                 "basic_for_write", 401, "HTTP Basic allows reading only. Send the token as Authorization: Bearer TOKEN."
@@ -45,7 +47,7 @@ class ScopeAuthenticator:
         scopes = self._tokens.scopes_of(credentials.token)
         if not scopes:
             raise unknown_token()
-        if needed not in scopes:
+        if needed not in scopes and not is_open:
             raise BadCredentials(
                 "insufficient_scope",
                 403,

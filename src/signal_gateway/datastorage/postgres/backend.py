@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
+from weakref import WeakSet
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -68,6 +69,9 @@ WITH inserted AS (
 SELECT CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END FROM inserted
 """.encode()
 
+# needs the table, its lock and the right to insert, whatever its columns are
+_INSERT_NOTHING = "INSERT INTO audit_events SELECT * FROM audit_events WHERE false"
+
 _PURGE = """
 DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
     SELECT event_id FROM audit_events WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
@@ -75,13 +79,16 @@ DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
 """
 
 # An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` is stricter than `on`.
-_SESSION = """
+# The flag makes the settings end with the transaction. A pooler gives a session's settings to its other clients.
+_SETTINGS = """
 SELECT set_config(
     'synchronous_commit',
     CASE current_setting('synchronous_commit') WHEN 'remote_apply' THEN 'remote_apply' ELSE 'on' END,
-    false
-), set_config('statement_timeout', %s, false), set_config('idle_in_transaction_session_timeout', %s, false)
+    %s
+), set_config('statement_timeout', %s, %s), set_config('idle_in_transaction_session_timeout', %s, %s)
 """
+
+_READERS_TRANSACTION = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
 _READERS_SESSION = """
 SELECT set_config('default_transaction_read_only', 'on', false),
@@ -125,6 +132,9 @@ POSTGRES = PostgresDialect()
 class PostgresBackend:
     """Stores events in a PostgreSQL database. Any number of processes may use the database at once.
 
+    Behind a pooler, such as pgbouncer in transaction mode, each call is one transaction with settings of its own and
+    without prepared statements: what a session keeps there, other clients of the pooler get.
+
     A batch is one statement that commits by itself: if the connection or the server fails, all of it is stored or none,
     and the client may send it again in both cases. Writers and readers have separate connections, so slow queries do
     not block writes. A broken connection is replaced at its next use.
@@ -163,6 +173,7 @@ class PostgresBackend:
         self._pools: tuple[Pool, Pool] | None = None
         self._calls = 0
         self._reading: set[Connection] = set()
+        self._pooled: WeakSet[Connection] = WeakSet()
         self._idle = asyncio.Event()
 
     async def open(self) -> None:
@@ -238,9 +249,11 @@ class PostgresBackend:
             return (await connection.execute(_PURGE, [now, limit])).rowcount
 
     async def ping(self) -> None:
-        """Check that a connection accepts writes; see `Backend.ping`."""
+        """Check that an insert would be allowed, and not wait for a lock; see `Backend.ping`."""
         async with self._connection(writes=True) as connection:
             ((read_only,),) = await _all(connection, "SELECT current_setting('transaction_read_only')::boolean")
+            if not read_only:
+                await connection.execute(_INSERT_NOTHING)
         if read_only:
             raise BackendUnavailable(f"{self._name} is read-only: is it a standby?")
 
@@ -257,16 +270,18 @@ class PostgresBackend:
             await pool.close()
 
     def _pool(self, name: str, size: int, statement_timeout: float, *, read_only: bool) -> Pool:
-        milliseconds = f"{statement_timeout * 1000:.0f}"
-
         async def configure(connection: Connection) -> None:
-            await connection.execute(_SESSION, [milliseconds, milliseconds])
+            if await _is_pooled(connection):
+                self._pooled.add(connection)
+                return
+            await connection.execute(_SETTINGS, _settings(statement_timeout, is_local=False))
             if read_only:
                 await connection.execute(_READERS_SESSION)
+            else:  # a prepared statement may get a plan for any value: good for inserts, bad for queries
+                connection.prepare_threshold = 1
 
         return AsyncConnectionPool(
-            # a prepared statement may get a plan for any value: good for inserts, bad for queries
-            kwargs={**self._parameters, "autocommit": True, "prepare_threshold": None if read_only else 1},
+            kwargs={**self._parameters, "autocommit": True, "prepare_threshold": None},
             min_size=1,
             max_size=size,
             timeout=self._connection_timeout,
@@ -279,6 +294,19 @@ class PostgresBackend:
         )
 
     @asynccontextmanager
+    async def _transaction(self, connection: Connection, *, writes: bool) -> AsyncIterator[None]:
+        """Enter a transaction with our settings on the connection of a pooler; do nothing on one of our own."""
+        if connection not in self._pooled:
+            yield
+            return
+        async with connection.transaction():
+            if not writes:
+                await connection.execute(_READERS_TRANSACTION)
+            timeout = self._insert_timeout if writes else self._query_timeout
+            await connection.execute(_SETTINGS, _settings(timeout, is_local=True))
+            yield
+
+    @asynccontextmanager
     async def _connection(self, *, writes: bool) -> AsyncIterator[Connection]:
         """Borrow a connection from a pool, and translate the errors of psycopg."""
         if self._pools is None:
@@ -286,7 +314,7 @@ class PostgresBackend:
         pool = self._pools[0 if writes else 1]
         self._calls += 1
         try:
-            async with pool.connection() as connection:
+            async with pool.connection() as connection, self._transaction(connection, writes=writes):
                 if writes:
                     yield connection
                     return
@@ -306,6 +334,17 @@ class PostgresBackend:
         finally:
             self._calls -= 1
             self._idle.set()
+
+
+async def _is_pooled(connection: Connection) -> bool:
+    """Return whether a pooler is in between: it tells its clients another process id than that of the server."""
+    ((pid,),) = await _all(connection, "SELECT pg_backend_pid()")
+    return bool(pid != connection.info.backend_pid)
+
+
+def _settings(statement_timeout: float, *, is_local: bool) -> list[object]:
+    milliseconds = f"{statement_timeout * 1000:.0f}"
+    return [is_local, milliseconds, is_local, milliseconds, is_local]
 
 
 async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredRecord]:

@@ -75,7 +75,10 @@ def migrate_schema(parameters: dict[str, Any], *, lock_timeout: float) -> None:
             f"another process has been migrating {name} for more than {lock_timeout} s; start again when it is done"
         ) from exc
     except psycopg.Error as exc:
-        raise DataStorageError(f"cannot use {name}: {' '.join(str(exc).split())}") from exc
+        reason = " ".join(str(exc).split())
+        if "statement pooling mode" in reason or "unsupported startup parameter" in reason:
+            reason += "; use pgbouncer in transaction or session mode, and a URL without options, or no pooler"
+        raise DataStorageError(f"cannot use {name}: {reason}") from exc
 
 
 class _PostgresDatabase:

@@ -1,5 +1,6 @@
 """SqliteBackend: audit events in one SQLite file."""
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -8,7 +9,15 @@ from itertools import chain
 from pathlib import Path
 
 from signal_gateway.clock import SystemClock
-from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredRecord
+from signal_gateway.datastorage.backend import (
+    BackendUnavailable,
+    Bar,
+    Duplicate,
+    EventRow,
+    Page,
+    QueryTooSlow,
+    StoredRecord,
+)
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
 from signal_gateway.datastorage.select import (
@@ -20,6 +29,7 @@ from signal_gateway.datastorage.select import (
     slice_statement,
 )
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, transaction
+from signal_gateway.datastorage.sqlite.identity import DatabaseIdentity
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 
@@ -87,6 +97,8 @@ class SqliteBackend:
         self._query_timeout = query_timeout
         self._writer = ConnectionThread(f"audit writer {path.name}", path, busy_timeout=busy_timeout)
         self._reader = ConnectionThread(f"audit reader {path.name}", path, busy_timeout=busy_timeout)
+        self._identity = DatabaseIdentity(path)
+        self._free_when_full: int | None = None  # bytes, at the last insert that failed for lack of space
 
     async def open(self) -> None:
         """Open the file, create a missing file, and bring its schema up to date.
@@ -99,7 +111,8 @@ class SqliteBackend:
             raise DataStorageError(f"{self._path} is open already: enter or serve a DataStorage only once at a time")
         try:
             await self._writer.open()
-            await self._writer.run(lambda connection: prepare(connection, self._path))
+            self._identity = DatabaseIdentity(self._path)
+            await self._writer.run(self._prepare)
             await self._reader.open()
         except BaseException:
             await self.close()
@@ -107,7 +120,7 @@ class SqliteBackend:
 
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
-        return await self._writer.run(partial(_insert, rows=rows))
+        return await self._writer.run(partial(self._insert, rows=rows))
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
@@ -134,13 +147,38 @@ class SqliteBackend:
         return await self._writer.run(lambda connection: _purge(connection, now, limit))
 
     async def ping(self) -> None:
-        """Check that the write lock is available; see `Backend.ping`."""
-        await self._writer.run(_acquire_write_lock)
+        """Commit a change that changes nothing; see `Backend.ping`."""
+        await self._writer.run(self._try_to_write)
 
     async def close(self) -> None:
         """Interrupt the running query, finish the running insert and close the file."""
         await self._reader.close(interrupt=True)
         await self._writer.close()
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        prepare(connection, self._path)
+        self._identity.check()
+
+    def _insert(self, connection: sqlite3.Connection, *, rows: Sequence[EventRow]) -> list[Duplicate]:
+        self._identity.check()
+        try:
+            duplicates = _insert(connection, rows)
+        except sqlite3.Error as exc:
+            if exc.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                self._free_when_full = _free_bytes(self._path)
+            raise
+        self._free_when_full = None
+        self._identity.check()  # the commit is in the file at the path only if the file was there all the time
+        return duplicates
+
+    def _try_to_write(self, connection: sqlite3.Connection) -> None:
+        self._identity.check()
+        if self._free_when_full is not None and _free_bytes(self._path) <= self._free_when_full:
+            # a change smaller than the insert that failed may fit
+            raise BackendUnavailable(f"the disk of {self._path} is full: free some space")
+        with transaction(connection, "BEGIN IMMEDIATE"):
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            connection.execute(f"PRAGMA user_version = {version}")
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
@@ -239,6 +277,6 @@ def _purge(connection: sqlite3.Connection, now: int, limit: int) -> int:
         ).rowcount
 
 
-def _acquire_write_lock(connection: sqlite3.Connection) -> None:
-    with transaction(connection, "BEGIN IMMEDIATE"):
-        pass
+def _free_bytes(path: Path) -> int:
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize

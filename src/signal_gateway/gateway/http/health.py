@@ -88,7 +88,8 @@ def _delivery(store: AuditStore) -> dict[str, str]:
     if not waiting:
         return {"datastorage": "ok"}
     events = "1 event waits" if waiting == 1 else f"{waiting} events wait"
-    return {"datastorage": f"{events} for delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"}
+    state = f"{events} for delivery, the oldest of this process for {stats.oldest_pending_age:.0f} s"
+    return {"datastorage": f"{state}: {stats.delivery_failure}" if stats.delivery_failure else state}
 
 
 async def _answers(kubernetes: KubernetesClient, observer: CallObserver) -> bool:

@@ -19,6 +19,7 @@ from pydantic import (
     field_validator,
 )
 
+from signal_gateway.audit.client.tls import TlsFiles
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.errors import ConfigurationError
@@ -112,13 +113,13 @@ class TlsConfig(BaseModel):
     certificate: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/tls/tls.crt")] = Field(
         default=None,
         description="PEM file with the certificate of the server, followed by the certificates of its issuers. The"
-        " service reads it once, at start, and serves TLS 1.2 or newer.",
+        " service reads it again after each change, and serves TLS 1.2 or newer.",
     )
     key: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/tls/tls.key")] = Field(
         default=None,
         validate_default=True,
-        description="PEM file with the private key of the certificate, not encrypted. The service reads it once, at"
-        " start.",
+        description="PEM file with the private key of the certificate, not encrypted. The service reads it again"
+        " after each change.",
     )
 
     @field_validator("key")
@@ -140,7 +141,7 @@ class TlsConfig(BaseModel):
         """
         if self.certificate is None or self.key is None:
             return None
-        return server_tls(self.certificate, self.key, source="server.tls")
+        return server_tls(self.certificate, self.key, prefix="server.tls.")
 
 
 class ServerConfig(BaseModel):
@@ -215,8 +216,24 @@ class AuditConfig(BaseModel):
     )
     token_file: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/datastorage/token")] = Field(
         default=None,
-        description="File with the bearer token for DataStorage, one line. The service reads it at start. The token"
-        " needs the scope `write`.",
+        description="File with the bearer token for DataStorage, one line. The service reads it again after each"
+        " change. The token needs the scope `write`.",
+    )
+    ca_file: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/datastorage/ca.crt")] = Field(
+        default=None,
+        description="PEM file with the certificates of the authorities that may sign the certificate of DataStorage,"
+        " instead of those of the system and of SSL_CERT_FILE. The service reads it again after each change.",
+    )
+    client_certificate: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/client/tls.crt")] = Field(
+        default=None,
+        description="PEM file with the certificate that the gateway shows to DataStorage, followed by the certificates"
+        " of its issuers. The service reads it again after each change.",
+    )
+    client_key: Annotated[Path | None, _path_to("a file, such as /var/run/secrets/client/tls.key")] = Field(
+        default=None,
+        validate_default=True,
+        description="PEM file with the private key of the client certificate, not encrypted. The service reads it again"
+        " after each change.",
     )
     durability: Durability = Field(
         default="process",
@@ -240,6 +257,28 @@ class AuditConfig(BaseModel):
         description="Fail at start if DataStorage does not respond. If disabled, events wait for DataStorage. An"
         " unexpected server at the URL is an error in both cases.",
     )
+
+    @field_validator("ca_file", "client_certificate")
+    @classmethod
+    def _is_of_use(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        url = info.data.get("datastorage_url")  # absent when it is not valid itself
+        if path is not None and url is not None and not url.lower().startswith("https:"):
+            raise ValueError(f"has no effect with audit.datastorage_url = {url}: use an https URL, or remove it")
+        return path
+
+    @field_validator("client_key")
+    @classmethod
+    def _fits_client_certificate(cls, key: Path | None, info: ValidationInfo) -> Path | None:
+        if "client_certificate" not in info.data:  # it is not valid itself
+            return key
+        if (key is None) != (info.data["client_certificate"] is None):
+            raise ValueError("belongs to audit.client_certificate: set both, or neither")
+        return key
+
+    @property
+    def tls_files(self) -> TlsFiles:
+        """The files for TLS to DataStorage."""
+        return TlsFiles(self.ca_file, self.client_certificate, self.client_key)
 
     @field_validator("spool_directory")
     @classmethod

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from prometheus_client import CollectorRegistry
 
 from signal_gateway.audit.client.client import DataStorageClient
-from signal_gateway.audit.client.token import read_token
+from signal_gateway.audit.client.token import ClientToken
 from signal_gateway.audit.errors import DataStorageUnavailable
 from signal_gateway.audit.store import BufferedAuditStore
 from signal_gateway.clock import SystemClock
@@ -145,8 +145,8 @@ async def _drain(gateway: Gateway, seconds: float) -> None:
 
 
 def _client(config: AuditConfig) -> DataStorageClient:
-    token = None if config.token_file is None else read_token(config.token_file, source="audit.token_file")
-    return DataStorageClient(config.datastorage_url, token=token, source="audit.datastorage_url")
+    token = None if config.token_file is None else ClientToken(config.token_file, source="audit.token_file")
+    return DataStorageClient(config.datastorage_url, token=token, tls=config.tls_files, source="audit.datastorage_url")
 
 
 def _check(client: DataStorageClient, config: AuditConfig) -> None:

@@ -93,8 +93,40 @@ def test_assigned_ids_must_be_distinct_uuids_for_all_events(content):
     assert isinstance(read(201, content=content, acknowledgement="event_count"), BatchUndelivered)
 
 
-def test_413_is_about_the_size():
-    assert isinstance(read(413, content=b"<html>"), BatchTooLarge)
+OWN = b'{"status": 413, "detail": "too large", "instance": "/some/prefix/api/v1/audit/events/batch"}'
+
+
+def test_413_is_about_the_size_and_a_verdict_only_in_the_words_of_datastorage():
+    assert read(413, PROBLEM, OWN) == BatchTooLarge("answered 413 (too large)")
+    for headers, content in [
+        ({"content-type": "text/html"}, b"<html>"),
+        ({"content-type": "application/json"}, OWN),
+        (PROBLEM, b'{"status": 413, "title": "Payload Too Large"}'),
+        (PROBLEM, b'{"status": 413, "title": "Payload Too Large", "instance": "/"}'),
+    ]:
+        answer = read(413, headers, content)
+
+        assert isinstance(answer, BatchTooLarge)
+        assert not answer.is_verdict
+        assert "in the words of a proxy" in answer.reason
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422])
+@pytest.mark.parametrize(
+    ("content_type", "content"),
+    [
+        ("text/html", b"<html>"),
+        ("application/json", b'{"errors": [{"index": 0}]}'),
+        ("application/problem+json", b'{"type": "about:blank", "title": "Bad Request", "status": 400}'),
+        ("application/problem+json", b'{"title": "Blocked", "instance": "/waf/incidents/1"}'),
+        ("application/problem+json", b"not json"),
+    ],
+)
+def test_words_of_a_proxy_give_no_event_up(status, content_type, content):
+    answer = read(status, {"content-type": content_type}, content)
+
+    assert isinstance(answer, BatchUndelivered)
+    assert "in the words of a proxy" in answer.reason
 
 
 @pytest.mark.parametrize("status", [400, 422])
@@ -110,11 +142,11 @@ def test_problem_says_which_items_are_bad_and_why(status):
     )
 
 
-@pytest.mark.parametrize(
-    "content", [b"{}", b'{"errors": []}', b'{"errors": {"index": 0}}', b'{"index": 2}', b"not json"]
-)
+@pytest.mark.parametrize("content", [b"{}", b'{"errors": []}', b'{"errors": {"index": 0}}', b'{"index": 2}'])
 def test_problem_that_names_no_item_is_about_the_batch(content):
-    answer = read(400, PROBLEM, content)
+    document = orjson.loads(content) | {"instance": "/api/v1/audit/events/batch"}
+
+    answer = read(400, PROBLEM, orjson.dumps(document))
 
     assert isinstance(answer, BatchRejected)
     assert not answer.items

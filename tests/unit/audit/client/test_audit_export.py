@@ -126,6 +126,13 @@ def test_server_without_an_export_is_asked_page_after_page(fault_server, client,
     assert len(asked) == 3
 
 
+def test_export_of_another_kind_is_passed_over(fault_server, client, exports):
+    fault_server.keep([{"event_id": str(number), "correlation_id": "a"} for number in range(3)])
+    exports(lambda handler: handler.reply(200, b'{"export_metadata": {}, "events": []}', "application/json"))
+
+    assert [event["event_id"] for event in client.export()] == ["0", "1", "2"]
+
+
 def test_export_that_is_given_up_half_way_leaves_the_client_usable(client, exports):
     exports(lambda handler: handler.reply(200, (LINE % 1) * 100_000, NDJSON))
 

@@ -77,9 +77,17 @@ def serve() -> Iterator[Callable[..., RawServer]]:
         server.close()
 
 
+class _Trusting:
+    def __init__(self, tls):
+        self._tls = tls
+
+    def context(self):
+        return self._tls
+
+
 @contextmanager
 def transport_to(url, tls=None):
-    transport = Transport(url, headers={"x-from": "test"}, tls=tls)
+    transport = Transport(url, tls=None if tls is None else _Trusting(tls))
     try:
         yield transport
     finally:
@@ -87,7 +95,7 @@ def transport_to(url, tls=None):
 
 
 def exchange(transport, content=b"", timeout=DEADLINE):
-    response = transport.send("POST", "/events?a=b", content=content, timeout=timeout)
+    response = transport.send("POST", "/events?a=b", content=content, headers={"x-from": "test"}, timeout=timeout)
     try:
         return response.status_code, b"".join(response.chunks())
     finally:
@@ -190,7 +198,7 @@ def test_patches_of_a_test_do_not_reach_the_calls(serve, monkeypatch):
     monkeypatch.setattr(select, "poll", refuse)
     monkeypatch.setattr(http.client.HTTPConnection, "request", refuse)
 
-    transport = Transport(f"http://localhost:{server.port}", headers={}, tls=None)
+    transport = Transport(f"http://localhost:{server.port}", tls=None)
     answer = exchange(transport)
     transport.close()
     monkeypatch.undo()

@@ -113,21 +113,21 @@ def test_last_frame_that_was_not_written_out_is_torn(orphaned_segment, recover, 
 @pytest.mark.parametrize("damaged", range(EVENTS - 1))
 @pytest.mark.parametrize("part", ["length", "checksum", "payload"])
 @pytest.mark.usefixtures("storage")
-def test_damage_in_the_middle_is_set_aside_with_all_behind_it(
+def test_damage_in_the_middle_costs_one_event_and_is_set_aside(
     orphaned_segment, leave_behind, recover, fault_server, spool_directory, caplog, damaged, part
 ):
     path, ids, places = orphaned_segment
-    begin, _ = places[damaged]
+    begin, end = places[damaged]
     flip(path, begin - FRAME_BYTES + {"length": 0, "checksum": 4, "payload": FRAME_BYTES + 50}[part])
-    remainder = path.read_bytes()[begin - FRAME_BYTES :]
+    damage = path.read_bytes()[begin - FRAME_BYTES : end]
     of_a_younger_store = leave_behind(2)
 
     counts = recover()
 
-    assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (damaged + 2, 0, 1, 0)
-    assert list(fault_server.stored) == ids[:damaged] + of_a_younger_store
+    assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (EVENTS + 1, 0, 1, 0)
+    assert list(fault_server.stored) == ids[:damaged] + ids[damaged + 1 :] + of_a_younger_store
     (aside,) = (spool_directory / "corrupt").iterdir()
-    assert aside.read_bytes() == remainder
+    assert aside.read_bytes() == damage
     assert levels(caplog) == [logging.ERROR]
     assert str(aside) in caplog.text
     assert not list(spool_directory.glob("*.segment"))
@@ -138,15 +138,14 @@ def test_other_segments_of_a_damaged_store_are_delivered(leave_behind, recover, 
     ids = leave_behind(700, max_spool_bytes=256 * 1024)
     first, damaged, *later = sorted(spool_directory.glob("*.segment"))
     whole = len(frames_in(first))
-    lost = len(frames_in(damaged))
     flip(damaged, HEADER_BYTES)
 
     counts = recover()
 
     assert later
     assert counts.corrupt == 1
-    assert counts.delivered == 700 - lost
-    assert list(fault_server.stored) == ids[:whole] + ids[whole + lost :]
+    assert counts.delivered == 699
+    assert list(fault_server.stored) == ids[:whole] + ids[whole + 1 :]
 
 
 @pytest.mark.usefixtures("storage")
@@ -169,7 +168,7 @@ def test_damaged_last_frame_of_a_segment_that_was_full_is_set_aside(
     assert aside.read_bytes() == remainder
 
 
-@pytest.mark.parametrize(("of", "torn", "corrupt"), [(EVENTS - 1, 1, 0), (EVENTS - 2, 0, 1)])
+@pytest.mark.parametrize(("of", "torn", "corrupt"), [(EVENTS - 1, 1, 0), (EVENTS - 2, 0, 1), (0, 0, 1)])
 @pytest.mark.usefixtures("storage")
 def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
     orphaned_segment, recover, fault_server, spool_directory, of, torn, corrupt
@@ -182,9 +181,60 @@ def test_frame_whose_length_was_not_written_is_torn_unless_an_event_follows(
 
     counts = recover()
 
-    assert (counts.delivered, counts.torn, counts.corrupt) == (of, torn, corrupt)
-    assert list(fault_server.stored) == ids[:of]
+    assert (counts.delivered, counts.torn, counts.corrupt) == (EVENTS - 1, torn, corrupt)
+    assert list(fault_server.stored) == ids[:of] + ids[of + 1 :]
     assert (spool_directory / "corrupt").exists() == bool(corrupt)
+
+
+@pytest.mark.usefixtures("storage")
+def test_each_intact_event_is_delivered_whatever_is_damaged_between_them(
+    orphaned_segment, new_directory, recover, fault_server
+):
+    path, ids, places = orphaned_segment
+    first, last = places[1][0] - FRAME_BYTES, places[-2][1]
+    for begin, end, content in [
+        (first, last, b"\0"),
+        (first, last, b"\xff"),
+        (first, last, b"{"),
+        (first, last, places[0][1].to_bytes(4, "little")),
+        (first + 7, places[2][0] + 30, b"\0"),
+    ]:
+        fault_server.stored.clear()
+        with path.open("r+b") as file:
+            file.seek(begin)
+            file.write((content * (end - begin))[: end - begin])
+        intact = [one for one, (at, to) in zip(ids, places, strict=True) if to <= begin or at - FRAME_BYTES >= end]
+
+        counts = recover()
+
+        assert list(fault_server.stored) == intact
+        assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (len(intact), 0, 1, 0)
+        new_directory()
+
+
+def test_several_damaged_places_cost_one_event_each(orphaned_segment, recover, fault_server, spool_directory):
+    path, ids, places = orphaned_segment
+    for number in (0, 2, EVENTS - 1):
+        flip(path, places[number][0] + 20)
+
+    counts = recover()
+
+    assert list(fault_server.stored) == [ids[1], ids[3]]
+    assert (counts.delivered, counts.torn, counts.corrupt, counts.pending) == (2, 0, 3, 0)
+    assert len(list((spool_directory / "corrupt").iterdir())) == 3
+
+
+def test_damaged_last_event_that_was_recorded_whole_is_set_aside_and_not_dropped(
+    orphaned_segment, recover, fault_server, spool_directory
+):
+    path, ids, places = orphaned_segment
+    flip(path, places[-1][0] + 20)
+
+    counts = recover()
+
+    assert list(fault_server.stored) == ids[:-1]
+    assert (counts.torn, counts.corrupt) == (0, 1)
+    assert list((spool_directory / "corrupt").iterdir())
 
 
 @pytest.mark.parametrize("slot", [1024, 1536])
@@ -201,20 +251,20 @@ def test_one_damaged_cursor_of_a_store_that_delivered_nothing_costs_nothing(
     assert list(fault_server.stored) == ids
 
 
-def test_damaged_header_sets_the_whole_file_aside(
-    orphaned_segment, leave_behind, recover, fault_server, spool_directory, caplog
-):
-    path, _, _ = orphaned_segment
-    flip(path, 20)
-    content = path.read_bytes()
+@pytest.mark.parametrize("places", [[3], [20], [1024, 1536], [20, 1030, 1540]])
+@pytest.mark.usefixtures("storage")
+def test_damaged_header_costs_no_event(orphaned_segment, leave_behind, recover, fault_server, caplog, places):
+    path, ids, _ = orphaned_segment
+    for place in places:
+        flip(path, place)
     others = leave_behind(3)
 
     counts = recover()
 
-    assert (counts.delivered, counts.corrupt) == (3, 1)
-    assert list(fault_server.stored) == others
-    assert (spool_directory / "corrupt" / path.name).read_bytes() == content
+    assert (counts.delivered, counts.corrupt, counts.pending) == (EVENTS + 3, 0, 0)
+    assert list(fault_server.stored) == ids + others
     assert levels(caplog) == [logging.ERROR]
+    assert not path.exists()
 
 
 @pytest.mark.usefixtures("storage")

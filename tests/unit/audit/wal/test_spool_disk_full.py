@@ -1,15 +1,11 @@
 """A disk that fills up, a directory that can't be written: an error that says so, no signal and no lost event."""
 
 import os
-import shutil
-import subprocess
 import tempfile
-import time
-from contextlib import suppress
 
 import pytest
+from tests.support.small_disk import fill_up, record_until_full, run, wait_until
 
-from signal_gateway.audit import AuditStoreFull
 from signal_gateway.errors import ConfigurationError
 
 pytestmark = pytest.mark.slow
@@ -17,53 +13,6 @@ pytestmark = pytest.mark.slow
 DEADLINE = 10.0
 MIB = 1024 * 1024
 FILE_SYSTEMS = ["tmpfs", "ext4"]
-
-
-def run(*command):
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
-
-
-@pytest.fixture
-def mount(tmp_path):
-    """Mount a small file system."""
-    mounted = []
-
-    def mount(kind, size):
-        directory = tmp_path / kind
-        directory.mkdir()
-        if kind == "tmpfs":
-            done = run("mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", directory)
-        else:
-            image = tmp_path / "image"
-            with image.open("wb") as file:
-                file.truncate(size)
-            done = bool(shutil.which("mkfs.ext4")) and run("mkfs.ext4", "-q", "-m", "0", "-O", "^has_journal", image)
-            done = done and run("mount", "-o", "loop", image, directory)
-        if not done:
-            pytest.skip(f"needs the right to mount a small {kind}")
-        mounted.append(directory)
-        return directory
-
-    yield mount
-    for directory in mounted:
-        subprocess.run(["umount", "-l", directory], check=True)
-
-
-def fill_up(directory):
-    with suppress(OSError), (directory / "filler").open("wb", buffering=0) as file:
-        while True:
-            file.write(bytes(4096))
-
-
-def record_until_full(store, make_event):
-    ids = []
-    while True:
-        event = make_event(len(ids))
-        try:
-            store.record(event)
-        except AuditStoreFull as exc:
-            return ids, exc
-        ids.append(event.event_id)
 
 
 def test_room_is_no_more_than_the_disk_has(mount, open_store):
@@ -151,12 +100,6 @@ def test_events_of_orphaned_stores_are_delivered_from_a_full_disk(mount, fault_s
 
     assert store.close(timeout=DEADLINE).ok
     assert list(fault_server.stored) == ids
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_accepting_comes_back_by_itself_when_the_disk_may_be_asked_again(mount, fault_server, open_store, make_event):

@@ -64,6 +64,14 @@ async def test_datastorage_that_is_down_is_shown_and_does_not_make_it_unready(as
     assert response.json()["checks"]["datastorage"].startswith("4 events wait for delivery, the oldest")
 
 
+async def test_reason_why_events_wait_is_shown(ask, datastorage):
+    datastorage.stop()
+
+    response = await ask(workloads=["api"], before=lambda store: store.flush(timeout=0.5))
+
+    assert "ConnectError" in response.json()["checks"]["datastorage"]
+
+
 async def test_events_of_an_earlier_process_that_wait_are_shown_too(ask, datastorage):
     datastorage.stop()
     await ask(workloads=["api"])

@@ -27,7 +27,7 @@ def serving(made):
     """Return a server that speaks TLS and tells the scheme that a request came by."""
 
     def serving(*routes, grace=60.0):
-        tls = server_tls(*made, source="server.tls")
+        tls = server_tls(*made, prefix="server.tls.")
         app = Starlette(routes=[Route("/", scheme), *routes])
         return AppServer(app, sock=bind(), tls=tls, grace=grace)
 
@@ -40,7 +40,7 @@ async def scheme(request):
 
 def refusal(certificate, key):
     with pytest.raises(ConfigurationError) as refused:
-        server_tls(certificate, key, source="server.tls")
+        server_tls(certificate, key, prefix="server.tls.")
     return str(refused.value)
 
 
@@ -68,7 +68,7 @@ def test_file_that_holds_something_else_is_refused(made, content):
     other.write_bytes(content)
 
     assert f"server.tls.certificate: {other} holds no certificate as PEM" in refusal(other, made.key)
-    assert f"server.tls: {other} holds no private key as PEM" in refusal(made.certificate, other)
+    assert f"server.tls.key: {other} holds no private key as PEM" in refusal(made.certificate, other)
 
 
 def test_files_that_were_mixed_up_are_refused(made):
@@ -115,7 +115,7 @@ async def test_tls_is_1_2_or_newer(serving, made):
         assert (await client.get(server.url)).text == "https"
     await server.stop()
 
-    assert server_tls(*made, source="server.tls").minimum_version == ssl.TLSVersion.TLSv1_2
+    assert server_tls(*made, prefix="server.tls.").minimum_version == ssl.TLSVersion.TLSv1_2
 
 
 @pytest.mark.asyncio
