@@ -76,7 +76,7 @@ def test_batches_hold_no_more_than_configured(fault_server, make_store, make_eve
     store = make_store(max_batch_events=10)
     ids = record_all(store, [make_event(n) for n in range(3000)])
 
-    result = store.flush(timeout=30)
+    result = store.flush(timeout=60)
 
     assert result.ok
     assert result.delivered == 3000
@@ -117,12 +117,12 @@ def test_413_halves_the_batch_and_what_passes_is_remembered(fault_server, make_s
     store = make_store(max_batch_events=100)
     fault_server.always(fault_server.taking_at_most(most, fault_server.status(413)))
     ids = record_all(store, [make_event(n + 1000) for n in range(100)])
-    assert store.flush(timeout=30).ok
+    assert store.flush(timeout=60).ok
     seen = len(fault_server.batches)
 
     ids += record_all(store, [make_event(n + 1000) for n in range(100)])
 
-    assert store.flush(timeout=30).ok
+    assert store.flush(timeout=60).ok
     assert list(fault_server.stored) == ids
     assert all(len(batch) <= most for batch in fault_server.batches[seen:])
 
@@ -140,7 +140,7 @@ def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(fault_server, 
     huge = make_event(1, error_message="x" * limit)
     record_all(store, [make_event(0), huge, *(make_event(n) for n in range(6))])
 
-    result = store.flush(timeout=30)
+    result = store.flush(timeout=60)
 
     assert (result.delivered, result.rejected) == (7, 1)
     assert [rejected.event_id for rejected in store.rejected_events()] == [huge.event_id]

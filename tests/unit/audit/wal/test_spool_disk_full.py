@@ -14,7 +14,7 @@ from signal_gateway.errors import ConfigurationError
 
 pytestmark = pytest.mark.slow
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 MIB = 1024 * 1024
 FILE_SYSTEMS = ["tmpfs", "ext4"]
 

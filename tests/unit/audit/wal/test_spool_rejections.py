@@ -12,7 +12,7 @@ import pytest
 from signal_gateway.audit.wal.rejected import FILE_NAME, FileRejections, RejectedEvent, read_rejected
 from signal_gateway.errors import AuditError
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 @pytest.fixture
