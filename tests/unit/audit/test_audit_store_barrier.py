@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import (
     AuditStoreConfig,
@@ -85,6 +86,7 @@ def test_flush_says_what_is_pending_and_why(fault_server, make_store, make_event
     fault_server.always(fault_server.status(503))
     for number in range(4):
         store.record(make_event(number))
+    wait_until(lambda: store.stats.last_error)
 
     result = store.flush(timeout=0.05)
 

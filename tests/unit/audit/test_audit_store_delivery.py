@@ -5,6 +5,7 @@ import logging
 import time
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.datastorage import create_datastorage
@@ -286,6 +287,7 @@ def test_retry_after_is_waited_for_also_by_a_flush(fault_server, make_store, mak
     fault_server.script(fault_server.status(429, retry_after="3600"))
     store.record(make_event())
     assert store.flush(timeout=0.05).pending == 1
+    wait_until(lambda: store.stats.last_error)
 
     result = store.flush(timeout=0.05)
 
@@ -324,7 +326,7 @@ def test_server_that_comes_back_gets_what_was_recorded_without_it(fault_server, 
     fault_server.stop()
     ids = record_all(store, [make_event(n) for n in range(2500)])
     assert store.flush(timeout=0.05).pending == 2500
-    assert "ConnectError" in store.stats.last_error
+    wait_until(lambda: "ConnectError" in (store.stats.last_error or ""))
 
     fault_server.start()
 

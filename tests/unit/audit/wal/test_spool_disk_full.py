@@ -4,10 +4,10 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
 from contextlib import suppress
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import AuditStoreFull
 from signal_gateway.errors import ConfigurationError
@@ -151,12 +151,6 @@ def test_events_of_orphaned_stores_are_delivered_from_a_full_disk(mount, fault_s
 
     assert store.close(timeout=DEADLINE).ok
     assert list(fault_server.stored) == ids
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_accepting_comes_back_by_itself_when_the_disk_may_be_asked_again(mount, fault_server, open_store, make_event):
