@@ -162,7 +162,8 @@ class SessionHarness:
     def finish(self, workeroutput: MutableMapping[str, Any] | None) -> bool:
         """Close the suite and return whether the session must fail: events were lost, or a part did not stop.
 
-        An xdist controller also delivers the events of crashed workers and of their forked children. All workers have ended before this call.
+        An xdist controller also delivers the events of crashed workers and of their forked children. All workers have
+        ended before this call.
 
         Args:
             workeroutput: The mapping for the verdict of an xdist worker, whose controller fails in its place; None
