@@ -283,11 +283,11 @@ def test_hanging_server_is_left_after_the_clients_timeout(fault_server, make_sto
 
 
 def test_retry_after_is_waited_for_also_by_a_flush(fault_server, make_store, make_event):
-    store = make_store(linger=3600)
+    store = make_store()
     fault_server.script(fault_server.status(429, retry_after="3600"))
     store.record(make_event())
-    assert store.flush(timeout=0.05).pending == 1
     wait_until(lambda: store.stats.last_error)
+    assert store.flush(timeout=0.05).pending == 1
 
     result = store.flush(timeout=0.05)
 
