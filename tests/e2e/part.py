@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 __all__ = ["Part", "ReservedPort"]
 
 _ROOT = Path(__file__).parents[2]
-_TIMEOUT = 30.0
+_TIMEOUT = 60.0
 
 
 class ReservedPort:

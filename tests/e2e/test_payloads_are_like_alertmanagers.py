@@ -43,7 +43,7 @@ def posted(gateway_serve, program, tmp_path):
     def send(*alerts, count=None):
         post(alertmanager, alerts)
         while True:
-            webhook = json.loads(webhooks.get(timeout=20))
+            webhook = json.loads(webhooks.get(timeout=60))
             if len(webhook["alerts"]) + webhook["truncatedAlerts"] == (count or len(alerts)):
                 return webhook, f"http://{socket.gethostname()}:{port.number}"
 

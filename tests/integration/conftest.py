@@ -60,7 +60,7 @@ def suite(pytester, monkeypatch):
             """
         )
         pytester.makepyfile(**files)
-        return pytester.runpytest_subprocess(*arguments, timeout=120)
+        return pytester.runpytest_subprocess(*arguments, timeout=600)
 
     return run
 

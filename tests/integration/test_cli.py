@@ -42,7 +42,7 @@ def test_demo_that_is_kept_answers_until_ctrl_c():
         assert "gateway_crds_created_total" in httpx.get(f"{url}/metrics", trust_env=False).text
 
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
 
@@ -51,7 +51,7 @@ def test_service_delivers_its_events_after_sigterm_and_exits_with_0(config_file,
     with running("serve", "--config", config_file(), until="gateway on") as (process, line):
         name = send_alert(URL.search(line)[0])
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
     trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
@@ -64,7 +64,7 @@ def test_service_starts_while_datastorage_is_down_and_delivers_when_it_is_back(c
         name = send_alert(URL.search(line)[0])
         datastorage.start()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert process.returncode == 0
     assert f"audit events wait in {spool} until DataStorage responds: no DataStorage at {datastorage.url}" in errors
@@ -84,13 +84,13 @@ def test_service_that_died_while_datastorage_was_down_has_lost_nothing(
         with running("serve", "--config", path, until="gateway on") as (process, line):
             names.append(send_alert(URL.search(line)[0], deployment))
             process.send_signal(number)
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
     left = inspect_spool(spool)
 
     datastorage.start()
     with running("serve", "--config", path, until="gateway on") as (process, _):
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert left.pending(alive=False) == 2 * len(deployments)
     assert (process.returncode, errors) == (0, "")
@@ -118,7 +118,7 @@ def test_service_in_memory_loses_what_a_kill_meets_and_says_so_at_the_start(conf
     with running("serve", "--config", path, until="gateway on") as (process, line):
         name = send_alert(URL.search(line)[0])
         process.kill()
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     datastorage.start()
 
     assert "audit events wait in memory until DataStorage responds" in errors
@@ -173,7 +173,7 @@ def test_service_delivers_with_a_token_that_is_good_for_writing_alone(guarded_co
     with running("serve", "--config", guarded_config("w" * 32), until="gateway on") as (process, line):
         name = send_alert(URL.search(line)[0])
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
 
     assert (process.returncode, errors) == (0, "")
     client = DataStorageClient(guarded, token="r" * 32)
@@ -234,7 +234,7 @@ def test_datastorage_keeps_its_events_when_it_is_started_again(tmp_path):
         response = httpx.post(f"{URL.search(line)[0]}/api/v1/audit/events", json=event, trust_env=False)
         assert response.status_code == 201
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors) == (0, "")
 
     with running(*arguments, until="DataStorage on") as (_, line):

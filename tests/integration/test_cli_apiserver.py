@@ -35,7 +35,7 @@ def test_it_serves_until_it_is_told_to_end(tmp_path):
         assert httpx.get(f"{url}/apis/kubernaut.ai/v1alpha1/remediationrequests").status_code == 200
         assert yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"] == url
         process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
+        assert process.wait(60) == 0
 
 
 def test_kubectl_works_with_its_kubeconfig(tmp_path, unavailable):

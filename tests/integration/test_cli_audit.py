@@ -207,7 +207,7 @@ def test_tail_shows_what_is_stored_from_now_on_late_or_not(datastorage, client):
         assert "late" in process.stdout.readline()
 
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 
 
@@ -221,7 +221,7 @@ def test_tail_survives_a_restart_of_datastorage_and_says_so_once(datastorage, cl
 
         assert ids(process.stdout.readline()) == [failed.event_id]
         process.send_signal(signal.SIGINT)
-        assert process.communicate(timeout=20) == ("", "")
+        assert process.communicate(timeout=60) == ("", "")
     assert process.returncode == 0
 
 

@@ -60,7 +60,7 @@ def guarded(database, tmp_path):
     with running(*serve, until="DataStorage on") as (process, line):
         yield URL.search(line)[0]
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def leave_one_event(spool):
@@ -105,7 +105,7 @@ def test_datastorage_that_is_open_to_everybody_serves_beyond_loopback(database):
         port = line.split(",")[0].rpartition(":")[2]
         listed = run("audit", "list", "--datastorage", f"http://127.0.0.1:{port}")
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
     assert listed.returncode == 0, listed.stderr
 
@@ -126,7 +126,7 @@ def test_tail_ends_when_its_token_is_taken_back(guarded, token_of, tmp_path):
 
     with running(*tail, until="following", stream="stderr") as (process, _):
         (tmp_path / "tokens").write_text(f"read,write {STRANGER}\n")
-        output, errors = process.communicate(timeout=20)
+        output, errors = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (2, "")
     assert "refuses the token" in errors

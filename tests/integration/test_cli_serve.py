@@ -30,7 +30,7 @@ def line_with(text, stream):
 def begin_request(url, body):
     """Send the head of a request with signals; return the connection when the gateway waits for the body."""
     host, port = url.removeprefix("http://").split(":")
-    connection = socket.create_connection((host, int(port)), timeout=20)
+    connection = socket.create_connection((host, int(port)), timeout=60)
     head = f"POST {PATH} HTTP/1.1\r\nHost: {host}\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
     connection.sendall(f"{head}Expect: 100-continue\r\nConnection: close\r\n\r\n".encode())
     assert b"100 Continue" in connection.recv(1000)
@@ -97,7 +97,7 @@ def test_service_takes_signals_in_its_drain_delay_and_a_second_sigterm_ends_it_a
         ready = get(f"{url}/readyz")
         name = send_alert(url)
         process.send_signal(signal.SIGTERM)
-        status = process.wait(timeout=20)
+        status = process.wait(timeout=60)
     datastorage.start()
 
     assert ready.status_code == 503
@@ -122,7 +122,7 @@ def test_service_stops_accepting_finishes_what_is_in_flight_delivers_it_and_exit
             connection.sendall(body)
             answer = b"".join(iter(lambda: connection.recv(65536), b""))
         line_with("no request is in flight any more", process.stderr)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
     head, _, content = answer.partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 201 ")
@@ -140,7 +140,7 @@ def test_drain_delay_ends_by_itself(config_file):
         process.send_signal(signal.SIGTERM)
         line_with("signals are accepted for another 0.01 s", process.stderr)
         line_with("no requests are accepted any more", process.stderr)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
     assert process.returncode == 0
 
@@ -154,7 +154,7 @@ def test_sigterm_ends_a_service_that_still_waits_for_the_kubernetes_api(config_f
 
     with silent, running_until_it_asks("serve", "--config", path, of=silent) as process:
         process.send_signal(signal.SIGTERM)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=60)
 
     assert (process.returncode, output) == (0, "")
     assert list(spool.iterdir()) == []

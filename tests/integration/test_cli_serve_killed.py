@@ -42,7 +42,7 @@ def test_creation_is_recorded_though_the_gateway_dies_before_it_hears_of_it(conf
     with running("serve", "--config", config_file(), until="gateway on") as (process, line):
         again = post(URL.search(line)[0])
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
     assert lost.is_set()
     assert (again.status_code, process.returncode) == (202, 0)

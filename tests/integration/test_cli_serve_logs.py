@@ -16,7 +16,7 @@ def serve_one_alert(path):
         name = send_alert(url)
         assert httpx.get(f"{url}/healthz", trust_env=False).status_code == 200
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == 0
     return name, errors
 

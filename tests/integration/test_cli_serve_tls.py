@@ -54,7 +54,7 @@ def test_signals_are_taken_by_https_and_health_is_served_by_http_where_it_has_a_
                 client.post(f"{url.replace('https', 'http')}{PATH}", json=webhook)
             alive = httpx.get(f"{management}/healthz", trust_env=False)
             process.send_signal(signal.SIGTERM)  # while a connection is open
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
     assert (created.status_code, alive.status_code) == (201, 200)
     assert process.returncode == 0

@@ -72,7 +72,7 @@ def test_datastorage_takes_the_token_that_the_gateway_has(filled_in, command, tm
         reader.close()
         assert httpx.get(f"{client.url}/readyz", trust_env=False).status_code == 200
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
 
     assert found == [stored]
     assert (process.returncode, errors) == (0, "")

@@ -125,7 +125,7 @@ class SilentApi:
         async def answer():
             self._may_answer.set()
 
-        self.server.call(answer(), timeout=5, doing="letting the API answer")
+        self.server.call(answer(), timeout=60, doing="letting the API answer")
 
     def config(self):
         return KubeConfig.from_dict(
@@ -179,7 +179,7 @@ async def test_server_with_a_short_deadline_gives_up_while_the_other_goes_on(sil
         for live, name in ((hasty, "hasty"), (patient, "patient"))
     }
     waiting = asyncio.create_task(patient.async_client.post(PATH, json=webhooks[patient]))
-    assert await asyncio.to_thread(silent_api.arrived.acquire, timeout=10)
+    assert await asyncio.to_thread(silent_api.arrived.acquire, timeout=60)
 
     answer_of_hasty = await hasty.async_client.post(PATH, json=webhooks[hasty])
     has_patient_waited = not waiting.done()

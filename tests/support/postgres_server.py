@@ -23,7 +23,7 @@ USER = "audit"
 PASSWORD = "s3cret-of-the-tests"
 
 _DEBIAN_PROGRAMS = Path("/usr/lib/postgresql")
-_START_TIMEOUT = 30.0
+_START_TIMEOUT = 60.0
 _READY = "database system is ready to accept connections"
 
 # Waits until its standard input is closed, which the death of the process at the other end does too; then nothing of

@@ -17,7 +17,7 @@ from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION
 __all__ = ["Change", "RemediationHistory"]
 
 _WATCH_SECONDS = 1  # after which one ends and the next goes on from there
-_READ_TIMEOUT = 30.0
+_READ_TIMEOUT = 60.0
 _END_DEADLINE = _WATCH_SECONDS + _READ_TIMEOUT
 _MARKER = "end-of-the-log-"
 _MARKER_SPEC = {

@@ -1,12 +1,9 @@
-"""A small disk, what fills it, and what waits for it."""
+"""A small disk, and files and events that fill it."""
 
 import subprocess
-import time
 from contextlib import suppress
 
 from signal_gateway.audit import AuditStoreFull
-
-DEADLINE = 10.0
 
 
 def run(*command):
@@ -28,9 +25,3 @@ def record_until_full(store, make_event):
         except AuditStoreFull as exc:
             return ids, exc
         ids.append(event.event_id)
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline

@@ -29,7 +29,7 @@ def test_server_ends_with_an_owner_that_is_killed() -> None:
         directory = Path(psycopg.conninfo.conninfo_to_dict(url)["host"])  # type: ignore[arg-type]
         assert directory.is_dir()
         owner.send_signal(signal.SIGKILL)
-        owner.communicate(timeout=30)
+        owner.communicate(timeout=60)
 
     assert not directory.exists()
     with pytest.raises(psycopg.OperationalError):

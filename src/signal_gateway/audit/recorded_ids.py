@@ -1,6 +1,6 @@
 """RecordedIds: the ids of the events that one server recorded, in 16 bytes each."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
 from signal_gateway.audit.event import AuditEvent
@@ -57,12 +57,24 @@ class RecordedIds:
         Raises:
             AuditError: More ids were noted than the limit.
         """
+        noted = self.noted(event.event_id for event in events)
+        return [event for event in events if event.event_id in noted]
+
+    def noted(self, event_ids: Iterable[str]) -> set[str]:
+        """Return the ids that were noted.
+
+        Args:
+            event_ids: UUIDs in canonical text form.
+
+        Raises:
+            AuditError: More ids were noted than the limit.
+        """
         if not self._is_complete:
             raise AuditError(
                 f"the server recorded more than {self._limit} events, and its audit trail keeps the ids of that many:"
                 " query gateway_audit_trail with a correlation_id instead"
             )
-        wanted = {bytes.fromhex(event.event_id.replace("-", "")) for event in events}
+        wanted = {bytes.fromhex(event_id.replace("-", "")): event_id for event_id in event_ids}
         ids = bytes(self._ids)
-        noted = wanted.intersection(ids[start : start + _ID_BYTES] for start in range(0, len(ids), _ID_BYTES))
-        return [event for event in events if bytes.fromhex(event.event_id.replace("-", "")) in noted]
+        noted = wanted.keys() & (ids[start : start + _ID_BYTES] for start in range(0, len(ids), _ID_BYTES))
+        return {wanted[one] for one in noted}

@@ -12,7 +12,7 @@ from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.query import AuditFilters
 from signal_gateway.audit.errors import AuditTrailMismatch
 from signal_gateway.audit.recorded_ids import RecordedIds
-from signal_gateway.audit.stats import FlushResult
+from signal_gateway.audit.stats import EventRejection, FlushResult
 from signal_gateway.audit.timeline import StoredEvent, timeline, without_control_characters
 from signal_gateway.errors import AuditError
 
@@ -32,7 +32,8 @@ class AuditTrail:
     Each query is a flush, then one exact query: no sleeping and no polling. An event that is not in the result was
     not recorded by this process. Events that other processes have pending are not known.
 
-    With `recorded` the trail is the one of a single server: all other events of the DataStorage are not in it.
+    With `recorded` the trail is the one of a single server: all other events of the DataStorage are not in it, and a
+    rejected event of another server makes no query an error.
 
     Args:
         client: Client of the DataStorage.
@@ -169,11 +170,18 @@ class AuditTrail:
             raise self._incomplete(f"{result.pending} events pending after {self._timeout} s: {result.error}")
         if result.rejected and not result.rejections:
             raise self._incomplete(f"{result.rejected} events rejected: {result.error}")
-        missing = [rejection for rejection in result.rejections if rejection.may_match(filters)]
+        missing = self._own([rejection for rejection in result.rejections if rejection.may_match(filters)])
         if missing:
             raise self._incomplete(
                 f"DataStorage rejected {len(missing)} events of the query; reason of the last one: {missing[-1].reason}"
             )
+
+    def _own(self, rejections: list[EventRejection]) -> list[EventRejection]:
+        """Return the rejections of events that the trail would have: all without `recorded`."""
+        if self._recorded is None or not rejections:
+            return rejections
+        own = self._recorded.noted(str(rejection.envelope["event_id"]) for rejection in rejections)
+        return [rejection for rejection in rejections if rejection.envelope["event_id"] in own]
 
     @property
     def _hint(self) -> str:

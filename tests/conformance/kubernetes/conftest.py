@@ -21,7 +21,7 @@ from signal_gateway.apiserver import create_apiserver
 from signal_gateway.testing.runtime.server import LiveServer
 
 START_DEADLINE = 60.0
-READ_DEADLINE = 10.0
+READ_DEADLINE = 60.0
 
 GROUP = "conformance.example.com"
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"

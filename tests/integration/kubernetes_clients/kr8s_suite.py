@@ -47,7 +47,7 @@ def test_wait_ends_when_the_condition_holds(api):
     pod.create()
     pod.patch({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}, subresource="status")
 
-    pod.wait("condition=Ready", timeout=10)
+    pod.wait("condition=Ready", timeout=60)
 
 
 def test_custom_resource_is_an_object_like_any_other(api, widget):

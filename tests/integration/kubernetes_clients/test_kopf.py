@@ -8,7 +8,7 @@ from lightkube.generic_resource import create_namespaced_resource
 from lightkube.resources.core_v1 import Event
 from lightkube.types import PatchType
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 HANDLED = "kopf.zalando.org/last-handled-configuration"
 
 Widget = create_namespaced_resource("example.com", "v1", "Widget", "widgets")

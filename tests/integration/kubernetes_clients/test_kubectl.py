@@ -112,22 +112,22 @@ def test_wait_ends_when_a_condition_holds(kubectl, cluster):
     ready = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     cluster.lightkube().patch(Pod.Status, "a", ready, namespace="default", patch_type=PatchType.MERGE)
 
-    assert "condition met" in kubectl("wait", "pod/a", "--for=condition=Ready", "--timeout=20s")
+    assert "condition met" in kubectl("wait", "pod/a", "--for=condition=Ready", "--timeout=60s")
 
 
 def test_wait_ends_when_a_field_has_its_value(kubectl, widget, since):
     since(1, 23)
     kubectl("create", object=widget(size=2))
 
-    assert "condition met" in kubectl("wait", "widget/a", "--for=jsonpath={.spec.size}=2", "--timeout=20s")
+    assert "condition met" in kubectl("wait", "widget/a", "--for=jsonpath={.spec.size}=2", "--timeout=60s")
 
 
 def test_wait_ends_when_the_object_is_gone(kubectl, program, kubeconfig):
     kubectl("create", object=POD)
-    command = [program, "--kubeconfig", str(kubeconfig), "wait", "pod/a", "--for=delete", "--timeout=20s"]
+    command = [program, "--kubeconfig", str(kubeconfig), "wait", "pod/a", "--for=delete", "--timeout=60s"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as waiting:
         kubectl("delete", "pod", "a", "--wait=false")
-        assert waiting.wait(30) == 0
+        assert waiting.wait(60) == 0
 
 
 def test_watch_shows_what_happens(kubectl, program, kubeconfig):

@@ -68,7 +68,7 @@ def test_lists_are_narrowed_and_come_in_pages(cluster):
 def test_watch_sees_what_happens(cluster):
     client = cluster.lightkube()
     client.create(ConfigMap(metadata=ObjectMeta(name="a", namespace="default"), data={"n": "1"}))
-    events = client.watch(ConfigMap, server_timeout=20)
+    events = client.watch(ConfigMap, server_timeout=60)
 
     first = next(events)
     client.patch(ConfigMap, "a", {"data": {"n": "2"}}, patch_type=PatchType.MERGE)
@@ -143,7 +143,7 @@ async def test_async_client_does_the_same(cluster):
     await client.create(ConfigMap(metadata=ObjectMeta(name="a", namespace="default"), data={"n": "1"}))
     await client.patch(ConfigMap, "a", {"data": {"n": "2"}}, patch_type=PatchType.MERGE)
     names = [one.metadata.name async for one in client.list(ConfigMap)]
-    async for event, object in client.watch(ConfigMap, server_timeout=20):
+    async for event, object in client.watch(ConfigMap, server_timeout=60):
         seen = event, object.data["n"]
         break
     await client.delete(ConfigMap, "a")

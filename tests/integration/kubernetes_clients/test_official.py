@@ -53,7 +53,7 @@ def test_watch_streams_events(api):
     watcher = watch.Watch()
 
     seen = []
-    for event in watcher.stream(core.list_namespaced_pod, "default", timeout_seconds=20):
+    for event in watcher.stream(core.list_namespaced_pod, "default", timeout_seconds=60):
         seen.append((event["type"], event["object"].metadata.name))
         if len(seen) == 1:
             core.delete_namespaced_pod("a", "default")

@@ -4,10 +4,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from signal_gateway import GatewayConfig, create_gateway
-from signal_gateway.audit import AuditEvent
-from signal_gateway.errors import HarnessError
+from signal_gateway.audit import AuditEvent, AuditStoreConfig, AuditTrail, BufferedAuditStore, DataStorageClient
+from signal_gateway.errors import AuditError, HarnessError
+from signal_gateway.testing import LiveServer, serve
 
 ORDERS = """
 from signal_gateway.audit import AuditEvent
@@ -222,3 +225,65 @@ def closed_day():
 def types(trail, correlation_id=None):
     filters = {} if correlation_id is None else {"correlation_id": correlation_id}
     return [event.event_type for event in trail.events(**filters)]
+
+
+@pytest.fixture
+def store_with_rejections():
+    """A store whose DataStorage rejects the events with the severity "bad", and keeps the others."""
+    kept = []
+
+    async def page(_):
+        return JSONResponse({"data": kept, "pagination": {"total": len(kept), "has_more": False}})
+
+    async def batch(request):
+        events = await request.json()
+        bad = [index for index, event in enumerate(events) if event.get("severity") == "bad"]
+        if bad:
+            problem = {"errors": [{"index": index, "field": "severity", "message": "is bad"} for index in bad]}
+            return JSONResponse(problem, status_code=422, media_type="application/problem+json")
+        kept.extend(events)
+        return JSONResponse({"event_ids": [event["event_id"] for event in events]}, status_code=201)
+
+    routes = [
+        Route("/api/v1/audit/events", page),
+        Route("/api/v1/audit/events/batch", batch, methods=["POST"]),
+    ]
+    config = AuditStoreConfig(durability="memory")
+    with (
+        LiveServer(Starlette(routes=routes), name="DataStorage stand-in") as datastorage,
+        BufferedAuditStore(DataStorageClient(datastorage.url), service="orders", config=config) as store,
+    ):
+        yield store
+
+
+def test_rejected_event_of_one_service_is_no_error_in_the_trail_of_another(store_with_rejections):
+    def create_app(audit_store):
+        async def place(request):
+            severity = request.query_params["severity"]
+            audit_store.record(
+                AuditEvent(
+                    event_type="orders.placed",
+                    event_category="orders",
+                    event_action="placed",
+                    event_outcome="success",
+                    correlation_id="o1",
+                    severity=severity,
+                    event_data={"event_type": "orders.placed"},
+                )
+            )
+            return JSONResponse({})
+
+        return Starlette(routes=[Route("/orders", place, methods=["POST"])])
+
+    with (
+        serve(create_app, audit_store=store_with_rejections) as one,
+        serve(create_app, audit_store=store_with_rejections) as other,
+    ):
+        one.client.post("/orders?severity=bad")
+        other.client.post("/orders?severity=good")
+
+        with pytest.raises(AuditError, match=r"DataStorage rejected 1 events of the query.*is bad"):
+            one.audit_trail.events()
+        assert other.audit_trail.one(correlation_id="o1").severity == "good"
+        with pytest.raises(AuditError, match="rejected 1 events"):
+            AuditTrail(store_with_rejections.client, barrier=store_with_rejections.flush).events()

@@ -16,7 +16,7 @@ def test_backoff_takes_no_time_when_the_clock_is_moved(suite):
             sender.start()
             gateway.clock.wait_for_sleepers()
             gateway.clock.advance(70)
-            sender.join(10)
+            sender.join(60)
             assert codes == [201]
         """
     )

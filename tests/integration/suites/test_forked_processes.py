@@ -177,3 +177,98 @@ def pytest_unconfigure(config):
             "gateway: 0 servers, 1 flusher, 3 events recorded, 0 delivered, 0 rejected, 3 pending, 3 adopted *",
         ]
     )
+
+
+@pytest.mark.parametrize("death", ["os._exit(1)", "os.kill(os.getpid(), 9)"])
+def test_events_of_forked_tests_are_recovered_though_their_worker_dies_too(suite, temporary_files, death):
+    with EmbeddedDataStorage() as datastorage:
+        result = suite(
+            *("-n", "1", "--gateway-datastorage-url", datastorage.url),
+            conftest=RECORD,
+            test_it=f"""
+            import os
+
+            from conftest import record, stop_delivery
+
+            def test_delivers(gateway_audit_store):
+                record(gateway_audit_store, 2)
+
+            def test_dies(gateway_audit_store):
+                stop_delivery(gateway_audit_store)
+                record(gateway_audit_store, 3)
+                {death}
+
+            def test_worker_dies_in_parent(gateway_audit_store):
+                stop_delivery(gateway_audit_store)
+                record(gateway_audit_store, 4)
+                {death}
+            """,
+        )
+
+    result.stdout.fnmatch_lines(
+        ["gateway: 0 servers, 3 flushers, 9 events recorded, 9 delivered, 0 rejected, 0 pending, 7 adopted *"]
+    )
+    result.stdout.fnmatch_lines(["gateway: forked process * crashed (*): pytest delivered 3 audit events *"])
+    result.stdout.fnmatch_lines(["gateway: gw0 crashed (*): pytest delivered 4 audit events *"])
+    assert list(temporary_files.glob("signal-gateway-*")) == []
+
+
+def test_events_of_forked_tests_are_recovered_if_their_worker_dies_without_a_store(suite, temporary_files):
+    result = suite(
+        *("-n", "1"),
+        conftest=RECORD,
+        test_it="""
+        import os
+
+        from conftest import record, stop_delivery
+
+        def test_dies(gateway_audit_store):
+            stop_delivery(gateway_audit_store)
+            record(gateway_audit_store, 3)
+            os._exit(0)
+
+        def test_worker_dies_in_parent():
+            os._exit(1)
+        """,
+    )
+
+    result.stdout.fnmatch_lines(
+        [
+            "gateway: forked process * crashed (*): pytest delivered 3 audit events *",
+            "gateway: 0 servers, 1 flusher, 3 events recorded, 3 delivered, 0 rejected, 0 pending, 3 adopted *",
+        ]
+    )
+    assert list(temporary_files.glob("signal-gateway-*")) == []
+
+
+def test_child_with_the_store_of_a_worker_that_dies_loses_no_event(suite, temporary_files):
+    result = suite(
+        *("-n", "1"),
+        conftest=RECORD,
+        test_it="""
+        import os
+        import warnings
+
+        from conftest import record, stop_delivery
+
+        def test_both_die_in_parent(gateway_audit_store):
+            stop_delivery(gateway_audit_store)
+            record(gateway_audit_store, 2)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of Python 3.12, about threads
+                child = os.fork()
+            if not child:
+                record(gateway_audit_store, 3)
+                os.kill(os.getpid(), 9)
+            os.waitpid(child, 0)
+            os.kill(os.getpid(), 9)
+        """,
+    )
+
+    result.stdout.fnmatch_lines(
+        [
+            "gateway: gw0 crashed (*): pytest delivered 5 audit events *",
+            "gateway: *, 5 events recorded, 5 delivered, 0 rejected, 0 pending, 5 adopted *",
+        ]
+    )
+    assert list(temporary_files.glob("signal-gateway-*")) == []

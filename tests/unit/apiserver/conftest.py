@@ -7,7 +7,7 @@ import pytest
 from signal_gateway.apiserver import create_apiserver
 from signal_gateway.clock import MovableClock
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 WIDGETS = {
     "apiVersion": "apiextensions.k8s.io/v1",

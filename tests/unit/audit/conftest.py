@@ -28,7 +28,7 @@ from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import SystemClock
 
 PATH = "/api/v1/audit/events/batch"
-DEADLINE = 10.0  # seconds that no wait in these tests comes near unless something is broken
+DEADLINE = 60.0  # seconds that no wait in these tests comes near unless something is broken
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -251,7 +251,7 @@ def make_store(fault_server: FaultServer, durability: dict[str, Any]) -> Iterato
     with ExitStack() as stack:
 
         def make(
-            *, client: DataStorageClient | None = None, request_timeout: float = 5.0, **config: Any
+            *, client: DataStorageClient | None = None, request_timeout: float = 60.0, **config: Any
         ) -> BufferedAuditStore:
             settings = {**durability, "initial_backoff": 0.002, "max_backoff": 0.01, **config}
             client = client or DataStorageClient(fault_server.url, timeout=request_timeout)
@@ -295,7 +295,7 @@ def open_store(fault_server: FaultServer, spool_directory: Path) -> Iterator[Mak
     """Open stores on one directory, with pauses of milliseconds; they are closed at the end."""
     with ExitStack() as stack:
 
-        def make(*, request_timeout: float = 5.0, clock: Any = None, registry: Any = None, **config: Any) -> Any:
+        def make(*, request_timeout: float = 60.0, clock: Any = None, registry: Any = None, **config: Any) -> Any:
             settings = {"spool_directory": spool_directory, "initial_backoff": 0.002, "max_backoff": 0.01, **config}
             store = BufferedAuditStore(
                 DataStorageClient(fault_server.url, timeout=request_timeout),
@@ -360,7 +360,7 @@ def event(number=0):
                       event_data={"event_type": "order.placed", "number": number})
 
 def open_store():
-    return BufferedAuditStore(DataStorageClient(url, timeout=5.0), service="shop", config=AuditStoreConfig(**settings))
+    return BufferedAuditStore(DataStorageClient(url, timeout=60.0), service="shop", config=AuditStoreConfig(**settings))
 
 def record(count=1):
     ids = []

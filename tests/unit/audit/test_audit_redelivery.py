@@ -45,14 +45,14 @@ def open_store(spool, fault_server):
 
 @pytest.fixture
 def leave_behind(open_store, make_event):
-    """Let a store die with so many events undelivered."""
+    """Let a store die with so many events undelivered; its thread has ended and holds no lock any more."""
 
     def leave_behind(count, **fields):
         store = open_store()
         events = [make_event(number, **fields) for number in range(count)]
         for event in events:
             store.record(event)
-        store.close(timeout=0)
+        close_with_events_pending(store)
         return events
 
     return leave_behind
@@ -70,10 +70,16 @@ def reject(spool, make_event):
 
 @pytest.fixture
 def deliver(spool, fault_server):
-    def deliver(timeout=10.0, **options):
+    def deliver(timeout=60.0, **options):
         return redeliver(spool, DataStorageClient(fault_server.url), timeout=timeout, **options)
 
     return deliver
+
+
+def close_with_events_pending(store):
+    """Close a store at once, then wait for the end of its last delivery, after which its events are orphaned."""
+    store.close(timeout=0)
+    store.close(timeout=60)
 
 
 def ids(events):
@@ -126,7 +132,7 @@ def test_delivered_events_are_not_pending(spool, open_store, fault_server, make_
     assert store.flush().ok
     fault_server.always(fault_server.status(503))
     store.record(make_event(2))
-    store.close(timeout=0)
+    close_with_events_pending(store)
 
     assert inspect_spool(spool).pending(alive=False) == 1
 
@@ -353,7 +359,7 @@ def retry(directory, url, steps):
                 os.kill(os.getpid(), signal.SIGKILL)
 
     sys.addaudithook(die_at_the_last_step)
-    redeliver(Path(directory), DataStorageClient(url), timeout=10.0, retry_rejected=True)
+    redeliver(Path(directory), DataStorageClient(url), timeout=60.0, retry_rejected=True)
 
 for line in sys.stdin:
     directory, url, steps = line.split()
@@ -390,7 +396,7 @@ def test_retry_that_is_killed_at_any_step_loses_nothing(tmp_path, fault_server, 
         FileRejections(spool, "a-store").keep([RejectedEvent(one.event_id, one.to_wire(), "bad") for one in events])
 
         exit_code = retry_in_a_process(spool, steps)
-        redeliver(spool, DataStorageClient(fault_server.url), timeout=10.0, retry_rejected=True)
+        redeliver(spool, DataStorageClient(fault_server.url), timeout=60.0, retry_rejected=True)
 
         assert [entry.event_id for entry in rejected_entries(spool)] == [events[3].event_id]
         assert set(ids(events[:3])) <= fault_server.stored.keys()

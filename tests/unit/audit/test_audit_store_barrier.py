@@ -7,6 +7,7 @@ import time
 from datetime import UTC, datetime
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import (
     AuditStoreConfig,
@@ -18,7 +19,7 @@ from signal_gateway.audit import (
 )
 from signal_gateway.clock import MovableClock
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 def assert_adds_up(stats):
@@ -85,6 +86,7 @@ def test_flush_says_what_is_pending_and_why(fault_server, make_store, make_event
     fault_server.always(fault_server.status(503))
     for number in range(4):
         store.record(make_event(number))
+    wait_until(lambda: store.stats.last_error)
 
     result = store.flush(timeout=0.05)
 

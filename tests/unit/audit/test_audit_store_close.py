@@ -11,7 +11,7 @@ import pytest
 
 from signal_gateway.audit import AuditStoreClosed, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 DEEPEST_NESTING = 5
 SIGNAL_INTERVAL = 0.0005
 

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 def test_50_threads_of_1000_events_each_are_stored_in_the_order_of_each_thread(fault_server, store, make_event):

@@ -5,6 +5,7 @@ import logging
 import time
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import AuditEvent, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.datastorage import create_datastorage
@@ -76,7 +77,7 @@ def test_batches_hold_no_more_than_configured(fault_server, make_store, make_eve
     store = make_store(max_batch_events=10)
     ids = record_all(store, [make_event(n) for n in range(3000)])
 
-    result = store.flush(timeout=30)
+    result = store.flush(timeout=60)
 
     assert result.ok
     assert result.delivered == 3000
@@ -117,12 +118,12 @@ def test_413_halves_the_batch_and_what_passes_is_remembered(fault_server, make_s
     store = make_store(max_batch_events=100)
     fault_server.always(fault_server.taking_at_most(most, fault_server.status(413)))
     ids = record_all(store, [make_event(n + 1000) for n in range(100)])
-    assert store.flush(timeout=30).ok
+    assert store.flush(timeout=60).ok
     seen = len(fault_server.batches)
 
     ids += record_all(store, [make_event(n + 1000) for n in range(100)])
 
-    assert store.flush(timeout=30).ok
+    assert store.flush(timeout=60).ok
     assert list(fault_server.stored) == ids
     assert all(len(batch) <= most for batch in fault_server.batches[seen:])
 
@@ -140,7 +141,7 @@ def test_one_huge_event_does_not_shrink_the_batches_of_small_ones(fault_server, 
     huge = make_event(1, error_message="x" * limit)
     record_all(store, [make_event(0), huge, *(make_event(n) for n in range(6))])
 
-    result = store.flush(timeout=30)
+    result = store.flush(timeout=60)
 
     assert (result.delivered, result.rejected) == (7, 1)
     assert [rejected.event_id for rejected in store.rejected_events()] == [huge.event_id]
@@ -307,9 +308,10 @@ def test_hanging_server_is_left_after_the_clients_timeout(fault_server, make_sto
 
 
 def test_retry_after_is_waited_for_also_by_a_flush(fault_server, make_store, make_event):
-    store = make_store(linger=3600)
+    store = make_store()
     fault_server.script(fault_server.status(429, retry_after="3600"))
     store.record(make_event())
+    wait_until(lambda: store.stats.last_error)
     assert store.flush(timeout=0.05).pending == 1
 
     result = store.flush(timeout=0.05)
@@ -349,7 +351,7 @@ def test_server_that_comes_back_gets_what_was_recorded_without_it(fault_server, 
     fault_server.stop()
     ids = record_all(store, [make_event(n) for n in range(2500)])
     assert store.flush(timeout=0.05).pending == 2500
-    assert "ConnectError" in store.stats.last_error
+    wait_until(lambda: "ConnectError" in (store.stats.last_error or ""))
 
     fault_server.start()
 

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 FAULTS = ["status_500", "status_413", "html_400", "commit_then_drop", "half_a_body"]
 DEATHS = ["SIGKILL", "os._exit", "close"]
-TIMEOUT = 10
+TIMEOUT = 60
 
 
 def event(number: int, *, bad: bool) -> AuditEvent:
@@ -181,6 +181,7 @@ class DirectoryMachine(StoreMachine):
 
     def __init__(self):
         self.directory = Path(tempfile.mkdtemp())
+        self.earlier_stores = []  # closed in a hurry: their last delivery may go on for a while
         self.left_good: set[str] = set()  # what earlier owners of the directory took
         self.left_bad: set[str] = set()
         super().__init__()
@@ -196,6 +197,7 @@ class DirectoryMachine(StoreMachine):
         self.left_bad |= set(self.bad)
         self.good, self.bad = [], []
         self.reported_delivered = self.reported_rejected = 0
+        self.earlier_stores.append(self.store)
         self.store = self.make_store()
 
     @rule(count=st.integers(1, 12), bad=st.sets(st.integers(0, 9), max_size=1), death=st.sampled_from(DEATHS))
@@ -245,8 +247,11 @@ class DirectoryMachine(StoreMachine):
 
     def finish(self):
         """Close the last store, which recovers what everybody else left."""
+        self.is_down = False
         if self.store.closed:
             self.restart()
+        for store in self.earlier_stores:
+            store.close(timeout=TIMEOUT)  # until then its events belong to it, and not to the last store
         super().finish()
         recovered = self.store.stats.recovered
         assert recovered.pending == recovered.corrupt == 0

@@ -3,6 +3,7 @@
 import pytest
 
 from signal_gateway.audit import AuditTrail, AuditTrailMismatch, FlushResult
+from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.errors import AuditError
 
 
@@ -148,6 +149,22 @@ def test_question_that_no_rejected_event_matches_is_answered(fault_server, trail
     assert trail.one(correlation_id="order-2").event_data["number"] == 0
     assert trail.one("order.packed").correlation_id == "order-2"
     trail.none(correlation_id="order-1", event_type="order.packed")
+
+
+def test_rejected_event_is_missing_in_the_trail_of_its_own_server_only(fault_server, store, make_event):
+    one, other = RecordedIds(), RecordedIds()
+    trails = {ids: AuditTrail(store.client, barrier=store.flush, recorded=ids) for ids in (one, other)}
+    fault_server.script(fault_server.problem(400, detail="bad severity"))
+    rejected, stored = make_event(), make_event()
+
+    for ids, event in ((one, rejected), (other, stored)):
+        store.record(event)
+        ids.add(event.event_id)
+        store.flush()
+
+    with pytest.raises(AuditError, match=r"rejected 1 events of the query.*bad severity"):
+        trails[one].events(correlation_id="order-1")
+    assert trails[other].one(correlation_id="order-1").event_id == stored.event_id
 
 
 def test_barrier_gets_the_timeout(store):

@@ -9,7 +9,7 @@ from signal_gateway.audit import AuditStoreConfig, AuditTrail, BufferedAuditStor
 from signal_gateway.clock import MovableClock
 from signal_gateway.testing import EmbeddedDataStorage
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 MONTH = timedelta(days=30)
 AHEAD = timedelta(hours=2)
 

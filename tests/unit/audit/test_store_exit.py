@@ -7,7 +7,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 ENDINGS = [
     ("pass", 0),
     ("raise RuntimeError('boom')", 1),
@@ -119,7 +119,7 @@ def test_events_delivered_before_the_process_is_killed_do_not_come_again(fault_s
         """
         store = open_store()
         say(record(20))
-        assert store.flush(timeout=10).ok
+        assert store.flush(timeout=60).ok
         say(record(5))
         os.kill(os.getpid(), signal.SIGKILL)
         """,

@@ -6,7 +6,7 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 STORAGES = ["mapped", "written"]
 
 
@@ -21,7 +21,7 @@ def test_fork_before_the_first_record(fault_server, start_program, spool_directo
         store = open_store()
         child = os.fork()
         ids = record(30)
-        assert store.close(timeout=10).delivered == 30
+        assert store.close(timeout=60).delivered == 30
         say(ids)
         if child == 0:
             os._exit(0)
@@ -47,12 +47,12 @@ def test_fork_with_events_pending(fault_server, start_program, spool_directory, 
         if child == 0:
             assert (store.stats.recorded, store.stats.pending) == (0, 0)
             say(record(40))
-            result = store.close(timeout=10)
+            result = store.close(timeout=60)
             os._exit(0 if result.ok and result.delivered == 40 else 9)
         assert status_of(child) == 0
         assert store.stats.pending == 100
         say(record(10))
-        assert store.close(timeout=10).delivered == 110
+        assert store.close(timeout=60).delivered == 110
         """,
         storage=storage,
         linger=3600,
@@ -76,13 +76,13 @@ def test_fork_in_the_midst_of_a_delivery_that_hangs(fault_server, start_program,
         child = os.fork()
         if child == 0:
             mine = record(5)
-            result = store.close(timeout=10)
+            result = store.close(timeout=60)
             say(mine)
             os._exit(0 if result.ok else 9)
         assert status_of(child) == 0
         say(mine)
         sys.stdin.readline()
-        assert store.close(timeout=10).ok
+        assert store.close(timeout=60).ok
         """,
         storage=storage,
         linger=0,
@@ -129,7 +129,7 @@ def test_fork_in_a_signal_handler_in_the_midst_of_record(fault_server, start_pro
             if child == 0:
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 mine = record(3)
-                result = store.close(timeout=10)
+                result = store.close(timeout=60)
                 say(mine)
                 os._exit(0 if result.ok and result.delivered == 3 else 9)
             children.append(child)
@@ -142,7 +142,7 @@ def test_fork_in_a_signal_handler_in_the_midst_of_record(fault_server, start_pro
                 pass
         signal.setitimer(signal.ITIMER_REAL, 0)
         assert [status_of(child) for child in children] == [0] * len(children)
-        assert store.close(timeout=10).ok
+        assert store.close(timeout=60).ok
         say(ids)
         """,
         storage=storage,
@@ -168,7 +168,7 @@ def test_handler_that_forks_may_return_in_both_processes(fault_server, start_pro
         ids = []
         while len(ids) < 200 or not forked:
             ids += record(1)
-        result = store.close(timeout=10)
+        result = store.close(timeout=60)
         assert result.ok, result
         say(ids)
         if forked == [0]:
@@ -196,7 +196,7 @@ def test_fork_between_the_encoding_and_the_writing_of_an_event_records_it_in_bot
         WriteAheadLog.append = fork_and_append
         store = open_store()
         ids = record(1)
-        assert store.close(timeout=10).delivered == 1
+        assert store.close(timeout=60).delivered == 1
         say(ids)
         if forked == [0]:
             os._exit(0)
@@ -268,7 +268,7 @@ if __name__ == "__main__":
     for worker in workers:
         worker.join()
         assert worker.exitcode == 0
-    assert store.close(timeout=10).ok
+    assert store.close(timeout=60).ok
     os.write(1, json.dumps(ids).encode() + b"\\n")
 """
 
@@ -285,7 +285,7 @@ def test_child_that_ends_at_once_leaves_its_events_to_its_parents_close(
             say(record(30))
             os._exit(0)
         assert status_of(child) == 0
-        result = store.close(timeout=10)
+        result = store.close(timeout=60)
         assert (result.ok, result.delivered, store.stats.recovered.delivered) == (True, 0, 30), store.stats
         """,
         storage=storage,
@@ -308,7 +308,7 @@ def test_child_of_a_child(fault_server, start_program, spool_directory):
                 assert status_of(child) == 0
                 break
             ids = record(3)
-        assert store.close(timeout=10).delivered == 3
+        assert store.close(timeout=60).delivered == 3
         say(ids)
         os._exit(0)
     """)
@@ -329,13 +329,13 @@ def test_child_of_a_process_that_recovers_leaves_the_recovered_events_to_it(faul
         child = os.fork()
         if child == 0:
             mine = record(2)
-            result = store.close(timeout=10)
+            result = store.close(timeout=60)
             assert store.stats.recovered.delivered == store.stats.recovered.pending == 0
             say(mine)
             os._exit(0)
         assert status_of(child) == 0
         sys.stdin.readline()
-        store.close(timeout=10)
+        store.close(timeout=60)
         assert store.stats.recovered.delivered == 20
     """)
     fault_server.wait_for_batch()
@@ -358,7 +358,7 @@ def test_every_store_of_a_process_begins_anew_in_its_child(fault_server, start_p
         child = os.fork()
         for store in stores:
             ids += record(10)
-        assert all(store.close(timeout=10).ok for store in stores)
+        assert all(store.close(timeout=60).ok for store in stores)
         say(ids[50:] if child == 0 else ids)
         if child == 0:
             os._exit(0)
@@ -398,7 +398,7 @@ def test_child_that_may_not_use_the_directory_any_more_says_so_and_leaves_its_pa
         assert status_of(child) == 3
         for store in stores:
             ids += record(5)
-            assert store.flush(timeout=10).ok
+            assert store.flush(timeout=60).ok
         say(ids)
         os._exit(0)
         """,
@@ -409,3 +409,67 @@ def test_child_that_may_not_use_the_directory_any_more_says_so_and_leaves_its_pa
 
     assert len(ids) == 30
     assert arrived_once(fault_server, ids)
+
+
+LOG_THAT_IS_BEING_WRITTEN = """
+import io, logging
+
+class Terminal(io.RawIOBase):
+    def writable(self):
+        return True
+
+    def write(self, data):
+        is_written.set()
+        released.wait(60)
+        return len(data)
+
+is_written, released = threading.Event(), threading.Event()
+# the buffered writer has a lock of its own, which no child frees
+log = logging.StreamHandler(io.TextIOWrapper(io.BufferedWriter(Terminal()), write_through=True))
+"""
+
+
+def test_child_that_is_forked_while_the_flusher_logs_can_log(fault_server, start_program):
+    fault_server.always(fault_server.status(503))
+    program = start_program(
+        LOG_THAT_IS_BEING_WRITTEN
+        + """
+logging.getLogger().addHandler(log)
+store = open_store()
+os.register_at_fork(before=released.set)  # runs before the hooks that are registered already
+store.record(event())
+is_written.wait(60)
+child = os.fork()
+if child == 0:
+    signal.alarm(30)  # ends a child that waits for a lock without a holder
+    logging.getLogger("shop").error("a line of the child")
+    os._exit(0)
+say(status_of(child))
+os._exit(0)
+"""
+    )
+
+    assert program.hear() == 0
+
+
+def test_fork_does_not_wait_for_ever_for_a_log_that_blocks(start_program, fault_server):
+    fault_server.always(fault_server.status(503))
+    program = start_program(
+        LOG_THAT_IS_BEING_WRITTEN
+        + """
+from signal_gateway.audit import guarded_log
+
+guarded_log._FORK_TIMEOUT = 0.01
+logging.getLogger().addHandler(log)
+store = open_store()
+store.record(event())
+is_written.wait(60)
+child = os.fork()
+if child == 0:
+    os._exit(0)
+say(status_of(child))
+os._exit(0)
+"""
+    )
+
+    assert program.hear() == 0

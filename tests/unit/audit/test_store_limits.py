@@ -6,10 +6,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import AuditStoreFull
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 KIB = 1024
 LIMIT = 256 * KIB
 
@@ -65,12 +66,6 @@ def wait_for_attempts(server, count):
         pass
     for _ in range(count):
         server.wait_for_batch()
-
-
-def wait_until(condition):
-    deadline = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < deadline
 
 
 def test_store_that_is_nearly_full_warns_once_a_minute(fault_server, make_store, make_event, warned, clock_ahead):

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from signal_gateway.audit import AuditStoreClosed, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.errors import ConfigurationError
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 TYPES = {
     "audit_events_recorded": "counter",
     "audit_events_delivered": "counter",

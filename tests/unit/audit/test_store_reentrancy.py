@@ -8,7 +8,7 @@ import pytest
 from signal_gateway.audit import AuditStoreClosed, RecursiveAuditEvent
 from signal_gateway.errors import AuditError
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 STORAGES = ["mapped", "written"]
 SMALLEST = 64 * 1024
 
@@ -84,10 +84,10 @@ def test_signal_handlers_record_and_begin_segments_in_the_midst_of_record(
             record_one()
             if full[0]:
                 full[0] = 0
-                store.flush(timeout=5)
+                store.flush(timeout=60)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
-        say([store.close(timeout=10).ok, from_handler[0], store.stats.storage, store.stats.recorded])
+        say([store.close(timeout=60).ok, from_handler[0], store.stats.storage, store.stats.recorded])
         say(ids)
         """,
         storage=storage,
@@ -143,10 +143,10 @@ def test_garbage_collector_records_in_the_midst_of_record(fault_server, start_pr
             record_one()
             if "AuditStoreFull" in refused:
                 refused.discard("AuditStoreFull")
-                store.flush(timeout=5)
+                store.flush(timeout=60)
         gc.callbacks.clear()
         gc.disable()
-        say([store.close(timeout=10).ok, from_collector[0], sorted(refused - {"AuditStoreFull"})])
+        say([store.close(timeout=60).ok, from_collector[0], sorted(refused - {"AuditStoreFull"})])
         say(ids)
         os._exit(0)
         """,
@@ -284,7 +284,7 @@ def test_log_of_a_thread_that_can_not_start_is_not_recorded(fault_server, start_
             say(became_of_it)
             os._exit(0)
         assert status_of(child) == 0
-        say(store.close(timeout=10).ok)
+        say(store.close(timeout=60).ok)
     """)
 
     ids, became_of_it, is_ok = program.end()

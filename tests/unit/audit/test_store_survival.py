@@ -15,7 +15,7 @@ from signal_gateway.audit.delivery.flusher import Flusher
 from signal_gateway.audit.wal.ownership import StoreLock
 from signal_gateway.errors import AuditError
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 RAISED = [
     SystemExit("over"),
     KeyboardInterrupt(),

@@ -57,7 +57,7 @@ def raw_webhook(*alerts):
 @contextmanager
 def connection(gateway):
     host, port = gateway.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as sock:
+    with socket.create_connection((host, int(port)), timeout=60) as sock:
         yield sock
 
 

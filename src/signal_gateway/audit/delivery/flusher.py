@@ -23,7 +23,7 @@ from signal_gateway.audit.client.results import (
 from signal_gateway.audit.config import AuditStoreConfig
 from signal_gateway.audit.delivery.batch import Batch, BatchLimit, DeliveryQueue, Run
 from signal_gateway.audit.delivery.thread import DeliveryThread, described
-from signal_gateway.audit.guarded_log import GuardedLog
+from signal_gateway.audit.guarded_log import GuardedLog, postponing_forks
 from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.audit.wal.recovery import Recovery
 from signal_gateway.audit.wal.segment import PendingRecords
@@ -326,7 +326,8 @@ class Flusher:
         begin = machine.monotonic()
         result = self._client.deliver(records.json_array(indices), len(indices))
         if self._delivery_seconds is not None:
-            self._delivery_seconds.observe(machine.monotonic() - begin)
+            with postponing_forks():  # the metric has a lock
+                self._delivery_seconds.observe(machine.monotonic() - begin)
         self.batches += 1
         return result
 

@@ -1,7 +1,8 @@
 """ForkedChildren: the verdicts and the spools of forked children, which end without the end of a session.
 
 pytest-forked and similar runners fork for each test, and end the child by `os._exit`. Each child writes its numbers to
-a file; the parent reads them at the end of the session, and delivers the events in the spools of the children.
+a file; the parent reads them at the end of the session, and delivers the events in the spools of the children. For a
+parent that crashed, an xdist worker, the controller does both.
 """
 
 import json
@@ -15,6 +16,7 @@ from signal_gateway.testing.plugin.verdict import Verdict
 __all__ = ["ForkedChildren"]
 
 _VERDICT_SUFFIX: Final = ".verdict"
+_INCOMPLETE_SUFFIX: Final = ".tmp"
 
 
 class ForkedChildren:
@@ -34,7 +36,7 @@ class ForkedChildren:
     def write(self, verdicts: list[Verdict]) -> None:
         """Replace the verdicts of this process, a child."""
         path = Path(f"{self._base}-{os.getpid()}{_VERDICT_SUFFIX}")
-        temporary = path.with_suffix(".tmp")
+        temporary = path.with_suffix(_INCOMPLETE_SUFFIX)
         temporary.write_text(json.dumps([verdict.as_dict() for verdict in verdicts]), encoding="utf-8")
         temporary.replace(path)
 
@@ -43,6 +45,8 @@ class ForkedChildren:
         verdicts = []
         for path in self._files(f"-*{_VERDICT_SUFFIX}"):
             verdicts += [Verdict(**fields) for fields in json.loads(path.read_text(encoding="utf-8"))]
+            path.unlink()
+        for path in self._files(f"-*{_INCOMPLETE_SUFFIX}"):  # of a child that died while it wrote
             path.unlink()
         return verdicts
 

@@ -19,6 +19,7 @@ _LATE_MODULES: Final = (
     "httpcore",
     "httpcore2",
     "importlib.readers",
+    "importlib.resources._adapters",
     "truststore",
     "uvicorn.lifespan.on",
     "uvicorn.protocols.websockets.auto",

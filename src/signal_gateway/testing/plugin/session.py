@@ -162,7 +162,8 @@ class SessionHarness:
     def finish(self, workeroutput: MutableMapping[str, Any] | None) -> bool:
         """Close the suite and return whether the session must fail: events were lost, or a part did not stop.
 
-        An xdist controller also delivers the events of crashed workers. All workers have ended before this call.
+        An xdist controller also delivers the events of crashed workers and of their forked children. All workers have
+        ended before this call.
 
         Args:
             workeroutput: The mapping for the verdict of an xdist worker, whose controller fails in its place; None
@@ -171,7 +172,7 @@ class SessionHarness:
         for node in self._nodes:  # after Ctrl-C the controller reads no more output of workers
             if node.gateway.id not in self._verdicts | self._crashes:
                 self.collect_worker(node, "it was ended")
-        self._collect_children()
+        self._collect_children(self._own_spool, None)
         if self._suite is not None:
             verdict = self._suite.close()
             self._verdicts[verdict.worker] = verdict
@@ -276,13 +277,19 @@ class SessionHarness:
             spool_directory=self._children.spool_directory(),
         )
 
-    def _collect_children(self) -> None:
-        """Store the verdicts of forked children, and deliver the events in their spools."""
-        if not any(self._own_spool.parent.glob(f"{self._own_spool.name}-*")):  # the usual case imports nothing
+    def _collect_children(self, parents_spool: Path, datastorage: Setting[str] | None) -> None:
+        """Store the verdicts of the forked children of a process, and deliver the events in their spools.
+
+        Args:
+            parents_spool: The spool directory of the process, which need not exist.
+            datastorage: The DataStorage of the children; None for the one of this process.
+        """
+        if not any(parents_spool.parent.glob(f"{parents_spool.name}-*")):  # the usual case imports nothing
             return
         from signal_gateway.testing.plugin.delivery import recover_crashed_workers
+        from signal_gateway.testing.plugin.forked_children import ForkedChildren
 
-        children = self._children
+        children = ForkedChildren(parents_spool)
         verdicts = children.take_verdicts()
         for number, verdict in enumerate(verdicts):
             self._verdicts[f"{verdict.worker} ({number})"] = replace(
@@ -290,10 +297,12 @@ class SessionHarness:
             )
         spools = children.spools()
         if spools:
-            datastorage = self.suite.datastorage
+            if datastorage is None:
+                shared = self.suite.datastorage
+                datastorage = Setting(shared.url, shared.source)
             recovered = recover_crashed_workers(
                 spools,
-                datastorage=Setting(datastorage.url, datastorage.source),
+                datastorage=datastorage,
                 token_file=self.settings.datastorage_token_file,
                 timeout=self.settings.flush_timeout.value,
             )
@@ -303,6 +312,8 @@ class SessionHarness:
 
     def _recover_crashed_workers(self) -> None:
         crashed = [node for node in self._nodes if node.gateway.id in self._crashes]
+        for node in crashed:
+            self._collect_children(Path(node.workerinput[_SPOOL_KEY]), self._workers_datastorage)
         with_spool = [
             node for node in crashed if os.path.isdir(node.workerinput[_SPOOL_KEY])
         ]  # the others had no store

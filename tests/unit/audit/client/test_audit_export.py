@@ -61,7 +61,7 @@ def test_events_are_given_before_the_answer_is_complete(client, exports):
     def half(handler):
         begin(handler, 2 * len(LINE % 1))
         handler.wfile.write(LINE % 1)
-        assert may_go_on.wait(10)
+        assert may_go_on.wait(60)
         handler.wfile.write(LINE % 2)
 
     exports(half)

@@ -13,7 +13,7 @@ from tests.support.certificates import make_certificate
 
 from signal_gateway.audit.client.transport import ConnectError, ProtocolError, ReadError, ReadTimeout, Transport
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 RealSocket = socket.socket  # a test patches the name
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 

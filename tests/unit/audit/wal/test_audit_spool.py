@@ -248,7 +248,7 @@ def test_age_is_that_of_the_oldest_pending_event(spool, clock):
 
 def test_seal_among_appending_threads_decides_each_append_one_way(spool):
     taken: list[bytes] = []
-    start = threading.Barrier(5, timeout=10)
+    start = threading.Barrier(5, timeout=60)
 
     def append_until_refused(lane: int) -> None:
         start.wait()

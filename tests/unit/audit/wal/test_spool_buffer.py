@@ -11,7 +11,7 @@ import pytest
 from signal_gateway.audit.wal.buffer import HEADER_BYTES, FileBuffer, MappedBuffer
 from signal_gateway.audit.wal.directory import SegmentDirectory
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 SIZE = 64 * 1024
 
 

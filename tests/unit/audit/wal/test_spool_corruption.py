@@ -28,7 +28,7 @@ def recover(open_store, caplog):
 
     def recover():
         store = open_store()
-        assert store.close(timeout=10).ok
+        assert store.close(timeout=60).ok
         return store.stats.recovered
 
     return recover

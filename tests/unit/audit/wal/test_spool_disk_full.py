@@ -4,13 +4,14 @@ import os
 import tempfile
 
 import pytest
-from tests.support.small_disk import fill_up, record_until_full, run, wait_until
+from tests.support.small_disk import fill_up, record_until_full, run
+from tests.support.waiting import wait_until
 
 from signal_gateway.errors import ConfigurationError
 
 pytestmark = pytest.mark.slow
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 MIB = 1024 * 1024
 FILE_SYSTEMS = ["tmpfs", "ext4"]
 

@@ -11,7 +11,7 @@ import pytest
 from signal_gateway.audit.wal.directory import SegmentDirectory
 from signal_gateway.audit.wal.ownership import StoreLock
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 STORE_ID = "01932c3e-8a00-7000-8000-000000000000"
 
 
@@ -186,7 +186,7 @@ def test_two_recoveries_in_two_processes_deliver_each_event_once(
         say("ready")
         sys.stdin.readline()
         store = open_store()
-        result = store.close(timeout=10)
+        result = store.close(timeout=60)
         say([result.ok, store.stats.recovered.delivered])
     """
     recoverers = [start_program(program), start_program(program)]

@@ -5,7 +5,8 @@ import subprocess
 import sys
 
 import pytest
-from tests.support.small_disk import fill_up, run, wait_until
+from tests.support.small_disk import fill_up, run
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import AuditStoreFull
 from signal_gateway.audit.client.client import DataStorageClient

@@ -8,11 +8,12 @@ from contextlib import suppress
 
 import orjson
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit.wal.rejected import FILE_NAME, FileRejections, RejectedEvent, read_rejected
 from signal_gateway.errors import AuditError
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 @pytest.fixture
@@ -163,6 +164,7 @@ def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(
     before, bad, behind = make_event(), make_event(severity="bad"), make_event()
     for event in (before, bad, behind):
         store.record(event)
+    wait_until(lambda: FILE_NAME in (store.stats.last_error or ""))
 
     result = store.flush(timeout=0.2)
 
@@ -205,6 +207,7 @@ def test_file_that_may_not_grow_keeps_the_event_pending_and_has_no_half_lines(
     resource.setrlimit(resource.RLIMIT_FSIZE, (len(content) + 100, before[1]))
     try:
         second = record_a_bad_one(store, make_event)
+        wait_until(lambda: "too large" in (store.stats.last_error or ""))
         result = store.flush(timeout=0.2)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -231,6 +234,7 @@ def test_full_disk_keeps_the_event_pending_until_there_is_room(fault_server, ope
         filler = directory / "filler"
         fill_up(filler)
         bad = record_a_bad_one(store, make_event)
+        wait_until(lambda: "No space left" in (store.stats.last_error or ""))
 
         result = store.flush(timeout=0.2)
 

@@ -10,7 +10,7 @@ from signal_gateway.audit.wal.directory import SegmentDirectory
 from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import SystemClock
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 PAYLOAD = orjson.dumps({"event_id": "1", "padding": "x" * 1000})
 
 

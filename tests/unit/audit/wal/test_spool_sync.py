@@ -12,7 +12,7 @@ from signal_gateway.audit.wal.directory import InMemorySegments, SegmentDirector
 from signal_gateway.audit.wal.log import WriteAheadLog
 from signal_gateway.clock import MovableClock
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 EIO = OSError(errno.EIO, os.strerror(errno.EIO))
 
 

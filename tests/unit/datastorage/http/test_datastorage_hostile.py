@@ -107,7 +107,7 @@ def test_endless_body_is_cut_at_the_limit(serve: Serve) -> None:
 
 def test_slow_sender_is_sent_away(serve: Serve) -> None:
     client = serve(body_timeout=0.05)
-    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10) as sock:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=60) as sock:
         sock.sendall(head(1000) + b"[")
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
 
@@ -120,7 +120,7 @@ def test_sender_that_leaves_in_the_midst_of_a_body_stores_nothing(
     client: httpx.Client, make_wire_event: MakeEvent
 ) -> None:
     body = json.dumps([make_wire_event()]).encode()
-    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=10) as sock:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 80), timeout=60) as sock:
         sock.sendall(head(len(body) + 1) + body)
 
     assert is_unharmed(client)

@@ -293,7 +293,7 @@ def test_concurrent_writers_lose_and_mix_nothing(client: httpx.Client, make_wire
 
 def test_same_batch_sent_by_many_at_once_is_stored_once(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     batch = [make_wire_event() for _ in range(50)]
-    together = Barrier(6, timeout=10)
+    together = Barrier(6, timeout=60)
 
     def send(_: int) -> dict[str, Any]:
         together.wait()

@@ -121,7 +121,7 @@ def test_settle_waits_for_background_tasks_of_a_response():
 
     def finish():
         began.set()
-        assert released.wait(30)
+        assert released.wait(60)
         done.append(True)
 
     async def place(_request):
@@ -129,7 +129,7 @@ def test_settle_waits_for_background_tasks_of_a_response():
 
     with serve(app_of(place=place)) as service:
         service.client.post("/place")
-        assert began.wait(30)
+        assert began.wait(60)
         with pytest.raises(HarnessError, match="waiting for the requests and tasks"):
             service.settle(0.05)
         released.set()

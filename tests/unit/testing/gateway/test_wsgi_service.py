@@ -45,7 +45,7 @@ def test_handlers_run_in_parallel(gateway_serve):
 
     @app.get("/")
     def meet():
-        both.wait(30)
+        both.wait(60)
         return "met"
 
     service = gateway_serve(app)
@@ -54,7 +54,7 @@ def test_handlers_run_in_parallel(gateway_serve):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert responses == ["met", "met"]
 
@@ -78,7 +78,7 @@ def test_threads_of_the_adapter_end_with_the_service():
         threads = [thread for thread in threading.enumerate() if thread.name.startswith("WSGI")]
         assert threads
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
 
     assert not any(thread.is_alive() for thread in threads)
 
@@ -103,9 +103,9 @@ def test_handler_that_does_not_end_does_not_hold_the_stop():
     service.start()
     caller = threading.Thread(target=call, args=[service.url])
     caller.start()
-    assert entered.wait(30)
+    assert entered.wait(60)
     service.stop()
-    caller.join(30)
+    caller.join(60)
     released.set()
 
     assert not caller.is_alive()

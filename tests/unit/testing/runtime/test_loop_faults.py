@@ -49,8 +49,8 @@ def test_patched_function_of_time_leaves_the_server_running(monkeypatch, loop, n
     with LiveServer(APP, loop=loop) as server:
         with monkeypatch.context() as patched:
             patched.setattr(name, fail)
-            turns = [server.call(hello(None), timeout=10, doing="a call").body for _ in range(3)]
-            server.call(asyncio.sleep(1.1), timeout=10, doing="a timer")  # the Date header is renewed every second
+            turns = [server.call(hello(None), timeout=60, doing="a call").body for _ in range(3)]
+            server.call(asyncio.sleep(1.1), timeout=60, doing="a timer")  # the Date header is renewed every second
 
         assert turns == [b"hello"] * 3
         assert server.client.get("/").text == "hello"
@@ -65,7 +65,7 @@ def test_patched_class_leaves_the_server_running(monkeypatch, loop, name):
         server.client.get("/")
         with monkeypatch.context() as patched:
             patched.setattr(name, refuse)
-            server.call(asyncio.sleep(1.1), timeout=10, doing="a timer")
+            server.call(asyncio.sleep(1.1), timeout=60, doing="a timer")
             kept_alive = server.client.get("/").text
 
         assert kept_alive == "hello"
@@ -87,7 +87,7 @@ def test_server_accepts_a_connection_while_the_socket_class_is_patched(monkeypat
 def test_frozen_clock_leaves_timers_of_the_loop_running(loop):
     freezegun = pytest.importorskip("freezegun")
     with LiveServer(APP, loop=loop) as server, freezegun.freeze_time("2020-01-01"):
-        server.call(asyncio.sleep(0.01), timeout=10, doing="a timer")
+        server.call(asyncio.sleep(0.01), timeout=60, doing="a timer")
 
 
 def test_time_limit_holds_while_the_clock_is_patched(monkeypatch, loop):
@@ -120,7 +120,7 @@ def test_loop_that_died_is_named_with_its_cause_to_pending_users_and_replaced_fo
 
     pending = threading.Thread(target=pend)
     pending.start()
-    is_waiting.wait(10)
+    is_waiting.wait(60)
     with pytest.raises(HarnessError, match="'test-loop' ended with SystemExit: from a handler"):
         lease.call(exit_process(), timeout=60, doing="the exit")
     pending.join(60)
@@ -200,7 +200,7 @@ from signal_gateway.testing.runtime.loops import LoopThread
 for loop in (LoopThread("first"), LoopThread("second")):
     try:
         lease = loop.acquire()
-        lease.call(asyncio.sleep(0.01), timeout=10, doing="a timer")
+        lease.call(asyncio.sleep(0.01), timeout=60, doing="a timer")
         print(loop.name, "works")
         lease.release()
     except HarnessError as exc:
@@ -242,7 +242,7 @@ def test_blocked_loop_is_an_error_that_names_the_application_and_its_line(monkey
     server.start()
     sender = threading.Thread(target=server.client.get, args=("/",))
     sender.start()
-    has_begun.wait(10)
+    has_begun.wait(60)
 
     with pytest.raises(HarnessError) as failed:
         server.wait_until_idle(60)

@@ -16,7 +16,7 @@ def test_loop_starts_with_its_first_user_and_ends_with_its_last():
 
     first, second = loop.acquire(), loop.acquire()
     first.release()
-    assert second.call(thread_name(), timeout=10, doing="asking") == "loop-of-two-users"
+    assert second.call(thread_name(), timeout=60, doing="asking") == "loop-of-two-users"
     second.release()
 
     assert "loop-of-two-users" not in {thread.name for thread in threading.enumerate()}
@@ -26,7 +26,7 @@ def test_loop_starts_again_for_the_next_user():
     loop = LoopThread("test-loop")
     for _ in range(2):
         lease = loop.acquire()
-        assert lease.call(thread_name(), timeout=10, doing="asking") == "test-loop"
+        assert lease.call(thread_name(), timeout=60, doing="asking") == "test-loop"
         lease.release()
 
 
@@ -38,7 +38,7 @@ def test_exception_of_a_coroutine_reaches_the_caller():
 
     try:
         with pytest.raises(LookupError, match="mine"):
-            loop.call(fail(), timeout=10, doing="failing")
+            loop.call(fail(), timeout=60, doing="failing")
     finally:
         loop.release()
 
@@ -56,11 +56,11 @@ def test_call_from_the_loop_itself_is_an_error_and_no_deadlock():
     loop = LoopThread("test-loop").acquire()
 
     async def call_itself():
-        loop.call(thread_name(), timeout=10, doing="a call")
+        loop.call(thread_name(), timeout=60, doing="a call")
 
     try:
         with pytest.raises(HarnessError, match="would deadlock on the loop 'test-loop'"):
-            loop.call(call_itself(), timeout=10, doing="the outer call")
+            loop.call(call_itself(), timeout=60, doing="the outer call")
     finally:
         loop.release()
 
@@ -70,4 +70,4 @@ def test_loop_that_ended_refuses_work():
     loop.release()
 
     with pytest.raises(HarnessError, match="'test-loop' does not run any more"):
-        loop.call(thread_name(), timeout=10, doing="asking")
+        loop.call(thread_name(), timeout=60, doing="asking")

@@ -39,7 +39,7 @@ def connection(*, max_seconds: float | None = 30.0) -> Iterator[socket.socket]:
     )
     with LiveServer(app) as server:
         host, port = server.url.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as sock:
+        with socket.create_connection((host, int(port)), timeout=60) as sock:
             yield sock
 
 

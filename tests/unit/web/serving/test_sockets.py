@@ -7,7 +7,7 @@ from signal_gateway.web.serving.sockets import bind, parse_listen, reserve_port,
 
 
 def test_socket_is_listening_before_any_server_has_started():
-    with bind() as sock, socket.create_connection(sock.getsockname(), timeout=1):
+    with bind() as sock, socket.create_connection(sock.getsockname(), timeout=60):
         assert url_of(sock) == f"http://127.0.0.1:{sock.getsockname()[1]}"
 
 
@@ -31,11 +31,11 @@ def test_reserved_port_refuses_connections_until_it_is_listened_on():
         address = reservation.getsockname()
 
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address, timeout=1)
-        with bind(port=address[1], reuse_port=True), socket.create_connection(address, timeout=1):
+            socket.create_connection(address, timeout=60)
+        with bind(port=address[1], reuse_port=True), socket.create_connection(address, timeout=60):
             pass
         with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(address, timeout=1)
+            socket.create_connection(address, timeout=60)
 
 
 @pytest.mark.parametrize(
