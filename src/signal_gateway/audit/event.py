@@ -16,7 +16,6 @@ from pydantic import (
     AfterValidator,
     AwareDatetime,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PrivateAttr,
@@ -197,7 +196,10 @@ def _now() -> machine.datetime:
     return _exact_datetime(dt.datetime.now(UTC))  # by the module, so that a test can freeze it
 
 
-def _canonical_uuid(text: str) -> str:
+def _canonical_uuid(value: Any, validate: ValidatorFunctionWrapHandler) -> str:
+    if isinstance(value, UUID):
+        return str(UUID(int=value.int))
+    text: str = validate(value)
     if _CANONICAL_UUID.fullmatch(text):
         return text
     try:
@@ -229,10 +231,6 @@ def _in_utc(value: Any, validate: ValidatorFunctionWrapHandler) -> machine.datet
         raise ValueError("is outside the years 1 to 9999 in UTC") from None
 
 
-def _text_of_uuid(value: Any) -> Any:
-    return str(value) if isinstance(value, UUID) else value
-
-
 _Text10 = Annotated[str, StringConstraints(min_length=1, max_length=10), AfterValidator(_without_nul)]
 _Text20 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SEVERITY_LENGTH), AfterValidator(_without_nul)]
 _Text50 = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_without_nul)]
@@ -241,7 +239,7 @@ _Text253 = Annotated[str, StringConstraints(min_length=1, max_length=253), After
 _Text255 = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH), AfterValidator(_without_nul)
 ]
-_Uuid = Annotated[str, BeforeValidator(_text_of_uuid), AfterValidator(_canonical_uuid)]
+_Uuid = Annotated[str, WrapValidator(_canonical_uuid)]
 _Date = Annotated[machine.date, AfterValidator(_exact_date)]
 _Timestamp = Annotated[AwareDatetime, WrapValidator(_in_utc)]
 

@@ -151,7 +151,7 @@ class BufferedAuditStore:
         wal = self._wal
         if wal.sealed or (wal.refusing and wal.full):
             return False
-        if self._flusher.failure is None:
+        if self._flusher.thread.failure is None:
             return True
         try:
             self._flusher.ensure_started()
@@ -188,7 +188,7 @@ class BufferedAuditStore:
             storage=self._wal.storage,
             recovered=self._recovery.counts() if self._recovery is not None else RecoveryCounts(),
             interruptions=self._flusher.interruptions + self._flusher_log.failures,
-            flusher_down=self._flusher.failure,
+            flusher_down=self._flusher.thread.failure,
             delivery_failure=self._flusher.delivery_failure,
         )
 
@@ -340,7 +340,7 @@ class BufferedAuditStore:
         pending = max(barrier - counts.settled, 0)
         if pending:
             no_response = f"no response from DataStorage at {self._client.url} within {timeout} s"
-            error = self._flusher.failure or self._flusher.last_error or no_response
+            error = self._flusher.thread.failure or self._flusher.last_error or no_response
         elif rejected:
             reason = rejections[-1].reason if rejections else self._flusher.last_rejection
             error = f"{rejected} audit events were rejected; reason of the last one: {reason}"

@@ -13,9 +13,9 @@ from starlette.middleware import Middleware
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
-from signal_gateway.datastorage.http.api import AuditApi
+from signal_gateway.datastorage.http.api import AuditApi, RequestMetrics
 from signal_gateway.datastorage.http.authentication import PROTECTION, ScopeAuthenticator
-from signal_gateway.datastorage.metrics import DataStorageMetrics, RequestMetrics
+from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.retention import PeriodicPurge
 from signal_gateway.datastorage.tokens import ScopedTokens
 from signal_gateway.datastorage.viewer import Viewer

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-from signal_gateway.clock import Clock
+from signal_gateway.clock import Clock, parse_rfc3339
 from signal_gateway.kubernetes.errors import ApiUnavailable, KubernetesError
 
 __all__ = ["GROUP", "KIND", "PLURAL", "TERMINAL_PHASES", "VERSION", "RemediationRecord", "RemediationRequestIndex"]
@@ -73,12 +73,12 @@ class RemediationRecord:
                 fingerprint=obj["spec"]["signalFingerprint"],
                 phase=status.get("overallPhase") or None,
                 outcome=(status.get("completionStatus") or {}).get("outcome") or None,
-                created_at=_time(metadata["creationTimestamp"]),
-                next_allowed_execution=_time(next_allowed) if next_allowed else None,
+                created_at=parse_rfc3339(metadata["creationTimestamp"]),
+                next_allowed_execution=parse_rfc3339(next_allowed) if next_allowed else None,
                 resource_version=str(int(metadata["resourceVersion"])),
                 occurrence_count=deduplication.get("occurrenceCount") or 1,
-                first_seen_at=_time(first_seen) if first_seen else None,
-                last_seen_at=_time(last_seen) if last_seen else None,
+                first_seen_at=parse_rfc3339(first_seen) if first_seen else None,
+                last_seen_at=parse_rfc3339(last_seen) if last_seen else None,
                 being_deleted=bool(metadata.get("deletionTimestamp")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
@@ -97,13 +97,6 @@ class RemediationRecord:
     def is_active(self) -> bool:
         """Whether it still handles its problem; without a phase it does."""
         return not self.is_terminal and not self.being_deleted
-
-
-def _time(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    if moment.tzinfo is None:
-        raise ValueError(f"{text!r} has no time zone")
-    return moment
 
 
 def _identity_of(obj: object) -> object:

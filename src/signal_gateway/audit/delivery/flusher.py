@@ -128,19 +128,14 @@ class Flusher:
         self._is_over = False
         self._interruption: BaseException | None = None
         self._interruptions = 0
-        self._thread = DeliveryThread(self, name=f"audit-flusher-{service}")
-        self._finished = self._thread.finished
-        self.start_ticket = self._thread.ticket
+        self.thread = DeliveryThread(self, name=f"audit-flusher-{service}")
+        self._finished = self.thread.finished
+        self.start_ticket = self.thread.ticket
         self.batches = 0
         self.retries = 0
         self.last_error: str | None = None
         self.delivery_failure: str | None = None  # of the last delivery
         self.last_rejection: str | None = None
-
-    @property
-    def failure(self) -> str | None:
-        """Reason why a thread that is needed does not run; None otherwise."""
-        return self._thread.failure
 
     @property
     def interruptions(self) -> int:
@@ -153,7 +148,7 @@ class Flusher:
         Raises:
             AuditError: No thread can be started, as at interpreter exit.
         """
-        self._thread.ensure_started()
+        self.thread.ensure_started()
 
     def wait(self, barrier: int, timeout: float) -> None:
         """Request the delivery of all events up to `barrier`, and wait until they are settled or `timeout` is over.
@@ -162,7 +157,7 @@ class Flusher:
         """
         deadline = machine.monotonic() + timeout
         for _ in range(1 + _MAX_RESTARTS):
-            if self._wal.counts().settled >= barrier or self._thread.is_current:
+            if self._wal.counts().settled >= barrier or self.thread.is_current:
                 return
             request = FlushRequest(barrier)
             self._requests.append(request)
@@ -178,7 +173,7 @@ class Flusher:
 
     def wait_until_finished(self, timeout: float) -> None:
         """Wait at most `timeout` seconds for the end of the thread, which ends when a sealed log is empty."""
-        if not self._thread.is_current:
+        if not self.thread.is_current:
             self._finished.wait(max(timeout, 0.0))
 
     def stop(self, timeout: float) -> bool:
@@ -194,13 +189,13 @@ class Flusher:
         self.drain_and_end()
         self.wait_until_finished(timeout)
         if self._finished.is_set():
-            self._thread.join()
+            self.thread.join()
         return self._finished.is_set()
 
     def drain_and_end(self) -> None:
         """Make the thread deliver all events of the sealed log and end, without waiting for it."""
         is_needed = not self._stopping and self._wal.counts().pending > 0
-        self._thread.finish_or_start(is_needed=is_needed)
+        self.thread.finish_or_start(is_needed=is_needed)
         self._mailbox.put(False)
 
     def run(self) -> None:
@@ -221,7 +216,7 @@ class Flusher:
             request.done.set()
         if self._finished.is_set():
             return
-        self._log.error("%s; the next event or flush starts another thread", self._thread.failure)
+        self._log.error("%s; the next event or flush starts another thread", self.thread.failure)
         if self._wal.sealed:
             self.drain_and_end()
 
@@ -240,7 +235,7 @@ class Flusher:
 
     def _runs(self) -> bool:
         try:
-            self._thread.ensure_started()
+            self.thread.ensure_started()
         except AuditError as exc:
             self.last_error = str(exc)
             return False

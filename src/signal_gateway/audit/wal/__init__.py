@@ -2,5 +2,5 @@
 
 `log` (append, peek, ack) → `segment` (frames, cursor) → `origin`, `buffer` (bytes in memory or a file) → `directory`
 (creation and removal of segments) → `ownership` (lock files) → `rejected` (rejected events) → `recovery` (orphaned
-segments) → `inspect`, `rejected_file` (for people).
+segments) → `inspect`, `rejected_file`, `repair` (for people).
 """

@@ -1,8 +1,8 @@
-"""AuditApi: the HTTP endpoints of DataStorage, and the parsing of their bodies."""
+"""AuditApi: the HTTP endpoints of DataStorage, the parsing of their bodies, and the observer of their durations."""
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import cached_property
@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Scope
 
 from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, AuditEvent
 from signal_gateway.clock import Clock
@@ -45,7 +46,7 @@ from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.metrics_page import metrics_response
 from signal_gateway.web.problem import Problem
 
-__all__ = ["AuditApi", "read_batch", "read_event"]
+__all__ = ["AuditApi", "RequestMetrics", "read_batch", "read_event"]
 
 # about a millisecond of work
 _EVENTS_PER_TURN = 200
@@ -294,6 +295,29 @@ class AuditApi:
     def _openapi(self) -> bytes:
         # built at the first request: building it takes longer than a start, and most tests do not need it
         return orjson.dumps(datastorage_openapi(max_batch_events=self._max_batch_events, has_tokens=self._has_tokens))
+
+
+class RequestMetrics:
+    """Observes every request in `DataStorageMetrics.request_seconds`.
+
+    Args:
+        metrics: The metrics.
+        paths: The paths with their own label.
+    """
+
+    def __init__(self, metrics: DataStorageMetrics, *, paths: Collection[str]) -> None:
+        self._metrics = metrics
+        self._paths = frozenset(paths)
+
+    def begin_request(self) -> None:
+        """Do nothing: DataStorage has no metric for requests in flight."""
+
+    def end_request(self, scope: Scope, *, status: int | None, seconds: float) -> None:
+        """Observe the duration; a request without a response counts as status 500."""
+        path = scope["path"] if scope["path"] in self._paths else "other"
+        status = 500 if status is None else status
+        method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST") else "other"
+        self._metrics.request_seconds.labels(method, path, str(status)).observe(seconds)
 
 
 @contextmanager

@@ -28,8 +28,7 @@ from signal_gateway.datastorage.select import (
     page_statement,
     slice_statement,
 )
-from signal_gateway.datastorage.sqlite.connection import ConnectionThread, transaction
-from signal_gateway.datastorage.sqlite.identity import DatabaseIdentity
+from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, transaction
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 

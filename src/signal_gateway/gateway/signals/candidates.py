@@ -106,14 +106,14 @@ class _Reader:
                 exported[word] = value
         self._own = self._labels | exported
         self._exporter = table.exporter(self._labels)
-        self._leave_out_resource()
+        if self._exporter is not None:
+            self._leave_out_resource(self._exporter)
         self._namespace = namespace_from_labels(self._labels)
         self._found: list[tuple[int, Candidate]] = []
 
-    def _leave_out_resource(self) -> None:
+    def _leave_out_resource(self, exporter: Exporter) -> None:
         """Leave out labels that describe the scraped pod, if the exporter speaks of something else."""
-        exporter = self._exporter
-        if exporter is None or "k8s_namespace_name" in exporter.series_labels or self._speaks_of_itself():
+        if "k8s_namespace_name" in exporter.series_labels or self._speaks_of_itself():
             return
         kept = NODE_LABELS if exporter.speaks_of == "node" else ()
         for label in [it for it in self._own if it.startswith(RESOURCE_PREFIXES) and it not in kept]:

@@ -1,7 +1,7 @@
 """StandardMiddleware: request id, security headers, server errors and observation, the same for every service."""
 
 import re
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -76,8 +76,14 @@ class StandardMiddleware:
             await self._app(scope, receive, send)
             return
 
-        request_id = str(uuid7())
-        scope.setdefault("state", {}).update(_peer_and_ids(scope), request_id=request_id)
+        request_id, peer = str(uuid7()), None
+        if scope.get("client") is not None:
+            host, port = scope["client"]
+            peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        received = Headers(scope=scope)
+        named = {key: received.get(header, "") for key, header, _ in _SENDER_IDS}
+        sender_ids = {key: named[key] for key, _, pattern in _SENDER_IDS if pattern.fullmatch(named[key])}
+        scope.setdefault("state", {}).update(peer=peer, sender_ids=sender_ids, request_id=request_id)
         status: int | None = None
 
         async def send_with_headers(message: Message) -> None:
@@ -101,17 +107,3 @@ class StandardMiddleware:
             await response(scope, receive, send_with_headers)
         finally:
             self._observer.end_request(scope, status=status, seconds=self._clock.monotonic() - begun_at)
-
-
-def _peer_and_ids(scope: Scope) -> dict[str, Any]:
-    headers, client = Headers(scope=scope), scope.get("client")
-    peer = None
-    if client is not None:
-        host, port = client
-        peer = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    ids = {}
-    for key, header, pattern in _SENDER_IDS:
-        value = headers.get(header, "")
-        if pattern.fullmatch(value):
-            ids[key] = value
-    return {"peer": peer, "sender_ids": ids}

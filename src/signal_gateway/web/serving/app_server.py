@@ -184,9 +184,8 @@ class _Server(uvicorn.Server):
         self._grace = grace
         self._streams = streams
         self._connections = NotifyingSet()
-        self._tasks = NotifyingSet()
+        self._tasks = self.server_state.tasks
         self.server_state.connections = self._connections
-        self.server_state.tasks = self._tasks
 
     def request_stop(self) -> None:
         """Request the end; call it on the server's loop."""
@@ -198,7 +197,8 @@ class _Server(uvicorn.Server):
         yield  # the caller handles signals; uvicorn would raise the signal again before the clean-up
 
     async def wait_until_idle(self) -> None:
-        await self._tasks.wait_until_empty()
+        while self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -235,7 +235,7 @@ class _Server(uvicorn.Server):
             await self.lifespan.shutdown()
 
     async def _drain(self) -> None:
-        await self._tasks.wait_until_empty()
+        await self.wait_until_idle()
         if self.config.ssl is not None:
             await self._close_tls()
         await self._connections.wait_until_empty()

@@ -48,7 +48,7 @@ class ConnectionLimits:
 
 
 class NotifyingSet(set[Any]):
-    """The open connections, or the running requests, of a server: notifies waiters when the last one has left."""
+    """The open connections of a server: notifies waiters when the last one has left."""
 
     def __init__(self) -> None:
         super().__init__()
