@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PARTS = Path(__file__).parents[2] / ".ci" / "parts"
-PACKAGES = ("prometheus-alertmanager", "prometheus", "postgresql", "chromium", "chromium-driver")
+PACKAGES = ("prometheus-alertmanager", "prometheus", "postgresql", "pgbouncer", "chromium", "chromium-driver")
 
 
 @pytest.fixture
