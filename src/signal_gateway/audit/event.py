@@ -67,6 +67,7 @@ MAX_CORRELATION_ID_LENGTH = 255
 MAX_SEVERITY_LENGTH = 20
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
 # orjson writes a NUL as \u0000; an odd number of backslashes tells it from a backslash followed by "u0000"
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -219,6 +220,13 @@ def _ip(text: str) -> str:
     return text
 
 
+def _date_in_utc(moment: str) -> machine.date | str:
+    try:
+        return machine.datetime.fromisoformat(moment.upper()).astimezone(UTC).date()
+    except (ValueError, OverflowError):
+        return moment  # the validation names the member
+
+
 def _in_utc(value: Any, validate: ValidatorFunctionWrapHandler) -> machine.datetime:
     if isinstance(value, (int, float)):
         raise ValueError("must be an RFC 3339 date-time such as 2026-01-31T12:00:00Z")
@@ -293,7 +301,7 @@ class AuditEvent(BaseModel):
     if TYPE_CHECKING:
         _members: dict[str, Any] = PrivateAttr()  # no argument of the constructor, without pydantic's mypy plugin too
 
-    version: _Text10 = "1.0"
+    version: _Text20 = "1.0"
     event_id: _Uuid = Field(default_factory=new_event_id)
     event_type: _Text100
     event_timestamp: _Timestamp = Field(default_factory=_now)
@@ -354,6 +362,9 @@ class AuditEvent(BaseModel):
     def from_wire(cls, document: object) -> Self:
         """Validate an event in wire format.
 
+        Generated clients send an empty text for a member that is not set, and a date-time for a date. Such an optional
+        member is absent, but for `error_message`, which may be empty; such a date-time is its date in UTC.
+
         Args:
             document: The decoded JSON. Unknown members are ignored, which lets a newer client use an older server.
                 All members of `REQUIRED_ON_THE_WIRE` must be present, and `event_data` must have its `event_type`.
@@ -361,6 +372,13 @@ class AuditEvent(BaseModel):
         Raises:
             pydantic.ValidationError: A member is missing or violates a rule.
         """
+        if isinstance(document, dict):
+            absent = [name for name in cls._optional if document.get(name) == "" and name != "error_message"]
+            if absent:
+                document = {name: value for name, value in document.items() if name not in absent}
+            moment = document.get("parent_event_date")
+            if isinstance(moment, str) and _DATE_TIME.fullmatch(moment):
+                document = document | {"parent_event_date": _date_in_utc(moment)}
         event = cls.model_validate(document, extra="ignore", context=_ON_THE_WIRE)
         if not event.model_fields_set >= _REQUIRED:
             missing = [field for field in REQUIRED_ON_THE_WIRE if field not in event.model_fields_set]

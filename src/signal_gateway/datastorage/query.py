@@ -28,9 +28,10 @@ MAX_OFFSET = 2**63 - 1
 Order = Literal["asc", "desc"]
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-RELATIVE = re.compile(r"(\d{1,9})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+RELATIVE = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[smhd]))+")
+_PARTS = re.compile(r"([\d.]+)([a-z]+)")
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 CURSOR = re.compile(r"(asc|desc)\.(-?\d{1,18})\.(\d{1,18})")
 
 
@@ -106,9 +107,8 @@ def event_query(parameters: Iterable[tuple[str, str]], *, now: datetime) -> Even
             raise _invalid(name, f"is not a parameter of this query; use {', '.join(_PARAMETERS)}")
         if name in given:
             raise _invalid(name, "is given more than once")
-        if not value:
-            raise _invalid(name, "is empty; leave it out to match every event")
-        given[name] = value
+        if value or name not in _MAY_BE_EMPTY:
+            given[name] = value
 
     values: dict[str, Any] = {}
     for name, value in given.items():
@@ -182,18 +182,20 @@ def _whole_number(value: str, low: int, high: int) -> int:
 
 def _time(value: str, now: datetime) -> datetime:
     try:
-        if relative := RELATIVE.fullmatch(value):
-            return now - timedelta(**{_UNITS[relative[2]]: int(relative[1])})
+        if RELATIVE.fullmatch(value):
+            parts = (timedelta(**{_UNITS[unit]: float(number)}) for number, unit in _PARTS.findall(value))
+            return now - sum(parts, timedelta())
         if _DATE.fullmatch(value):
             return datetime.fromisoformat(value).replace(tzinfo=UTC)
         if _RFC_3339.fullmatch(value):
-            return datetime.fromisoformat(value.upper()).astimezone(UTC)
+            moment = datetime.fromisoformat(value.upper())
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
     except (ValueError, OverflowError) as exc:
         raise ValueError(f"is not a valid time: {value!r}: {exc}") from exc
     hint = "; write the + of the offset as %2B" if " " in value else ""
     raise ValueError(
-        f"must be an RFC 3339 time such as 2026-01-31T12:00:00Z, a date (00:00 UTC) or a time "
-        f"before now such as 30m, 24h, 7d, not {value!r}{hint}"
+        f"must be an RFC 3339 time such as 2026-01-31T12:00:00Z (UTC without a zone), a date (00:00 UTC) or a time "
+        f"before now such as 30m, 1h30m, 7d, not {value!r}{hint}"
     )
 
 
@@ -219,6 +221,11 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "order": _order,
     "cursor": _cursor,
 }
+
+# generated clients send an empty text for a filter that is not set
+_MAY_BE_EMPTY = frozenset(
+    {"correlation_id", "event_type", "event_category", "event_outcome", "severity", "since", "until"}
+)
 
 PARAMETERS: tuple[str, ...] = tuple(_PARAMETERS)
 """The parameter names that `event_query` accepts."""

@@ -257,7 +257,7 @@ def test_event_from_far_ahead_is_marked(serve: Serve, make_wire_event: MakeEvent
     [
         ("corelation_id=x", "corelation_id"),
         ("correlation_id=a&correlation_id=b", "correlation_id"),
-        ("correlation_id=", "correlation_id"),
+        ("cursor=", "cursor"),
         ("event_outcome=maybe", "event_outcome"),
         ("limit=0", "limit"),
         ("limit=1001", "limit"),
@@ -269,7 +269,7 @@ def test_event_from_far_ahead_is_marked(serve: Serve, make_wire_event: MakeEvent
         (f"offset={2**63}", "offset"),
         ("order=up", "order"),
         ("since=yesterday", "since"),
-        ("since=2026-01-31T12:00:00", "since"),
+        ("since=2026-01-31T12:00", "since"),
         ("since=2026-02-30", "since"),
         ("since=2026-01-31T12:00:00+01:00", "since"),
         ("until=999999999d", "until"),

@@ -191,6 +191,10 @@ class AuditApi:
             Route("/api/v1/audit/limits", self._limits, methods=["GET"]),
             Route("/healthz", self._health, methods=["GET"]),
             Route("/readyz", self._readiness, methods=["GET"]),
+            # the paths that the original DataStorage has
+            Route("/health", self._health, methods=["GET"]),
+            Route("/health/live", self._health, methods=["GET"]),
+            Route("/health/ready", self._readiness, methods=["GET"]),
             Route("/metrics", self._metrics_page, methods=["GET"]),
             Route("/openapi.json", self._description, methods=["GET"]),
         ]

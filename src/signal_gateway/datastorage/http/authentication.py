@@ -11,9 +11,9 @@ __all__ = ["PROTECTION", "ScopeAuthenticator"]
 _READING = ("GET", "HEAD")
 _LIMITS = "/api/v1/audit/limits"
 
-PROTECTION = Protection(
-    realm="DataStorage", open_paths=frozenset({"/healthz", "/readyz", "/metrics"}), basic_methods=_READING
-)
+_OPEN_PATHS = frozenset({"/healthz", "/readyz", "/health", "/health/live", "/health/ready", "/metrics"})
+
+PROTECTION = Protection(realm="DataStorage", open_paths=_OPEN_PATHS, basic_methods=_READING)
 """All paths but those for probes and scrapers: probes have no tokens, and the token of a scraper could read all
 events."""
 

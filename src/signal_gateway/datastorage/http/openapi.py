@@ -124,6 +124,31 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     problems=_UNREADY,
                 )
             },
+            "/health": {
+                "get": api.operation(
+                    "isAliveAsOriginal",
+                    "Check that the service runs.",
+                    "open",
+                    responses={200: (JSON, ref("StatusResponse"), "The service runs.")},
+                )
+            },
+            "/health/live": {
+                "get": api.operation(
+                    "isLive",
+                    "Check that the service runs.",
+                    "open",
+                    responses={200: (JSON, ref("StatusResponse"), "The service runs.")},
+                )
+            },
+            "/health/ready": {
+                "get": api.operation(
+                    "isReadyAsOriginal",
+                    "Check that events can be stored now.",
+                    "open",
+                    responses={200: (JSON, ref("StatusResponse"), "Events can be stored.")},
+                    problems=_UNREADY,
+                )
+            },
             "/metrics": {
                 "get": api.operation(
                     "getMetrics",
@@ -259,18 +284,19 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         "anyOf": [
             {"type": "string", "format": "date-time"},
             {"type": "string", "format": "date"},
-            {"type": "string", "pattern": f"^{RELATIVE.pattern}$"},
+            {"type": "string", "pattern": f"^({RELATIVE.pattern})?$"},
         ]
     }
+    optional: Schema = {"type": "string"}  # empty is as if left out
     outcomes = AuditEvent.model_json_schema()["properties"]["event_outcome"]["enum"]
     exact = "Exact match; an event without a value does not match."
     described: dict[str, tuple[Schema, str]] = {
-        "correlation_id": (text, exact),
-        "event_type": (text, exact),
-        "event_category": (text, exact),
-        "event_outcome": ({"type": "string", "enum": outcomes}, exact),
-        "severity": (text, exact),
-        "since": (time, "The earliest event_timestamp, inclusive; 30m, 24h and 7d are relative to now."),
+        "correlation_id": (optional, exact),
+        "event_type": (optional, exact),
+        "event_category": (optional, exact),
+        "event_outcome": ({"type": "string", "enum": ["", *outcomes]}, exact),
+        "severity": (optional, exact),
+        "since": (time, "The earliest event_timestamp, inclusive; 30m, 1h30m and 7d are relative to now."),
         "until": (time, "The latest event_timestamp, inclusive; same forms as since."),
         "detail_key": (text, "A top-level member of event_data; only with detail_value."),
         "detail_value": (text, "The value as text, or a number, boolean or null as JSON; only with detail_key."),
