@@ -334,7 +334,7 @@ def _event(
         event_action=event_type.rpartition(".")[2],
         event_outcome=outcome,
         correlation_id=correlation_id,
-        event_data={"event_type": event_type, **data},
+        event_data={"event_type": event_type, "namespace": namespace or "", **data},
         actor_type="external" if sender is None else "user",
         actor_id=signal.source if sender is None else sender[:_MAX_ACTOR_LENGTH],
         resource_type=resource_type,
@@ -360,8 +360,6 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
         data["original_payload"] = {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)}
         data |= {"original_payload_sha256": sha256(encoded).hexdigest(), "truncated": True}
     data |= signal.sender.ids
-    if signal.namespace is not None:
-        data["namespace"] = signal.namespace
     if signal.fingerprint is not None:
         data["fingerprint"] = signal.fingerprint
     if signal.target is not None:

@@ -1,10 +1,13 @@
 import hashlib
+from datetime import UTC, datetime
 
 import orjson
 import pytest
 
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.event import AuditEvent, encoded_event_data
+from signal_gateway.gateway.audit.events import created_events
+from signal_gateway.gateway.signals.signal import Signal, Target
 
 pytestmark = pytest.mark.asyncio
 
@@ -46,6 +49,34 @@ async def test_creation_is_recorded_as_received_then_created(running_gateway, al
             "original_payload": sent,
         }
     assert received.event_timestamp <= created.event_timestamp
+
+
+async def test_alert_without_object_has_an_empty_namespace(running_gateway, alert):
+    await running_gateway.post(alert("NoTarget", job="x"))
+
+    [event] = running_gateway.events("gateway.signal.rejected")
+    assert event.event_data["namespace"] == ""
+
+
+async def test_object_of_the_cluster_has_an_empty_namespace():
+    now = datetime(2026, 1, 31, tzinfo=UTC)
+    signal = Signal(
+        name="KubeNodePressure",
+        severity="critical",
+        status="firing",
+        source="prometheus",
+        target=Target("Node", "worker-1", None, "v1"),
+        namespace=None,
+        labels={},
+        annotations={},
+        fired_at=now,
+        received_at=now,
+        payload={},
+    )
+
+    drafts = created_events(signal, signal_type="alert", name="rr-1", namespace="kubernaut-system", at=now)
+
+    assert [event.event_data["namespace"] for event in drafts] == ["", ""]
 
 
 async def test_events_of_a_creation_are_what_the_wire_takes(running_gateway, alert):
