@@ -229,7 +229,7 @@ def compare(directory: Path, report: Report, deaths: list[Death], last: Death) -
     report.figure("and stored nevertheless", len(stored - set(returned)))
     report.figure("refused, the spool being full", len(refused))
     report.figure("stored", len(stored))
-    report.figure("stored in two databases, unacknowledged at the move", repeated)
+    report.figure("stored in two databases, before and after a move", repeated)
     report.none_of("lost", set(returned) - stored)
     report.none_of("out of nowhere", stored - set(attempted))
     report.none_of("refused and stored", stored & set(refused))

@@ -67,7 +67,7 @@ MAX_CORRELATION_ID_LENGTH = 255
 MAX_SEVERITY_LENGTH = 20
 
 _CANONICAL_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_DATE_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
 # orjson writes a NUL as \u0000; an odd number of backslashes tells it from a backslash followed by "u0000"
 _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -222,7 +222,8 @@ def _ip(text: str) -> str:
 
 def _date_in_utc(moment: str) -> machine.date | str:
     try:
-        return machine.datetime.fromisoformat(moment.upper()).astimezone(UTC).date()
+        parsed = machine.datetime.fromisoformat(moment.upper())
+        return parsed.date() if parsed.tzinfo is None else parsed.astimezone(UTC).date()
     except (ValueError, OverflowError):
         return moment  # the validation names the member
 
@@ -239,7 +240,6 @@ def _in_utc(value: Any, validate: ValidatorFunctionWrapHandler) -> machine.datet
         raise ValueError("is outside the years 1 to 9999 in UTC") from None
 
 
-_Text10 = Annotated[str, StringConstraints(min_length=1, max_length=10), AfterValidator(_without_nul)]
 _Text20 = Annotated[str, StringConstraints(min_length=1, max_length=MAX_SEVERITY_LENGTH), AfterValidator(_without_nul)]
 _Text50 = Annotated[str, StringConstraints(min_length=1, max_length=50), AfterValidator(_without_nul)]
 _Text100 = Annotated[str, StringConstraints(min_length=1, max_length=100), AfterValidator(_without_nul)]
@@ -363,7 +363,8 @@ class AuditEvent(BaseModel):
         """Validate an event in wire format.
 
         Generated clients send an empty text for a member that is not set, and a date-time for a date. Such an optional
-        member is absent, but for `error_message`, which may be empty; such a date-time is its date in UTC.
+        member is absent, but for `error_message`, which may be empty; such a date-time is its date in UTC, or its date
+        without a zone.
 
         Args:
             document: The decoded JSON. Unknown members are ignored, which lets a newer client use an older server.
@@ -457,8 +458,11 @@ def _without_python(schema: Any) -> Any:
         return schema
 
     validator = schema["function"]["function"]
-    if validator is _without_nul or validator is _exact_date:
+    if validator is _without_nul:
         return _without_python(schema["schema"])
+    if validator is _exact_date:  # a date-time, which is another date in UTC, is for `from_wire`
+        date = core_schema.str_schema(pattern=r"^\d{4}-\d{2}-\d{2}$", strict=True)
+        return core_schema.chain_schema([date, _without_python(schema["schema"])])
     if validator is _in_utc:
         return core_schema.chain_schema([core_schema.str_schema(strict=True), _without_python(schema["schema"])])
     if validator is _canonical_uuid:

@@ -15,6 +15,7 @@ __all__ = [
     "MAX_OFFSET",
     "PARAMETERS",
     "RELATIVE",
+    "ZONELESS",
     "EventQuery",
     "Order",
     "Position",
@@ -28,7 +29,9 @@ MAX_OFFSET = 2**63 - 1
 Order = Literal["asc", "desc"]
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?")
+ZONELESS = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?")
+"""A date-time without a zone, which is in UTC."""
+_RFC_3339 = re.compile(ZONELESS.pattern + r"([Zz]|[+-]\d\d:\d\d)?")
 RELATIVE = re.compile(r"(?:\d{1,9}(?:\.\d{1,9})?(?:ms|[smhd]))+")
 _PARTS = re.compile(r"([\d.]+)([a-z]+)")
 _UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}

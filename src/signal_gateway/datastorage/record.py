@@ -129,13 +129,15 @@ def first_of_each_id(rows: Sequence[EventRow]) -> dict[str, EventRow]:
 def find_duplicates(
     rows: Sequence[EventRow], first: Mapping[str, EventRow], stored: Mapping[str, StoredRecord]
 ) -> list[Duplicate]:
-    """Return the duplicates of a batch. There are none if each id occurs once, and none of them was stored before.
+    """Return the duplicates of a batch.
 
     Args:
         rows: The batch.
         first: The result of `first_of_each_id` for the batch.
         stored: The events that were stored before the batch, by id.
     """
+    if len(first) == len(rows) and not stored:
+        return []
     found = []
     for index, row in enumerate(rows):
         original = stored.get(row.event_id) or first[row.event_id]

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
+from signal_gateway._file_version import file_version
 from signal_gateway.errors import ConfigurationError
 
 __all__ = ["MAX_TOKEN_FILE_BYTES", "MIN_TOKEN_LENGTH", "LineFormat", "WatchedTokens"]
@@ -53,17 +54,6 @@ class _Entry(Generic[Grant]):
     grant: Grant
 
 
-@dataclass(frozen=True, slots=True)
-class _Version:
-    """The state of a file; symbolic links are followed, so a swapped link changes the version, too."""
-
-    device: int
-    inode: int
-    size: int
-    modified: int
-    changed: int
-
-
 class WatchedTokens(Generic[Grant]):
     """The tokens of a file, read again after each change of the file.
 
@@ -81,7 +71,7 @@ class WatchedTokens(Generic[Grant]):
     def __init__(self, path: Path, *, format: LineFormat[Grant]) -> None:
         self._path = path
         self._format = format
-        self._seen = _version_of(path)
+        self._seen = file_version(path)
         self._entries = self._read()
 
     def grant_of(self, token: bytes) -> Grant | None:
@@ -101,7 +91,7 @@ class WatchedTokens(Generic[Grant]):
         return grant
 
     def _read_if_changed(self) -> None:
-        version = _version_of(self._path)
+        version = file_version(self._path)
         if version == self._seen:
             return
         self._seen = version  # before reading, so that a change in between is found by the next call
@@ -154,14 +144,6 @@ class WatchedTokens(Generic[Grant]):
         if mode & stat.S_IROTH:
             _log.warning("every user of this machine can read the tokens in %s: chmod o-r, or 0400 for a Secret", path)
         return entries
-
-
-def _version_of(path: Path) -> _Version | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None  # reading the file raises the error
-    return _Version(found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _digest_of(token: str) -> bytes:

@@ -13,6 +13,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from tests.support.waiting import wait_until
 
 from signal_gateway.audit import DataStorageClient
 
@@ -179,17 +180,7 @@ def test_celery_stores_each_event_of_its_workers_once(datastorage, tmp_path: Pat
     with running([sys.executable, "-c", send], tmp_path, datastorage.url) as sender:
         assert sender.wait(DEADLINE) == 0, (tmp_path / "log").read_text()
     with running([*command, "--without-gossip", "--without-mingle"], tmp_path, datastorage.url):
-        wait_until_empty(tmp_path / "queue")
+        wait_until(lambda: not any((tmp_path / "queue").iterdir()))  # the workers took every message
 
     drain(tmp_path / "spool", datastorage.url)
     assert stored(datastorage.url) == 40, (tmp_path / "log").read_text()
-
-
-def wait_until_empty(queue: Path) -> None:
-    """Watch the broker's folder until the workers took every message."""
-    import time
-
-    deadline = time.monotonic() + DEADLINE
-    while any(queue.iterdir()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)

@@ -102,14 +102,14 @@ def test_file_that_is_lost_during_a_commit_is_not_acknowledged(
     from signal_gateway.datastorage.sqlite import backend
 
     client = open_datastorage(f"sqlite:///{path}")
-    insert = backend._insert
+    insert = backend._insert_new
 
     def insert_and_lose(connection: sqlite3.Connection, rows: object) -> object:
         done = insert(connection, rows)  # type: ignore[arg-type]
         remove_all(path)
         return done
 
-    monkeypatch.setattr(backend, "_insert", insert_and_lose)
+    monkeypatch.setattr(backend, "_insert_new", insert_and_lose)
 
     assert store(client) == 503
 

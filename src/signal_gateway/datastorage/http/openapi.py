@@ -13,7 +13,15 @@ from signal_gateway.datastorage.http.response_models import (
     Pagination,
     StatusResponse,
 )
-from signal_gateway.datastorage.query import CURSOR, DEFAULT_LIMIT, MAX_LIMIT, MAX_OFFSET, PARAMETERS, RELATIVE
+from signal_gateway.datastorage.query import (
+    CURSOR,
+    DEFAULT_LIMIT,
+    MAX_LIMIT,
+    MAX_OFFSET,
+    PARAMETERS,
+    RELATIVE,
+    ZONELESS,
+)
 from signal_gateway.web.body import JSON
 from signal_gateway.web.metrics_page import METRICS_TYPES
 from signal_gateway.web.openapi import REFERENCE, Schema, first_paragraph, operation, ref, response_schemas
@@ -213,6 +221,7 @@ class _Operations:
 def _schemas() -> Schema:
     schemas = response_schemas(_RESPONSES)
     sent, read = _sent_event(), _sent_event()
+    sent["properties"] |= {name: _or_empty(name, schema) for name, schema in sent["properties"].items()}
     # a stored event has no nulls, and it has the defaults and the members of the server
     read["properties"] = {name: _without_null(schema) for name, schema in read["properties"].items()} | {
         "event_date": {"type": "string", "format": "date"},
@@ -266,6 +275,14 @@ def _sent_event() -> Schema:
     }
 
 
+def _or_empty(name: str, schema: Schema) -> Schema:
+    """Describe the forms of an optional member that generated clients send: empty if absent, a date-time for a date."""
+    if {"type": "null"} not in schema.get("anyOf", ()):
+        return schema
+    date_time = [{"type": "string", "format": "date-time"}] if name == "parent_event_date" else []
+    return {"anyOf": [*schema["anyOf"], *date_time, {"type": "string", "maxLength": 0}]}
+
+
 def _without_null(schema: Schema) -> Schema:
     if "anyOf" not in schema:
         return schema
@@ -284,6 +301,7 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         "anyOf": [
             {"type": "string", "format": "date-time"},
             {"type": "string", "format": "date"},
+            {"type": "string", "pattern": f"^{ZONELESS.pattern}$"},
             {"type": "string", "pattern": f"^({RELATIVE.pattern})?$"},
         ]
     }

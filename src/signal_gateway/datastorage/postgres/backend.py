@@ -209,7 +209,7 @@ class PostgresBackend:
             ((inserted,),) = await cursor.fetchall()
             if inserted is not None:
                 stored = await _stored(connection, list(first.keys() - set(inserted)))
-        return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
+        return find_duplicates(rows, first, stored)
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""

@@ -160,15 +160,19 @@ class SqliteBackend:
 
     def _insert(self, connection: sqlite3.Connection, *, rows: Sequence[EventRow]) -> list[Duplicate]:
         self._identity.check()
+        first, stored = first_of_each_id(rows), {}
         try:
-            duplicates = _insert(connection, rows)
+            with transaction(connection, "BEGIN IMMEDIATE"):
+                newest = _newest_sequence(connection)
+                if _insert_new(connection, list(first.values())) < len(first):
+                    stored = _stored_before(connection, list(first), newest)
         except sqlite3.Error as exc:
             if exc.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 self._free_when_full = _free_bytes(self._path)
             raise
         self._free_when_full = None
         self._identity.check()  # the commit is in the file at the path only if the file was there all the time
-        return duplicates
+        return find_duplicates(rows, first, stored)
 
     def _try_to_write(self, connection: sqlite3.Connection) -> None:
         self._identity.check()
@@ -178,17 +182,6 @@ class SqliteBackend:
         with transaction(connection, "BEGIN IMMEDIATE"):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute(f"PRAGMA user_version = {version}")
-
-
-def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
-    first = first_of_each_id(rows)
-    with transaction(connection, "BEGIN IMMEDIATE"):
-        newest = _newest_sequence(connection)
-        stored: dict[str, StoredRecord] = {}
-        if _insert_new(connection, list(first.values())) < len(first):
-            stored = _stored_before(connection, list(first), newest)
-
-    return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
 
 
 def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:

@@ -13,14 +13,14 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from signal_gateway.clock import SystemClock
 from signal_gateway.web.response_headers import http_date
-from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits, NotifyingSet
+from signal_gateway.web.serving.http_protocol import BoundedProtocol, ConnectionLimits
 from signal_gateway.web.serving.lifespan import Lifespan, ServerStartError
 from signal_gateway.web.serving.sockets import url_of
 
@@ -170,6 +170,24 @@ class AppServer:
         await self._uvicorn.serve(sockets=[self._sock])
 
 
+class _Connections(set[Any]):
+    """The open connections of a server: notifies waiters when the last one has left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.emptied = asyncio.Event()
+
+    def discard(self, item: Any) -> None:
+        super().discard(item)
+        if not self:
+            self.emptied.set()
+
+    async def wait_until_empty(self) -> None:
+        while self:
+            self.emptied.clear()
+            await self.emptied.wait()
+
+
 class _Config(uvicorn.Config):
     def configure_logging(self) -> None:
         """Do nothing: uvicorn changes loggers and level names of the whole process."""
@@ -183,7 +201,7 @@ class _Server(uvicorn.Server):
         self._url = url
         self._grace = grace
         self._streams = streams
-        self._connections = NotifyingSet()
+        self._connections = _Connections()
         self._tasks = self.server_state.tasks
         self.server_state.connections = self._connections
 

@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from signal_gateway.web.problem import Problem, problem_response
 from signal_gateway.web.response_headers import NO_PAGES, security_headers
 
-__all__ = ["ABORT", "BoundedProtocol", "ConnectionLimits", "NotifyingSet"]
+__all__ = ["ABORT", "BoundedProtocol", "ConnectionLimits"]
 
 ABORT: Final = "signal_gateway.abort"
 """Key in the `extensions` of an ASGI scope: a function without arguments that closes the request's connection abruptly,
@@ -45,26 +45,6 @@ class ConnectionLimits:
     head_seconds: float = 30.0
     head_bytes: int = 64 * 1024
     stall_seconds: float = 30.0
-
-
-class NotifyingSet(set[Any]):
-    """The open connections of a server: notifies waiters when the last one has left."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.emptied = asyncio.Event()
-
-    def discard(self, item: Any) -> None:
-        """Remove an item; notify the waiters if it was the last one."""
-        super().discard(item)
-        if not self:
-            self.emptied.set()
-
-    async def wait_until_empty(self) -> None:
-        """Return as soon as the set is empty."""
-        while self:
-            self.emptied.clear()
-            await self.emptied.wait()
 
 
 class _PlainParser(HttpRequestParser):

@@ -28,13 +28,30 @@ def test_empty_required_text_is_refused(client, make_wire_event, member):
     assert (client.post(EVENTS, json=make_wire_event() | {member: ""})).status_code == 400
 
 
-def test_date_time_of_the_parent_is_its_date_in_utc(client, make_wire_event):
-    event = make_wire_event() | {"parent_event_date": "2026-11-30T01:30:00+02:00", "version": "2026.11-preview.1"}
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        ("2026-11-30T01:30:00+02:00", "2026-11-29"),
+        ("2026-11-30T00:00:00+02:00", "2026-11-29"),
+        ("2026-11-29T22:00:00-02:00", "2026-11-30"),
+        ("2026-11-30T00:00:00Z", "2026-11-30"),
+        ("2026-11-30T12:00:00", "2026-11-30"),
+        ("2026-11-30", "2026-11-30"),
+    ],
+)
+def test_date_time_of_the_parent_is_its_date_in_utc_by_either_route(client, make_wire_event, sent, stored):
+    event = make_wire_event() | {"parent_event_date": sent}
 
-    assert (client.post(EVENTS, json=event)).status_code == 201
+    assert client.post(BATCH, json=[event]).json()["accepted"] == 1
+    again = client.post(EVENTS, json=event)
 
-    [stored] = (client.get(EVENTS)).json()["data"]
-    assert (stored["parent_event_date"], stored["version"]) == ("2026-11-29", "2026.11-preview.1")
+    assert again.json()["message"] == "An event with this event_id is already stored."
+    assert client.get(EVENTS).json()["data"][0]["parent_event_date"] == stored
+
+
+def test_version_has_up_to_20_characters(client, make_wire_event):
+    assert client.post(EVENTS, json=make_wire_event() | {"version": "2026.11-preview.1"}).status_code == 201
+    assert client.post(EVENTS, json=make_wire_event() | {"version": "x" * 21}).status_code == 400
 
 
 @pytest.mark.parametrize(
