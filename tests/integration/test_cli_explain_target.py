@@ -38,7 +38,7 @@ def test_candidates_owner_and_target_are_shown(explain, cluster):
 
 
 def test_alert_without_an_object_shows_what_was_searched(explain, config_file):
-    shown = explain({"alertname": "X", "node": "gone"}, "--config", config_file())
+    shown = explain({"alertname": "X", "node": "gone", "job": "x"}, "--config", config_file())
 
     assert shown.returncode == 0, shown.stderr
     assert "  1. Node/gone (label node) does not exist" in shown.stdout

@@ -114,6 +114,19 @@ def test_first_candidate_is_taken_if_none_exists(gateway, target_of):
     assert gateway.metrics.value("gateway_owner_resolution_total", kind="ReplicaSet", outcome="not_found") == 1
 
 
+def test_node_that_the_sender_alone_names_may_have_been_removed(gateway, target_of):
+    answer = gateway.send_alert("KubeNodePressure", node="worker-1")
+
+    assert target_of(gateway, answer) == "Node/worker-1"
+
+
+@pytest.mark.parametrize("label", ["job", "instance", "app", "cluster_name", "namespace"])
+def test_node_beside_a_label_of_a_series_must_exist(gateway, label):
+    answer = gateway.send_alert("DataNodeDown", node="data-0", **{label: "x"})
+
+    assert (answer.status_code, answer.json()["rejection"]["reason"]) == (200, "no_target")
+
+
 def test_node_with_a_dotted_name_is_looked_up_without_a_namespace(gateway, target_of):
     gateway.cluster.workload("Node/ip-10-0-0-1.example.internal")
     gateway.cluster.log.clear()

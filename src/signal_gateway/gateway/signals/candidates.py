@@ -371,7 +371,10 @@ class _Reader:
             self._add_node(_NODE, address, "instance")
 
     def _add_node(self, rank: int, value: str, label: str) -> None:
-        self._found.append((rank, Candidate("Node", host_of(value), None, "v1", label=label, lookup="node")))
+        # without any label of a series the sender itself says the node, which may have been removed a moment ago
+        is_said = label == "node" and self._labels.keys() <= _ALERT_LABELS | {"node"}
+        candidate = Candidate("Node", host_of(value), None, "v1", label=label, must_exist=not is_said, lookup="node")
+        self._found.append((rank, candidate))
 
 
 def _has_ordinal(pod: str) -> bool:
