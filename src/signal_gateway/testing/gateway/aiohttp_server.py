@@ -87,13 +87,18 @@ class AiohttpServer:
 
 
 class _Exchange:
-    """One request of aiohttp as an ASGI application, which reports the response and sends nothing."""
+    """One request of aiohttp as an ASGI application, which reports the response and sends nothing.
+
+    A handler sends a streamed response itself, so the client may have all of it before the handler returns. aiohttp
+    calls `_prepare_hook` of the request before the first byte, which is where the response is reported.
+    """
 
     def __init__(self, handler: Handler, request: web.BaseRequest) -> None:
         self._handler = handler
         self._request = request
         self._response: web.StreamResponse | None = None
         self._raised: web.HTTPException | None = None
+        self._has_begun = False
 
     def result(self) -> web.StreamResponse:
         """Return the response of the handler, or raise its response as the handler did."""
@@ -103,14 +108,26 @@ class _Exchange:
         return self._response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - the ASGI signature
+        prepare = self._request._prepare_hook
+
+        async def prepare_reported(response: web.StreamResponse) -> None:
+            await prepare(response)
+            await self._begin(response, send)
+
+        object.__setattr__(self._request, "_prepare_hook", prepare_reported)  # in debug mode aiohttp warns of a setattr
         try:
             response: web.StreamResponse = await self._handler(self._request)
             self._response = response
         except web.HTTPException as exc:
             response = self._raised = exc
         body = response.body if isinstance(response, web.Response) else None
-        await send({"type": "http.response.start", "status": response.status, "headers": []})
+        await self._begin(response, send)
         await send({"type": "http.response.body", "body": body if isinstance(body, bytes | bytearray) else b""})
+
+    async def _begin(self, response: web.StreamResponse, send: Send) -> None:
+        if not self._has_begun:
+            self._has_begun = True
+            await send({"type": "http.response.start", "status": response.status, "headers": []})
 
 
 async def _receive_nothing() -> Message:

@@ -1,6 +1,7 @@
 """Applications of aiohttp run under aiohttp's own runner, with the rules of every live server."""
 
 import asyncio
+import threading
 
 import aiohttp
 import pytest
@@ -79,6 +80,22 @@ def test_requests_are_answered_and_recorded(service):
         ("GET", "/missing", 404, b"no such order"),
         ("GET", "/stream", 200, b""),
     ]
+
+
+def test_stream_is_recorded_before_its_handler_returns(gateway_serve):
+    may_return = threading.Event()
+
+    async def held(request):
+        response = await stream(request)
+        await asyncio.to_thread(may_return.wait, 60)
+        return response
+
+    service = gateway_serve(app_with(web.get("/held", held)))
+    try:
+        assert service.client.get("/held").text == "ab"
+        assert service.exchanges[-1].status == 200
+    finally:
+        may_return.set()
 
 
 def test_exception_of_a_handler_is_recorded_with_its_frames(service):
