@@ -56,7 +56,8 @@ class SupervisorSettings:
         url: Of DataStorage.
         directory: For the spool and the ledgers.
         durability: Of the stores.
-        leave_out_every: Lose one event in so many before the store sees it, to see that the campaign fails; 0: none.
+        leave_out_every: Lose one event in so many before the store sees it, each writer's first one included, to see
+            that the campaign fails; 0: none.
     """
 
     url: str
@@ -175,10 +176,11 @@ def _write(life: Life, settings: SupervisorSettings, store: BufferedAuditStore, 
     while True:
         for _ in range(BURST):
             event = order_event(name, number, filler=filler)
+            is_left_out = settings.leave_out_every and number % settings.leave_out_every == 0
             number += 1
             attempted.append(event.event_id)
             try:
-                if not settings.leave_out_every or number % settings.leave_out_every:
+                if not is_left_out:
                     store.record(event)
             except AuditStoreClosed:
                 return
