@@ -335,8 +335,8 @@ async def test_query_with_several_filters_reads_the_index_of_the_rarest(
     tmp_path: Path, make_wire_event: MakeEvent, rare: dict[str, str], index: str
 ) -> None:
     usual = {"severity": "info"}
-    wanted = {"event_type": "gateway.signal.received", "event_outcome": "success", "event_category": "gateway"}
-    wanted |= {"correlation_id": "rr-1"} | usual | rare
+    members = {"event_type": "gateway.signal.received", "event_outcome": "success", "event_category": "gateway"}
+    wanted: dict[str, Any] = members | {"correlation_id": "rr-1"} | usual | rare
     documents = [make_wire_event(**usual) for _ in range(20)] + [make_wire_event(**usual | rare)]
     rows = rows_of(documents, received_at=0)
     assert rows is not None
