@@ -13,7 +13,9 @@ __all__ = [
     "Statement",
     "Value",
     "count_statement",
+    "exact_filters",
     "histogram_statement",
+    "occurrence_statement",
     "page_statement",
     "slice_statement",
 ]
@@ -21,7 +23,7 @@ __all__ = [
 Value = str | int | float | None
 Statement = tuple[str, list[Value]]
 
-# the most selective first
+# the most selective first, as far as it is known without reading the events
 _BY_SELECTIVITY = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 
 # longer than the microseconds from the year 1 to 1970
@@ -50,21 +52,54 @@ class Dialect(Protocol):
         ...
 
 
-def count_statement(query: EventQuery, dialect: Dialect) -> Statement:
-    """Count the events that match the filters. Paging does not apply."""
-    conditions, values = _filters(query, dialect)
+def exact_filters(query: EventQuery) -> list[str]:
+    """Return the columns with an exact filter, in the usual order of their selectivity."""
+    return [column for column in _BY_SELECTIVITY if getattr(query, column) is not None]
+
+
+def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, limit: int) -> Statement:
+    """Count the events that match one exact filter within the times of a query, from its index alone.
+
+    Args:
+        query: The query.
+        dialect: The dialect of the database.
+        column: One of `exact_filters`.
+        limit: Where the count ends.
+    """
+    alone = EventQuery(since=query.since, until=query.until, **{column: getattr(query, column)})
+    conditions, values = _filters(alone, dialect)
+    statement = f"SELECT 1 FROM audit_events{_where(conditions)} LIMIT {dialect.placeholder}"
+    return f"SELECT count(*) FROM ({statement})", [*values, limit]
+
+
+def count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
+    """Count the events that match the filters. Paging does not apply.
+
+    Args:
+        query: The query.
+        dialect: The dialect of the database.
+        leading: The exact filter to find the events by, one of `exact_filters`; None for the usual order. The other
+            statements have the same argument.
+    """
+    conditions, values = _filters(query, dialect, leading)
     return f"SELECT count(*) FROM audit_events{_where(conditions)}", values
 
 
-def page_statement(query: EventQuery, dialect: Dialect) -> Statement:
+def page_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
     """Select one page of `StoredRecord`s, and one event more to find out whether there is a next page."""
-    statement, values = _events(query, query.after, dialect)
+    statement, values = _events(query, query.after, dialect, leading)
     p = dialect.placeholder
     return f"{statement} LIMIT {p} OFFSET {p}", [*values, query.limit + 1, query.offset]
 
 
 def slice_statement(
-    query: EventQuery, dialect: Dialect, *, after: Position | None, newest: int, limit: int
+    query: EventQuery,
+    dialect: Dialect,
+    *,
+    after: Position | None,
+    newest: int,
+    limit: int,
+    leading: str | None = None,
 ) -> Statement:
     """Select the `StoredRecord`s of one slice of an export.
 
@@ -74,20 +109,21 @@ def slice_statement(
         after: The position of the last event of the slice before.
         newest: The highest sequence of the export.
         limit: The most events of the slice.
+        leading: As in `count_statement`.
     """
     p = dialect.placeholder
     # the unary plus keeps the planner from an index on sequence, which has another order
-    statement, values = _events(query, after, dialect, f"+sequence <= {p}", newest)
+    statement, values = _events(query, after, dialect, leading, f"+sequence <= {p}", newest)
     return f"{statement} LIMIT {p}", [*values, limit]
 
 
-def histogram_statement(query: EventQuery, dialect: Dialect, *, width: int) -> Statement:
+def histogram_statement(query: EventQuery, dialect: Dialect, *, width: int, leading: str | None = None) -> Statement:
     """Count the events that match the filters, by the start of the bar and by outcome, oldest first."""
     p = dialect.placeholder
     # integer division rounds towards zero, so times are shifted to be positive
     shift = -(-_LONGEST_TIME_BEFORE_EPOCH // width) * width
-    conditions, values = _filters(query, dialect)
-    if all(getattr(query, column) is None for column in _BY_SELECTIVITY):
+    conditions, values = _filters(query, dialect, leading)
+    if not exact_filters(query):
         # true for every event; it makes the index on outcome and time a covering one
         conditions.append("event_outcome IN ('success', 'failure', 'pending')")
     return (
@@ -98,9 +134,14 @@ def histogram_statement(query: EventQuery, dialect: Dialect, *, width: int) -> S
 
 
 def _events(
-    query: EventQuery, after: Position | None, dialect: Dialect, condition: str | None = None, value: Value = None
+    query: EventQuery,
+    after: Position | None,
+    dialect: Dialect,
+    leading: str | None,
+    condition: str | None = None,
+    value: Value = None,
 ) -> Statement:
-    conditions, values = _filters(query, dialect)
+    conditions, values = _filters(query, dialect, leading)
     if after is not None:
         side, p = ">" if query.order == "asc" else "<", dialect.placeholder
         conditions.append(f"(event_timestamp, sequence) {side} ({p}, {p})")
@@ -119,16 +160,14 @@ def _where(conditions: list[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _filters(query: EventQuery, dialect: Dialect) -> tuple[list[str], list[Value]]:
+def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) -> tuple[list[str], list[Value]]:
     conditions: list[str] = []
     values: list[Value] = []
     p = dialect.placeholder
-    for column in _BY_SELECTIVITY:
-        value: str | None = getattr(query, column)
-        if value is not None:
-            name = dialect.further_column.format(column) if conditions else column
-            conditions.append(f"{name} = {p}")
-            values.append(value)
+    for column in sorted(exact_filters(query), key=lambda column: column != leading):  # stable: the others keep order
+        name = dialect.further_column.format(column) if conditions else column
+        conditions.append(f"{name} = {p}")
+        values.append(getattr(query, column))
 
     if query.since is not None:
         conditions.append(f"event_timestamp >= {p}")

@@ -9,11 +9,13 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.datastorage_backends import opened
 
 from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.record import rows_of
 from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
-from signal_gateway.datastorage.sqlite.backend import SQLITE
+from signal_gateway.datastorage.sqlite.backend import SQLITE, _rarest_filter
 from signal_gateway.datastorage.sqlite.connection import connect
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.web.problem import PROBLEM_JSON
@@ -316,6 +318,39 @@ def test_rarest_filter_finds_its_events_by_index_and_in_order(tmp_path: Path, qu
     assert f"audit_events_{index} " in page_plan + " "
     assert "TEMP B-TREE" not in page_plan
     assert "INDEX audit_events_" in count_plan
+
+
+@pytest.mark.parametrize(
+    ("rare", "index"),
+    [
+        ({"event_outcome": "failure"}, "by_outcome"),
+        ({"event_type": "gateway.crd.failed", "event_outcome": "failure"}, "by_type"),
+        ({"severity": "critical"}, "by_severity"),
+        ({"event_category": "workflow"}, "by_category"),
+        ({"correlation_id": "rr-2"}, "by_correlation"),
+    ],
+)
+@pytest.mark.asyncio
+async def test_query_with_several_filters_reads_the_index_of_the_rarest(
+    tmp_path: Path, make_wire_event: MakeEvent, rare: dict[str, str], index: str
+) -> None:
+    usual = {"severity": "info"}
+    members = {"event_type": "gateway.signal.received", "event_outcome": "success", "event_category": "gateway"}
+    wanted: dict[str, Any] = members | {"correlation_id": "rr-1"} | usual | rare
+    documents = [make_wire_event(**usual) for _ in range(20)] + [make_wire_event(**usual | rare)]
+    rows = rows_of(documents, received_at=0)
+    assert rows is not None
+    async with opened(f"sqlite:///{tmp_path}/audit.db") as backend:
+        await backend.insert(rows)
+
+        page = await backend.query(EventQuery(**wanted))
+        exported = [event async for part in backend.export(EventQuery(**wanted, order="asc")) for event in part]
+
+    assert (page.total, len(exported)) == (1, 1)
+    with closing(connect(tmp_path / "audit.db", busy_timeout=1)) as connection:
+        leading = _rarest_filter(connection, EventQuery(**wanted), timeout=60)
+        plan = plan_of(connection, *page_statement(EventQuery(**wanted), SQLITE, leading=leading))
+    assert f"audit_events_{index} " in plan + " "
 
 
 def test_histogram_without_filters_reads_an_index_alone(tmp_path: Path) -> None:
