@@ -15,10 +15,14 @@ from signal_gateway.datastorage.backend import (
     Bar,
     Duplicate,
     EventRow,
+    LegalHold,
     Page,
     QueryTooSlow,
     StoredRecord,
 )
+from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
+from signal_gateway.datastorage.postgres.chain import append_batch, chain_head, purge_events, read_chunk
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
@@ -63,15 +67,16 @@ WITH inserted AS (
     ) AS numbered
     ORDER BY event_id
     ON CONFLICT (event_id) DO NOTHING
-    RETURNING event_id
+    RETURNING sequence, event_id
 )
-SELECT CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END FROM inserted
+SELECT coalesce(array_agg(sequence ORDER BY sequence), '{{}}'),
+    CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END
+FROM inserted
 """.encode()
 
-_PURGE = """
-DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
-    SELECT event_id FROM audit_events WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
-))
+_HOLD = """
+INSERT INTO audit_holds VALUES (%s, %s, %s, %s) ON CONFLICT (correlation_id) DO UPDATE
+SET reason = EXCLUDED.reason, placed_by = EXCLUDED.placed_by, placed_at = EXCLUDED.placed_at
 """
 
 # An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` is stricter than `on`.
@@ -125,8 +130,8 @@ POSTGRES = PostgresDialect()
 class PostgresBackend:
     """Stores events in a PostgreSQL database. Any number of processes may use the database at once.
 
-    A batch is one statement that commits by itself: if the connection or the server fails, all of it is stored or none,
-    and the client may send it again in both cases. Writers and readers have separate connections, so slow queries do
+    A batch is one transaction: if the connection or the server fails, all of it is stored or none, and the client may
+    send it again in both cases. Writers and readers have separate connections, so slow queries do
     not block writes. A broken connection is replaced at its next use.
 
     Args:
@@ -190,15 +195,8 @@ class PostgresBackend:
 
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
-        first = first_of_each_id(rows)
-        columns = [list(column) for column in zip(*first.values(), strict=True)]
-        stored: dict[str, StoredRecord] = {}
-        async with self._connection(writes=True) as connection:
-            cursor = await connection.execute(_INSERT, [*columns, len(first)])
-            ((inserted,),) = await cursor.fetchall()
-            if inserted is not None:
-                stored = await _stored(connection, list(first.keys() - set(inserted)))
-        return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
+        async with self._connection(writes=True) as connection, connection.transaction():
+            return await _insert(connection, rows)
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
@@ -234,8 +232,39 @@ class PostgresBackend:
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
-        async with self._connection(writes=True) as connection:
-            return (await connection.execute(_PURGE, [now, limit])).rowcount
+        async with self._connection(writes=True) as connection, connection.transaction():
+            return await purge_events(connection, now=now, limit=limit)
+
+    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+        """Keep a case from purges; see `Backend.place_hold`."""
+        async with self._connection(writes=True) as connection, connection.transaction():
+            await connection.execute(_HOLD, hold)
+            await _insert(connection, [event])
+
+    async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
+        """End a hold; see `Backend.release_hold`."""
+        async with self._connection(writes=True) as connection, connection.transaction():
+            released = await connection.execute("DELETE FROM audit_holds WHERE correlation_id = %s", [correlation_id])
+            if released.rowcount:
+                await _insert(connection, [event])
+            return released.rowcount > 0
+
+    async def holds(self) -> Sequence[LegalHold]:
+        """Read all holds; see `Backend.holds`."""
+        statement = f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds ORDER BY placed_at, 1"
+        async with self._connection(writes=False) as connection:
+            return [LegalHold(*row) for row in await _all(connection, statement)]
+
+    async def chain_head(self) -> ChainHead | None:
+        """Read the head of the chain; see `Backend.chain_head`."""
+        async with self._connection(writes=False) as connection:
+            return await chain_head(connection)
+
+    async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
+        """Read the next links; see `Backend.read_chain`."""
+        # one snapshot, as for a query
+        async with self._connection(writes=False) as connection, connection.transaction():
+            return await read_chunk(connection, after=after, window=window)
 
     async def ping(self) -> None:
         """Check that a connection accepts writes; see `Backend.ping`."""
@@ -306,6 +335,23 @@ class PostgresBackend:
         finally:
             self._calls -= 1
             self._idle.set()
+
+
+async def _insert(connection: Connection, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
+    """Insert rows and seal the new ones, inside the transaction of the caller."""
+    first = first_of_each_id(rows)
+    columns = [list(column) for column in zip(*first.values(), strict=True)]
+    stored: dict[str, StoredRecord] = {}
+    new = list(first.values())
+    cursor = await connection.execute(_INSERT, [*columns, len(first)])
+    ((sequences, inserted),) = await cursor.fetchall()
+    if inserted is not None:
+        added = set(inserted)
+        new = [row for row in new if row.event_id in added]
+        stored = await _stored(connection, list(first.keys() - added))
+    if new:
+        await append_batch(connection, new, sequences)
+    return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
 
 
 async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredRecord]:

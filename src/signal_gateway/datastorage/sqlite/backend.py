@@ -8,7 +8,9 @@ from itertools import chain
 from pathlib import Path
 
 from signal_gateway.clock import SystemClock
-from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, Page, QueryTooSlow, StoredRecord
+from signal_gateway.datastorage.backend import Bar, Duplicate, EventRow, LegalHold, Page, QueryTooSlow, StoredRecord
+from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
 from signal_gateway.datastorage.select import (
@@ -19,6 +21,7 @@ from signal_gateway.datastorage.select import (
     page_statement,
     slice_statement,
 )
+from signal_gateway.datastorage.sqlite.chain import append_batch, chain_head, purge_events, read_chunk
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, transaction
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
@@ -133,6 +136,26 @@ class SqliteBackend:
         """Delete expired events; see `Backend.purge`. New events reuse their space; the file does not shrink."""
         return await self._writer.run(lambda connection: _purge(connection, now, limit))
 
+    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+        """Keep a case from purges; see `Backend.place_hold`."""
+        await self._writer.run(lambda connection: _place_hold(connection, hold, event))
+
+    async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
+        """End a hold; see `Backend.release_hold`."""
+        return await self._writer.run(lambda connection: _release_hold(connection, correlation_id, event))
+
+    async def holds(self) -> Sequence[LegalHold]:
+        """Read all holds; see `Backend.holds`."""
+        return await self._reader.run(_holds)
+
+    async def chain_head(self) -> ChainHead | None:
+        """Read the head of the chain; see `Backend.chain_head`."""
+        return await self._reader.run(chain_head)
+
+    async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
+        """Read the next links; see `Backend.read_chain`."""
+        return await self._reader.run(partial(read_chunk, after=after, window=window))
+
     async def ping(self) -> None:
         """Check that the write lock is available; see `Backend.ping`."""
         await self._writer.run(_acquire_write_lock)
@@ -144,12 +167,21 @@ class SqliteBackend:
 
 
 def _insert(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
-    first = first_of_each_id(rows)
     with transaction(connection, "BEGIN IMMEDIATE"):
-        newest = _newest_sequence(connection)
-        stored: dict[str, StoredRecord] = {}
-        if _insert_new(connection, list(first.values())) < len(first):
-            stored = _stored_before(connection, list(first), newest)
+        return _insert_in_transaction(connection, rows)
+
+
+def _insert_in_transaction(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
+    first = first_of_each_id(rows)
+    newest = _newest_sequence(connection)
+    stored: dict[str, StoredRecord] = {}
+    new = list(first.values())
+    if _insert_new(connection, new) < len(first):
+        stored = _stored_before(connection, list(first), newest)
+        new = [row for row in new if row.event_id not in stored]
+    if new:
+        added = connection.execute("SELECT sequence FROM audit_events WHERE sequence > ? ORDER BY 1", (newest,))
+        append_batch(connection, new, [sequence for (sequence,) in added])
 
     return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
 
@@ -232,11 +264,26 @@ def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, ti
 
 def _purge(connection: sqlite3.Connection, now: int, limit: int) -> int:
     with transaction(connection, "BEGIN IMMEDIATE"):
-        return connection.execute(
-            "DELETE FROM audit_events WHERE sequence IN"
-            " (SELECT sequence FROM audit_events WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-            (now, limit),
-        ).rowcount
+        return purge_events(connection, now=now, limit=limit)
+
+
+def _place_hold(connection: sqlite3.Connection, hold: LegalHold, event: EventRow) -> None:
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        connection.execute("INSERT OR REPLACE INTO audit_holds VALUES (?, ?, ?, ?)", hold)
+        _insert_in_transaction(connection, [event])
+
+
+def _release_hold(connection: sqlite3.Connection, correlation_id: str, event: EventRow) -> bool:
+    with transaction(connection, "BEGIN IMMEDIATE"):
+        released = connection.execute("DELETE FROM audit_holds WHERE correlation_id = ?", (correlation_id,)).rowcount
+        if released:
+            _insert_in_transaction(connection, [event])
+    return released > 0
+
+
+def _holds(connection: sqlite3.Connection) -> list[LegalHold]:
+    rows = connection.execute(f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds ORDER BY placed_at, 1")
+    return [LegalHold(*row) for row in rows]
 
 
 def _acquire_write_lock(connection: sqlite3.Connection) -> None:
