@@ -22,6 +22,7 @@ from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Duplicate, EventRow
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.postgres import backend as postgres
+from signal_gateway.datastorage.postgres import insert as postgres_insert
 from signal_gateway.datastorage.record import first_of_each_id, microseconds, row_of
 from signal_gateway.datastorage.sqlite import backend as sqlite
 from signal_gateway.datastorage.verify import verify_chain
@@ -40,9 +41,9 @@ Inserts go straight to the backend, or through the HTTP application in the same 
 of {batch} are verified: every link, root, row and column. `python -m tests.benchmarks chain_cost` makes the figures."""
 
 _UNCHAINED = (
-    postgres._INSERT.replace(b"RETURNING sequence, event_id", b"RETURNING event_id")
-    .replace(b"coalesce(array_agg(sequence ORDER BY sequence), '{}'),", b"")
-)
+    postgres_insert._INSERTED
+    + " SELECT CASE WHEN count(*) < %(count)b THEN coalesce(array_agg(event_id::text), '{}') END FROM inserted"
+).encode()
 
 
 @dataclass
@@ -89,8 +90,8 @@ async def _insert_unchained(
     connection: psycopg.AsyncConnection[TupleRow], rows: Sequence[EventRow]
 ) -> Sequence[Duplicate]:
     first = first_of_each_id(rows)
-    columns = [list(column) for column in zip(*first.values(), strict=True)]
-    cursor = await connection.execute(_UNCHAINED, [*columns, len(first)])
+    parameters = postgres_insert._parameters(list(first.values())) | {"count": len(first)}
+    cursor = await connection.execute(_UNCHAINED, parameters)
     ((missing,),) = await cursor.fetchall()
     if missing is not None:
         raise SystemExit("a new event was a duplicate")

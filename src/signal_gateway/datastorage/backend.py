@@ -11,6 +11,7 @@ from signal_gateway.errors import DataStorageError
 
 __all__ = [
     "CHAIN_COLUMNS",
+    "MISSING_HEAD",
     "Backend",
     "BackendNotOpen",
     "BackendUnavailable",
@@ -68,6 +69,10 @@ class EventRow(NamedTuple):
 
 CHAIN_COLUMNS = ("sequence", *EventRow._fields)
 """The columns of a row of a `ChainChunk`: all that a stored event has."""
+
+
+MISSING_HEAD = "the head of the audit chain is missing: restore audit_chain from a backup"
+"""The message of the error of an insert or a purge without a head. A new chain would hide the alteration."""
 
 
 class LegalHold(NamedTuple):

@@ -100,8 +100,16 @@ class Manifest:
 
     def pack(self) -> bytes:
         """Return the manifest as bytes: all ids, all sequences, all ends of retention, all leaves."""
-        numbers = struct.pack(f">{2 * len(self.sequences)}q", *self.sequences, *self.expiries)
-        return b"".join((bytes.fromhex("".join(self.event_ids)), numbers, *self.leaves))
+        sequences = struct.pack(f">{len(self.sequences)}q", *self.sequences)
+        return b"".join((self.packed_ids(), sequences, self.packed_expiries(), *self.leaves))
+
+    def packed_ids(self) -> bytes:
+        """Return the first part of `pack`."""
+        return bytes.fromhex("".join(self.event_ids))
+
+    def packed_expiries(self) -> bytes:
+        """Return the third part of `pack`."""
+        return struct.pack(f">{len(self.expiries)}q", *self.expiries)
 
     def event_id(self, index: int) -> str:
         """Return the id of an event in canonical form."""
@@ -212,6 +220,11 @@ class Seal:
         manifest = Manifest.of(events, sequences)
         return cls(kind, sealed_at, len(events), merkle_root(manifest.leaves), manifest.pack())
 
+    @property
+    def digest(self) -> bytes:
+        """As in `Link`."""
+        return sha256(self.manifest).digest()
+
     def link(self, head: ChainHead) -> Link:
         """Return the next link after a head."""
         stored, purged = (self.count, 0) if self.kind == "batch" else (0, self.count)
@@ -223,7 +236,7 @@ class Seal:
             head.total + stored,
             head.purged + purged,
             self.root,
-            sha256(self.manifest).digest(),
+            self.digest,
             b"",
         )
         return replace(link, hash=link.expected_hash(head.hash))

@@ -22,7 +22,8 @@ from signal_gateway.datastorage.backend import (
 )
 from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
-from signal_gateway.datastorage.postgres.chain import append_batch, chain_head, purge_events, read_chunk
+from signal_gateway.datastorage.postgres.chain import chain_head, purge_events, read_chunk
+from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
@@ -46,33 +47,6 @@ Pool = AsyncConnectionPool[Connection]
 # open until the client has read everything would keep VACUUM from removing deleted rows.
 _EVENTS_PER_SLICE = 1000
 _BYTES_PER_SLICE = 1024 * 1024
-
-_COLUMN_TYPES = {
-    "event_id": "uuid",
-    "event_timestamp": "bigint",
-    "received_at": "bigint",
-    "expires_at": "bigint",
-}
-_COLUMNS = ", ".join(EventRow._fields)
-_ARRAYS = ", ".join(f"%b::{_COLUMN_TYPES.get(column, 'text')}[]" for column in EventRow._fields)
-
-# The inner SELECT numbers the events in the order of the batch: nextval is volatile, so the planner does not move it.
-# The rows are inserted in the order of their ids: two batches with the same ids lock them in the same order, which
-# prevents deadlocks. The ids are returned only if some rows were not inserted.
-_INSERT = f"""
-WITH inserted AS (
-    INSERT INTO audit_events (sequence, {_COLUMNS})
-    SELECT * FROM (
-        SELECT nextval('audit_events_sequence'), batch.* FROM unnest({_ARRAYS}) AS batch ({_COLUMNS})
-    ) AS numbered
-    ORDER BY event_id
-    ON CONFLICT (event_id) DO NOTHING
-    RETURNING sequence, event_id
-)
-SELECT coalesce(array_agg(sequence ORDER BY sequence), '{{}}'),
-    CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END
-FROM inserted
-""".encode()
 
 _HOLD = """
 INSERT INTO audit_holds VALUES (%s, %s, %s, %s) ON CONFLICT (correlation_id) DO UPDATE
@@ -130,8 +104,8 @@ POSTGRES = PostgresDialect()
 class PostgresBackend:
     """Stores events in a PostgreSQL database. Any number of processes may use the database at once.
 
-    A batch is one transaction: if the connection or the server fails, all of it is stored or none, and the client may
-    send it again in both cases. Writers and readers have separate connections, so slow queries do
+    A batch is one statement that commits by itself, or one transaction if some of its events are stored already: if the
+    connection or the server fails, all of it is stored or none, and the client may send it again in both cases. Writers and readers have separate connections, so slow queries do
     not block writes. A broken connection is replaced at its next use.
 
     Args:
@@ -195,8 +169,14 @@ class PostgresBackend:
 
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
-        async with self._connection(writes=True) as connection, connection.transaction():
-            return await _insert(connection, rows)
+        first = first_of_each_id(rows)
+        try:
+            async with self._connection(writes=True) as connection:
+                await insert_new(connection, list(first.values()))
+        except HasDuplicates:
+            async with self._transaction() as connection:
+                return await insert_with_duplicates(connection, rows)
+        return find_duplicates(rows, first, {}) if len(first) < len(rows) else []
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
@@ -232,21 +212,21 @@ class PostgresBackend:
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
-        async with self._connection(writes=True) as connection, connection.transaction():
+        async with self._transaction() as connection:
             return await purge_events(connection, now=now, limit=limit)
 
     async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
         """Keep a case from purges; see `Backend.place_hold`."""
-        async with self._connection(writes=True) as connection, connection.transaction():
+        async with self._transaction() as connection:
             await connection.execute(_HOLD, hold)
-            await _insert(connection, [event])
+            await insert_with_duplicates(connection, [event])
 
     async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
         """End a hold; see `Backend.release_hold`."""
-        async with self._connection(writes=True) as connection, connection.transaction():
+        async with self._transaction() as connection:
             released = await connection.execute("DELETE FROM audit_holds WHERE correlation_id = %s", [correlation_id])
             if released.rowcount:
-                await _insert(connection, [event])
+                await insert_with_duplicates(connection, [event])
             return released.rowcount > 0
 
     async def holds(self) -> Sequence[LegalHold]:
@@ -308,6 +288,11 @@ class PostgresBackend:
         )
 
     @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        async with self._connection(writes=True) as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
     async def _connection(self, *, writes: bool) -> AsyncIterator[Connection]:
         """Borrow a connection from a pool, and translate the errors of psycopg."""
         if self._pools is None:
@@ -335,30 +320,6 @@ class PostgresBackend:
         finally:
             self._calls -= 1
             self._idle.set()
-
-
-async def _insert(connection: Connection, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
-    """Insert rows and seal the new ones, inside the transaction of the caller."""
-    first = first_of_each_id(rows)
-    columns = [list(column) for column in zip(*first.values(), strict=True)]
-    stored: dict[str, StoredRecord] = {}
-    new = list(first.values())
-    cursor = await connection.execute(_INSERT, [*columns, len(first)])
-    ((sequences, inserted),) = await cursor.fetchall()
-    if inserted is not None:
-        added = set(inserted)
-        new = [row for row in new if row.event_id in added]
-        stored = await _stored(connection, list(first.keys() - added))
-    if new:
-        await append_batch(connection, new, sequences)
-    return find_duplicates(rows, first, stored) if stored or len(first) < len(rows) else []
-
-
-async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredRecord]:
-    """Return the events with these ids, without those that were purged meanwhile."""
-    columns = ", ".join(StoredRecord._fields)
-    statement = f"SELECT event_id::text, {columns} FROM audit_events WHERE event_id = ANY (%b::uuid[])"
-    return {event_id: StoredRecord(*event) for event_id, *event in await _all(connection, statement, [ids])}
 
 
 async def _all(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[TupleRow]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 from psycopg.rows import TupleRow
 
-from signal_gateway.datastorage.backend import CHAIN_COLUMNS, BackendUnavailable
+from signal_gateway.datastorage.backend import CHAIN_COLUMNS, MISSING_HEAD, BackendUnavailable
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealableEvent, StoredEvent
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 
@@ -28,13 +28,29 @@ SELECT num_nulls(to_regclass('audit_chain'), to_regclass('audit_links'), to_regc
 _STORED = "event_id::text, received_at, expires_at, envelope, event_data"
 _ROWS = ", ".join("event_id::text" if column == "event_id" else column for column in CHAIN_COLUMNS)
 
-_LOCK_HEAD = f"{_HEAD} FOR UPDATE"
-
+# One statement locks the head, computes the hash as `Link.expected_hash` does, and adds the link: a second round trip
+# would lengthen the time of the lock. READ COMMITTED evaluates the expressions with the newest version of the row.
 _APPEND = b"""
-WITH head AS (UPDATE audit_chain SET number = %b, total = %b, purged = %b, hash = %b)
+WITH head AS (
+    UPDATE audit_chain SET
+        number = number + 1,
+        total = total + %(stored)b::bigint,
+        purged = purged + %(purged)b::bigint,
+        hash = sha256(
+            '\\x02'::bytea || convert_to(
+                concat_ws(' ', number + 1, %(kind)b::text, %(sealed_at)b::bigint, %(count)b::bigint,
+                    total + %(stored)b::bigint, purged + %(purged)b::bigint) || chr(10), 'UTF8'
+            ) || %(root)b::bytea || %(digest)b::bytea || hash
+        )
+    RETURNING *
+)
 INSERT INTO audit_links (number, kind, sealed_at, count, total, purged, root, digest, hash, manifest)
-VALUES (%b, %b, %b, %b, %b, %b, %b, %b, %b, %b)
+SELECT head.number, %(kind)b::text, %(sealed_at)b::bigint, %(count)b::bigint, head.total, head.purged,
+    %(root)b::bytea, %(digest)b::bytea, head.hash, %(manifest)b::bytea
+FROM head
+RETURNING number
 """
+_LOCK_HEAD = "SELECT number FROM audit_chain FOR UPDATE"
 
 _LINKS = b"""
 SELECT number, kind, sealed_at, count, total, purged, root, digest, hash,
@@ -67,9 +83,7 @@ def start_chain(connection: psycopg.Connection[TupleRow]) -> None:
         rows.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence".encode())
         while some := rows.fetchmany(_EVENTS_PER_LINK):
             seal = Seal.of_batch([StoredEvent(*row[1:]) for row in some], [row[0] for row in some])
-            link = seal.link(head)
-            connection.execute(_APPEND, _values(link, seal))
-            head = head.after(link)
+            connection.execute(_APPEND, _parameters(seal))
 
 
 async def append_batch(
@@ -85,23 +99,20 @@ async def append_batch(
     Raises:
         BackendUnavailable: The head is missing.
     """
-    seal = Seal.of_batch(events, sequences)  # before the lock
-    link = seal.link(await _locked_head(connection))
-    await connection.execute(_APPEND, _values(link, seal))
+    await _append(connection, Seal.of_batch(events, sequences))
 
 
 async def purge_events(connection: psycopg.AsyncConnection[TupleRow], *, now: int, limit: int) -> int:
     """Delete expired events that are not on hold, and add the link of the purge; return their number."""
     # the lock comes first: a hold that is committed before has its effect
-    head = await _locked_head(connection)
+    await connection.execute(_LOCK_HEAD)
     rows = await (await connection.execute(_EXPIRED, [now, limit])).fetchall()
     if not rows:
         return 0
     sequences = [row[0] for row in rows]
     seal = Seal.of_purge([StoredEvent(*row[1:]) for row in rows], sequences, now=now)
-    link = seal.link(head)
-    await connection.execute(_APPEND, _values(link, seal))
-    await connection.execute(_RECORD_PURGE, [link.number, sequences])
+    number = await _append(connection, seal)
+    await connection.execute(_RECORD_PURGE, [number, sequences])
     await connection.execute("DELETE FROM audit_events WHERE event_id = ANY (%s::uuid[])", [[row[1] for row in rows]])
     return len(rows)
 
@@ -162,27 +173,23 @@ async def _links(
     return [StoredLink(Link(*row[:-1]), row[-1]) for row in await rows.fetchall()]
 
 
-async def _locked_head(connection: psycopg.AsyncConnection[TupleRow]) -> ChainHead:
-    row = await (await connection.execute(_LOCK_HEAD)).fetchone()
+async def _append(connection: psycopg.AsyncConnection[TupleRow], seal: Seal) -> int:
+    row = await (await connection.execute(_APPEND, _parameters(seal))).fetchone()
     if row is None:
-        raise BackendUnavailable("the head of the audit chain is missing: restore audit_chain from a backup")
-    return ChainHead(*row)
+        raise BackendUnavailable(f"{MISSING_HEAD}")
+    number: int = row[0]
+    return number
 
 
-def _values(link: Link, seal: Seal) -> list[object]:
-    return [
-        link.number,
-        link.total,
-        link.purged,
-        link.hash,
-        link.number,
-        link.kind,
-        link.sealed_at,
-        link.count,
-        link.total,
-        link.purged,
-        link.root,
-        link.digest,
-        link.hash,
-        seal.manifest if seal.kind == "batch" else None,
-    ]
+def _parameters(seal: Seal) -> dict[str, object]:
+    is_batch = seal.kind == "batch"
+    return {
+        "stored": seal.count if is_batch else 0,
+        "purged": 0 if is_batch else seal.count,
+        "kind": seal.kind,
+        "sealed_at": seal.sealed_at,
+        "count": seal.count,
+        "root": seal.root,
+        "digest": seal.digest,
+        "manifest": seal.manifest if is_batch else None,
+    }

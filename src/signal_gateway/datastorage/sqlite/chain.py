@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from uuid import uuid4
 
-from signal_gateway.datastorage.backend import CHAIN_COLUMNS, BackendUnavailable
+from signal_gateway.datastorage.backend import CHAIN_COLUMNS, MISSING_HEAD, BackendUnavailable
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealableEvent, StoredEvent
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 from signal_gateway.datastorage.sqlite.connection import transaction
@@ -129,7 +129,7 @@ def _links(connection: sqlite3.Connection, after: ChainHead, window: Window) -> 
 def _append(connection: sqlite3.Connection, seal: Seal) -> Link:
     row = connection.execute(_HEAD).fetchone()
     if row is None:
-        raise BackendUnavailable("the head of the audit chain is missing: restore audit_chain from a backup")
+        raise BackendUnavailable(MISSING_HEAD)
     link = seal.link(ChainHead(*row))
     manifest = seal.manifest if seal.kind == "batch" else None
     connection.execute(
