@@ -31,14 +31,14 @@ BATCH = 1000
 WARM = 20
 ROUNDS = 100
 SINGLE_ROUNDS = 300
-VERIFIED = 50_000
+VERIFIED = 1_000_000
 
 NOTE = """\
 Each round inserts a batch with the chain and one without, in turn, into two databases of the same size and kind, and the
-order changes with each round; the ratio is that of the medians. An event has about 650 bytes as JSON. "Without" is the
-same code without the link, and on PostgreSQL the one statement that commits by itself, as before there was a chain.
-Inserts go straight to the backend, or through the HTTP application in the same process. Then {verified} events in batches
-of {batch} are verified: every link, root, row and column. `python -m tests.benchmarks chain_cost` makes the figures."""
+order changes with each round; the ratio is that of the medians. An event has about 650 bytes as JSON. "Without" is
+the same code without the link, and on PostgreSQL the one statement that commits by itself, as before there was a chain.
+Inserts go straight to the backend, or through the HTTP application in the same process. Then {verified} events in
+batches of {batch} are verified: every link, root, row and column. `python -m tests.benchmarks chain_cost` makes the figures."""
 
 _UNCHAINED = (
     postgres_insert._INSERTED
@@ -140,7 +140,9 @@ async def _compared_over_http(with_chain: str, without: str) -> Times:
     async with AsyncExitStack() as stack:
         clients = {}
         for has_chain, database in ((True, with_chain), (False, without)):
-            with patch.object(postgres, "PostgresBackend", postgres.PostgresBackend if has_chain else _UnchainedPostgres):
+            with patch.object(
+                postgres, "PostgresBackend", postgres.PostgresBackend if has_chain else _UnchainedPostgres
+            ):
                 datastorage = await stack.enter_async_context(create_datastorage(database))
             transport = httpx.ASGITransport(app=datastorage.app)
             clients[has_chain] = await stack.enter_async_context(
@@ -164,9 +166,7 @@ async def _compared_over_http(with_chain: str, without: str) -> Times:
 
 
 async def _post(client: httpx.AsyncClient, body: bytes) -> None:
-    answer = await client.post(
-        "/api/v1/audit/events/batch", content=body, headers={"content-type": "application/json"}
-    )
+    answer = await client.post("/api/v1/audit/events/batch", content=body, headers={"content-type": "application/json"})
     if answer.status_code != httpx.codes.CREATED:
         raise SystemExit(f"DataStorage did not store: {answer.text}")
 

@@ -176,7 +176,9 @@ class ChainVerifier:
         """
         try:
             if head is None:
-                raise _Altered(Finding("the chain is missing: audit_chain, or another of its tables, was deleted or emptied"))
+                raise _Altered(
+                    Finding("the chain is missing: audit_chain, or another of its tables, was deleted or emptied")
+                )
             self._head = ChainHead.start(head.datastorage)
             if self._checkpoint is not None:
                 if self._checkpoint.datastorage != head.datastorage:

@@ -124,9 +124,7 @@ async def chain_head(connection: psycopg.AsyncConnection[TupleRow]) -> ChainHead
     return None if row is None else ChainHead(*row)
 
 
-async def read_chunk(
-    connection: psycopg.AsyncConnection[TupleRow], *, after: ChainHead, window: Window
-) -> ChainChunk:
+async def read_chunk(connection: psycopg.AsyncConnection[TupleRow], *, after: ChainHead, window: Window) -> ChainChunk:
     """Return the next links with their rows; see `Backend.read_chain`."""
     links = await _links(connection, after, window)
     manifests = [Manifest.unpack(stored.manifest) for stored in links if stored.manifest]
@@ -139,13 +137,13 @@ async def read_chunk(
             f"SELECT {_ROWS} FROM audit_events WHERE event_id = ANY (%s::uuid[])".encode(), [ids]
         )
         rows = await found.fetchall()
-        gone = await connection.execute("SELECT sequence, link FROM audit_purged WHERE sequence = ANY (%s)", [sequences])
+        gone = await connection.execute(
+            "SELECT sequence, link FROM audit_purged WHERE sequence = ANY (%s)", [sequences]
+        )
         purged = dict(await gone.fetchall())
 
     last = links[-1].link.number if links else after.number
-    ((newest_link,),) = await (
-        await connection.execute("SELECT coalesce(max(number), 0) FROM audit_links")
-    ).fetchall()
+    ((newest_link,),) = await (await connection.execute("SELECT coalesce(max(number), 0) FROM audit_links")).fetchall()
     end = None
     if newest_link <= last or not links:
         ((events, newest),) = await (
@@ -156,9 +154,7 @@ async def read_chunk(
     return ChainChunk(links, rows, purged, end)
 
 
-async def _links(
-    connection: psycopg.AsyncConnection[TupleRow], after: ChainHead, window: Window
-) -> list[StoredLink]:
+async def _links(connection: psycopg.AsyncConnection[TupleRow], after: ChainHead, window: Window) -> list[StoredLink]:
     rows = await connection.execute(
         _LINKS,
         [

@@ -104,7 +104,7 @@ async def insert_with_duplicates(connection: Connection, rows: Sequence[EventRow
     """
     first = first_of_each_id(rows)
     cursor = await connection.execute(_INSERT, _parameters(list(first.values())))
-    sequences = dict(await cursor.fetchall())
+    sequences: dict[str, int] = dict(await cursor.fetchall())
     stored: dict[str, StoredRecord] = {}
     if sequences:
         await append_batch(connection, [first[event_id] for event_id in sequences], list(sequences.values()))

@@ -63,7 +63,9 @@ def purge_events(connection: sqlite3.Connection, *, now: int, limit: int) -> int
     rows.sort()  # by sequence
     sequences = [row[0] for row in rows]
     link = _append(connection, Seal.of_purge([StoredEvent(*row[1:]) for row in rows], sequences, now=now))
-    connection.executemany("INSERT OR REPLACE INTO audit_purged VALUES (?, ?)", [(sequence, link.number) for sequence in sequences])
+    connection.executemany(
+        "INSERT OR REPLACE INTO audit_purged VALUES (?, ?)", [(sequence, link.number) for sequence in sequences]
+    )
     connection.executemany("DELETE FROM audit_events WHERE sequence = ?", [(sequence,) for sequence in sequences])
     return len(rows)
 
@@ -97,7 +99,9 @@ def _chunk(connection: sqlite3.Connection, after: ChainHead, window: Window) -> 
         rows = connection.execute(
             f"SELECT {', '.join(CHAIN_COLUMNS)} FROM audit_events WHERE sequence BETWEEN ? AND ?", bounds
         ).fetchall()
-        purged = dict(connection.execute("SELECT sequence, link FROM audit_purged WHERE sequence BETWEEN ? AND ?", bounds))
+        purged = dict(
+            connection.execute("SELECT sequence, link FROM audit_purged WHERE sequence BETWEEN ? AND ?", bounds)
+        )
 
     last = links[-1].link.number if links else after.number
     (newest_link,) = connection.execute("SELECT coalesce(max(number), 0) FROM audit_links").fetchone()
