@@ -10,7 +10,6 @@ from statistics import median
 from unittest.mock import patch
 
 import httpx
-import orjson
 import psycopg
 from psycopg.rows import TupleRow
 from tests.benchmarks.measure import Benchmark, Ratio, Table
@@ -34,11 +33,11 @@ SINGLE_ROUNDS = 300
 VERIFIED = 1_000_000
 
 NOTE = """\
-Each round inserts a batch with the chain and one without, in turn, into two databases of the same size and kind, and the
-order changes with each round; the ratio is that of the medians. An event has about 650 bytes as JSON. "Without" is
-the same code without the link, and on PostgreSQL the one statement that commits by itself, as before there was a chain.
-Inserts go straight to the backend, or through the HTTP application in the same process. Then {verified} events in
-batches of {batch} are verified: every link, root, row and column. `python -m tests.benchmarks chain_cost` makes the figures."""
+Each round inserts a batch with the chain and one without, in turn, into two databases of the same size and kind, and
+the order changes with each round; the ratio is that of the medians. An event has about 650 bytes as JSON. "Without" is
+the same code without the link, and on PostgreSQL the one statement that there was before the chain. Inserts go straight
+to the backend, or through the HTTP application in the same process. Then {verified} events in batches of {batch} are
+verified: every link, root, row and column. Command: `python -m tests.benchmarks chain_cost`."""
 
 _UNCHAINED = (
     postgres_insert._INSERTED

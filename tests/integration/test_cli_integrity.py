@@ -11,6 +11,7 @@ from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
 from signal_gateway.datastorage import create_datastorage
+from signal_gateway.kubernetes.resources import RemediationRequest
 from signal_gateway.testing import LiveServer
 
 pytestmark = pytest.mark.slow
@@ -62,7 +63,7 @@ def test_verify_names_the_last_row_when_it_was_deleted(url, stored, file):
     assert f"ALTERED: event {stored[2]} (sequence 3, link 1): it was deleted" in result.stdout
 
 
-def test_verify_of_a_rewritten_chain_fails_against_the_checkpoint(url, stored, file, tmp_path):
+def test_verify_of_a_rewritten_chain_fails_against_the_checkpoint(url, stored, tmp_path):
     kept = tmp_path / "checkpoint.json"
     run("audit", "verify", "--datastorage", url, "--write-checkpoint", kept)
     document = json.loads(kept.read_text())
@@ -102,13 +103,15 @@ def test_hold_and_its_release_are_events_of_the_case(url, stored):
     assert len(events) == len(stored) + 2
 
 
-@pytest.mark.parametrize("labels", [{}, {"node": "node-1"}])
-def test_reconstructed_request_is_the_one_that_the_gateway_created(gateway, labels):
+@pytest.mark.parametrize("labels", [{"namespace": "prod", "deployment": "payment-api"}, {"node": "node-1"}])
+def test_reconstructed_request_is_the_one_that_the_gateway_created(gateway, gateway_datastorage, labels):
+    gateway.cluster.workload("prod/Deployment/payment-api")
+    gateway.cluster.workload("Node/node-1")
     name = gateway.send_alert("HighLatency", **labels).json()["remediationRequestName"]
     gateway.audit_trail.one("gateway.crd.created", correlation_id=name)
-    (created,) = gateway.cluster.remediation_requests()
+    created = gateway.cluster.lightkube().get(RemediationRequest, name, namespace=gateway.cluster.namespace)
 
-    result = run("audit", "reconstruct", name, "--datastorage", gateway.audit_trail.client.url)
+    result = run("audit", "reconstruct", name, "--datastorage", gateway_datastorage.url)
 
     assert result.returncode == 0, result.stderr
     restored = yaml.safe_load(result.stdout)

@@ -4,13 +4,13 @@ import asyncio
 
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS, Backend
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
-from signal_gateway.datastorage.integrity.verification import ChainVerifier, Verdict, Window
+from signal_gateway.datastorage.integrity.verification import WHOLE_CHAIN, ChainVerifier, Verdict, Window
 
 __all__ = ["verify_chain"]
 
 
 async def verify_chain(
-    backend: Backend, *, now: int, window: Window = Window(), checkpoint: Checkpoint | None = None
+    backend: Backend, *, now: int, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None
 ) -> Verdict:
     """Verify that the stored events are complete and unaltered. Inserts and purges may go on meanwhile.
 

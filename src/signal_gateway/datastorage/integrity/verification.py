@@ -10,7 +10,7 @@ from signal_gateway.datastorage.integrity.columns import RepeatedColumns
 from signal_gateway.datastorage.integrity.hashing import leaf_hash, merkle_root
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest
 
-__all__ = ["ChainChunk", "ChainEnd", "ChainVerifier", "Finding", "StoredLink", "Verdict", "Window"]
+__all__ = ["WHOLE_CHAIN", "ChainChunk", "ChainEnd", "ChainVerifier", "Finding", "StoredLink", "Verdict", "Window"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class Window:
             and (self.since is None or link.sealed_at >= self.since)
             and (self.until is None or link.sealed_at <= self.until)
         )
+
+
+WHOLE_CHAIN = Window()
+"""The window of every link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +140,7 @@ class ChainVerifier:
     """
 
     def __init__(
-        self, columns: Sequence[str], *, window: Window = Window(), checkpoint: Checkpoint | None = None, now: int
+        self, columns: Sequence[str], *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None, now: int
     ) -> None:
         self._repeated = RepeatedColumns(columns)
         self._columns = tuple(columns)
@@ -229,7 +233,7 @@ class ChainVerifier:
                 known.update(manifest.sequences)
                 known_ids.update(manifest.event_ids)
                 self._newest = max(self._newest, max(manifest.sequences))
-        for sequence, row in rows.items() if self._window == Window() else ():
+        for sequence, row in rows.items() if self._window == WHOLE_CHAIN else ():
             # an event that was sent again after its purge has a later link
             if sequence not in known and row[self._event_id].replace("-", "") not in known_ids:
                 raise _Altered(self._unsealed(sequence, row[self._event_id]))
@@ -358,7 +362,7 @@ class ChainVerifier:
         self._verify_count(end, head)
 
     def _verify_claims(self) -> None:
-        is_whole = self._window == Window()
+        is_whole = self._window == WHOLE_CHAIN
         for number, claim in sorted(self._claims.items()):
             purge = self._purges.get(number)
             if purge is None or claim.latest_expiry > purge.sealed_at:

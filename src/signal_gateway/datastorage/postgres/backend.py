@@ -105,8 +105,9 @@ class PostgresBackend:
     """Stores events in a PostgreSQL database. Any number of processes may use the database at once.
 
     A batch is one statement that commits by itself, or one transaction if some of its events are stored already: if the
-    connection or the server fails, all of it is stored or none, and the client may send it again in both cases. Writers and readers have separate connections, so slow queries do
-    not block writes. A broken connection is replaced at its next use.
+    connection or the server fails, all of it is stored or none, and the client may send it again in both cases.
+    Writers and readers have separate connections, so slow queries do not block writes. A broken connection is replaced
+    at its next use.
 
     Args:
         url: `postgresql://user:password@host:port/database`.

@@ -13,20 +13,20 @@ from tests.support.sealed_events import ARRIVAL, DAY, sealed_row, sql
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS, Backend, BackendUnavailable, LegalHold
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 from signal_gateway.datastorage.integrity.link import NEVER, ChainHead
-from signal_gateway.datastorage.integrity.verification import Verdict, Window
+from signal_gateway.datastorage.integrity.verification import WHOLE_CHAIN, Verdict, Window
 from signal_gateway.datastorage.record import microseconds
 from signal_gateway.datastorage.verify import verify_chain
 
 NOW = microseconds(ARRIVAL + timedelta(days=10))
 
 
-async def verify(backend: Backend, *, now: int = NOW, **arguments: Window | Checkpoint) -> Verdict:
-    return await verify_chain(backend, now=now, **arguments)  # type: ignore[arg-type]
+async def verify(backend: Backend, *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None) -> Verdict:
+    return await verify_chain(backend, now=NOW, window=window, checkpoint=checkpoint)
 
 
-async def reason(backend: Backend, **arguments: Window | Checkpoint) -> str:
+async def reason(backend: Backend, *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None) -> str:
     """Insist that an alteration is found; return it."""
-    verdict = await verify(backend, **arguments)
+    verdict = await verify(backend, window=window, checkpoint=checkpoint)
     assert verdict.finding is not None
     assert verdict.checkpoint is None
     return verdict.finding.reason
