@@ -1,7 +1,9 @@
 """The viewer in a real Chromium, under the Content-Security-Policy that DataStorage's pages are to live with."""
 
 import re
+from datetime import datetime, timedelta
 from urllib.parse import parse_qsl, urlsplit
+from zoneinfo import ZoneInfo
 
 import pytest
 from selenium.common.exceptions import StaleElementReferenceException
@@ -284,3 +286,60 @@ def test_everything_can_be_read_without_a_script(browser, url):
         assert not [button for button in browser.find_elements(CSS, ".quiet") if button.is_displayed()]
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})
+
+
+def test_times_are_in_the_zone_of_the_reader_with_utc_beside(browser, url):
+    browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Africa/Nairobi"})
+    try:
+        browser.get(f"{url}/correlations?correlation_id={SHOWN}")
+        time = one(browser, ".timeline .when time")
+        shown_time, utc = time.text.removesuffix(" UTC").rsplit(" ", 1)
+        exact = datetime.fromisoformat(time.get_attribute("datetime"))
+        assert shown_time.split(" UTC")[0].startswith(
+            exact.astimezone(ZoneInfo("Africa/Nairobi")).strftime("%Y-%m-%d %H:%M:%S")
+        )
+        assert utc == exact.strftime("%H:%M:%S")
+        assert one(browser, "#zone").text == "Africa/Nairobi, with UTC beside"
+    finally:
+        browser.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "UTC"})
+
+
+def test_tab_meets_one_bar_and_arrows_move_between_them(browser, url):
+    browser.get(f"{url}/?since=24h")
+    bars = browser.find_elements(CSS, ".plot a")
+    browser.execute_script("arguments[0].focus()", bars[-1])
+
+    press(browser, Keys.ARROW_LEFT, Keys.ARROW_LEFT, Keys.ARROW_RIGHT)
+    assert focused(browser) == bars[-2]
+
+    press(browser, Keys.TAB)
+    assert focused(browser).tag_name == "summary"
+
+
+def test_copied_link_is_absolute_in_place_and_in_time(browser, url):
+    browser.execute_cdp_cmd(
+        "Browser.grantPermissions", {"origin": url, "permissions": ["clipboardReadWrite", "clipboardSanitizedWrite"]}
+    )
+    browser.get(f"{url}/?since=24h&event_outcome=failure")
+
+    one(browser, "[data-copy-link]").click()
+    until(browser, lambda: one(browser, "[data-copy-link]").text == "Copied")
+
+    copied = browser.execute_async_script("navigator.clipboard.readText().then(arguments[0])")
+    assert copied.startswith(f"{url}/?")
+    query = dict(parse_qsl(urlsplit(copied).query))
+    assert query == {
+        "event_outcome": "failure",
+        "since": (NOW - timedelta(hours=24)).isoformat().replace("+00:00", "Z"),
+        "until": NOW.isoformat().replace("+00:00", "Z"),
+    }
+
+
+def test_button_verifies_the_trail(browser, url):
+    browser.get(f"{url}/?since=24h")
+    follow(browser, lambda: one(browser, "a.verification").click())
+
+    follow(browser, lambda: one(browser, "button.primary").click())
+
+    assert one(browser, "h2").text == "Complete and unaltered"
+    assert one(browser, "a.verification").text.startswith("complete and unaltered up to")

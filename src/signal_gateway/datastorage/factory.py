@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from signal_gateway.datastorage.http.integrity import IntegrityApi
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.retention import PeriodicPurge
 from signal_gateway.datastorage.tokens import ScopedTokens
+from signal_gateway.datastorage.verify import Verifications
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.errors import ConfigurationError
 from signal_gateway.web.body import BodyLimitMiddleware
@@ -125,8 +127,10 @@ def create_datastorage(
         max_body_bytes=max_body_bytes,
         has_tokens=tokens is not None,
     )
-    integrity = IntegrityApi(backend=backend, clock=clock)
-    routes = [*api.routes(), *integrity.routes(), *Viewer(backend=backend, clock=clock).routes()]
+    verifications = Verifications(backend, clock=clock)
+    integrity = IntegrityApi(backend=backend, clock=clock, verifications=verifications)
+    viewer = Viewer(backend=backend, clock=clock, verifications=verifications)
+    routes = [*api.routes(), *integrity.routes(), *viewer.routes()]
     purge = None
     if purge_interval is not None:
         purge = PeriodicPurge(backend, clock=clock, interval=purge_interval, metrics=metrics)
@@ -148,8 +152,11 @@ def create_datastorage(
     ]
     if tokens is not None:
         authenticator = ScopeAuthenticator(tokens)
+        protection = replace(
+            PROTECTION, open_paths={*PROTECTION.open_paths, *viewer.open_paths}, sign_in_page=viewer.sign_in_page()
+        )
         middleware.append(
-            Middleware(AuthenticationMiddleware, authenticator=authenticator, protection=PROTECTION, failures=metrics)
+            Middleware(AuthenticationMiddleware, authenticator=authenticator, protection=protection, failures=metrics)
         )
     app = Starlette(
         routes=routes,

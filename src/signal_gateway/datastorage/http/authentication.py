@@ -4,7 +4,7 @@ from starlette.requests import Request
 
 from signal_gateway.datastorage.tokens import ScopedTokens, TokenScope
 from signal_gateway.web.credentials import BadCredentials, Credentials, unknown_token
-from signal_gateway.web.middleware.authentication import Protection
+from signal_gateway.web.middleware.authentication import Protection, is_browser
 
 __all__ = ["PROTECTION", "ScopeAuthenticator"]
 
@@ -50,7 +50,7 @@ class ScopeAuthenticator:
         if needed not in scopes and not is_open:
             raise BadCredentials(
                 "insufficient_scope",
-                403,
+                401 if credentials.is_basic and is_browser(request) else 403,  # a browser asks for another password
                 f"The token lacks the scope {needed}. Send a token with that scope.",
                 "insufficient_scope",
                 scope=needed,

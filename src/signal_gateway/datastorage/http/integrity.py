@@ -1,6 +1,5 @@
 """IntegrityApi: the HTTP endpoints for auditors, which verify the chain, and place and release legal holds."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -26,7 +25,7 @@ from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 from signal_gateway.datastorage.integrity.verification import Verdict, Window
 from signal_gateway.datastorage.query import event_query
 from signal_gateway.datastorage.record import microseconds, row_of
-from signal_gateway.datastorage.verify import verify_chain
+from signal_gateway.datastorage.verify import Verifications
 from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
 
@@ -42,13 +41,14 @@ class IntegrityApi:
 
     Args:
         backend: The database; the caller opens and closes it.
-        clock: Gives the time of a verification and of a hold.
+        clock: Gives the time of a hold.
+        verifications: Verifies the chain.
     """
 
-    def __init__(self, *, backend: Backend, clock: Clock) -> None:
+    def __init__(self, *, backend: Backend, clock: Clock, verifications: Verifications) -> None:
         self._backend = backend
         self._clock = clock
-        self._one_at_a_time = asyncio.Lock()  # a verification reads everything
+        self._verifications = verifications
 
     def routes(self) -> list[Route]:
         """Return the routes; no path has parameters."""
@@ -61,10 +61,7 @@ class IntegrityApi:
     async def _verify(self, request: Request) -> Response:
         window, checkpoint = _verification(request.query_params.multi_items(), now=self._clock.now())
         with database_errors("Retry later."):
-            async with self._one_at_a_time:
-                verdict = await verify_chain(
-                    self._backend, now=microseconds(self._clock.now()), window=window, checkpoint=checkpoint
-                )
+            verdict = await self._verifications.verify(window=window, checkpoint=checkpoint)
         return Response(orjson.dumps(_response(verdict)), media_type=JSON)
 
     async def _holds(self, request: Request) -> Response:

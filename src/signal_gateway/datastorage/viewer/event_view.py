@@ -12,7 +12,7 @@ from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.record import MAX_CLOCK_LEAD
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text
 
-__all__ = ["MAX_PAYLOAD_CHARACTERS", "EventView", "Payload"]
+__all__ = ["MAX_PAYLOAD_CHARACTERS", "EventView", "Payload", "Resource"]
 
 MAX_PAYLOAD_CHARACTERS = 32 * 1024
 """The most characters of a payload on a page. The API returns the whole payload."""
@@ -34,6 +34,18 @@ class Payload(NamedTuple):
     size: int
 
 
+class Resource(NamedTuple):
+    """The object that an event is about.
+
+    Attributes:
+        kind: Such as `Deployment`; empty if it is not known.
+        name: With its namespace, such as `prod/payment-api`; empty if it is not known.
+    """
+
+    kind: str
+    name: str
+
+
 @dataclass(frozen=True, slots=True)
 class EventView:
     """A stored event and the texts of its parts.
@@ -41,15 +53,32 @@ class EventView:
     Attributes:
         stored: The event.
         envelope: The wire members but `event_data`, with the server's defaults; None for an absent member.
+        data: The `event_data`.
     """
 
     stored: StoredRecord
     envelope: dict[str, Any]
+    data: dict[str, Any]
 
     @classmethod
     def of(cls, stored: StoredRecord) -> "EventView":
-        """Parse the envelope of an event."""
-        return cls(stored, dict.fromkeys(AuditEvent.model_fields) | orjson.loads(stored.envelope))
+        """Parse an event."""
+        envelope = dict.fromkeys(AuditEvent.model_fields) | orjson.loads(stored.envelope)
+        return cls(stored, envelope, orjson.loads(stored.event_data))
+
+    @property
+    def alert(self) -> str:
+        """The name of the alert or signal that a gateway's event is about; empty for other events."""
+        return _text(self.data.get("signal_name"))
+
+    @property
+    def resource(self) -> Resource:
+        """The workload that the payload of a gateway's event names, otherwise the resource of the envelope."""
+        kind, name = (_text(self.data.get(key)) for key in ("resource_kind", "resource_name"))
+        if kind and name:
+            namespace = _text(self.data.get("namespace")) or _text(self.envelope["namespace"])
+            return Resource(kind, f"{namespace}/{name}" if namespace else name)
+        return Resource(self.envelope["resource_type"] or "", self.envelope["resource_id"] or "")
 
     @property
     def anchor(self) -> str:
@@ -71,7 +100,7 @@ class EventView:
     @property
     def payload(self) -> Payload:
         """The `event_data` of the event."""
-        text = orjson.dumps(orjson.loads(self.stored.event_data), option=orjson.OPT_INDENT_2).decode()
+        text = orjson.dumps(self.data, option=orjson.OPT_INDENT_2).decode()
         return Payload(
             text[:MAX_PAYLOAD_CHARACTERS], len(text) > MAX_PAYLOAD_CHARACTERS, len(self.stored.event_data.encode())
         )
@@ -82,3 +111,7 @@ class EventView:
         at = rfc_3339(self.stored.event_timestamp)
         parameters = {"correlation_id": self.envelope["correlation_id"], "since": at, "until": at}
         return f"api/v1/audit/events?{urlencode(parameters)}"
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""

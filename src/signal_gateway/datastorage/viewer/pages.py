@@ -6,19 +6,21 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
+import orjson
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from signal_gateway.clock import Clock
 from signal_gateway.datastorage.backend import Backend, BackendNotOpen, BackendUnavailable, QueryTooSlow
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.record import microseconds
+from signal_gateway.datastorage.verify import Verifications
 from signal_gateway.datastorage.viewer.assets import Assets
 from signal_gateway.datastorage.viewer.chart import MAX_CHARTED_EVENTS, OUTCOMES, read_chart
 from signal_gateway.datastorage.viewer.event_view import EventView
-from signal_gateway.datastorage.viewer.paging import read_result_page
+from signal_gateway.datastorage.viewer.paging import ResultPage, read_result_page
 from signal_gateway.datastorage.viewer.search import (
     FIELDS,
     RANGES,
@@ -52,11 +54,13 @@ class Viewer:
     Args:
         backend: The database; the caller opens and closes it.
         clock: Gives the reference of `24h` in a search.
+        verifications: Verifies the chain; each page shows the newest result.
     """
 
-    def __init__(self, *, backend: Backend, clock: Clock) -> None:
+    def __init__(self, *, backend: Backend, clock: Clock, verifications: Verifications) -> None:
         self._backend = backend
         self._clock = clock
+        self._verifications = verifications
         self._assets = Assets()
         self._templates = Environment(
             loader=PackageLoader(__name__.rpartition(".")[0]),
@@ -76,8 +80,18 @@ class Viewer:
         return [
             Route("/", self._guarded(self._search), methods=["GET"]),
             Route("/correlations", self._guarded(self._timeline), methods=["GET"]),
+            Route("/integrity", self._guarded(self._integrity), methods=["GET"]),
             *self._assets.routes(),
         ]
+
+    @property
+    def open_paths(self) -> list[str]:
+        """The paths that the sign-in page needs: the static files."""
+        return [route.path for route in self._assets.routes()]
+
+    def sign_in_page(self) -> str:
+        """Return the page for a browser without a token."""
+        return self._templates.get_template("sign_in.html").render()
 
     async def _search(self, request: Request, search: Search) -> Response:
         now = self._clock.now()
@@ -101,6 +115,7 @@ class Viewer:
             event_types=sorted({event.envelope["event_type"] for event in events}),
             chart=chart,
             has_too_many_to_chart=page.total > MAX_CHARTED_EVENTS,
+            permalink=_permalink(search, query, page, now=now),
         )
 
     async def _nothing_found(self, request: Request, search: Search, now: datetime) -> Response:
@@ -134,10 +149,20 @@ class Viewer:
             search=search,
             page=page,
             events=[EventView.of(event) for event in page.events],
+            subject=EventView.of(first),
             first=first.event_timestamp,
             last=last.event_timestamp,
             counts=await self._counts(correlation_id, first.event_timestamp, last.event_timestamp),
         )
+
+    async def _integrity(self, request: Request, _search: Search) -> Response:
+        if request.query_params.get("verify") == "now":
+            await self._verifications.verify()
+            return RedirectResponse("integrity", status_code=303, headers={"Cache-Control": "no-store"})
+        verification = self._verifications.latest
+        checkpoint = verification.verdict.checkpoint if verification is not None else None
+        text = "" if checkpoint is None else orjson.dumps(checkpoint.to_json(), option=orjson.OPT_INDENT_2).decode()
+        return self._html("integrity.html", checkpoint_json=text)
 
     async def _counts(self, correlation_id: str, first: int, last: int) -> dict[str, int]:
         query = EventQuery(correlation_id=correlation_id, since=moment(first), until=moment(last))
@@ -173,8 +198,17 @@ class Viewer:
         )
 
     def _html(self, template: str, *, status: int = 200, **context: Any) -> Response:
-        content = self._templates.get_template(template).render(context)
+        content = self._templates.get_template(template).render(context, verification=self._verifications.latest)
         return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def _permalink(search: Search, query: EventQuery, page: ResultPage, *, now: datetime) -> str:
+    """Return the URL of a search with absolute times, which finds the same events later."""
+    newest = moment(max([microseconds(now), *(event.event_timestamp for event in page.events)]))
+    times = {"until": rfc_3339(microseconds(query.until or newest))}
+    if query.since is not None:
+        times["since"] = rfc_3339(microseconds(query.since))
+    return search.with_values(**times).url
 
 
 def _count(number: int, noun: str) -> str:

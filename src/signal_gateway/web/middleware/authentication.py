@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import HTMLResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from signal_gateway.web.credentials import BadCredentials, Credentials, credentials_of
 from signal_gateway.web.problem import Problem, refusal_response
 
-__all__ = ["AuthenticationFailures", "AuthenticationMiddleware", "Protection", "RequestAuthenticator"]
+__all__ = ["AuthenticationFailures", "AuthenticationMiddleware", "Protection", "RequestAuthenticator", "is_browser"]
 
 # a proxy reports the user that it authenticated in these headers; a sender could set them itself
 _PROXY_HEADERS: Final = (b"x-auth-request-", b"impersonate-")
@@ -26,12 +26,14 @@ class Protection:
         prefixes: Prefixes of the protected paths; by default all paths are protected.
         open_paths: Paths that need no credentials although a prefix matches.
         basic_methods: Methods for which a browser is offered HTTP Basic beside the bearer token.
+        sign_in_page: HTML that explains how to sign in, the body of such an offer; empty for the problem as JSON.
     """
 
     realm: str
     prefixes: tuple[str, ...] = ("",)
     open_paths: Collection[str] = ()
     basic_methods: Collection[str] = ()
+    sign_in_page: str = ""
 
     def covers(self, path: str) -> bool:
         """Return whether a path is protected."""
@@ -65,6 +67,11 @@ class AuthenticationFailures(Protocol):
             reason: The `reason` of `BadCredentials`, or `unavailable` if the credentials could not be verified.
         """
         ...
+
+
+def is_browser(request: Request) -> bool:
+    """Return whether a browser asks for a page."""
+    return "text/html" in request.headers.get("accept", "")
 
 
 class AuthenticationMiddleware:
@@ -123,8 +130,10 @@ class AuthenticationMiddleware:
         challenge = {"WWW-Authenticate": refusal.challenge(realm)}
         problem = Problem(refusal.status, refusal.detail, headers=challenge)
         response = refusal_response(problem, request.scope, reason=refusal.reason)
-        is_browser = "text/html" in request.headers.get("accept", "")
-        if refusal.status == 401 and is_browser and request.method in self._protection.basic_methods:
+        if refusal.status == 401 and is_browser(request) and request.method in self._protection.basic_methods:
+            if self._protection.sign_in_page:
+                response = HTMLResponse(self._protection.sign_in_page, refusal.status, headers=challenge)
+                response.headers["Cache-Control"] = "no-store"
             # a separate header: some browsers do not parse two challenges in one
             response.headers.append("WWW-Authenticate", f'Basic realm="{realm}", charset="UTF-8"')
         return response

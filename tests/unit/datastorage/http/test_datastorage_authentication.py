@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.support.html_tree import read_html
 
 from signal_gateway.testing import EmbeddedDataStorage
 from signal_gateway.web.problem import PROBLEM_JSON
@@ -145,7 +146,28 @@ def test_browser_is_asked_for_a_password_and_the_token_is_one(guarded: httpx.Cli
     assert guarded.get(EVENTS, headers=page | basic(READER)).status_code == 200
     assert guarded.get(EVENTS, headers=basic(OPERATOR, user="")).status_code == 200
     assert guarded.get(EVENTS, headers=page | basic(STRANGER)).status_code == 401
-    assert guarded.get(EVENTS, headers=page | basic(WRITER)).status_code == 403
+    assert guarded.get(EVENTS, headers=basic(WRITER)).status_code == 403
+
+
+def test_browser_with_a_token_without_the_scope_is_asked_for_another(guarded: httpx.Client) -> None:
+    answer = guarded.get("/", headers={"Accept": "text/html"} | basic(WRITER))
+
+    assert answer.status_code == 401
+    assert 'Basic realm="DataStorage", charset="UTF-8"' in answer.headers.get_list("www-authenticate")
+
+
+def test_browser_without_a_token_reads_how_to_sign_in(guarded: httpx.Client) -> None:
+    answer = guarded.get("/?since=24h", headers={"Accept": "text/html,application/xhtml+xml"})
+
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    page = read_html(answer.text)
+    assert "Give the token as the password." in page.one("ol").words
+    assert guarded.get(f"/{page.one('link', rel='stylesheet')['href']}").status_code == 200
+
+
+def test_program_without_a_token_gets_the_problem(guarded: httpx.Client) -> None:
+    assert guarded.get("/").headers["content-type"] == "application/problem+json"
 
 
 def test_password_of_a_browser_writes_nothing(guarded: httpx.Client, make_wire_event: MakeEvent) -> None:

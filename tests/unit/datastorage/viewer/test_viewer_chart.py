@@ -43,7 +43,7 @@ def test_columns_count_every_event_and_lead_to_exactly_theirs(viewer: httpx.Clie
     ]
     links = page.one("svg", role="group").all("a")
 
-    assert table[0] == ["From", "success", "pending", "failure", "all"]
+    assert table[0] == ["From (UTC)", "success", "pending", "failure", "all"]
     numbers = [[int(cell) for cell in row[1:]] for row in table[1:]]
     assert [sum(column) for column in zip(*numbers, strict=True)] == [65, 16, 40, 121]
     for link, row in zip(links, numbers, strict=True):
@@ -103,7 +103,7 @@ def test_chart_without_since_begins_with_the_first_event(viewer: httpx.Client, m
 
     chart_section = search(viewer, severity="").one("section", class_="chart")
 
-    assert chart_section.one("p", class_="axis-labels").all("span")[0].text == "2024-01-31 12:00:00.000"
+    assert chart_section.one("p", class_="axis-labels").all("span")[0].text == "2024-01-31 12:00:00.000 UTC"
     assert [row.all("td")[-1].words for row in chart_section.one("table").all("tr")[1:]] == ["1", "120"]
 
 
@@ -114,7 +114,7 @@ def test_chart_goes_on_to_an_event_of_a_clock_that_is_a_little_ahead(
 
     section = search(viewer, since="1h").one("section", class_="chart")
 
-    assert section.one("p", class_="axis-labels").all("span")[1].text == "2026-01-31 13:00:01.000"
+    assert section.one("p", class_="axis-labels").all("span")[1].text == "2026-01-31 13:00:01.000 UTC"
     assert section.one("table").all("tr")[-1].all("td")[-1].words == "1"
 
 
@@ -123,7 +123,7 @@ def test_events_far_ahead_are_told_apart(viewer: httpx.Client, make_wire_event: 
 
     section = search(viewer, since="1h").one("section", class_="chart")
 
-    assert section.one("p", class_="axis-labels").all("span")[1].text == "2026-01-31 13:00:00.000"
+    assert section.one("p", class_="axis-labels").all("span")[1].text == "2026-01-31 13:00:00.000 UTC"
     told = section.one("p", class_="warn").words
     assert told == "Not in the chart: 1 event with a time in the future, from a clock that was ahead."
 
@@ -166,3 +166,14 @@ def test_outer_columns_stay_within_the_search(viewer: httpx.Client, make_wire_ev
 
     assert "since=2026-01-31T12%3A03%3A17Z" in links[0]["href"]
     assert "until=2026-01-31T12%3A57%3A01Z" in links[-1]["href"]
+
+
+def test_keyboard_meets_one_bar_of_the_chart_before_the_events(
+    viewer: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    store(viewer, *hour(make_wire_event))
+
+    bars = search(viewer, since="1h").one("svg", role="group").all("a")
+
+    assert len(bars) == 30
+    assert [bar["tabindex"] for bar in bars] == ["-1"] * (len(bars) - 1) + ["0"]

@@ -43,7 +43,9 @@ def check(page: Element) -> None:
         assert not [name for name in element.attributes if name.startswith("on") or name in ("style", "autofocus")]
         for name in ("href", "src", "action"):
             link = element.attributes.get(name) or ""
-            assert link.startswith(("./", "?", "#", "correlations", "api/v1/", "static/")) or not link, link
+            assert link.startswith(("./", "?", "#", "correlations", "integrity", "api/v1/", "static/")) or not link, (
+                link
+            )
 
 
 @pytest.mark.parametrize("attack", ATTACKS)

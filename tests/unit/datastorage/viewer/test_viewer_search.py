@@ -18,6 +18,7 @@ from signal_gateway.datastorage import create_datastorage
 from signal_gateway.datastorage.backend import Page, QueryTooSlow
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.sqlite.backend import SqliteBackend
+from signal_gateway.datastorage.verify import Verifications
 from signal_gateway.datastorage.viewer import Viewer
 from signal_gateway.testing import LiveServer
 
@@ -275,7 +276,8 @@ class SlowBackend(SqliteBackend):
 
 
 def test_slow_search_offers_a_shorter_time(tmp_path: Path) -> None:
-    viewer = Viewer(backend=SlowBackend(tmp_path / "audit.db"), clock=SystemClock())
+    backend = SlowBackend(tmp_path / "audit.db")
+    viewer = Viewer(backend=backend, clock=SystemClock(), verifications=Verifications(backend, clock=SystemClock()))
     with LiveServer(Starlette(routes=viewer.routes()), name="viewer") as server:
         page = search(server.client, severity="s", status=503)
 
@@ -295,3 +297,28 @@ def test_datastorage_without_lifespan_says_so(tmp_path: Path) -> None:
         answers.append(search(server.client, status=503))
 
     assert answers[0].one("section", role="alert").one("h2").text == "This DataStorage is not running"
+
+
+def test_link_to_a_search_finds_the_same_events_later(serve: Serve, make_wire_event: MakeEvent) -> None:
+    clock = MovableClock(datetime(2026, 1, 31, 12, 10, tzinfo=UTC))
+    client = serve(clock=clock)
+    store(client, *(make_wire_event(event_type=f"t.{n}", event_timestamp=at(60 * n)) for n in (0, 5, 8)))
+    page = search(client, since="6m", event_outcome="success")
+    clock.advance(3600)
+    store(client, make_wire_event(event_type="t.later", event_timestamp="2026-01-31T13:09:00Z"))
+
+    link = page.one("a", id="permalink")["href"]
+
+    assert rows(page) == ["t.8", "t.5"]
+    assert rows(get(client, link)) == ["t.8", "t.5"]
+    assert rows(search(client, since="6m", event_outcome="success")) == ["t.later"]
+
+
+def test_link_to_a_search_without_since_ends_now(serve: Serve, make_wire_event: MakeEvent) -> None:
+    client = serve(clock=MovableClock(datetime(2026, 1, 31, 12, 10, tzinfo=UTC)))
+    store(client, make_wire_event(event_timestamp="2026-01-31T12:11:00Z"))  # of a clock that is ahead
+
+    link = search(client).one("a", id="permalink")["href"]
+
+    assert dict(parse_qsl(link.partition("?")[2])) == {"until": "2026-01-31T12:11:00Z"}
+    assert len(rows(get(client, link))) == 1

@@ -175,3 +175,28 @@ def test_wrong_timeline_is_refused(viewer: httpx.Client, query: str, says: str) 
 )  # fmt: skip
 def test_spans_have_two_units_at_the_most(microseconds: int, text: str) -> None:
     assert span_text(microseconds) == text
+
+
+def test_workload_and_alert_of_a_gateways_event_are_named(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    detail = {
+        "signal_name": "HighLatency", "resource_kind": "Deployment", "resource_name": "payment-api", "namespace": "prod"
+    }  # fmt: skip
+    store(viewer, make_wire_event(resource_type="Signal", resource_id="5f" * 32, detail=detail))
+
+    found, page = search(viewer), timeline(viewer, "rr-1")
+
+    assert found.one("td", class_="resource").words == "Deployment prod/payment-api"
+    assert found.one("span", class_="alert").words == "HighLatency"
+    for facts in page.all("dl", class_="facts"):
+        named = {one.one("dt").words: one.one("dd").words for one in facts.all("div")}
+        assert (named["Resource"], named["Alert"]) == ("Deployment prod/payment-api", "HighLatency")
+
+
+def test_payload_that_names_no_workload_leaves_the_resource(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
+    detail = {"signal_name": 7, "resource_kind": ["Deployment"], "resource_name": "payment-api"}
+    store(viewer, make_wire_event(resource_type="Order", resource_id="o-1", detail=detail))
+
+    found = search(viewer)
+
+    assert found.one("td", class_="resource").words == "Order o-1"
+    assert found.all("span", class_="alert") == []

@@ -12,9 +12,34 @@
   // buttons that need a script are hidden without one
   for (const element of all("button[hidden]")) element.hidden = false;
 
-  for (const time of all("time")) {
-    const local = new Date(time.dateTime).toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
-    time.title = `${local}\n${time.dateTime}`;
+  // times in the zone of the reader, with UTC beside
+
+  const two = (number) => String(number).padStart(2, "0");
+
+  const stamp = (date) => {
+    const day = [date.getFullYear(), two(date.getMonth() + 1), two(date.getDate())].join("-");
+    const clock = [date.getHours(), date.getMinutes(), date.getSeconds()].map(two).join(":");
+    return `${day} ${clock}.${String(date.getMilliseconds()).padStart(3, "0")}`;
+  };
+
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+
+  const times = all("time").map((element) => ({ element, date: new Date(element.dateTime) }));
+  if ([new Date(), ...times.map(({ date }) => date)].some((date) => date.getTimezoneOffset() !== 0)) {
+    byId("zone").textContent = `${zone}, with UTC beside`;
+    for (const { element, date } of times) {
+      const utc = document.createElement("span");
+      utc.className = "utc";
+      const clock = element.textContent.slice(11, 19);
+      utc.textContent = ` ${stamp(date).slice(0, 10) === element.textContent.slice(0, 10) ? "" : `${element.textContent.slice(0, 10)} `}${clock} UTC`;
+      element.textContent = stamp(date);
+      element.append(utc);
+    }
+  }
+
+  for (const { element, date } of times) {
+    const local = date.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
+    element.title = `${local}\n${element.dateTime}`;
   }
 
   // forms: omit empty fields from the URL, and show a busy state
@@ -73,6 +98,26 @@
     button.addEventListener("blur", () => { button.textContent = idle; });
   }
 
+  for (const button of all("[data-copy-link]")) {
+    const idle = button.textContent;
+    const link = byId(button.dataset.copyLink);
+    button.addEventListener("click", async () => {
+      const text = document.createElement("span");
+      text.textContent = link.href; // absolute
+      button.after(text);
+      try {
+        await copy(text);
+        button.textContent = "Copied";
+        say("Copied");
+        text.remove();
+      } catch {
+        selectAll(text);
+        say("Copying failed. The link is selected: press Ctrl+C.");
+      }
+    });
+    button.addEventListener("blur", () => { button.textContent = idle; });
+  }
+
   // payloads; "Expand all" skips sensitive ones
 
   const openAll = (isOpen) => {
@@ -96,6 +141,15 @@
     const target = document.querySelector(":target .row");
     if (target) return rows.indexOf(target);
     return step > 0 ? 0 : rows.length - 1;
+  };
+
+  const bars = all(".plot a");
+
+  const moveBar = (step) => {
+    const now = bars.indexOf(document.activeElement);
+    const next = bars[Math.min(Math.max(now + step, 0), bars.length - 1)];
+    for (const bar of bars) bar.setAttribute("tabindex", bar === next ? "0" : "-1");
+    next.focus();
   };
 
   const leave = (element) => {
@@ -128,7 +182,10 @@
     }
     if (element?.matches("input, select, textarea")) return;
     const isOnRow = rows.includes(element); // elsewhere, arrow keys scroll
-    const action = keys[event.key] ?? (isOnRow && { ArrowDown: keys.j, ArrowUp: keys.k }[event.key]);
+    const isOnBar = bars.includes(element);
+    const action = keys[event.key]
+      || (isOnRow && { ArrowDown: keys.j, ArrowUp: keys.k }[event.key])
+      || (isOnBar && { ArrowLeft: () => moveBar(-1), ArrowRight: () => moveBar(1) }[event.key]);
     if (!action) return;
     event.preventDefault();
     action();
