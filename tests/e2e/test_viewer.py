@@ -342,4 +342,4 @@ def test_button_verifies_the_trail(browser, url):
     follow(browser, lambda: one(browser, "button.primary").click())
 
     assert one(browser, "h2").text == "Complete and unaltered"
-    assert one(browser, "a.verification").text.startswith("complete and unaltered up to")
+    assert one(browser, "a.verification").text.startswith("trail complete and unaltered up to")

@@ -36,7 +36,7 @@ def verify(client: httpx.Client) -> Element:
 def test_trail_that_was_never_verified_is_not_called_complete(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
     store(viewer, make_wire_event())
 
-    assert said(search(viewer)) == "not verified yet"
+    assert said(search(viewer)) == "trail not verified yet"
     assert get(viewer, "integrity").one("section").one("h2").words == "Not verified yet"
 
 
@@ -49,7 +49,7 @@ def test_each_page_says_up_to_when_the_trail_is_complete(viewer: httpx.Client, m
     facts = {one.one("dt").words: one.one("dd").words for one in page.one("dl", class_="facts").all("div")}
     assert facts["Events"] == "2"
     for shown in (page, search(viewer), timeline(viewer, "rr-1")):
-        assert said(shown) == "complete and unaltered up to 2026-01-31 13:00:00.000 UTC"
+        assert said(shown) == "trail complete and unaltered up to 2026-01-31 13:00:00.000 UTC"
 
 
 def test_checkpoint_of_the_page_is_the_one_of_the_api(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
@@ -66,7 +66,7 @@ def test_verification_by_the_api_is_shown_too(viewer: httpx.Client, make_wire_ev
 
     viewer.get("/api/v1/audit/verify").raise_for_status()
 
-    assert said(search(viewer)).startswith("complete and unaltered up to")
+    assert said(search(viewer)).startswith("trail complete and unaltered up to")
 
 
 def test_altered_event_is_on_every_page(viewer: httpx.Client, make_wire_event: MakeEvent, database: str) -> None:
@@ -80,4 +80,4 @@ def test_altered_event_is_on_every_page(viewer: httpx.Client, make_wire_event: M
 
 
 def test_empty_trail_is_complete(viewer: httpx.Client) -> None:
-    assert said(verify(viewer)) == "complete and unaltered"
+    assert said(verify(viewer)) == "trail complete and unaltered"
