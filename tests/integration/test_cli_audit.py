@@ -111,6 +111,29 @@ def test_filters_are_the_same_for_list_and_export(audit, client, arguments, numb
     assert ids(listed.stdout) == [stored[number] for number in reversed(numbers)]
 
 
+@pytest.mark.parametrize(
+    ("arguments", "numbers"),
+    [
+        (["--since", "2026-11-27 20:00"], [2, 3]),
+        (["--since", "2026-11-27 20:00", "--utc"], [3]),
+        (["--since", "2026-11-27T20:00:00Z"], [3]),
+        (["--until", "2026-11-27 20:00"], [0, 1]),
+        (["--until", "2026-11-27 20:00", "--utc"], [0, 1, 2]),
+        (["--since", "2026-11-27", "--until", "2026-11-27 20:30"], [1, 2]),
+    ],
+)
+def test_time_without_a_zone_is_in_the_zone_of_the_machine(datastorage, client, arguments, numbers):
+    times = ("2026-11-26T22:59:59Z", "2026-11-26T23:00:00Z", "2026-11-27T19:00:00.5Z", "2026-11-27T20:00:00.5Z")
+    stored = store_events(client, *(order_event(event_timestamp=time) for time in times))
+    query = ("--datastorage", datastorage.url, *arguments)
+
+    exported = run("audit", "export", *query, TZ="Europe/Berlin")
+    listed = run("audit", "list", "--json", *query, TZ="Europe/Berlin")
+
+    assert ids(exported.stdout) == [stored[number] for number in numbers], exported.stderr
+    assert ids(listed.stdout) == [stored[number] for number in reversed(numbers)]
+
+
 def test_show_goes_beyond_a_page_and_shows_payloads(audit, client):
     stored = store_events(client, *(order_event(number, age=timedelta(seconds=-number)) for number in range(1203)))
     store_events(client, order_event(correlation_id="other"))
@@ -190,7 +213,9 @@ def test_mistakes_are_one_line_and_exit_status_2(audit, command, tmp_path):
     (tmp_path / "token").write_text("s3cret token\n")
 
     assert NOBODY in one_line_mistake(audit(*command, url=NOBODY))
-    assert "'yesterday'" in one_line_mistake(audit(*command, "--since", "yesterday"))
+    refusal = one_line_mistake(audit(*command, "--since", "last week"))
+    assert "--since 'last week' is not valid" in refusal
+    assert '"yesterday 22:00"' in refusal
     assert "KEY=VALUE" in one_line_mistake(audit(*command, "--detail", "shop"))
     refusal = one_line_mistake(audit(*command, "--token-file", tmp_path / "token"))
     assert str(tmp_path / "token") in refusal

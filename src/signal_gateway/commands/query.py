@@ -5,11 +5,14 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from signal_gateway.clock import SystemClock
+from signal_gateway.commands.times import Edge, time_filter
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,6 +23,8 @@ __all__ = ["AuditQuery", "TokenFile", "datastorage_client", "query_options"]
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="file with the bearer token for DataStorage")
 ]
+
+_SINCE_HELP = "start: '2026-11-28 20:00', a day, 'yesterday 22:00', RFC 3339, or before now: 2h, 1h30m, 3d"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +82,11 @@ def _query(
     category: Annotated[str | None, typer.Option(help="for example gateway")] = None,
     outcome: Annotated[str | None, typer.Option(help="success, failure or pending")] = None,
     severity: Annotated[str | None, typer.Option(help="severity at the source, for example critical")] = None,
-    since: Annotated[str | None, typer.Option(help="start: RFC 3339, a date, or 24h, 30m, 7d")] = None,
-    until: Annotated[str | None, typer.Option(help="end, in the same forms")] = None,
+    since: Annotated[str | None, typer.Option(metavar="TIME", help=_SINCE_HELP)] = None,
+    until: Annotated[str | None, typer.Option(metavar="TIME", help="end, in the same forms")] = None,
+    utc: Annotated[
+        bool, typer.Option("--utc", help="read times without a zone in UTC, not in the zone of this machine")
+    ] = False,
     detail: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="a member of event_data")] = None,
 ) -> AuditQuery:
     key, equals, value = (detail or "").partition("=")
@@ -91,13 +99,24 @@ def _query(
         "event_category": category,
         "event_outcome": outcome,
         "severity": severity,
-        "since": since,
-        "until": until,
+        "since": _time(since, "since", utc=utc),
+        "until": _time(until, "until", utc=utc),
         "detail_key": key or None,
         "detail_value": value or None,
     }
     filters.update({name: text for name, text in given.items() if text is not None})  # type: ignore[typeddict-item]
     return AuditQuery(datastorage, token_file, filters)
+
+
+def _time(text: str | None, edge: Edge, *, utc: bool) -> datetime | str | None:
+    """Return a time as a filter: a moment, or the text of a duration, which counts from the time of DataStorage."""
+    if text is None:
+        return None
+    try:
+        moment = time_filter(text, edge=edge, now=SystemClock().now(), zone=UTC if utc else None)
+    except ValueError as exc:
+        raise ConfigurationError(f"--{edge} {exc}") from exc
+    return moment if isinstance(moment, datetime) else text.strip().lower()
 
 
 def query_options(command: Callable[..., None]) -> Callable[..., None]:
