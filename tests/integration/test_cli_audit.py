@@ -222,6 +222,43 @@ def test_mistakes_are_one_line_and_exit_status_2(audit, command, tmp_path):
     assert "s3cret" not in refusal
 
 
+@pytest.mark.parametrize("command", [["list"], ["show", "order-1"], ["tail"], ["export"]], ids=lambda words: words[0])
+def test_missing_url_is_one_line_that_names_option_and_variable(command):
+    line = one_line_mistake(run("audit", *command, SIGNAL_GATEWAY_DATASTORAGE=""))
+
+    assert "--datastorage" in line
+    assert "SIGNAL_GATEWAY_DATASTORAGE" in line
+
+
+def test_url_and_token_come_from_the_environment_and_errors_name_the_variable(tmp_path):
+    (tmp_path / "known").write_text(f"read,write {'w' * 32}\n")
+    (tmp_path / "known").chmod(0o600)
+    (tmp_path / "token").write_text("w" * 32)
+    app = create_datastorage(f"sqlite:///{tmp_path / 'audit.db'}", token_file=tmp_path / "known").app
+    token_file = {"SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE": str(tmp_path / "token")}
+    with LiveServer(app, name="DataStorage", lifespan="on") as server:
+        client = DataStorageClient(server.url, token="w" * 32)
+        stored = store_events(client, order_event())
+        client.close()
+
+        exported = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=server.url, **token_file)
+        without = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=server.url)
+        by_option = run("audit", "export", "--datastorage", server.url, **token_file)
+
+    assert ids(exported.stdout) == ids(by_option.stdout) == stored
+    assert f"DataStorage at {server.url} (from SIGNAL_GATEWAY_DATASTORAGE) wants a token" in one_line_mistake(without)
+    (tmp_path / "token").unlink()
+    gone = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=NOBODY, **token_file)
+    assert "(from SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE) can't be read" in one_line_mistake(gone)
+
+
+def test_help_names_the_variables():
+    shown = run("audit", "list", "--help", COLUMNS="200").stdout
+
+    assert "$SIGNAL_GATEWAY_DATASTORAGE " in shown
+    assert "$SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE" in shown
+
+
 def test_tail_shows_what_is_stored_from_now_on_late_or_not(datastorage, client):
     store_events(client, order_event(correlation_id="before"))
     with tailing(datastorage.url) as process:
