@@ -27,6 +27,7 @@ __all__ = [
     "DataStorageUrl",
     "QueryTokenFile",
     "TokenFile",
+    "datastorage_client",
     "datastorage_options",
     "query_options",
 ]
@@ -68,22 +69,37 @@ class DataStorageOptions:
     token_file: Path | None = None
     token_source: str = "--token-file"
 
-    @contextmanager
-    def client(self) -> "Iterator[DataStorageClient]":
-        """Open a client of the DataStorage, and close it at the end.
+    def client(self) -> "AbstractContextManager[DataStorageClient]":
+        """Open a client of the DataStorage, and close it at the end; see `datastorage_client`."""
+        return datastorage_client(
+            self.url, source=self.source, token_file=self.token_file, token_source=self.token_source
+        )
 
-        Raises:
-            ConfigurationError: The URL or the file is not valid.
-        """
-        from signal_gateway.audit.client.client import DataStorageClient
-        from signal_gateway.audit.client.token import read_token
 
-        token = None if self.token_file is None else read_token(self.token_file, source=self.token_source)
-        client = DataStorageClient(self.url, token=token, source=self.source)
-        try:
-            yield client
-        finally:
-            client.close()
+@contextmanager
+def datastorage_client(
+    url: str, *, source: str, token_file: Path | None, token_source: str = "--token-file"
+) -> "Iterator[DataStorageClient]":
+    """Open a client of a DataStorage, and close it at the end.
+
+    Args:
+        url: URL of DataStorage.
+        source: The option or variable with the URL, for errors.
+        token_file: File with the bearer token; None without a token.
+        token_source: The option or variable with the file, for errors.
+
+    Raises:
+        ConfigurationError: The URL or the file is not valid.
+    """
+    from signal_gateway.audit.client.client import DataStorageClient
+    from signal_gateway.audit.client.token import read_token
+
+    token = None if token_file is None else read_token(token_file, source=token_source)
+    client = DataStorageClient(url, token=token, source=source)
+    try:
+        yield client
+    finally:
+        client.close()
 
 
 def datastorage_options(

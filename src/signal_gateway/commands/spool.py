@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from signal_gateway.commands.output import age, count, mebibytes, new_table, say, terminal_text, wide_console
-from signal_gateway.commands.query import DataStorageOptions, TokenFile
+from signal_gateway.commands.query import TokenFile, datastorage_client
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def inspect_or_deliver_spool(
     if repair:
         _repair_spool(directory)
     if deliver is not None:
-        with DataStorageOptions(deliver, "--deliver", token_file).client() as client:
+        with datastorage_client(deliver, source="--deliver", token_file=token_file) as client:
             _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
     elif rejected:
         _list_rejected(directory)
