@@ -9,6 +9,13 @@ from signal_gateway.commands.apiserver import serve_apiserver
 from signal_gateway.commands.audit import export_events, list_events, show_case
 from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.gateway import check_config, explain_config, serve_gateway
+from signal_gateway.commands.integrity import (
+    list_holds,
+    place_hold,
+    reconstruct_request,
+    release_hold,
+    verify_events,
+)
 from signal_gateway.commands.spool import inspect_or_deliver_spool
 from signal_gateway.commands.tail import tail_events
 from signal_gateway.commands.targets import explain_target
@@ -58,6 +65,11 @@ audit.command("show")(show_case)
 audit.command("tail")(tail_events)
 audit.command("export")(export_events)
 audit.command("spool")(inspect_or_deliver_spool)
+audit.command("verify")(verify_events)
+audit.command("hold")(place_hold)
+audit.command("holds")(list_holds)
+audit.command("release")(release_hold)
+audit.command("reconstruct")(reconstruct_request)
 app.add_typer(audit, name="audit")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from tests.benchmarks import (
     bare_server,
+    chain_cost,
     datastorage_growth,
     delivery_rate,
     gateway_per_test,
@@ -47,6 +48,7 @@ BENCHMARKS = {
     "record_cost": record_cost,
     "delivery_rate": delivery_rate,
     "datastorage_growth": datastorage_growth,
+    "chain_cost": chain_cost,
     "spool_memory": spool_memory,
     "spool_recovery": spool_recovery,
     "spool_close": spool_close,

@@ -96,6 +96,11 @@ class AuditStats:
     flusher_down: str | None = None
     delivery_failure: str | None = None
 
+    @property
+    def adopted(self) -> RecoveryCounts:
+        """The former name of `recovered`, for code that was written before release 1.0."""
+        return self.recovered
+
 
 @dataclass(frozen=True, slots=True)
 class EventRejection:

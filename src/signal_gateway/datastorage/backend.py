@@ -4,16 +4,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.errors import DataStorageError
 
 __all__ = [
+    "CHAIN_COLUMNS",
+    "MISSING_HEAD",
     "Backend",
     "BackendNotOpen",
     "BackendUnavailable",
     "Bar",
     "Duplicate",
     "EventRow",
+    "LegalHold",
     "Page",
     "QueryTooSlow",
     "StoredRecord",
@@ -60,6 +65,30 @@ class EventRow(NamedTuple):
     expires_at: int | None
     envelope: str
     event_data: str
+
+
+CHAIN_COLUMNS = ("sequence", *EventRow._fields)
+"""The columns of a row of a `ChainChunk`: all that a stored event has."""
+
+
+MISSING_HEAD = "the head of the audit chain is missing: restore audit_chain from a backup"
+"""The message of the error of an insert or a purge without a head. A new chain would hide the alteration."""
+
+
+class LegalHold(NamedTuple):
+    """A case that is kept from purges.
+
+    Attributes:
+        correlation_id: The case.
+        reason: The reason, as its author gave it.
+        placed_by: The author.
+        placed_at: The time, in microseconds since the epoch.
+    """
+
+    correlation_id: str
+    reason: str
+    placed_by: str
+    placed_at: int
 
 
 class StoredRecord(NamedTuple):
@@ -191,6 +220,8 @@ class Backend(Protocol):
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete events with an `expires_at` in the past, oldest first, in one short transaction.
 
+        Events on legal hold stay. The purge adds one link to the chain.
+
         Args:
             now: Microseconds since the epoch.
             limit: The most events to delete.
@@ -200,6 +231,55 @@ class Backend(Protocol):
 
         Raises:
             BackendUnavailable: Nothing was deleted.
+        """
+        ...
+
+    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+        """Keep the events of a case from purges, and store the event of it, in one transaction.
+
+        A hold that exists already gets the new reason and author.
+
+        Raises:
+            BackendUnavailable: Nothing was changed.
+        """
+        ...
+
+    async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
+        """End a hold, and store the event of it, in one transaction.
+
+        Returns:
+            Whether there was a hold. Without one, nothing is stored.
+
+        Raises:
+            BackendUnavailable: Nothing was changed.
+        """
+        ...
+
+    async def holds(self) -> Sequence[LegalHold]:
+        """Read all holds, oldest first.
+
+        Raises:
+            BackendUnavailable: The database cannot be read now.
+        """
+        ...
+
+    async def chain_head(self) -> ChainHead | None:
+        """Read the head of the chain; None if it, or a table of the chain, is missing.
+
+        Raises:
+            BackendUnavailable: The database cannot be read now.
+        """
+        ...
+
+    async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
+        """Read the next links with their rows, in columns of `CHAIN_COLUMNS`, at one moment.
+
+        Args:
+            after: The last link that was read, or the start of the chain.
+            window: The links that are read with their manifests and rows.
+
+        Raises:
+            BackendUnavailable: The database cannot be read now.
         """
         ...
 

@@ -15,6 +15,7 @@ from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.http.api import AuditApi, RequestMetrics
 from signal_gateway.datastorage.http.authentication import PROTECTION, ScopeAuthenticator
+from signal_gateway.datastorage.http.integrity import IntegrityApi
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.retention import PeriodicPurge
 from signal_gateway.datastorage.tokens import ScopedTokens
@@ -124,7 +125,8 @@ def create_datastorage(
         max_body_bytes=max_body_bytes,
         has_tokens=tokens is not None,
     )
-    routes = [*api.routes(), *Viewer(backend=backend, clock=clock).routes()]
+    integrity = IntegrityApi(backend=backend, clock=clock)
+    routes = [*api.routes(), *integrity.routes(), *Viewer(backend=backend, clock=clock).routes()]
     purge = None
     if purge_interval is not None:
         purge = PeriodicPurge(backend, clock=clock, interval=purge_interval, metrics=metrics)

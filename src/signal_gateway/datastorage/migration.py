@@ -17,10 +17,12 @@ class Revision:
     Attributes:
         number: Revisions count from 1, without gaps.
         statements: SQL in the dialect of the database, in order.
+        starts_chain: Whether the chain of links begins after the statements, with the events that are stored already.
     """
 
     number: int
     statements: tuple[str, ...]
+    starts_chain: bool = False
 
 
 class MigratableDatabase(Protocol):
@@ -50,6 +52,10 @@ class MigratableDatabase(Protocol):
         """Execute one SQL statement without parameters."""
         ...
 
+    def start_chain(self) -> None:
+        """Seal the stored events with the first links of the chain."""
+        ...
+
     def set_version(self, version: int) -> None:
         """Store the number of the newest revision."""
         ...
@@ -73,6 +79,8 @@ def migrate(database: MigratableDatabase, revisions: Sequence[Revision]) -> None
         for revision in revisions[version:]:
             for statement in revision.statements:
                 database.execute(statement)
+            if revision.starts_chain:
+                database.start_chain()
             database.set_version(revision.number)
 
 

@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple, Protocol, Unpack
 from urllib.parse import urlencode
 
+import orjson
+
 from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.query import (
     AuditFilters,
@@ -250,6 +252,41 @@ class DataStorageClient:
         finally:
             response.close()
         yield from self.events(**filters)
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        document: object = None,
+        timeout: float | None = None,
+    ) -> Any:
+        """Call an endpoint for which there is no method of its own; return its JSON, or None without a body.
+
+        Args:
+            method: The HTTP method.
+            path: The path after the URL of DataStorage.
+            params: Parameters of the URL.
+            document: The body as a JSON value.
+            timeout: Seconds of the whole call; `timeout` of the client for each phase by default.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage responds.
+            AuditError: DataStorage rejected the call; the message has the reason.
+        """
+        content = None if document is None else orjson.dumps(document)
+        headers = None if document is None else _JSON
+        try:
+            response = self._request(method, path, params=params, content=content, headers=headers, timeout=timeout)
+        except TransportError as exc:
+            raise self._unavailable(_cause(exc), answered=False) from exc
+        if response.status_code not in (200, 201, 204):
+            raise self._error(response, params or {})
+        try:
+            return orjson.loads(response.content) if response.content else None
+        except orjson.JSONDecodeError as exc:
+            raise self._unexpected_server(response, exc) from exc
 
     def limits(self) -> Limits | None:
         """Return the limits of this DataStorage; None from a DataStorage that does not tell them.

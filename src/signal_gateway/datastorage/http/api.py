@@ -46,7 +46,7 @@ from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.metrics_page import metrics_response
 from signal_gateway.web.problem import Problem
 
-__all__ = ["AuditApi", "RequestMetrics", "read_batch", "read_event"]
+__all__ = ["AuditApi", "RequestMetrics", "database_errors", "read_batch", "read_event"]
 
 # about a millisecond of work
 _EVENTS_PER_TURN = 200
@@ -242,7 +242,7 @@ class AuditApi:
         )
 
     async def _store(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
-        with _database_errors("Nothing was stored. Send the request again."):
+        with database_errors("Nothing was stored. Send the request again."):
             duplicates = await self._backend.insert(rows)
         self._metrics.events.labels("accepted").inc(len(rows) - len(duplicates))
         self._metrics.events.labels("duplicate").inc(len(duplicates))
@@ -261,7 +261,7 @@ class AuditApi:
 
     async def _find_events(self, request: Request) -> Response:
         query = event_query(request.query_params.multi_items(), now=self._clock.now())
-        with _database_errors("Retry later."):
+        with database_errors("Retry later."):
             page = await self._backend.query(query)
         return Response(_page_json(query, page), media_type=JSON)
 
@@ -269,7 +269,7 @@ class AuditApi:
         query = export_query(request.query_params.multi_items(), now=self._clock.now())
         if request.method == "HEAD":
             return Response(media_type=NDJSON)  # a HEAD response has no body
-        with _database_errors("Retry later."):
+        with database_errors("Retry later."):
             return await export_response(self._backend, query)
 
     async def _limits(self, _request: Request) -> Response:
@@ -285,7 +285,7 @@ class AuditApi:
         return _json(StatusResponse(status="ok"))
 
     async def _readiness(self, _request: Request) -> Response:
-        with _database_errors("DataStorage is not ready."):
+        with database_errors("DataStorage is not ready."):
             await self._backend.ping()
         return _json(StatusResponse(status="ready"))
 
@@ -325,7 +325,7 @@ class RequestMetrics:
 
 
 @contextmanager
-def _database_errors(advice: str) -> Iterator[None]:
+def database_errors(advice: str) -> Iterator[None]:
     """Convert errors of the database to a 503. The error text of the database goes only to the log."""
     try:
         yield

@@ -8,10 +8,14 @@ from signal_gateway.datastorage.http.export import NDJSON, PAGING
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
     EventStored,
+    HoldItem,
+    HoldRequest,
+    HoldsResponse,
     ItemError,
     LimitsResponse,
     Pagination,
     StatusResponse,
+    VerificationResponse,
 )
 from signal_gateway.datastorage.query import (
     CURSOR,
@@ -31,7 +35,18 @@ __all__ = ["datastorage_openapi"]
 
 Access = Literal["open", "read", "write"]
 
-_RESPONSES = (BatchStored, EventStored, ItemError, LimitsResponse, Pagination, StatusResponse)
+_RESPONSES = (
+    BatchStored,
+    EventStored,
+    HoldItem,
+    HoldRequest,
+    HoldsResponse,
+    ItemError,
+    LimitsResponse,
+    Pagination,
+    StatusResponse,
+    VerificationResponse,
+)
 
 # the model checks these with functions, which its JSON Schema does not show
 _FORMATS = {"event_id": ("uuid",), "parent_event_id": ("uuid",), "actor_ip": ("ipv4", "ipv6")}
@@ -115,6 +130,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     responses={200: (JSON, ref("LimitsResponse"), "The limits.")},
                 )
             },
+            **_integrity_paths(api),
             "/healthz": {
                 "get": api.operation(
                     "isAlive",
@@ -216,6 +232,60 @@ class _Operations:
             body=body,
             security=security if is_guarded else None,
         )
+
+
+def _integrity_paths(api: _Operations) -> Schema:
+    checkpoint = {
+        "name": "checkpoint",
+        "in": "query",
+        "required": False,
+        "schema": {"type": "string", "contentMediaType": JSON},
+        "description": "The JSON of a checkpoint that the chain must contain.",
+    }
+    times = [
+        _parameter(name) | {"description": f"The {which} time of a link, inclusive; forms as in a query."}
+        for name, which in (("since", "earliest"), ("until", "latest"))
+    ]
+    return {
+        "/api/v1/audit/verify": {
+            "get": api.operation(
+                "verifyEvents",
+                "Verify that the stored events are complete and unaltered. All links are verified; the events of "
+                "links within since and until are compared with them.",
+                "read",
+                responses={200: (JSON, ref("VerificationResponse"), "The result, also of an alteration.")},
+                problems=_BAD_REQUEST | _UNREADY,
+                parameters=[*times, checkpoint],
+            )
+        },
+        "/api/v1/audit/holds": {
+            "get": api.operation(
+                "listHolds",
+                "List the legal holds.",
+                "read",
+                responses={200: (JSON, ref("HoldsResponse"), "All holds.")},
+                problems=_UNREADY,
+            ),
+            "post": api.operation(
+                "placeHold",
+                "Keep the events of a case from purges. The hold is an audit event of the case.",
+                "write",
+                responses={201: (JSON, ref("HoldItem"), "The hold.")},
+                problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
+                body=ref("HoldRequest"),
+            ),
+        },
+        "/api/v1/audit/holds/release": {
+            "post": api.operation(
+                "releaseHold",
+                "End a legal hold. The release is an audit event of the case.",
+                "write",
+                responses={200: (JSON, ref("HoldsResponse"), "The hold is released; the other holds.")},
+                problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
+                body=ref("HoldRequest"),
+            )
+        },
+    }
 
 
 def _schemas() -> Schema:

@@ -6,12 +6,18 @@ from typing import Literal
 
 __all__ = [
     "BatchStored",
+    "CheckpointResponse",
     "DuplicateItem",
     "EventStored",
+    "FindingResponse",
+    "HoldItem",
+    "HoldRequest",
+    "HoldsResponse",
     "ItemError",
     "LimitsResponse",
     "Pagination",
     "StatusResponse",
+    "VerificationResponse",
 ]
 
 
@@ -122,3 +128,103 @@ class StatusResponse:
     """
 
     status: Literal["ok", "ready"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingResponse:
+    """The first place that is not as DataStorage left it.
+
+    Attributes:
+        reason: The alteration as a sentence.
+        link: The number of the link, if the place has one.
+        sequence: The sequence of the event, if the place is an event.
+        event_id: The id of the event, likewise.
+    """
+
+    reason: str
+    link: int | None
+    sequence: int | None
+    event_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointResponse:
+    """A position of the chain, to be kept outside the database.
+
+    Attributes:
+        datastorage: The id of the DataStorage.
+        position: The number of the link.
+        count: The events that were stored up to it, purged ones included.
+        hash: The SHA-256 of the link, in hexadecimal.
+        time: The time of the link.
+    """
+
+    datastorage: str
+    position: int
+    count: int
+    hash: str
+    time: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationResponse:
+    """The result of a verification.
+
+    Attributes:
+        unaltered: Whether everything is complete and unaltered.
+        links: The number of verified links.
+        events: The number of events that were compared with their links.
+        purged: The number of those that a lawful purge deleted.
+        finding: The first alteration, if there is one.
+        checkpoint: The end of the chain; absent with a finding.
+    """
+
+    unaltered: bool
+    links: int
+    events: int
+    purged: int
+    finding: FindingResponse | None
+    checkpoint: CheckpointResponse | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldRequest:
+    """A legal hold to place or to release.
+
+    Attributes:
+        correlation_id: The case.
+        reason: The reason, 1 to 1000 characters.
+        by: The person who is responsible.
+    """
+
+    correlation_id: str
+    reason: str
+    by: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldItem:
+    """A case that is kept from purges.
+
+    Attributes:
+        correlation_id: The case.
+        reason: The reason.
+        by: The person who is responsible.
+        placed_at: The time of the hold.
+    """
+
+    correlation_id: str
+    reason: str
+    by: str
+    placed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldsResponse:
+    """All legal holds.
+
+    Attributes:
+        holds: Oldest first.
+    """
+
+    holds: list[HoldItem]

@@ -1,4 +1,5 @@
 """The PostgreSQL backend.
 
-Modules, in the order of the data: `url` (connection parameters), `schema` (revisions), `backend` (statements).
+Modules, in the order of the data: `url` (connection parameters), `schema` (revisions), `chain` (links), `insert`,
+`backend` (the other statements).
 """

@@ -16,10 +16,15 @@ from signal_gateway.datastorage.backend import (
     Bar,
     Duplicate,
     EventRow,
+    LegalHold,
     Page,
     QueryTooSlow,
     StoredRecord,
 )
+from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
+from signal_gateway.datastorage.postgres.chain import chain_head, purge_events, read_chunk
+from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
@@ -44,38 +49,12 @@ Pool = AsyncConnectionPool[Connection]
 _EVENTS_PER_SLICE = 1000
 _BYTES_PER_SLICE = 1024 * 1024
 
-_COLUMN_TYPES = {
-    "event_id": "uuid",
-    "event_timestamp": "bigint",
-    "received_at": "bigint",
-    "expires_at": "bigint",
-}
-_COLUMNS = ", ".join(EventRow._fields)
-_ARRAYS = ", ".join(f"%b::{_COLUMN_TYPES.get(column, 'text')}[]" for column in EventRow._fields)
-
-# The inner SELECT numbers the events in the order of the batch: nextval is volatile, so the planner does not move it.
-# The rows are inserted in the order of their ids: two batches with the same ids lock them in the same order, which
-# prevents deadlocks. The ids are returned only if some rows were not inserted.
-_INSERT = f"""
-WITH inserted AS (
-    INSERT INTO audit_events (sequence, {_COLUMNS})
-    SELECT * FROM (
-        SELECT nextval('audit_events_sequence'), batch.* FROM unnest({_ARRAYS}) AS batch ({_COLUMNS})
-    ) AS numbered
-    ORDER BY event_id
-    ON CONFLICT (event_id) DO NOTHING
-    RETURNING event_id
-)
-SELECT CASE WHEN count(*) < %b THEN coalesce(array_agg(event_id::text), '{{}}') END FROM inserted
-""".encode()
-
 # needs the table, its lock and the right to insert, whatever its columns are
 _INSERT_NOTHING = "INSERT INTO audit_events SELECT * FROM audit_events WHERE false"
 
-_PURGE = """
-DELETE FROM audit_events WHERE event_id = ANY (ARRAY(
-    SELECT event_id FROM audit_events WHERE expires_at <= %s ORDER BY expires_at LIMIT %s FOR UPDATE SKIP LOCKED
-))
+_HOLD = """
+INSERT INTO audit_holds VALUES (%s, %s, %s, %s) ON CONFLICT (correlation_id) DO UPDATE
+SET reason = EXCLUDED.reason, placed_by = EXCLUDED.placed_by, placed_at = EXCLUDED.placed_at
 """
 
 # An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` is stricter than `on`.
@@ -135,9 +114,10 @@ class PostgresBackend:
     Behind a pooler, such as pgbouncer in transaction mode, each call is one transaction with settings of its own and
     without prepared statements: what a session keeps there, other clients of the pooler get.
 
-    A batch is one statement that commits by itself: if the connection or the server fails, all of it is stored or none,
-    and the client may send it again in both cases. Writers and readers have separate connections, so slow queries do
-    not block writes. A broken connection is replaced at its next use.
+    A batch is one statement that commits by itself, or one transaction if some of its events are stored already: if the
+    connection or the server fails, all of it is stored or none, and the client may send it again in both cases.
+    Writers and readers have separate connections, so slow queries do not block writes. A broken connection is replaced
+    at its next use.
 
     Args:
         url: `postgresql://user:password@host:port/database`.
@@ -202,14 +182,14 @@ class PostgresBackend:
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
         first = first_of_each_id(rows)
-        columns = [list(column) for column in zip(*first.values(), strict=True)]
-        stored: dict[str, StoredRecord] = {}
-        async with self._connection(writes=True) as connection:
-            cursor = await connection.execute(_INSERT, [*columns, len(first)])
-            ((inserted,),) = await cursor.fetchall()
-            if inserted is not None:
-                stored = await _stored(connection, list(first.keys() - set(inserted)))
-        return find_duplicates(rows, first, stored)
+        first = first_of_each_id(rows)
+        try:
+            async with self._connection(writes=True) as connection:
+                await insert_new(connection, list(first.values()))
+        except HasDuplicates:
+            async with self._writing() as connection:
+                return await insert_with_duplicates(connection, rows)
+        return find_duplicates(rows, first, {})
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
@@ -245,8 +225,39 @@ class PostgresBackend:
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
-        async with self._connection(writes=True) as connection:
-            return (await connection.execute(_PURGE, [now, limit])).rowcount
+        async with self._writing() as connection:
+            return await purge_events(connection, now=now, limit=limit)
+
+    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+        """Keep a case from purges; see `Backend.place_hold`."""
+        async with self._writing() as connection:
+            await connection.execute(_HOLD, hold)
+            await insert_with_duplicates(connection, [event])
+
+    async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
+        """End a hold; see `Backend.release_hold`."""
+        async with self._writing() as connection:
+            released = await connection.execute("DELETE FROM audit_holds WHERE correlation_id = %s", [correlation_id])
+            if released.rowcount:
+                await insert_with_duplicates(connection, [event])
+            return released.rowcount > 0
+
+    async def holds(self) -> Sequence[LegalHold]:
+        """Read all holds; see `Backend.holds`."""
+        statement = f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds ORDER BY placed_at, 1"
+        async with self._connection(writes=False) as connection:
+            return [LegalHold(*row) for row in await _all(connection, statement)]
+
+    async def chain_head(self) -> ChainHead | None:
+        """Read the head of the chain; see `Backend.chain_head`."""
+        async with self._connection(writes=False) as connection:
+            return await chain_head(connection)
+
+    async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
+        """Read the next links; see `Backend.read_chain`."""
+        # one snapshot, as for a query
+        async with self._connection(writes=False) as connection, connection.transaction():
+            return await read_chunk(connection, after=after, window=window)
 
     async def ping(self) -> None:
         """Check that an insert would be allowed, and not wait for a lock; see `Backend.ping`."""
@@ -292,6 +303,11 @@ class PostgresBackend:
             name=name,
             open=False,
         )
+
+    @asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        async with self._connection(writes=True) as connection, connection.transaction():
+            yield connection
 
     @asynccontextmanager
     async def _transaction(self, connection: Connection, *, writes: bool) -> AsyncIterator[None]:
@@ -345,13 +361,6 @@ async def _is_pooled(connection: Connection) -> bool:
 def _settings(statement_timeout: float, *, is_local: bool) -> list[object]:
     milliseconds = f"{statement_timeout * 1000:.0f}"
     return [is_local, milliseconds, is_local, milliseconds, is_local]
-
-
-async def _stored(connection: Connection, ids: list[str]) -> dict[str, StoredRecord]:
-    """Return the events with these ids, without those that were purged meanwhile."""
-    columns = ", ".join(StoredRecord._fields)
-    statement = f"SELECT event_id::text, {columns} FROM audit_events WHERE event_id = ANY (%b::uuid[])"
-    return {event_id: StoredRecord(*event) for event_id, *event in await _all(connection, statement, [ids])}
 
 
 async def _all(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[TupleRow]:

@@ -9,6 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from signal_gateway.datastorage.migration import Revision, migrate
+from signal_gateway.datastorage.postgres.chain import start_chain
 from signal_gateway.datastorage.postgres.url import display_name
 from signal_gateway.errors import DataStorageError
 
@@ -49,6 +50,47 @@ _REVISIONS = (
             " WHERE severity IS NOT NULL",
             "CREATE INDEX audit_events_by_expiry ON audit_events (expires_at) WHERE expires_at IS NOT NULL",
         ),
+    ),
+    Revision(
+        2,
+        (
+            """
+            CREATE TABLE audit_chain (
+                one integer PRIMARY KEY CHECK (one = 1),
+                datastorage text COLLATE "C" NOT NULL,
+                number bigint NOT NULL,
+                total bigint NOT NULL,
+                purged bigint NOT NULL,
+                hash bytea NOT NULL
+            )
+            """,
+            """
+            CREATE TABLE audit_links (
+                number bigint PRIMARY KEY,
+                kind text COLLATE "C" NOT NULL,
+                sealed_at bigint NOT NULL,
+                count bigint NOT NULL,
+                total bigint NOT NULL,
+                purged bigint NOT NULL,
+                root bytea NOT NULL,
+                digest bytea NOT NULL,
+                hash bytea NOT NULL,
+                manifest bytea
+            )
+            """,
+            # hashes cannot be compressed
+            "ALTER TABLE audit_links ALTER COLUMN manifest SET STORAGE EXTERNAL",
+            "CREATE TABLE audit_purged (sequence bigint PRIMARY KEY, link bigint NOT NULL)",
+            """
+            CREATE TABLE audit_holds (
+                correlation_id text COLLATE "C" PRIMARY KEY,
+                reason text COLLATE "C" NOT NULL,
+                placed_by text COLLATE "C" NOT NULL,
+                placed_at bigint NOT NULL
+            )
+            """,
+        ),
+        starts_chain=True,
     ),
 )
 
@@ -116,6 +158,9 @@ class _PostgresDatabase:
 
     def execute(self, statement: str) -> None:
         self._connection.execute(statement.encode())
+
+    def start_chain(self) -> None:
+        start_chain(self._connection)
 
     def set_version(self, version: int) -> None:
         if not self._table_exists("audit_events_version"):

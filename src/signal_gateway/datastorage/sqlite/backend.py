@@ -14,10 +14,13 @@ from signal_gateway.datastorage.backend import (
     Bar,
     Duplicate,
     EventRow,
+    LegalHold,
     Page,
     QueryTooSlow,
     StoredRecord,
 )
+from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
 from signal_gateway.datastorage.select import (
@@ -30,6 +33,7 @@ from signal_gateway.datastorage.select import (
     page_statement,
     slice_statement,
 )
+from signal_gateway.datastorage.sqlite.chain import append_batch, chain_head, purge_events, read_chunk
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, transaction
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
@@ -151,7 +155,27 @@ class SqliteBackend:
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. New events reuse their space; the file does not shrink."""
-        return await self._writer.run(lambda connection: _purge(connection, now, limit))
+        return await self._writer.run(partial(self._purge, now=now, limit=limit))
+
+    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+        """Keep a case from purges; see `Backend.place_hold`."""
+        await self._writer.run(partial(self._place_hold, hold=hold, event=event))
+
+    async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
+        """End a hold; see `Backend.release_hold`."""
+        return await self._writer.run(partial(self._release_hold, correlation_id=correlation_id, event=event))
+
+    async def holds(self) -> Sequence[LegalHold]:
+        """Read all holds; see `Backend.holds`."""
+        return await self._reader.run(_holds)
+
+    async def chain_head(self) -> ChainHead | None:
+        """Read the head of the chain; see `Backend.chain_head`."""
+        return await self._reader.run(chain_head)
+
+    async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
+        """Read the next links; see `Backend.read_chain`."""
+        return await self._reader.run(partial(read_chunk, after=after, window=window))
 
     async def ping(self) -> None:
         """Commit a change that changes nothing; see `Backend.ping`."""
@@ -167,20 +191,39 @@ class SqliteBackend:
         self._identity.check()
 
     def _insert(self, connection: sqlite3.Connection, *, rows: Sequence[EventRow]) -> list[Duplicate]:
+        with self._writing(connection):
+            return _insert_rows(connection, rows)
+
+    def _place_hold(self, connection: sqlite3.Connection, *, hold: LegalHold, event: EventRow) -> None:
+        with self._writing(connection):
+            connection.execute("INSERT OR REPLACE INTO audit_holds VALUES (?, ?, ?, ?)", hold)
+            _insert_rows(connection, [event])
+
+    def _release_hold(self, connection: sqlite3.Connection, *, correlation_id: str, event: EventRow) -> bool:
+        with self._writing(connection):
+            statement = "DELETE FROM audit_holds WHERE correlation_id = ?"
+            released = connection.execute(statement, (correlation_id,)).rowcount > 0
+            if released:
+                _insert_rows(connection, [event])
+        return released
+
+    def _purge(self, connection: sqlite3.Connection, *, now: int, limit: int) -> int:
+        with transaction(connection, "BEGIN IMMEDIATE"):
+            return purge_events(connection, now=now, limit=limit)
+
+    @contextmanager
+    def _writing(self, connection: sqlite3.Connection) -> Iterator[None]:
+        """Enter a transaction that stores events in the file at the path, or raises."""
         self._identity.check()
-        first, stored = first_of_each_id(rows), {}
         try:
             with transaction(connection, "BEGIN IMMEDIATE"):
-                newest = _newest_sequence(connection)
-                if _insert_new(connection, list(first.values())) < len(first):
-                    stored = _stored_before(connection, list(first), newest)
+                yield
         except sqlite3.Error as exc:
             if exc.sqlite_errorcode == sqlite3.SQLITE_FULL:
                 self._free_when_full = _free_bytes(self._path)
             raise
         self._free_when_full = None
         self._identity.check()  # the commit is in the file at the path only if the file was there all the time
-        return find_duplicates(rows, first, stored)
 
     def _try_to_write(self, connection: sqlite3.Connection) -> None:
         self._identity.check()
@@ -190,6 +233,21 @@ class SqliteBackend:
         with transaction(connection, "BEGIN IMMEDIATE"):
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             connection.execute(f"PRAGMA user_version = {version}")
+
+
+def _insert_rows(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
+    """Insert the rows with a new id and their link, inside the transaction of the caller."""
+    first = first_of_each_id(rows)
+    newest = _newest_sequence(connection)
+    stored: dict[str, StoredRecord] = {}
+    new = list(first.values())
+    if _insert_new(connection, new) < len(first):
+        stored = _stored_before(connection, list(first), newest)
+        new = [row for row in new if row.event_id not in stored]
+    if new:
+        added = connection.execute("SELECT sequence FROM audit_events WHERE sequence > ? ORDER BY 1", (newest,))
+        append_batch(connection, new, [sequence for (sequence,) in added])
+    return find_duplicates(rows, first, stored)
 
 
 def _insert_new(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> int:
@@ -286,13 +344,9 @@ def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, ti
     return [Bar(start, counts) for start, counts in outcomes.items()]
 
 
-def _purge(connection: sqlite3.Connection, now: int, limit: int) -> int:
-    with transaction(connection, "BEGIN IMMEDIATE"):
-        return connection.execute(
-            "DELETE FROM audit_events WHERE sequence IN"
-            " (SELECT sequence FROM audit_events WHERE expires_at <= ? ORDER BY expires_at LIMIT ?)",
-            (now, limit),
-        ).rowcount
+def _holds(connection: sqlite3.Connection) -> list[LegalHold]:
+    rows = connection.execute(f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds ORDER BY placed_at, 1")
+    return [LegalHold(*row) for row in rows]
 
 
 def _free_bytes(path: Path) -> int:

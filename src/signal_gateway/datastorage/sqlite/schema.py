@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from signal_gateway.datastorage.migration import Revision, check_version, migrate
+from signal_gateway.datastorage.sqlite.chain import start_chain
 from signal_gateway.datastorage.sqlite.connection import transaction
 from signal_gateway.errors import DataStorageError
 
@@ -53,6 +54,45 @@ _REVISIONS = (
             " WHERE envelope ->> '$.retention_days' IS NOT NULL",
             "CREATE INDEX audit_events_by_expiry ON audit_events (expires_at) WHERE expires_at IS NOT NULL",
         ),
+    ),
+    Revision(
+        3,
+        (
+            """
+            CREATE TABLE audit_chain (
+                one INTEGER PRIMARY KEY CHECK (one = 1),
+                datastorage TEXT NOT NULL,
+                number INTEGER NOT NULL,
+                total INTEGER NOT NULL,
+                purged INTEGER NOT NULL,
+                hash BLOB NOT NULL
+            ) STRICT
+            """,
+            """
+            CREATE TABLE audit_links (
+                number INTEGER PRIMARY KEY,
+                kind TEXT NOT NULL,
+                sealed_at INTEGER NOT NULL,
+                count INTEGER NOT NULL,
+                total INTEGER NOT NULL,
+                purged INTEGER NOT NULL,
+                root BLOB NOT NULL,
+                digest BLOB NOT NULL,
+                hash BLOB NOT NULL,
+                manifest BLOB
+            ) STRICT
+            """,
+            "CREATE TABLE audit_purged (sequence INTEGER PRIMARY KEY, link INTEGER NOT NULL) STRICT",
+            """
+            CREATE TABLE audit_holds (
+                correlation_id TEXT PRIMARY KEY,
+                reason TEXT NOT NULL,
+                placed_by TEXT NOT NULL,
+                placed_at INTEGER NOT NULL
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+        starts_chain=True,
     ),
 )
 
@@ -109,6 +149,9 @@ class _SqliteFile:
 
     def execute(self, statement: str) -> None:
         self._connection.execute(statement)
+
+    def start_chain(self) -> None:
+        start_chain(self._connection)
 
     def set_version(self, version: int) -> None:
         self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

@@ -9,6 +9,7 @@ from uuid import UUID
 import orjson
 
 from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH, MAX_SEVERITY_LENGTH, AuditEvent
+from signal_gateway.clock import rfc3339
 from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
 from signal_gateway.kubernetes import RemediationRecord
 
@@ -84,11 +85,12 @@ _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
 
 
 def created_events(
-    signal: Signal, *, signal_type: str, name: str, namespace: str, at: datetime
+    signal: Signal, *, signal_type: str, name: str, namespace: str, idempotency_key: str, at: datetime
 ) -> tuple[AuditEvent, AuditEvent]:
     """Return the events of a creation before the creation, so that no object is created without a valid event.
 
     The UID of the object is not known yet: the events have a placeholder of the same size, which `with_uid` replaces.
+    The second event has all that the object can be rebuilt from; see `remediation.restoration`.
 
     Returns:
         `gateway.signal.received` and `gateway.crd.created`, correlated by the RemediationRequest's name.
@@ -103,13 +105,39 @@ def created_events(
     created = _event(
         CRD_CREATED,
         signal,
-        data,
+        data | {"restoration": _restoration(signal, data, idempotency_key=idempotency_key, at=at)},
         correlation_id=name,
         resource_type="RemediationRequest",
         resource_id=f"{namespace}/{name}",
         at=at,
     )
     return received, created
+
+
+def _restoration(signal: Signal, data: Mapping[str, Any], *, idempotency_key: str, at: datetime) -> dict[str, str]:
+    """Return the texts of a RemediationRequest that no other member of its event has."""
+    assert signal.target is not None, "a firing signal has a target"
+    cut = [
+        field
+        for field, kept, whole in (
+            ("spec.signalLabels", data["signal_labels"], signal.labels),
+            ("spec.signalAnnotations", data["signal_annotations"], signal.annotations),
+        )
+        if len(kept) < len(whole)
+    ]
+    texts = {
+        "api_version": signal.target.api_version,
+        "target_namespace": signal.target.namespace,
+        "namespace": signal.namespace,
+        "source": signal.source,
+        "cluster_id": signal.cluster_id,
+        "fired_at": rfc3339(signal.fired_at),
+        "received_at": rfc3339(signal.received_at),
+        "created_at": rfc3339(at),
+        "request": idempotency_key,
+        "cut": " and ".join(cut) or None,
+    }
+    return {name: text for name, text in texts.items() if text is not None}
 
 
 def with_uid(event: AuditEvent, record: RemediationRecord, *, at: datetime) -> AuditEvent:

@@ -139,6 +139,7 @@ class CreationAudit:
             signal_type=created.signal_type,
             name=record.name,
             namespace=record.namespace,
+            idempotency_key=key,
             at=created.decided_at,
         )
         self.confirm(drafts, record, idempotency_key=key, at=max(created.decided_at, record.created_at))
@@ -228,7 +229,14 @@ class Creation:
             clashes=clashes,
         )
         now = self._clock.now()
-        drafts = events.created_events(signal, signal_type=prepared.signal_type, name=name, namespace=namespace, at=now)
+        drafts = events.created_events(
+            signal,
+            signal_type=prepared.signal_type,
+            name=name,
+            namespace=namespace,
+            idempotency_key=key,
+            at=now,
+        )
         manifest = remediation_request_manifest(
             signal,
             name=name,

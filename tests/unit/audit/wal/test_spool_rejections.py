@@ -179,6 +179,16 @@ def test_directory_in_its_place_keeps_the_event_pending_until_it_is_gone(
     assert list(fault_server.stored) == [before.event_id, behind.event_id]
 
 
+@pytest.mark.usefixtures("fault_server")
+def test_code_that_knows_the_former_name_reads_the_recovered_events(open_store, leave_behind):
+    leave_behind(1)
+    store = open_store()
+    store.close(timeout=DEADLINE)
+
+    assert store.stats.adopted == store.stats.recovered
+    assert store.stats.adopted.delivered == 1
+
+
 def test_recovered_event_that_can_not_be_kept_waits_too(fault_server, open_store, leave_behind, rejected_file):
     (event_id,) = leave_behind(1)
     fault_server.always(fault_server.problem(400, detail="no such thing"))

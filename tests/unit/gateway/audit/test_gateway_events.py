@@ -47,7 +47,10 @@ async def test_creation_is_recorded_as_received_then_created(running_gateway, al
             "signal_labels": sent["labels"],
             "signal_annotations": sent["annotations"],
             "original_payload": sent,
-        }
+        } | ({"restoration": created.event_data["restoration"]} if event is created else {})
+    assert created.event_data["restoration"].keys() == {
+        "api_version", "target_namespace", "namespace", "source", "fired_at", "received_at", "created_at", "request",
+    }  # fmt: skip
     assert received.event_timestamp <= created.event_timestamp
 
 
@@ -74,7 +77,9 @@ async def test_object_of_the_cluster_has_an_empty_namespace():
         payload={},
     )
 
-    drafts = created_events(signal, signal_type="alert", name="rr-1", namespace="kubernaut-system", at=now)
+    drafts = created_events(
+        signal, signal_type="alert", name="rr-1", namespace="kubernaut-system", at=now, idempotency_key="k"
+    )
 
     assert [event.event_data["namespace"] for event in drafts] == ["", ""]
 

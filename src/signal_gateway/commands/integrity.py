@@ -1,0 +1,133 @@
+"""`signal-gateway audit verify`, `hold`, `holds`, `release` and `reconstruct`: the commands for auditors."""
+
+import getpass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from signal_gateway.commands.output import count, note, say, say_json, terminal_text
+from signal_gateway.commands.query import TokenFile, datastorage_client
+from signal_gateway.errors import ConfigurationError, SignalGatewayError
+
+__all__ = ["list_holds", "place_hold", "reconstruct_request", "release_hold", "verify_events"]
+
+_VERIFY = "/api/v1/audit/verify"
+_HOLDS = "/api/v1/audit/holds"
+_RELEASE = "/api/v1/audit/holds/release"
+_VERIFY_TIMEOUT = 3600.0  # seconds; it reads every event
+
+_Url = Annotated[str, typer.Option("--datastorage", metavar="URL", help="URL of DataStorage")]
+_Case = Annotated[str, typer.Argument(help="for example the name of a RemediationRequest")]
+_Reason = Annotated[str, typer.Option("--reason", help="the reason, for the audit event")]
+_By = Annotated[
+    str | None, typer.Option("--by", metavar="NAME", help="the responsible person; your login name by default")
+]
+
+
+def verify_events(
+    datastorage: _Url,
+    token_file: TokenFile = None,
+    since: Annotated[str | None, typer.Option(help="compare the events that arrived from then on")] = None,
+    until: Annotated[str | None, typer.Option(help="compare the events that arrived up to then")] = None,
+    checkpoint: Annotated[
+        Path | None, typer.Option("--checkpoint", metavar="FILE", help="a checkpoint that must be in the chain")
+    ] = None,
+    write_checkpoint: Annotated[
+        Path | None, typer.Option("--write-checkpoint", metavar="FILE", help="write the end of the chain to this file")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="write the result as JSON")] = False,
+) -> None:
+    """Check that the audit trail is complete and unaltered: exit 0 if so, 1 if not, 2 if that cannot be told."""
+    given = {"since": since, "until": until, "checkpoint": None if checkpoint is None else _read(checkpoint)}
+    params = {name: value for name, value in given.items() if value is not None}
+    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+        result = client.call("GET", _VERIFY, params=params, timeout=_VERIFY_TIMEOUT)
+    if not isinstance(result, dict) or not isinstance(result.get("unaltered"), bool):
+        raise SignalGatewayError(f"DataStorage at {datastorage} returned no verification; is it an older release?")
+    if as_json:
+        say_json(result)
+    if not result["unaltered"]:
+        if not as_json:
+            say(terminal_text(f"ALTERED: {result['finding']['reason']}"))
+        raise typer.Exit(1)
+    end = result["checkpoint"]
+    if not as_json:
+        gone = f", {result['purged']} of them purged" if result["purged"] else ""
+        say(
+            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')} "
+            f"up to {end['time']}"
+        )
+        say(f"the chain ends with {end['hash']}")
+    if write_checkpoint is not None:
+        _write(write_checkpoint, end)
+
+
+def place_hold(
+    correlation_id: _Case, datastorage: _Url, reason: _Reason, by: _By = None, token_file: TokenFile = None
+) -> None:
+    """Keep all events of a case from purges, until you release the hold."""
+    body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
+    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+        client.call("POST", _HOLDS, document=body)
+    say(terminal_text(f"{correlation_id} is on hold"))
+
+
+def release_hold(
+    correlation_id: _Case, datastorage: _Url, reason: _Reason, by: _By = None, token_file: TokenFile = None
+) -> None:
+    """Release a hold: the next purge deletes the events of the case whose retention is over."""
+    body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
+    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+        client.call("POST", _RELEASE, document=body)
+    say(terminal_text(f"the hold on {correlation_id} is released"))
+
+
+def list_holds(datastorage: _Url, token_file: TokenFile = None) -> None:
+    """List the legal holds, oldest first."""
+    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+        held = client.call("GET", _HOLDS)
+    for hold in held["holds"]:
+        say(terminal_text("  ".join(str(hold[name]) for name in ("placed_at", "correlation_id", "by", "reason"))))
+
+
+def reconstruct_request(correlation_id: _Case, datastorage: _Url, token_file: TokenFile = None) -> None:
+    """Print the RemediationRequest of a case as YAML, rebuilt from its audit events."""
+    import yaml
+
+    from signal_gateway.gateway.audit.events import CRD_CREATED
+    from signal_gateway.gateway.remediation.restoration import restored_request
+
+    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+        event = next(client.events(correlation_id=correlation_id, event_type=CRD_CREATED), None)
+    if event is None:
+        raise SignalGatewayError(
+            f"DataStorage at {datastorage} has no {CRD_CREATED} event with the correlation id {correlation_id!r}"
+        )
+    restored = restored_request(event)
+    for name in restored.missing:
+        say(f"# not restored: {name}")
+    say(yaml.safe_dump(restored.request, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _read(path: Path) -> str:
+    from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
+
+    try:
+        text = path.read_text("utf-8")
+        Checkpoint.parse(text)
+    except OSError as exc:
+        raise ConfigurationError(f"cannot read --checkpoint {path}: {exc.strerror}") from exc
+    except ValueError as exc:
+        raise ConfigurationError(f"--checkpoint {path} is no checkpoint: it {exc}") from exc
+    return text.strip()
+
+
+def _write(path: Path, checkpoint: dict[str, Any]) -> None:
+    import orjson
+
+    try:
+        path.write_bytes(orjson.dumps(checkpoint, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+    except OSError as exc:
+        raise ConfigurationError(f"cannot write --write-checkpoint {path}: {exc.strerror}") from exc
+    note(f"checkpoint {checkpoint['position']} in {path}: keep it where the owner of the database cannot write")

@@ -1,0 +1,180 @@
+"""IntegrityApi: the HTTP endpoints for auditors, which verify the chain, and place and release legal holds."""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+import orjson
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from signal_gateway.audit.event import AuditEvent
+from signal_gateway.clock import Clock
+from signal_gateway.datastorage.backend import Backend, LegalHold
+from signal_gateway.datastorage.http.api import database_errors
+from signal_gateway.datastorage.http.response_models import (
+    CheckpointResponse,
+    FindingResponse,
+    HoldItem,
+    HoldsResponse,
+    VerificationResponse,
+)
+from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
+from signal_gateway.datastorage.integrity.verification import Verdict, Window
+from signal_gateway.datastorage.query import event_query
+from signal_gateway.datastorage.record import microseconds, row_of
+from signal_gateway.datastorage.verify import verify_chain
+from signal_gateway.web.body import JSON, json_body
+from signal_gateway.web.problem import Problem
+
+__all__ = ["IntegrityApi"]
+
+_PARAMETERS = ("since", "until", "checkpoint")
+_MAX_REASON_LENGTH = 1000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class IntegrityApi:
+    """The endpoints of one backend.
+
+    Args:
+        backend: The database; the caller opens and closes it.
+        clock: Gives the time of a verification and of a hold.
+    """
+
+    def __init__(self, *, backend: Backend, clock: Clock) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._one_at_a_time = asyncio.Lock()  # a verification reads everything
+
+    def routes(self) -> list[Route]:
+        """Return the routes; no path has parameters."""
+        return [
+            Route("/api/v1/audit/verify", self._verify, methods=["GET"]),
+            Route("/api/v1/audit/holds", self._holds, methods=["GET", "POST"]),
+            Route("/api/v1/audit/holds/release", self._release, methods=["POST"]),
+        ]
+
+    async def _verify(self, request: Request) -> Response:
+        window, checkpoint = _verification(request.query_params.multi_items(), now=self._clock.now())
+        with database_errors("Retry later."):
+            async with self._one_at_a_time:
+                verdict = await verify_chain(
+                    self._backend, now=microseconds(self._clock.now()), window=window, checkpoint=checkpoint
+                )
+        return Response(orjson.dumps(_response(verdict)), media_type=JSON)
+
+    async def _holds(self, request: Request) -> Response:
+        return await (self._place(request) if request.method == "POST" else self._list())
+
+    async def _list(self) -> Response:
+        with database_errors("Retry later."):
+            holds = await self._backend.holds()
+        return Response(orjson.dumps(HoldsResponse(holds=[_item(hold) for hold in holds])), media_type=JSON)
+
+    async def _place(self, request: Request) -> Response:
+        event, reason = _hold_event(await json_body(request), "placed", now=self._clock.now())
+        now = microseconds(self._clock.now())
+        hold = LegalHold(event.correlation_id, reason, event.actor_id or "", now)
+        with database_errors("Nothing was changed. Send the request again."):
+            await self._backend.place_hold(hold, row_of(event, received_at=now))
+        return Response(orjson.dumps(_item(hold)), status_code=201, media_type=JSON)
+
+    async def _release(self, request: Request) -> Response:
+        event, _ = _hold_event(await json_body(request), "released", now=self._clock.now())
+        with database_errors("Nothing was changed. Send the request again."):
+            row = row_of(event, received_at=microseconds(self._clock.now()))
+            was_held = await self._backend.release_hold(event.correlation_id, row)
+        if not was_held:
+            raise _invalid("correlation_id", f"has no hold: {event.correlation_id!r}")
+        return await self._list()
+
+
+def _verification(parameters: Iterable[tuple[str, str]], *, now: datetime) -> tuple[Window, Checkpoint | None]:
+    times: list[tuple[str, str]] = []
+    checkpoint = None
+    for name, value in parameters:
+        if name not in _PARAMETERS or (name == "checkpoint" and checkpoint is not None):
+            reason = f"is unknown or repeated; use {', '.join(_PARAMETERS)}, each once"
+            raise Problem(
+                400, f"Query parameter {name!r} {reason}.", members={"errors": [{"field": name, "reason": reason}]}
+            )
+        if name != "checkpoint":
+            times.append((name, value))
+            continue
+        try:
+            checkpoint = Checkpoint.parse(value)
+        except ValueError as exc:
+            reason = f"is no checkpoint: it {exc}"
+            raise Problem(
+                400,
+                f"Query parameter 'checkpoint' {reason}.",
+                members={"errors": [{"field": "checkpoint", "reason": reason}]},
+            ) from exc
+    query = event_query(times, now=now)
+    since, until = (None if time is None else microseconds(time) for time in (query.since, query.until))
+    return Window(since, until), checkpoint
+
+
+def _response(verdict: Verdict) -> VerificationResponse:
+    finding, checkpoint = verdict.finding, verdict.checkpoint
+    return VerificationResponse(
+        unaltered=finding is None,
+        links=verdict.links,
+        events=verdict.events,
+        purged=verdict.purged,
+        finding=None
+        if finding is None
+        else FindingResponse(
+            reason=finding.reason, link=finding.link, sequence=finding.sequence, event_id=finding.event_id
+        ),
+        checkpoint=None if checkpoint is None else CheckpointResponse(**checkpoint.to_json()),
+    )
+
+
+def _hold_event(body: bytes, action: Literal["placed", "released"], *, now: datetime) -> tuple[AuditEvent, str]:
+    """Parse the body of a request about a hold; return the event of it, and its reason."""
+    try:
+        members: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise Problem(400, f"The body is not valid JSON: {exc}.") from exc
+    if not isinstance(members, dict):
+        raise Problem(400, "The body must be a JSON object with correlation_id, reason and by.")
+    reason, author = members.get("reason"), members.get("by")
+    if not isinstance(reason, str) or not 1 <= len(reason) <= _MAX_REASON_LENGTH:
+        raise _invalid("reason", f"must be a text of 1 to {_MAX_REASON_LENGTH} characters")
+    if not isinstance(author, str):
+        raise _invalid("by", "must name the person who is responsible")
+    event_type = f"datastorage.hold.{action}"
+    try:
+        event = AuditEvent(
+            event_type=event_type,
+            event_timestamp=now,
+            event_category="datastorage",
+            event_action=action,
+            event_outcome="success",
+            correlation_id=members.get("correlation_id"),  # type: ignore[arg-type]
+            actor_type="user",
+            actor_id=author,
+            resource_type="LegalHold",
+            event_data={"event_type": event_type, "reason": reason},
+        )
+    except ValidationError as exc:
+        error = exc.errors(include_url=False, include_input=False)[0]
+        names = {"actor_id": "by", "event_data": "reason"}
+        name = str(error["loc"][0]) if error["loc"] else "body"
+        raise _invalid(names.get(name, name), error["msg"]) from exc
+    return event, reason
+
+
+def _invalid(name: str, reason: str) -> Problem:
+    errors: Sequence[dict[str, str]] = [{"field": name, "reason": reason}]
+    return Problem(400, f"The member {name!r} {reason}.", members={"errors": errors})
+
+
+def _item(hold: LegalHold) -> HoldItem:
+    placed_at = _EPOCH + timedelta(microseconds=hold.placed_at)
+    return HoldItem(correlation_id=hold.correlation_id, reason=hold.reason, by=hold.placed_by, placed_at=placed_at)

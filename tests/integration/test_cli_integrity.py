@@ -1,0 +1,127 @@
+"""`audit verify`, `hold`, `holds`, `release` and `reconstruct`, as a user runs them: in a process of their own."""
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pytest
+import yaml
+from tests.support.command_line import NOBODY, one_line_mistake, run
+from tests.support.stored_events import order_event, store_events
+
+from signal_gateway.audit import DataStorageClient
+from signal_gateway.datastorage import create_datastorage
+from signal_gateway.kubernetes.resources import RemediationRequest
+from signal_gateway.testing import LiveServer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def file(tmp_path):
+    """The file behind `url`."""
+    return tmp_path / "audit.db"
+
+
+@pytest.fixture
+def url(file):
+    with LiveServer(create_datastorage(f"sqlite:///{file}").app, name="DataStorage", lifespan="on") as server:
+        yield server.url
+
+
+@pytest.fixture
+def stored(url):
+    """The ids of three stored events."""
+    client = DataStorageClient(url)
+    yield store_events(client, *(order_event(number) for number in range(3)))
+    client.close()
+
+
+def altered(file, statement):
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(statement)
+        connection.commit()
+
+
+def test_verify_confirms_and_writes_a_checkpoint_that_it_finds_again(url, stored, tmp_path):
+    kept = tmp_path / "checkpoint.json"
+
+    first = run("audit", "verify", "--datastorage", url, "--write-checkpoint", kept)
+    again = run("audit", "verify", "--datastorage", url, "--checkpoint", kept, "--since", "1h")
+
+    assert (first.returncode, again.returncode) == (0, 0), (first.stderr, again.stderr)
+    assert "complete and unaltered: 3 events, in 1 link up to " in first.stdout
+    assert json.loads(kept.read_text())["count"] == len(stored)
+
+
+def test_verify_names_the_last_row_when_it_was_deleted(url, stored, file):
+    altered(file, "DELETE FROM audit_events WHERE sequence = 3")
+
+    result = run("audit", "verify", "--datastorage", url)
+
+    assert result.returncode == 1
+    assert f"ALTERED: event {stored[2]} (sequence 3, link 1): it was deleted" in result.stdout
+
+
+def test_verify_of_a_rewritten_chain_fails_against_the_checkpoint(url, stored, tmp_path):
+    kept = tmp_path / "checkpoint.json"
+    run("audit", "verify", "--datastorage", url, "--write-checkpoint", kept)
+    document = json.loads(kept.read_text())
+    kept.write_text(json.dumps(document | {"hash": "00" * 32}))
+
+    result = run("audit", "verify", "--datastorage", url, "--checkpoint", kept)
+
+    assert result.returncode == 1
+    assert "not the one of the checkpoint" in result.stdout
+    assert stored
+
+
+def test_verify_that_cannot_be_done_exits_with_2(url, tmp_path):
+    bad = tmp_path / "bad.json"
+    bad.write_text("{}")
+
+    assert "no DataStorage" in one_line_mistake(run("audit", "verify", "--datastorage", NOBODY))
+    assert "is no checkpoint" in one_line_mistake(run("audit", "verify", "--datastorage", url, "--checkpoint", bad))
+    assert "since" in one_line_mistake(run("audit", "verify", "--datastorage", url, "--since", "noon"))
+
+
+def test_hold_and_its_release_are_events_of_the_case(url, stored):
+    placed = run("audit", "hold", "order-1", "--datastorage", url, "--reason", "a claim", "--by", "ada")
+    listed = run("audit", "holds", "--datastorage", url)
+    released = run("audit", "release", "order-1", "--datastorage", url, "--reason", "settled", "--by", "ada")
+    again = run("audit", "release", "order-1", "--datastorage", url, "--reason", "settled", "--by", "ada")
+    events = run("audit", "show", "order-1", "--datastorage", url, "--json").stdout.splitlines()
+
+    assert [result.returncode for result in (placed, listed, released)] == [0, 0, 0]
+    assert "order-1  ada  a claim" in listed.stdout
+    assert "has no hold" in one_line_mistake(again)
+    holds = [event for event in map(json.loads, events) if event["event_category"] == "datastorage"]
+    assert [(event["event_action"], event["actor_id"], event["event_data"]["reason"]) for event in holds] == [
+        ("placed", "ada", "a claim"),
+        ("released", "ada", "settled"),
+    ]
+    assert len(events) == len(stored) + 2
+
+
+@pytest.mark.parametrize("labels", [{"namespace": "prod", "deployment": "payment-api"}, {"node": "node-1"}])
+def test_reconstructed_request_is_the_one_that_the_gateway_created(gateway, gateway_datastorage, labels):
+    gateway.cluster.workload("prod/Deployment/payment-api")
+    gateway.cluster.workload("Node/node-1")
+    name = gateway.send_alert("HighLatency", **labels).json()["remediationRequestName"]
+    gateway.audit_trail.one("gateway.crd.created", correlation_id=name)
+    created = gateway.cluster.lightkube().get(RemediationRequest, name, namespace=gateway.cluster.namespace)
+
+    result = run("audit", "reconstruct", name, "--datastorage", gateway_datastorage.url)
+
+    assert result.returncode == 0, result.stderr
+    restored = yaml.safe_load(result.stdout)
+    assert restored["spec"] == created["spec"]
+    for member in ("name", "namespace", "uid", "labels", "annotations"):
+        assert restored["metadata"][member] == created["metadata"][member]
+    assert [line for line in result.stdout.splitlines() if line.startswith("#")] == [
+        "# not restored: status: it belongs to the controller"
+    ]
+
+
+def test_reconstruction_without_an_event_says_so(url):
+    assert "no gateway.crd.created event" in one_line_mistake(run("audit", "reconstruct", "x", "--datastorage", url))
