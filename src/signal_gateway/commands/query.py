@@ -27,9 +27,11 @@ __all__ = [
     "DataStorageUrl",
     "QueryTokenFile",
     "TokenFile",
+    "Utc",
     "datastorage_client",
     "datastorage_options",
     "query_options",
+    "time_option",
 ]
 
 URL_VARIABLE: Final = "SIGNAL_GATEWAY_DATASTORAGE"
@@ -49,6 +51,7 @@ QueryTokenFile = Annotated[
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="file with the bearer token for DataStorage")
 ]
+Utc = Annotated[bool, typer.Option("--utc", help="read times without a zone in UTC, not in the zone of this machine")]
 
 _SINCE_HELP = "start: '2026-11-28 20:00', a day, 'yesterday 22:00', RFC 3339, or before now: 2h, 1h30m, 3d"
 
@@ -103,7 +106,7 @@ def datastorage_client(
 
 
 def datastorage_options(
-    url: str | None, token_file: Path | None, *, environment: Mapping[str, str]
+    url: str | None, token_file: Path | None, *, environment: Mapping[str, str] = os.environ
 ) -> DataStorageOptions:
     """Return the DataStorage that the options of a command name, or else the environment.
 
@@ -174,9 +177,7 @@ def _query(
     severity: Annotated[str | None, typer.Option(help="severity at the source, for example critical")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help=_SINCE_HELP)] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="end, in the same forms")] = None,
-    utc: Annotated[
-        bool, typer.Option("--utc", help="read times without a zone in UTC, not in the zone of this machine")
-    ] = False,
+    utc: Utc = False,
     detail: Annotated[str | None, typer.Option(metavar="KEY=VALUE", help="a member of event_data")] = None,
 ) -> AuditQuery:
     key, equals, value = (detail or "").partition("=")
@@ -189,17 +190,29 @@ def _query(
         "event_category": category,
         "event_outcome": outcome,
         "severity": severity,
-        "since": _time(since, "since", utc=utc),
-        "until": _time(until, "until", utc=utc),
+        "since": time_option(since, "since", utc=utc),
+        "until": time_option(until, "until", utc=utc),
         "detail_key": key or None,
         "detail_value": value or None,
     }
     filters.update({name: text for name, text in given.items() if text is not None})  # type: ignore[typeddict-item]
-    return AuditQuery(datastorage_options(datastorage, token_file, environment=os.environ), filters)
+    return AuditQuery(datastorage_options(datastorage, token_file), filters)
 
 
-def _time(text: str | None, edge: Edge, *, utc: bool) -> datetime | str | None:
-    """Return a time as a filter: a moment, or the text of a duration, which counts from the time of DataStorage."""
+def time_option(text: str | None, edge: Edge, *, utc: bool) -> datetime | str | None:
+    """Return the value of `--since` or `--until` as a filter.
+
+    Args:
+        text: The value, in one of the forms of `time_filter`; None if it is not given.
+        edge: The option.
+        utc: Whether a time without a zone is in UTC, and not in the zone of the machine.
+
+    Returns:
+        A moment; the text of a duration, which counts from the time of DataStorage; None without a value.
+
+    Raises:
+        ConfigurationError: The value has another form.
+    """
     if text is None:
         return None
     try:
