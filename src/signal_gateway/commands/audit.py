@@ -1,6 +1,5 @@
 """`signal-gateway audit list`, `show` and `export`: query the audit trail."""
 
-import json
 import os
 import secrets
 from collections.abc import Iterable
@@ -9,15 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
-from signal_gateway.commands.output import count, new_table, note, say, say_json, terminal_text, wide_console
+from signal_gateway.commands.event_lines import heading_lines, listed_lines, shown_lines
+from signal_gateway.commands.output import count, note, say, say_json
 from signal_gateway.commands.query import AuditQuery, query_options
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
-__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_case"]
+__all__ = ["Json", "export_events", "list_events", "show_case"]
 
 Json = Annotated[bool, typer.Option("--json", help="write NDJSON, one event per line")]
-
-COLUMNS = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
 
 
 @query_options
@@ -28,21 +26,19 @@ def list_events(
 ) -> None:
     """List the newest events and the number of matching events."""
     listed, total = 0, 0
-    table = new_table(*COLUMNS)
+    lines = heading_lines()
     with query.client() as client:
         for page in client.pages(limit=limit, **query.filters):
             for event in page.events:
                 if as_json:
                     say_json(event)
                 else:
-                    table.add_row(*(terminal_text(str(event.get(column, ""))) for column in COLUMNS))
+                    lines += listed_lines(event)
             listed, total = listed + len(page.events), page.total
 
     summary = f"{listed} of {total} events"
     if not as_json:
-        console = wide_console()
-        console.print(table)
-        console.print(summary)
+        say("\n".join([*lines, summary]))
     elif listed < total:
         note(f"{summary}: --limit takes more")
 
@@ -53,7 +49,7 @@ def show_case(
     correlation_id: Annotated[str, typer.Argument(help="for example the name of a RemediationRequest")],
     as_json: Json = False,
 ) -> None:
-    """Show all events of one case with their payloads, oldest first."""
+    """Show all events of one case with actor, workload, duration, error and payload, oldest first."""
     shown = 0
     with query.client() as client:
         for event in client.events(**query.filters):
@@ -61,22 +57,12 @@ def show_case(
             if as_json:
                 say_json(event)
             else:
-                _show(event)
+                say("\n".join(shown_lines(event)))
     if not shown:
         besides = " that matches the other filters" if len(query.filters) > 1 else ""
         raise SignalGatewayError(
             f"DataStorage at {query.url} has no event with the correlation id {correlation_id!r}{besides}"
         )
-
-
-def _show(event: dict[str, Any]) -> None:
-    say(
-        terminal_text(
-            "  ".join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
-        )
-    )
-    payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
-    say("\n".join(map(terminal_text, payload.split("\n"))))
 
 
 @query_options
