@@ -1,6 +1,8 @@
 """`audit list`, `show`, `tail` and `export`, as a user runs them: in a process of their own."""
 
 import contextlib
+import csv
+import io
 import json
 import signal
 import subprocess
@@ -225,6 +227,33 @@ def test_export_is_the_same_from_a_datastorage_that_has_none(tmp_path, has_expor
     assert (result.returncode, result.stderr) == (0, "")
     assert ids(result.stdout) == stored
     assert asked == (["export"] if has_export else ["export", "events", "events", "events"])
+
+
+def test_export_as_csv_has_a_row_per_event_that_no_spreadsheet_runs(audit, client, tmp_path):
+    formula = "=HYPERLINK(1);\n+cmd"
+    events = [order_event(number, age=timedelta(seconds=-number)) for number in range(3)]
+    stored = store_events(client, *events, order_event(correlation_id=formula, age=timedelta(seconds=-4)))
+    output = tmp_path / "events.csv"
+
+    printed = audit("export", "--format", "csv")
+    written = audit("export", "--format", "csv", "--output", output)
+
+    assert (printed.returncode, printed.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(printed.stdout, newline=""), strict=True))
+    assert [row["event_id"] for row in rows] == stored
+    assert json.loads(rows[2]["event_data"])["number"] == 2
+    assert rows[3]["correlation_id"] == "'=HYPERLINK(1);\n'+cmd"
+    assert written.stderr == f"4 events in {output}\n"
+    with output.open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file, strict=True)) == rows
+
+
+def test_csv_of_no_event_has_the_columns(audit):
+    assert audit("export", "--format", "csv").stdout.startswith("event_timestamp,event_type,")
+
+
+def test_another_format_is_a_mistake_that_names_the_formats(audit):
+    assert "--format xml is not valid: choose ndjson or csv" in one_line_mistake(audit("export", "--format", "xml"))
 
 
 def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):

@@ -2,9 +2,10 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -72,23 +73,53 @@ def export_events(
         Path | None,
         typer.Option("--output", metavar="FILE", help="write to this file; it appears when complete"),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="ndjson|csv", help="ndjson has the events exactly, csv is for a spreadsheet"),
+    ] = "ndjson",
 ) -> None:
-    """Write all matching events as NDJSON, oldest first."""
+    """Write all matching events as NDJSON or CSV, oldest first."""
+    if form not in ("ndjson", "csv"):
+        raise ConfigurationError(f"--format {form} is not valid: choose ndjson or csv")
     with query.client() as client:
         events = client.export(**query.filters)
+        blocks = _as_csv(events) if form == "csv" else _as_ndjson(events)
         if output is None:
-            for event in events:
-                say_json(event)
+            for block in blocks:
+                sys.stdout.buffer.write(block.content)
         else:
-            note(f"{count(_write_export(events, output), 'event')} in {output}")
+            note(f"{count(_write_export(blocks, output), 'event')} in {output}")
 
 
-def _write_export(events: Iterable[dict[str, Any]], path: Path) -> int:
-    """Write events to a temporary file beside `path`, and rename it when it is complete.
+class _Block(NamedTuple):
+    """A part of an export."""
+
+    content: bytes
+    events: int
+
+
+def _as_csv(events: Iterable[dict[str, Any]]) -> Iterator[_Block]:
+    from signal_gateway.commands.event_csv import CsvLines
+
+    lines = CsvLines()
+    yield _Block(lines.heading(), 0)
+    for event in events:
+        yield _Block(lines.row(event), 1)
+
+
+def _as_ndjson(events: Iterable[dict[str, Any]]) -> Iterator[_Block]:
+    import orjson
+
+    for event in events:
+        yield _Block(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE), 1)
+
+
+def _write_export(blocks: Iterable[_Block], path: Path) -> int:
+    """Write an export to a temporary file beside `path`, and rename it when it is complete.
 
     Args:
-        events: The events; an error while reading them leaves the file at `path` unchanged.
-        path: The file for the events, as NDJSON.
+        blocks: The export; an error while reading it leaves the file at `path` unchanged.
+        path: The file for the export.
 
     Returns:
         The number of events.
@@ -96,15 +127,13 @@ def _write_export(events: Iterable[dict[str, Any]], path: Path) -> int:
     Raises:
         ConfigurationError: The file cannot be written.
     """
-    import orjson
-
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     written = 0
     try:
         with partial.open("xb") as file:
-            for event in events:
-                file.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
-                written += 1
+            for block in blocks:
+                file.write(block.content)
+                written += block.events
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
