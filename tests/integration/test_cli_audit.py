@@ -8,6 +8,7 @@ import signal
 import subprocess
 from datetime import timedelta
 
+import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from tests.support.command_line import COMMAND, NOBODY, one_line_mistake, run, running
@@ -264,6 +265,36 @@ def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):
 
     assert output.read_text() == "old"
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_export_that_is_cut_short_is_an_error_and_no_file(tmp_path, form):
+    line = b'{"event_id": "1"}\n'
+
+    async def cut(scope, _receive, send):
+        assert scope["type"] == "http"
+        headers = [(b"content-type", b"application/x-ndjson"), (b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": line, "more_body": True})
+        raise ConnectionAbortedError
+
+    with LiveServer(cut, name="DataStorage", lifespan="off") as server:
+        query = ("audit", "export", "--format", form, "--datastorage", server.url)
+        written = run(*query, "--output", tmp_path / "events")
+        printed = run(*query)
+
+    assert "ended early, after 1 events" in one_line_mistake(written)
+    assert list(tmp_path.iterdir()) == []
+    assert printed.returncode == 2
+    assert "ended early, after 1 events" in printed.stderr
+
+
+def test_export_has_the_bytes_of_datastorage(audit, client, datastorage):
+    store_events(client, *(order_event(number) for number in range(3)))
+
+    exported = audit("export")
+
+    assert exported.stdout == httpx.get(f"{datastorage.url}/api/v1/audit/export", trust_env=False).text
 
 
 def test_export_to_a_directory_that_is_not_there_is_a_mistake(audit, tmp_path):

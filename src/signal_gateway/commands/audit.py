@@ -5,7 +5,7 @@ import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,6 +13,9 @@ from signal_gateway.commands.event_lines import heading_lines, listed_lines, sho
 from signal_gateway.commands.output import count, note, say, say_json
 from signal_gateway.commands.query import AuditQuery, query_options
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
+
+if TYPE_CHECKING:
+    from signal_gateway.audit.client.query import ExportBlock
 
 __all__ = ["Json", "export_events", "list_events", "show_case"]
 
@@ -82,8 +85,8 @@ def export_events(
     if form not in ("ndjson", "csv"):
         raise ConfigurationError(f"--format {form} is not valid: choose ndjson or csv")
     with query.client() as client:
-        events = client.export(**query.filters)
-        blocks = _as_csv(events) if form == "csv" else _as_ndjson(events)
+        is_csv = form == "csv"
+        blocks = _as_csv(client.export(**query.filters)) if is_csv else client.export_blocks(**query.filters)
         if output is None:
             for block in blocks:
                 sys.stdout.buffer.write(block.content)
@@ -91,30 +94,17 @@ def export_events(
             note(f"{count(_write_export(blocks, output), 'event')} in {output}")
 
 
-class _Block(NamedTuple):
-    """A part of an export."""
-
-    content: bytes
-    events: int
-
-
-def _as_csv(events: Iterable[dict[str, Any]]) -> Iterator[_Block]:
+def _as_csv(events: Iterable[dict[str, Any]]) -> "Iterator[ExportBlock]":
+    from signal_gateway.audit.client.query import ExportBlock
     from signal_gateway.commands.event_csv import CsvLines
 
     lines = CsvLines()
-    yield _Block(lines.heading(), 0)
+    yield ExportBlock(lines.heading(), 0)
     for event in events:
-        yield _Block(lines.row(event), 1)
+        yield ExportBlock(lines.row(event), 1)
 
 
-def _as_ndjson(events: Iterable[dict[str, Any]]) -> Iterator[_Block]:
-    import orjson
-
-    for event in events:
-        yield _Block(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE), 1)
-
-
-def _write_export(blocks: Iterable[_Block], path: Path) -> int:
+def _write_export(blocks: "Iterable[ExportBlock]", path: Path) -> int:
     """Write an export to a temporary file beside `path`, and rename it when it is complete.
 
     Args:
