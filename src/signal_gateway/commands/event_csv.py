@@ -43,6 +43,8 @@ _FORMULA_STARTS: Final = frozenset("=+-@|%\uff1d\uff0b\uff0d\uff20")
 # they ignore the others of these characters before it; the separators begin a cell where a locale or a quote says so
 _SEPARATORS: Final = ";\t\r\n"
 _BLANK: Final = re.compile(r"\A[;\s\"'\0]*|[;\s\"'\0]+")
+_USUAL_START: Final = re.compile(r"[A-Za-z0-9{]|\Z")
+_SEPARATED: Final = re.compile(f"[{_SEPARATORS}]")
 
 _Cell = str | int | float
 
@@ -52,6 +54,8 @@ def harmless_cell(text: str) -> str:
 
     Source: OWASP, CSV Injection.
     """
+    if _USUAL_START.match(text) and not _SEPARATED.search(text):
+        return text
 
     def disarmed(found: re.Match[str]) -> str:
         blank = found[0]
