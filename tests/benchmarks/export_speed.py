@@ -42,7 +42,6 @@ def run() -> Benchmark:
             commands = {
                 "curl": [curl, "--silent", "--fail", url + PATH],
                 "audit export": export,
-                "audit export --format csv": [*export, "--format", "csv"],
                 "audit export, no event": [*export, "--event-type", NO_EVENTS],
             }
             samples = _measured(commands)
