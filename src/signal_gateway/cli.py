@@ -16,7 +16,15 @@ from signal_gateway.commands.integrity import (
     release_hold,
     verify_events,
 )
-from signal_gateway.commands.spool import inspect_or_deliver_spool
+from signal_gateway.commands.spool import (
+    OLD_FORM,
+    SpoolGroup,
+    deliver_spool,
+    inspect_or_deliver_spool,
+    list_spool,
+    repair_damaged_files,
+    retry_rejected_events,
+)
 from signal_gateway.commands.tail import tail_events
 from signal_gateway.commands.targets import explain_target
 from signal_gateway.errors import SignalGatewayError
@@ -64,12 +72,19 @@ audit.command("list")(list_events)
 audit.command("show")(show_case)
 audit.command("tail")(tail_events)
 audit.command("export")(export_events)
-audit.command("spool")(inspect_or_deliver_spool)
 audit.command("verify")(verify_events)
 audit.command("hold")(place_hold)
 audit.command("holds")(list_holds)
 audit.command("release")(release_hold)
 audit.command("reconstruct")(reconstruct_request)
+
+spool = typer.Typer(cls=SpoolGroup, help="Show, deliver and repair the events in a spool.", no_args_is_help=True)
+spool.command("list")(list_spool)
+spool.command("deliver")(deliver_spool)
+spool.command("retry")(retry_rejected_events)
+spool.command("repair")(repair_damaged_files)
+spool.command(OLD_FORM, hidden=True)(inspect_or_deliver_spool)
+audit.add_typer(spool, name="spool")
 app.add_typer(audit, name="audit")
 
 

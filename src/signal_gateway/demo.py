@@ -75,7 +75,7 @@ def _spool_directory(console: Console) -> Iterator[Path]:
         if inspect_spool(directory).is_empty:
             shutil.rmtree(directory)
         else:
-            console.print(f"\nundelivered audit events: signal-gateway audit spool {directory}", soft_wrap=True)
+            console.print(f"\nundelivered audit events: signal-gateway audit spool list {directory}", soft_wrap=True)
 
 
 @contextmanager
@@ -234,7 +234,7 @@ def _wait_for_ctrl_c(
         f"export KUBECONFIG={cluster.kubeconfig}",
         f"kubectl get remediationrequests -n {cluster.namespace}",
         f"signal-gateway audit list --datastorage {datastorage.url}",
-        f"signal-gateway audit spool {spool}",
+        f"signal-gateway audit spool list {spool}",
         f"curl {live.url}/metrics",
         f"curl -H 'Content-Type: application/json' -d @{webhook} {live.url}{PROMETHEUS_PATH}",
     ):

@@ -1,11 +1,14 @@
 """`audit list`, `show`, `tail` and `export`, as a user runs them: in a process of their own."""
 
 import contextlib
+import csv
+import io
 import json
 import signal
 import subprocess
 from datetime import timedelta
 
+import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from tests.support.command_line import COMMAND, NOBODY, one_line_mistake, run, running
@@ -65,13 +68,48 @@ def test_list_goes_beyond_a_page_and_says_how_many_there_are(audit, client):
     assert everything.stderr == ""
 
 
-def test_table_cuts_no_id(audit, client):
+def test_list_fits_100_columns_and_cuts_no_id(audit, client):
     correlation_id = "o" * 255
     (event_id,) = store_events(client, order_event(event_type="t" * 100, correlation_id=correlation_id))
 
-    row = audit("list").stdout.splitlines()[1]
+    lines = audit("list").stdout.splitlines()
 
-    assert row.split()[1:] == ["t" * 100, "success", correlation_id, event_id]
+    assert max(map(len, lines)) <= 100
+    joined = "".join(line.strip() for line in lines)
+    assert "t" * 100 in joined
+    assert correlation_id in joined
+    assert event_id in joined
+
+
+def test_list_and_show_name_the_workload_the_actor_and_the_error(audit, client):
+    store_events(
+        client,
+        order_event(
+            resource_type="Deployment",
+            resource_id="payments/payment-api",
+            namespace="payments",
+            actor_type="user",
+            actor_id="alice",
+            event_outcome="failure",
+            duration_ms=12,
+            error_code="several_active",
+            error_message="rr-1 handles the problem, and so does rr-2",
+        ),
+    )
+
+    listed = audit("list").stdout.splitlines()
+    shown = audit("show", "order-1").stdout
+
+    assert max(map(len, listed)) <= 100
+    assert any("payments/Deployment/payment-api" in line for line in listed)
+    for fact in (
+        "user alice",
+        "Deployment payments/payment-api",
+        "12 ms",
+        "several_active",
+        "rr-1 handles the problem",
+    ):
+        assert fact in shown
 
 
 @pytest.mark.parametrize(
@@ -108,6 +146,29 @@ def test_filters_are_the_same_for_list_and_export(audit, client, arguments, numb
     listed, exported = audit("list", "--json", *arguments), audit("export", *arguments)
 
     assert ids(exported.stdout) == [stored[number] for number in numbers]
+    assert ids(listed.stdout) == [stored[number] for number in reversed(numbers)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "numbers"),
+    [
+        (["--since", "2026-11-27 20:00"], [2, 3]),
+        (["--since", "2026-11-27 20:00", "--utc"], [3]),
+        (["--since", "2026-11-27T20:00:00Z"], [3]),
+        (["--until", "2026-11-27 20:00"], [0, 1]),
+        (["--until", "2026-11-27 20:00", "--utc"], [0, 1, 2]),
+        (["--since", "2026-11-27", "--until", "2026-11-27 20:30"], [1, 2]),
+    ],
+)
+def test_time_without_a_zone_is_in_the_zone_of_the_machine(datastorage, client, arguments, numbers):
+    times = ("2026-11-26T22:59:59Z", "2026-11-26T23:00:00Z", "2026-11-27T19:00:00.5Z", "2026-11-27T20:00:00.5Z")
+    stored = store_events(client, *(order_event(event_timestamp=time) for time in times))
+    query = ("--datastorage", datastorage.url, *arguments)
+
+    exported = run("audit", "export", *query, TZ="Europe/Berlin")
+    listed = run("audit", "list", "--json", *query, TZ="Europe/Berlin")
+
+    assert ids(exported.stdout) == [stored[number] for number in numbers], exported.stderr
     assert ids(listed.stdout) == [stored[number] for number in reversed(numbers)]
 
 
@@ -169,6 +230,33 @@ def test_export_is_the_same_from_a_datastorage_that_has_none(tmp_path, has_expor
     assert asked == (["export"] if has_export else ["export", "events", "events", "events"])
 
 
+def test_export_as_csv_has_a_row_per_event_that_no_spreadsheet_runs(audit, client, tmp_path):
+    formula = "=HYPERLINK(1);\n+cmd"
+    events = [order_event(number, age=timedelta(seconds=-number)) for number in range(3)]
+    stored = store_events(client, *events, order_event(correlation_id=formula, age=timedelta(seconds=-4)))
+    output = tmp_path / "events.csv"
+
+    printed = audit("export", "--format", "csv")
+    written = audit("export", "--format", "csv", "--output", output)
+
+    assert (printed.returncode, printed.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(printed.stdout, newline=""), strict=True))
+    assert [row["event_id"] for row in rows] == stored
+    assert json.loads(rows[2]["event_data"])["number"] == 2
+    assert rows[3]["correlation_id"] == "'=HYPERLINK(1);\n'+cmd"
+    assert written.stderr == f"4 events in {output}\n"
+    with output.open(newline="", encoding="utf-8") as file:
+        assert list(csv.DictReader(file, strict=True)) == rows
+
+
+def test_csv_of_no_event_has_the_columns(audit):
+    assert audit("export", "--format", "csv").stdout.startswith("event_timestamp,event_type,")
+
+
+def test_another_format_is_a_mistake_that_names_the_formats(audit):
+    assert "--format xml is not valid: choose ndjson or csv" in one_line_mistake(audit("export", "--format", "xml"))
+
+
 def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):
     output = tmp_path / "events.ndjson"
     output.write_text("old")
@@ -177,6 +265,36 @@ def test_export_that_fails_leaves_the_old_file_and_no_other(audit, tmp_path):
 
     assert output.read_text() == "old"
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_export_that_is_cut_short_is_an_error_and_no_file(tmp_path, form):
+    line = b'{"event_id": "1"}\n'
+
+    async def cut(scope, _receive, send):
+        assert scope["type"] == "http"
+        headers = [(b"content-type", b"application/x-ndjson"), (b"content-length", b"1000")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": line, "more_body": True})
+        raise ConnectionAbortedError
+
+    with LiveServer(cut, name="DataStorage", lifespan="off") as server:
+        query = ("audit", "export", "--format", form, "--datastorage", server.url)
+        written = run(*query, "--output", tmp_path / "events")
+        printed = run(*query)
+
+    assert "ended early, after 1 events" in one_line_mistake(written)
+    assert list(tmp_path.iterdir()) == []
+    assert printed.returncode == 2
+    assert "ended early, after 1 events" in printed.stderr
+
+
+def test_export_has_the_bytes_of_datastorage(audit, client, datastorage):
+    store_events(client, *(order_event(number) for number in range(3)))
+
+    exported = audit("export")
+
+    assert exported.stdout == httpx.get(f"{datastorage.url}/api/v1/audit/export", trust_env=False).text
 
 
 def test_export_to_a_directory_that_is_not_there_is_a_mistake(audit, tmp_path):
@@ -190,11 +308,50 @@ def test_mistakes_are_one_line_and_exit_status_2(audit, command, tmp_path):
     (tmp_path / "token").write_text("s3cret token\n")
 
     assert NOBODY in one_line_mistake(audit(*command, url=NOBODY))
-    assert "'yesterday'" in one_line_mistake(audit(*command, "--since", "yesterday"))
+    refusal = one_line_mistake(audit(*command, "--since", "last week"))
+    assert "--since 'last week' is not valid" in refusal
+    assert '"yesterday 22:00"' in refusal
     assert "KEY=VALUE" in one_line_mistake(audit(*command, "--detail", "shop"))
     refusal = one_line_mistake(audit(*command, "--token-file", tmp_path / "token"))
     assert str(tmp_path / "token") in refusal
     assert "s3cret" not in refusal
+
+
+@pytest.mark.parametrize("command", [["list"], ["show", "order-1"], ["tail"], ["export"]], ids=lambda words: words[0])
+def test_missing_url_is_one_line_that_names_option_and_variable(command):
+    line = one_line_mistake(run("audit", *command, SIGNAL_GATEWAY_DATASTORAGE=""))
+
+    assert "--datastorage" in line
+    assert "SIGNAL_GATEWAY_DATASTORAGE" in line
+
+
+def test_url_and_token_come_from_the_environment_and_errors_name_the_variable(tmp_path):
+    (tmp_path / "known").write_text(f"read,write {'w' * 32}\n")
+    (tmp_path / "known").chmod(0o600)
+    (tmp_path / "token").write_text("w" * 32)
+    app = create_datastorage(f"sqlite:///{tmp_path / 'audit.db'}", token_file=tmp_path / "known").app
+    token_file = {"SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE": str(tmp_path / "token")}
+    with LiveServer(app, name="DataStorage", lifespan="on") as server:
+        client = DataStorageClient(server.url, token="w" * 32)
+        stored = store_events(client, order_event())
+        client.close()
+
+        exported = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=server.url, **token_file)
+        without = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=server.url)
+        by_option = run("audit", "export", "--datastorage", server.url, **token_file)
+
+    assert ids(exported.stdout) == ids(by_option.stdout) == stored
+    assert f"DataStorage at {server.url} (from SIGNAL_GATEWAY_DATASTORAGE) wants a token" in one_line_mistake(without)
+    (tmp_path / "token").unlink()
+    gone = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=NOBODY, **token_file)
+    assert "(from SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE) can't be read" in one_line_mistake(gone)
+
+
+def test_help_names_the_variables():
+    shown = run("audit", "list", "--help", COLUMNS="200").stdout
+
+    assert "$SIGNAL_GATEWAY_DATASTORAGE " in shown
+    assert "$SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE" in shown
 
 
 def test_tail_shows_what_is_stored_from_now_on_late_or_not(datastorage, client):

@@ -135,7 +135,7 @@ def test_tail_ends_when_its_token_is_taken_back(guarded, token_of, tmp_path):
 def test_spool_is_delivered_with_a_token_for_writing_and_read_with_one_for_reading(guarded, token_of, tmp_path):
     spool = tmp_path / "spool"
     leave_one_event(spool)
-    deliver = ("audit", "spool", spool, "--deliver", guarded)
+    deliver = ("audit", "spool", "deliver", spool, "--datastorage", guarded)
 
     assert "wants a token" in one_line_mistake(run(*deliver))
     assert "lacks the scope 'write'" in one_line_mistake(run(*deliver, "--token-file", token_of(READER)))

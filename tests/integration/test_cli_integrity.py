@@ -125,3 +125,34 @@ def test_reconstructed_request_is_the_one_that_the_gateway_created(gateway, gate
 
 def test_reconstruction_without_an_event_says_so(url):
     assert "no gateway.crd.created event" in one_line_mistake(run("audit", "reconstruct", "x", "--datastorage", url))
+
+
+@pytest.mark.usefixtures("stored")
+def test_url_of_the_environment_and_times_as_people_write_them_are_taken(url):
+    correlation_id = "order-1"
+    place = {"SIGNAL_GATEWAY_DATASTORAGE": url}
+
+    verified = run("audit", "verify", "--since", "yesterday 22:00", "--until", "1m", "--utc", **place)
+    held = run("audit", "hold", correlation_id, "--reason", "an inquiry", **place)
+    holds = run("audit", "holds", **place)
+    released = run("audit", "release", correlation_id, "--reason", "the inquiry is over", **place)
+
+    assert [one.returncode for one in (verified, held, holds, released)] == [0, 0, 0, 0], verified.stderr
+    assert "an inquiry" in holds.stdout
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["verify"], ["hold", "o", "--reason", "r"], ["holds"], ["release", "o", "--reason", "r"], ["reconstruct", "o"]],
+    ids=lambda words: words[0],
+)
+def test_missing_url_is_one_line_that_names_option_and_variable(command):
+    line = one_line_mistake(run("audit", *command, SIGNAL_GATEWAY_DATASTORAGE=""))
+
+    assert "--datastorage URL, or set SIGNAL_GATEWAY_DATASTORAGE" in line
+
+
+def test_time_of_another_form_is_one_line_that_lists_the_forms(url):
+    assert "--since 'last week' is not valid: use a time such as" in one_line_mistake(
+        run("audit", "verify", "--datastorage", url, "--since", "last week")
+    )

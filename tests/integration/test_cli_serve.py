@@ -104,7 +104,7 @@ def test_service_takes_signals_in_its_drain_delay_and_a_second_sigterm_ends_it_a
     assert ready.json()["checks"] == {"gateway": "The gateway is shutting down."}
     assert status == 128 + signal.SIGTERM
     assert inspect_spool(spool).pending(alive=False) == 2
-    assert run("audit", "spool", spool, "--deliver", datastorage.url).returncode == 0
+    assert run("audit", "spool", "deliver", spool, "--datastorage", datastorage.url).returncode == 0
     trail.sequence("gateway.signal.received", "gateway.crd.created", correlation_id=name)
 
 

@@ -1,23 +1,25 @@
 """`signal-gateway audit list`, `show` and `export`: query the audit trail."""
 
-import json
 import os
 import secrets
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from signal_gateway.commands.output import count, new_table, note, say, say_json, terminal_text, wide_console
+from signal_gateway.commands.event_lines import heading_lines, listed_lines, shown_lines
+from signal_gateway.commands.output import count, note, say, say_json
 from signal_gateway.commands.query import AuditQuery, query_options
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
-__all__ = ["COLUMNS", "Json", "export_events", "list_events", "show_case"]
+if TYPE_CHECKING:
+    from signal_gateway.audit.client.query import ExportBlock
+
+__all__ = ["Json", "export_events", "list_events", "show_case"]
 
 Json = Annotated[bool, typer.Option("--json", help="write NDJSON, one event per line")]
-
-COLUMNS = ("event_timestamp", "event_type", "event_outcome", "correlation_id", "event_id")
 
 
 @query_options
@@ -28,21 +30,19 @@ def list_events(
 ) -> None:
     """List the newest events and the number of matching events."""
     listed, total = 0, 0
-    table = new_table(*COLUMNS)
+    lines = heading_lines()
     with query.client() as client:
         for page in client.pages(limit=limit, **query.filters):
             for event in page.events:
                 if as_json:
                     say_json(event)
                 else:
-                    table.add_row(*(terminal_text(str(event.get(column, ""))) for column in COLUMNS))
+                    lines += listed_lines(event)
             listed, total = listed + len(page.events), page.total
 
     summary = f"{listed} of {total} events"
     if not as_json:
-        console = wide_console()
-        console.print(table)
-        console.print(summary)
+        say("\n".join([*lines, summary]))
     elif listed < total:
         note(f"{summary}: --limit takes more")
 
@@ -53,7 +53,7 @@ def show_case(
     correlation_id: Annotated[str, typer.Argument(help="for example the name of a RemediationRequest")],
     as_json: Json = False,
 ) -> None:
-    """Show all events of one case with their payloads, oldest first."""
+    """Show all events of one case with actor, workload, duration, error and payload, oldest first."""
     shown = 0
     with query.client() as client:
         for event in client.events(**query.filters):
@@ -61,22 +61,12 @@ def show_case(
             if as_json:
                 say_json(event)
             else:
-                _show(event)
+                say("\n".join(shown_lines(event)))
     if not shown:
         besides = " that matches the other filters" if len(query.filters) > 1 else ""
         raise SignalGatewayError(
             f"DataStorage at {query.url} has no event with the correlation id {correlation_id!r}{besides}"
         )
-
-
-def _show(event: dict[str, Any]) -> None:
-    say(
-        terminal_text(
-            "  ".join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
-        )
-    )
-    payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
-    say("\n".join(map(terminal_text, payload.split("\n"))))
 
 
 @query_options
@@ -86,23 +76,40 @@ def export_events(
         Path | None,
         typer.Option("--output", metavar="FILE", help="write to this file; it appears when complete"),
     ] = None,
+    form: Annotated[
+        str,
+        typer.Option("--format", metavar="ndjson|csv", help="ndjson has the events exactly, csv is for a spreadsheet"),
+    ] = "ndjson",
 ) -> None:
-    """Write all matching events as NDJSON, oldest first."""
+    """Write all matching events as NDJSON or CSV, oldest first."""
+    if form not in ("ndjson", "csv"):
+        raise ConfigurationError(f"--format {form} is not valid: choose ndjson or csv")
     with query.client() as client:
-        events = client.export(**query.filters)
+        is_csv = form == "csv"
+        blocks = _as_csv(client.export(**query.filters)) if is_csv else client.export_blocks(**query.filters)
         if output is None:
-            for event in events:
-                say_json(event)
+            for block in blocks:
+                sys.stdout.buffer.write(block.content)
         else:
-            note(f"{count(_write_export(events, output), 'event')} in {output}")
+            note(f"{count(_write_export(blocks, output), 'event')} in {output}")
 
 
-def _write_export(events: Iterable[dict[str, Any]], path: Path) -> int:
-    """Write events to a temporary file beside `path`, and rename it when it is complete.
+def _as_csv(events: Iterable[dict[str, Any]]) -> "Iterator[ExportBlock]":
+    from signal_gateway.audit.client.query import ExportBlock
+    from signal_gateway.commands.event_csv import CsvLines
+
+    lines = CsvLines()
+    yield ExportBlock(lines.heading(), 0)
+    for event in events:
+        yield ExportBlock(lines.row(event), 1)
+
+
+def _write_export(blocks: "Iterable[ExportBlock]", path: Path) -> int:
+    """Write an export to a temporary file beside `path`, and rename it when it is complete.
 
     Args:
-        events: The events; an error while reading them leaves the file at `path` unchanged.
-        path: The file for the events, as NDJSON.
+        blocks: The export; an error while reading it leaves the file at `path` unchanged.
+        path: The file for the export.
 
     Returns:
         The number of events.
@@ -110,15 +117,13 @@ def _write_export(events: Iterable[dict[str, Any]], path: Path) -> int:
     Raises:
         ConfigurationError: The file cannot be written.
     """
-    import orjson
-
     partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     written = 0
     try:
         with partial.open("xb") as file:
-            for event in events:
-                file.write(orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE))
-                written += 1
+            for block in blocks:
+                file.write(block.content)
+                written += block.events
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)

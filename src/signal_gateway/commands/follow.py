@@ -1,12 +1,12 @@
 """Follower: the events that DataStorage stored since the last query, in the order of storage."""
 
-import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from signal_gateway.clock import Clock
+from signal_gateway.commands.times import duration
 from signal_gateway.errors import AuditError, ConfigurationError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ __all__ = ["DEFAULT_LOOKBACK", "Follower"]
 
 DEFAULT_LOOKBACK = "1h"
 
-_RELATIVE = re.compile(r"(\d{1,9})([smhd])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _PAGES = 10
 _KEPT_SEQUENCES = 100_000
 
@@ -149,5 +147,9 @@ def _sequence(event: dict[str, Any]) -> int:
 
 def _lookback(since: datetime | str) -> timedelta | None:
     """Return the length of a relative time; None for an absolute time."""
-    relative = _RELATIVE.fullmatch(since) if isinstance(since, str) else None
-    return timedelta(**{_UNITS[relative[2]]: int(relative[1])}) if relative else None
+    if not isinstance(since, str):
+        return None
+    try:
+        return duration(since)
+    except OverflowError as exc:
+        raise ConfigurationError(f"a lookback of {since} is too long: use a shorter one, such as 3d") from exc

@@ -1,13 +1,14 @@
 """`signal-gateway audit verify`, `hold`, `holds`, `release` and `reconstruct`: the commands for auditors."""
 
 import getpass
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from signal_gateway.commands.output import count, note, say, say_json, terminal_text
-from signal_gateway.commands.query import TokenFile, datastorage_client
+from signal_gateway.commands.query import DataStorageUrl, QueryTokenFile, Utc, datastorage_options, time_option
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
 __all__ = ["list_holds", "place_hold", "reconstruct_request", "release_hold", "verify_events"]
@@ -17,7 +18,6 @@ _HOLDS = "/api/v1/audit/holds"
 _RELEASE = "/api/v1/audit/holds/release"
 _VERIFY_TIMEOUT = 3600.0  # seconds; it reads every event
 
-_Url = Annotated[str, typer.Option("--datastorage", metavar="URL", help="URL of DataStorage")]
 _Case = Annotated[str, typer.Argument(help="for example the name of a RemediationRequest")]
 _Reason = Annotated[str, typer.Option("--reason", help="the reason, for the audit event")]
 _By = Annotated[
@@ -26,10 +26,16 @@ _By = Annotated[
 
 
 def verify_events(
-    datastorage: _Url,
-    token_file: TokenFile = None,
-    since: Annotated[str | None, typer.Option(help="compare the events that arrived from then on")] = None,
-    until: Annotated[str | None, typer.Option(help="compare the events that arrived up to then")] = None,
+    datastorage: DataStorageUrl = None,
+    token_file: QueryTokenFile = None,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="compare the events that arrived from then on; forms as in audit list"),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option(metavar="TIME", help="compare the events that arrived up to then")
+    ] = None,
+    utc: Utc = False,
     checkpoint: Annotated[
         Path | None, typer.Option("--checkpoint", metavar="FILE", help="a checkpoint that must be in the chain")
     ] = None,
@@ -39,12 +45,21 @@ def verify_events(
     as_json: Annotated[bool, typer.Option("--json", help="write the result as JSON")] = False,
 ) -> None:
     """Check that the audit trail is complete and unaltered: exit 0 if so, 1 if not, 2 if that cannot be told."""
-    given = {"since": since, "until": until, "checkpoint": None if checkpoint is None else _read(checkpoint)}
-    params = {name: value for name, value in given.items() if value is not None}
-    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+    given = {
+        "since": time_option(since, "since", utc=utc),
+        "until": time_option(until, "until", utc=utc),
+        "checkpoint": None if checkpoint is None else _read(checkpoint),
+    }
+    params = {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in given.items()
+        if value is not None
+    }
+    options = datastorage_options(datastorage, token_file)
+    with options.client() as client:
         result = client.call("GET", _VERIFY, params=params, timeout=_VERIFY_TIMEOUT)
     if not isinstance(result, dict) or not isinstance(result.get("unaltered"), bool):
-        raise SignalGatewayError(f"DataStorage at {datastorage} returned no verification; is it an older release?")
+        raise SignalGatewayError(f"DataStorage at {options.url} returned no verification; is it an older release?")
     if as_json:
         say_json(result)
     if not result["unaltered"]:
@@ -64,45 +79,56 @@ def verify_events(
 
 
 def place_hold(
-    correlation_id: _Case, datastorage: _Url, reason: _Reason, by: _By = None, token_file: TokenFile = None
+    correlation_id: _Case,
+    reason: _Reason,
+    by: _By = None,
+    datastorage: DataStorageUrl = None,
+    token_file: QueryTokenFile = None,
 ) -> None:
     """Keep all events of a case from purges, until you release the hold."""
     body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
-    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+    with datastorage_options(datastorage, token_file).client() as client:
         client.call("POST", _HOLDS, document=body)
     say(terminal_text(f"{correlation_id} is on hold"))
 
 
 def release_hold(
-    correlation_id: _Case, datastorage: _Url, reason: _Reason, by: _By = None, token_file: TokenFile = None
+    correlation_id: _Case,
+    reason: _Reason,
+    by: _By = None,
+    datastorage: DataStorageUrl = None,
+    token_file: QueryTokenFile = None,
 ) -> None:
     """Release a hold: the next purge deletes the events of the case whose retention is over."""
     body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
-    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+    with datastorage_options(datastorage, token_file).client() as client:
         client.call("POST", _RELEASE, document=body)
     say(terminal_text(f"the hold on {correlation_id} is released"))
 
 
-def list_holds(datastorage: _Url, token_file: TokenFile = None) -> None:
+def list_holds(datastorage: DataStorageUrl = None, token_file: QueryTokenFile = None) -> None:
     """List the legal holds, oldest first."""
-    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+    with datastorage_options(datastorage, token_file).client() as client:
         held = client.call("GET", _HOLDS)
     for hold in held["holds"]:
         say(terminal_text("  ".join(str(hold[name]) for name in ("placed_at", "correlation_id", "by", "reason"))))
 
 
-def reconstruct_request(correlation_id: _Case, datastorage: _Url, token_file: TokenFile = None) -> None:
+def reconstruct_request(
+    correlation_id: _Case, datastorage: DataStorageUrl = None, token_file: QueryTokenFile = None
+) -> None:
     """Print the RemediationRequest of a case as YAML, rebuilt from its audit events."""
     import yaml
 
     from signal_gateway.gateway.audit.events import CRD_CREATED
     from signal_gateway.gateway.remediation.restoration import restored_request
 
-    with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
+    options = datastorage_options(datastorage, token_file)
+    with options.client() as client:
         event = next(client.events(correlation_id=correlation_id, event_type=CRD_CREATED), None)
     if event is None:
         raise SignalGatewayError(
-            f"DataStorage at {datastorage} has no {CRD_CREATED} event with the correlation id {correlation_id!r}"
+            f"DataStorage at {options.url} has no {CRD_CREATED} event with the correlation id {correlation_id!r}"
         )
     restored = restored_request(event)
     for name in restored.missing:
@@ -114,7 +140,7 @@ def _read(path: Path) -> str:
     from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 
     try:
-        text = path.read_text("utf-8")
+        text = path.read_text(encoding="utf-8")
         Checkpoint.parse(text)
     except OSError as exc:
         raise ConfigurationError(f"cannot read --checkpoint {path}: {exc.strerror}") from exc

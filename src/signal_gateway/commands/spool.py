@@ -1,29 +1,101 @@
-"""`signal-gateway audit spool`: inspect a spool directory and deliver its events."""
+"""`signal-gateway audit spool list`, `deliver`, `retry` and `repair`: the events that wait in a spool directory."""
 
+import shlex
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
-from signal_gateway.commands.output import age, count, mebibytes, new_table, say, terminal_text, wide_console
-from signal_gateway.commands.query import TokenFile, datastorage_client
+from signal_gateway.commands.output import age, count, mebibytes, new_table, note, say, terminal_text, wide_console
+from signal_gateway.commands.query import (
+    DataStorageUrl,
+    QueryTokenFile,
+    TokenFile,
+    datastorage_client,
+    datastorage_options,
+)
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.wal.inspect import SpoolReport, StoreReport
 
-__all__ = ["inspect_or_deliver_spool"]
+__all__ = [
+    "OLD_FORM",
+    "SpoolGroup",
+    "deliver_spool",
+    "inspect_or_deliver_spool",
+    "list_spool",
+    "repair_damaged_files",
+    "retry_rejected_events",
+]
+
+OLD_FORM = "(directory)"
+"""Name of the hidden command that takes `audit spool DIR` with the options of earlier releases."""
+
+_Directory = Annotated[Path, typer.Argument(metavar="DIR", help="spool_directory of a store", show_default=False)]
+_Timeout = Annotated[float, typer.Option("--timeout", min=0, help="time limit of the delivery, in seconds")]
+_TIMEOUT = 60.0
+
+
+class SpoolGroup(TyperGroup):
+    """The commands of `audit spool`; a first argument that is no command is the directory of the old form."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the name of the hidden command before the arguments of the old form."""
+        is_old_form = bool(args) and args[0] not in self.commands and args[0] not in ctx.help_option_names
+        return super().parse_args(ctx, [OLD_FORM, *args] if is_old_form else args)
+
+
+def list_spool(
+    directory: _Directory,
+    rejected: Annotated[bool, typer.Option("--rejected", help="list the events that DataStorage rejected")] = False,
+) -> None:
+    """Show the contents of a spool directory without changing it."""
+    if rejected:
+        _list_rejected(directory)
+    else:
+        _show_spool(directory)
+
+
+def deliver_spool(
+    directory: _Directory,
+    datastorage: DataStorageUrl = None,
+    token_file: QueryTokenFile = None,
+    timeout: _Timeout = _TIMEOUT,
+) -> None:
+    """Deliver the events of orphaned stores. Exit status 1: some events are not delivered."""
+    with datastorage_options(datastorage, token_file).client() as client:
+        if not _deliver(directory, client, timeout=timeout, retry_rejected=False):
+            raise typer.Exit(1)
+
+
+def retry_rejected_events(
+    directory: _Directory,
+    datastorage: DataStorageUrl = None,
+    token_file: QueryTokenFile = None,
+    timeout: _Timeout = _TIMEOUT,
+) -> None:
+    """Deliver as `deliver` does, and send the rejected events again. Exit status 1: some events are not delivered."""
+    with datastorage_options(datastorage, token_file).client() as client:
+        if not _deliver(directory, client, timeout=timeout, retry_rejected=True):
+            raise typer.Exit(1)
+
+
+def repair_damaged_files(directory: _Directory) -> None:
+    """Move the intact events of damaged files back into the spool."""
+    _repair_spool(directory)
 
 
 def inspect_or_deliver_spool(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="spool_directory of a store", show_default=False)],
+    directory: _Directory,
     deliver: Annotated[
         str | None, typer.Option(metavar="URL", help="deliver the events of orphaned stores to this DataStorage")
     ] = None,
     token_file: TokenFile = None,
-    timeout: Annotated[float, typer.Option(min=0, help="time limit of the delivery, in seconds")] = 60.0,
+    timeout: _Timeout = _TIMEOUT,
     rejected: Annotated[bool, typer.Option("--rejected", help="list the events that DataStorage rejected")] = False,
     retry_rejected: Annotated[
         bool, typer.Option("--retry-rejected", help="with --deliver: also send the rejected events again")
@@ -32,27 +104,37 @@ def inspect_or_deliver_spool(
         bool, typer.Option("--repair", help="first move the intact events of damaged files back into the spool")
     ] = False,
 ) -> None:
-    """Show the contents of a spool directory without changing it; with --deliver, deliver them.
-
-    Exit status 1 means that some events are not delivered; the output has their number.
-    """
+    """Do the work of the other commands, in the form of earlier releases (deprecated)."""
     if rejected and (deliver is not None or retry_rejected):
         raise ConfigurationError("--rejected only lists events: remove --deliver and --retry-rejected")
     if retry_rejected and deliver is None:
         raise ConfigurationError("--retry-rejected needs --deliver URL with the DataStorage for the events")
-
     if token_file is not None and deliver is None:
         raise ConfigurationError("--token-file has no effect without --deliver URL: add it, or remove --token-file")
 
+    lines = []
+    is_done = True
     if repair:
         _repair_spool(directory)
+        lines.append(_command("repair", directory))
     if deliver is not None:
         with datastorage_client(deliver, source="--deliver", token_file=token_file) as client:
-            _deliver_spool(directory, client, timeout=timeout, retry_rejected=retry_rejected)
-    elif rejected:
-        _list_rejected(directory)
+            is_done = _deliver(directory, client, timeout=timeout, retry_rejected=retry_rejected)
+        options = ["--datastorage", deliver]
+        options += [] if token_file is None else ["--token-file", str(token_file)]
+        options += [] if timeout == _TIMEOUT else ["--timeout", f"{timeout:g}"]
+        lines.append(_command("retry" if retry_rejected else "deliver", directory, *options))
     else:
-        _show_spool(directory)
+        list_spool(directory, rejected)
+        if rejected or not repair:
+            lines.append(_command("list", directory, *(["--rejected"] if rejected else [])))
+    note(f"deprecated: audit spool DIR with options; use {' && '.join(lines)}")
+    if not is_done:
+        raise typer.Exit(1)
+
+
+def _command(name: str, directory: Path, *options: str) -> str:
+    return shlex.join(["signal-gateway", "audit", "spool", name, str(directory), *options])
 
 
 def _show_spool(directory: Path) -> None:
@@ -96,25 +178,27 @@ def _spool_lines(report: "SpoolReport") -> list[str]:
     ]
     lines += [f"can't be read: {reason}" for store in report.stores for reason in store.unreadable]
     lines += [f"set aside as damaged: {path} ({mebibytes(path.stat().st_size)})" for path in report.damaged]
-    command = f"signal-gateway audit spool {report.directory}"
+    directory = report.directory
     if live:
         lines.append(_of_live_stores(live))
     if dead:
         lines.append(f"{count(dead, 'event')} of dead stores: the next store on this directory delivers them, or")
-        lines.append(f"  {command} --deliver URL")
+        lines.append(f"  {_command('deliver', directory, '--datastorage', 'URL')}")
     if report.damaged:
         lines.append("move the intact events of damaged files back into the spool:")
-        lines.append(f"  {command} --repair")
+        lines.append(f"  {_command('repair', directory)}")
     if report.rejected:
         lines.append("which were rejected, and why; then, once that is mended, send them again:")
-        lines.append(f"  {command} --rejected")
-        lines.append(f"  {command} --deliver URL --retry-rejected")
+        lines.append(f"  {_command('list', directory, '--rejected')}")
+        lines.append(f"  {_command('retry', directory, '--datastorage', 'URL')}")
     return lines
 
 
 def _repair_spool(directory: Path) -> None:
+    from signal_gateway.audit.wal.inspect import inspect_spool
     from signal_gateway.audit.wal.repair import repair_spool
 
+    inspect_spool(directory)  # an error if there is no such directory
     done = repair_spool(directory)
     say(
         f"{count(done.events, 'event')} of {count(done.files, 'damaged file')} pending again,"
@@ -139,7 +223,7 @@ def _list_rejected(directory: Path) -> None:
     console.print(count(table.row_count, "rejected event"))
 
 
-def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> None:
+def _deliver(directory: Path, client: "DataStorageClient", *, timeout: float, retry_rejected: bool) -> bool:
     from signal_gateway.audit.redeliver import redeliver
 
     client.check_delivery()
@@ -160,8 +244,7 @@ def _deliver_spool(directory: Path, client: "DataStorageClient", *, timeout: flo
         say(f"can't be read: {reason}")
     if done.error is not None and not done.ok:
         say(f"the last error: {done.error}")
-    if not done.ok:
-        raise typer.Exit(1)
+    return done.ok
 
 
 def _of_live_stores(pending: int) -> str:

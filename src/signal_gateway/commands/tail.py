@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from signal_gateway.commands.audit import COLUMNS, Json
-from signal_gateway.commands.output import note, say, say_json, terminal_text
+from signal_gateway.commands.audit import Json
+from signal_gateway.commands.event_lines import followed_line
+from signal_gateway.commands.output import note, say, say_json
 from signal_gateway.commands.query import AuditQuery, query_options
 
 if TYPE_CHECKING:
@@ -63,5 +64,4 @@ def _follow(follower: "Follower", url: str, interval: float, show: Callable[[dic
 
 
 def _say_event(event: dict[str, Any]) -> None:
-    timestamp, event_type, outcome, correlation_id, event_id = (str(event.get(column, "")) for column in COLUMNS)
-    say(terminal_text(f"{timestamp:<27}  {event_type:<32}  {outcome:<7}  {correlation_id}  {event_id}"))
+    say(followed_line(event))

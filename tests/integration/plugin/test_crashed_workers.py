@@ -158,7 +158,7 @@ def test_crash_fails_a_session_without_failures_only_if_its_events_can_not_be_de
         [
             "gateway: gw0 crashed (Not properly terminated): 2 audit events not delivered within 0.5 s; DataStorage at "
             "http://127.0.0.1:* (from environment variable PYTEST_GATEWAY_DATASTORAGE_URL): ConnectError*; "
-            f"kept, to deliver them: signal-gateway audit spool {spool} --deliver URL",
+            f"kept, to deliver them: signal-gateway audit spool deliver {spool} --datastorage URL",
             "gateway: *, 2 events recorded, 0 delivered, 0 rejected, 2 pending, 2 adopted from processes that died",
         ]
     )

@@ -66,7 +66,7 @@ def test_datastorage_that_dies_in_mid_run_fails_the_session_and_no_test(suite, p
     result.stdout.fnmatch_lines(
         [
             f"*[[]31mgateway: main: 2 audit events not delivered within 0.1 s; {where}: ConnectError*; "
-            f"kept, to deliver them: signal-gateway audit spool {spool} --deliver URL*",
+            f"kept, to deliver them: signal-gateway audit spool deliver {spool} --datastorage URL*",
             "gateway: 2 servers, 1 flusher, 4 events recorded, 2 delivered, 0 rejected, 2 pending",
         ]
     )

@@ -153,7 +153,7 @@ def test_gunicorn_stores_each_event_of_its_workers_once(datastorage, tmp_path: P
 
 
 def drain(spool: Path, url: str) -> None:
-    command = [sys.executable, "-m", "signal_gateway", "audit", "spool", str(spool), "--deliver", url]
+    command = [sys.executable, "-m", "signal_gateway", "audit", "spool", "deliver", str(spool), "--datastorage", url]
     subprocess.run(command, check=True, capture_output=True)
 
 

@@ -93,6 +93,19 @@ def test_since_widens_the_window(client, follower):
     assert ids(followed.new_events()) == late
 
 
+@pytest.mark.parametrize("since", ["1h30m", "1.5h", "5400s"])
+def test_since_of_several_units_is_a_lookback_that_moves(client, clock, follower, since):
+    followed = follower(since=since)
+    stored = store_events(client, order_event(age=timedelta(minutes=89)))
+    store_events(client, order_event(age=timedelta(minutes=91)))
+    assert ids(followed.new_events()) == stored
+
+    clock.advance(91 * 60)
+    store_events(client, order_event(age=timedelta(minutes=2)))
+
+    assert followed.new_events() == []
+
+
 def test_fixed_since_is_taken_as_it_is(client, follower):
     followed = follower(since="2026-01-01")
     late = store_events(client, order_event(event_timestamp="2026-01-02T00:00:00Z"))

@@ -1,9 +1,9 @@
 """DataStorageClient: HTTP client of one DataStorage, for delivery, queries and checks."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, Unpack
+from typing import Any, NamedTuple, Protocol, TypeVar, Unpack
 from urllib.parse import urlencode
 
 import orjson
@@ -12,8 +12,11 @@ from signal_gateway._machine import machine, primitives
 from signal_gateway.audit.client.query import (
     AuditFilters,
     EventPage,
+    ExportBlock,
     Limits,
+    encoded_page,
     parameters,
+    read_blocks,
     read_limits,
     read_lines,
     read_page,
@@ -43,6 +46,9 @@ _LIMITS = "/api/v1/audit/limits"
 _MAX_PAGE = 1000
 _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
+
+
+_Part = TypeVar("_Part")
 
 
 class CallDepth(Protocol):
@@ -235,6 +241,33 @@ class DataStorageClient:
                 of received events.
             AuditError: DataStorage rejected the query; the message has the reason.
         """
+        with self._export(filters) as response:
+            if response is not None:
+                yield from self._complete(read_lines(self._chunks(response)), lambda _: 1)
+                return
+        yield from self.events(**filters)
+
+    def export_blocks(self, **filters: Unpack[AuditFilters]) -> Iterator[ExportBlock]:
+        """Yield all matching events, oldest first, as NDJSON in blocks of whole lines, as fast as they arrive.
+
+        The lines are those of DataStorage, not decoded. Otherwise as `export`.
+
+        Args:
+            **filters: See `AuditFilters`.
+
+        Raises:
+            DataStorageUnavailable: As `export`.
+            AuditError: As `export`.
+        """
+        with self._export(filters) as response:
+            if response is not None:
+                yield from self._complete(read_blocks(self._chunks(response)), lambda block: block.events)
+                return
+        yield from map(encoded_page, self.pages(ascending=True, **filters))
+
+    @contextmanager
+    def _export(self, filters: AuditFilters) -> Iterator[TransportResponse | None]:
+        """Open the response of an export; None from a DataStorage without an export of lines."""
         params = parameters(filters) | {"order": "asc"}
         try:
             with self.inside():
@@ -243,15 +276,15 @@ class DataStorageClient:
         except TransportError as exc:
             raise self._unavailable(_cause(exc), answered=False) from exc
         try:
-            is_of_another_kind = response.status_code == 200 and _media_type_of(response) == "application/json"
-            if response.status_code == 200 and not is_of_another_kind:
-                yield from self._exported(response)
-                return
+            media_type = _media_type_of(response)
             if response.status_code not in (200, 404):
                 raise self._error(self._read(response), params)
+            is_export = response.status_code == 200 and media_type != "application/json"
+            if is_export and media_type != "application/x-ndjson":
+                raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))
+            yield response if is_export else None
         finally:
             response.close()
-        yield from self.events(**filters)
 
     def call(
         self,
@@ -359,14 +392,13 @@ class DataStorageClient:
         except ValueError as exc:
             raise self._unexpected_server(response, exc) from exc
 
-    def _exported(self, response: TransportResponse) -> Iterator[dict[str, Any]]:
-        if _media_type_of(response) != "application/x-ndjson":
-            raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))
+    def _complete(self, parts: Iterator[_Part], events_of: Callable[[_Part], int]) -> Iterator[_Part]:
+        """Yield the parts of an export; an error if it ends early."""
         count = 0
         try:
-            for event in read_lines(self._chunks(response)):
-                yield event
-                count += 1
+            for part in parts:
+                yield part
+                count += events_of(part)
         except (TransportError, ValueError) as exc:
             raise DataStorageUnavailable(
                 f"the export of DataStorage at {self._url} ended early, after {count} events: {_cause(exc)}",

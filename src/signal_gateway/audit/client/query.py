@@ -3,11 +3,22 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import orjson
 
-__all__ = ["AuditFilters", "EventPage", "Limits", "parameters", "read_limits", "read_lines", "read_page"]
+__all__ = [
+    "AuditFilters",
+    "EventPage",
+    "ExportBlock",
+    "Limits",
+    "encoded_page",
+    "parameters",
+    "read_blocks",
+    "read_limits",
+    "read_lines",
+    "read_page",
+]
 
 
 class AuditFilters(TypedDict, total=False):
@@ -108,6 +119,53 @@ def read_limits(content: bytes) -> Limits:
         if type(limit) is not int or limit < 1:
             raise ValueError(f"with {name} = {limit!r}")
     return Limits(*limits)
+
+
+class ExportBlock(NamedTuple):
+    """A part of an export.
+
+    Attributes:
+        content: NDJSON, whole lines.
+        events: Number of its events.
+    """
+
+    content: bytes
+    events: int
+
+
+def encoded_page(page: EventPage) -> ExportBlock:
+    """Return the events of a page as a part of an export."""
+    lines = (orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in page.events)
+    return ExportBlock(b"".join(lines), len(page.events))
+
+
+def read_blocks(chunks: Iterable[bytes]) -> Iterator[ExportBlock]:
+    """Yield an export in whole lines, without decoding them. The ends of each block must be those of JSON objects.
+
+    Args:
+        chunks: NDJSON in chunks of any size.
+
+    Raises:
+        ValueError: A block has a line that is not a JSON object, or the last line is incomplete.
+    """
+    parts: list[bytes] = []  # of an incomplete line
+    for chunk in chunks:
+        end = chunk.rfind(b"\n") + 1
+        if end:
+            content = b"".join((*parts, chunk[:end]))
+            yield ExportBlock(content, _number_of_objects(content))
+            parts.clear()
+        if end < len(chunk):
+            parts.append(chunk[end:])
+    if parts:
+        raise ValueError("the last line is incomplete")
+
+
+def _number_of_objects(lines: bytes) -> int:
+    if not (lines.startswith(b"{") and lines.endswith(b"}\n")):
+        for line in lines.splitlines():  # to name the line, or for lines with spaces around the object
+            _read_line(line)
+    return lines.count(b"\n")
 
 
 def read_lines(chunks: Iterable[bytes]) -> Iterator[dict[str, Any]]:

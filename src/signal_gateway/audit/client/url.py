@@ -1,10 +1,20 @@
 """checked_url: the rules for the URL of a DataStorage."""
 
-import httpx
+import re
+from typing import Final
 
 from signal_gateway.errors import ConfigurationError
 
 __all__ = ["checked_url"]
+
+_OCTET: Final = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+# the usual URLs; httpx checks the others, and its import takes longer than a short command
+_USUAL: Final = re.compile(
+    rf"https?://(?:{_OCTET}(?:\.{_OCTET}){{3}}|(?!.*xn--)(?:[a-z0-9][a-z0-9-]*\.)*[a-z][a-z0-9-]*)"
+    r"(?::(?P<port>[1-9][0-9]{0,4}))?(?:/[a-z0-9._~/-]*)?",
+    re.ASCII | re.IGNORECASE,
+)
+_MAX_PORT: Final = 65535
 
 
 def checked_url(url: str, source: str) -> str:
@@ -25,6 +35,11 @@ def checked_url(url: str, source: str) -> str:
 
     if not isinstance(url, str) or not url.strip():
         raise wrong("is missing")
+    usual = _USUAL.fullmatch(url)
+    if usual is not None and int(usual["port"] or 0) <= _MAX_PORT:
+        return url.rstrip("/")
+    import httpx
+
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as exc:

@@ -88,7 +88,8 @@ class Verdict:
         if self.spool is None:
             return ""
         if self.pending or not (self.rejected or self.refused or self.corrupt):
-            return f"; kept, to deliver them: signal-gateway audit spool {shlex.quote(self.spool)} --deliver URL"
+            command = f"signal-gateway audit spool deliver {shlex.quote(self.spool)} --datastorage URL"
+            return f"; kept, to deliver them: {command}"
         return f"; kept in {self.spool}"
 
     def as_dict(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import tracemalloc
 import pytest
 
 from signal_gateway.audit import DataStorageClient, DataStorageUnavailable, TokenRefused
-from signal_gateway.audit.client.query import read_lines
+from signal_gateway.audit.client.query import read_blocks, read_lines
 from signal_gateway.errors import AuditError
 
 LINE = b'{"event_id": "%d"}\n'
@@ -185,3 +185,58 @@ def test_lines_are_found_wherever_the_chunks_are_cut():
 def test_line_that_is_no_event_is_refused(body):
     with pytest.raises(ValueError, match=r".+"):
         list(read_lines([body]))
+
+
+@pytest.mark.parametrize("rest", [b"", b'{"event_id": "4'], ids=["between lines", "in a line"])
+def test_blocks_that_end_early_are_an_error_that_says_how_many_events_came(client, exports, rest):
+    lines = b"".join(LINE % number for number in range(3))
+
+    def drop(handler):
+        begin(handler, 1000)
+        handler.wfile.write(lines + rest)
+        handler.drop()
+
+    exports(drop)
+    found = []
+
+    with pytest.raises(DataStorageUnavailable, match="ended early, after 3 events"):
+        found.extend(client.export_blocks())
+    assert b"".join(block.content for block in found) == lines
+
+
+def test_blocks_whose_last_line_has_no_end_are_not_complete(client, exports):
+    exports(lambda handler: handler.reply(200, LINE % 1 + b'{"event_id": "2"}', NDJSON))
+
+    with pytest.raises(DataStorageUnavailable, match=r"ended early, after 1 events: .*is incomplete"):
+        list(client.export_blocks())
+
+
+def test_blocks_of_a_server_without_an_export_come_page_after_page(fault_server, client, exports):
+    fault_server.stored.update((str(number), {"event_id": str(number)}) for number in range(3))
+    exports(lambda handler: handler.reply(404, b""))
+
+    (block,) = client.export_blocks()
+
+    assert [json.loads(line)["event_id"] for line in block.content.splitlines()] == ["0", "1", "2"]
+    assert block.events == 3
+
+
+def test_blocks_are_whole_lines_and_unchanged_wherever_the_chunks_are_cut():
+    events = [{"event_id": str(number), "number": 1e5, "text": "}\n{ ü"} for number in range(5)]
+    body = b"".join(json.dumps(event, ensure_ascii=False).encode() + b"\n" for event in events)
+
+    for size in range(1, len(body) + 1):
+        blocks = list(read_blocks(body[start : start + size] for start in range(0, len(body), size)))
+        assert b"".join(block.content for block in blocks) == body
+        assert sum(block.events for block in blocks) == 5
+        assert all(block.content.endswith(b"}\n") for block in blocks)
+
+
+def test_block_with_spaces_around_its_lines_is_taken():
+    assert list(read_blocks([b' {"a": 1} \r\n{}\n'])) == [(b' {"a": 1} \r\n{}\n', 2)]
+
+
+@pytest.mark.parametrize("body", [b"[]\n", b"nothing\n", b"\n", b"{}\n[]\n", b"<html>\n{}\n"])
+def test_block_that_is_no_event_is_refused(body):
+    with pytest.raises(ValueError, match=r".+"):
+        list(read_blocks([body]))

@@ -195,7 +195,17 @@ def test_command_line_empties_a_full_disk(filled, fault_server):
     spool, ids = filled()
 
     done = subprocess.run(
-        [sys.executable, "-m", "signal_gateway", "audit", "spool", str(spool), "--deliver", fault_server.url],
+        [
+            sys.executable,
+            "-m",
+            "signal_gateway",
+            "audit",
+            "spool",
+            "deliver",
+            str(spool),
+            "--datastorage",
+            fault_server.url,
+        ],
         capture_output=True,
         text=True,
         check=False,

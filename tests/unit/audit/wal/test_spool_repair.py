@@ -100,12 +100,13 @@ def test_file_without_an_intact_event_stays_as_it_is(spool_directory, content):
 @pytest.mark.slow
 def test_command_repairs_and_delivers(set_aside, spool_directory, fault_server):
     _, ids, _ = set_aside
-    command = [sys.executable, "-m", "signal_gateway", "audit", "spool", str(spool_directory)]
+    command = [sys.executable, "-m", "signal_gateway", "audit", "spool"]
+    deliver = ["deliver", str(spool_directory), "--datastorage", fault_server.url]
 
-    done = subprocess.run(
-        [*command, "--repair", "--deliver", fault_server.url], capture_output=True, text=True, check=False
-    )
+    done = subprocess.run([*command, "repair", str(spool_directory)], capture_output=True, text=True, check=False)
+    delivered = subprocess.run([*command, *deliver], capture_output=True, text=True, check=False)
 
+    assert delivered.returncode == 0, delivered.stderr
     assert done.returncode == 0, done.stderr
     assert f"{len(ids)} events of 1 damaged file pending again, 1 damaged file left" in done.stdout
     assert list(fault_server.stored) == ids

@@ -84,7 +84,7 @@ def test_crashed_worker_on_another_machine_is_reported_with_its_spool(harness, s
     spool = there.workerinput["gateway_spool_directory"]
     (loss, _), _ = harness.report()
     assert loss.startswith("gateway: gw0 crashed (lost connection): audit events may be left in the spool; ")
-    assert f"another machine, look there; kept, to deliver them: signal-gateway audit spool {spool} " in loss
+    assert f"another machine, look there; kept, to deliver them: signal-gateway audit spool deliver {spool} " in loss
 
 
 def test_crashed_worker_on_another_machine_is_nobodys_business_where_no_test_used_a_gateway(harness):
@@ -101,4 +101,4 @@ def test_crashed_worker_on_another_machine_is_nobodys_business_where_no_test_use
 def test_command_that_delivers_can_be_pasted_into_a_shell():
     verdict = Verdict("main", pending=1, spool="/tmp/with a blank/spool")
 
-    assert "signal-gateway audit spool '/tmp/with a blank/spool' --deliver URL" in verdict.loss_message
+    assert "signal-gateway audit spool deliver '/tmp/with a blank/spool' --datastorage URL" in verdict.loss_message

@@ -1,0 +1,116 @@
+"""Audit events as lines for a terminal, and the workload of an event."""
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from signal_gateway.commands.output import terminal_text
+
+__all__ = ["LIST_WIDTH", "followed_line", "heading_lines", "listed_lines", "shown_lines", "workload_of"]
+
+LIST_WIDTH: Final = 100
+"""Columns of a terminal that a listed event fits."""
+_INDENT: Final = "    "
+_GAP: Final = "  "
+_COLUMNS: Final = ("event_timestamp", "event_type", "event_outcome", "correlation_id")
+_WIDTHS: Final = (27, 27, 7, 0)
+# resources of the gateway's events that are no workload: the workload of these events is in event_data
+_NO_WORKLOADS: Final = ("Signal", "RemediationRequest")
+
+
+def workload_of(event: dict[str, Any]) -> str:
+    """Return the workload of an event as `namespace/kind/name`; empty if it has none.
+
+    The resource of the envelope is the workload, unless it is a default of DataStorage or a resource of the gateway
+    itself. Older gateways name the workload in `event_data` alone.
+
+    Args:
+        event: Event as DataStorage returns it.
+    """
+    kind, name, namespace = (event.get(member) for member in ("resource_type", "resource_id", "namespace"))
+    is_default = kind == event.get("event_category") and name == event.get("correlation_id")
+    if kind in _NO_WORKLOADS or is_default:
+        data = event.get("event_data")
+        data = data if isinstance(data, dict) else {}
+        kind, name = data.get("resource_kind"), data.get("resource_name")
+        namespace = data.get("namespace") or namespace
+    if not kind or not name:
+        return ""
+    prefix = f"{namespace}/" if namespace else ""
+    return f"{prefix}{kind}/{str(name).removeprefix(prefix)}"
+
+
+def heading_lines() -> list[str]:
+    """Return the headings of `listed_lines`."""
+    return _two_lines(("event_timestamp", "event_type", "outcome", "correlation_id"), "namespace/kind/name", "event_id")
+
+
+def listed_lines(event: dict[str, Any]) -> list[str]:
+    """Return two lines of at most `LIST_WIDTH` columns, or more for long texts. No text is cut."""
+    return _two_lines(_first_cells(event), workload_of(event), str(event.get("event_id", "")))
+
+
+def followed_line(event: dict[str, Any]) -> str:
+    """Return one line of any width."""
+    cells = [*_padded(_first_cells(event)), str(event.get("event_id", "")), workload_of(event)]
+    return terminal_text(_GAP.join(filter(None, cells)))
+
+
+def shown_lines(event: dict[str, Any]) -> list[str]:
+    """Return the members of an event that an auditor needs, one per line, and its payload."""
+    heading = _GAP.join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
+    resource = _joined(event, "resource_type", "resource_id")
+    workload = workload_of(event)
+    duration = event.get("duration_ms")
+    facts = {
+        "event_id": event.get("event_id"),
+        "actor": _joined(event, "actor_type", "actor_id", "actor_ip"),
+        "workload": workload,
+        "resource": resource,
+        "severity": event.get("severity"),
+        "duration": None if duration is None else f"{duration} ms",
+        "error_code": event.get("error_code"),
+        "error_message": event.get("error_message"),
+    }
+    payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
+    return [
+        terminal_text(heading),
+        *(terminal_text(f"  {name + ':':<15}{value}") for name, value in facts.items() if value not in (None, "")),
+        *map(terminal_text, payload.split("\n")),
+    ]
+
+
+def _first_cells(event: dict[str, Any]) -> tuple[str, ...]:
+    return tuple(str(event.get(column, "")) for column in _COLUMNS)
+
+
+def _padded(first: Sequence[str]) -> list[str]:
+    return [terminal_text(cell).ljust(width) for cell, width in zip(first, _WIDTHS, strict=True)]
+
+
+def _two_lines(first: Sequence[str], workload: str, event_id: str) -> list[str]:
+    second = [terminal_text(cell) for cell in (workload, event_id) if cell]
+    return [*_flowed(_padded(first), indent=""), *_flowed(second, indent=_INDENT)]
+
+
+def _joined(event: dict[str, Any], *members: str) -> str:
+    return " ".join(str(event[member]) for member in members if event.get(member))
+
+
+def _flowed(cells: Iterable[str], *, indent: str) -> list[str]:
+    """Return the cells on as few lines as fit `LIST_WIDTH`; a cell that is too long for a line is broken."""
+    from rich.cells import cell_len, chop_cells
+
+    room = LIST_WIDTH - len(_INDENT)
+    line, lines = indent, []
+    for cell in cells:
+        gap = _GAP if line.strip() else ""
+        if gap and cell_len(line) + len(_GAP) + cell_len(cell.rstrip()) > LIST_WIDTH:
+            lines.append(line.rstrip())
+            line, gap = _INDENT, ""
+        *full, last = chop_cells(cell, room) or [""]
+        for part in full:
+            lines.append(line + part)
+            line = _INDENT
+        line += gap + last
+    return [*lines, line.rstrip()]
