@@ -96,7 +96,7 @@ def export_events(
 
 def _as_csv(events: Iterable[dict[str, Any]]) -> "Iterator[ExportBlock]":
     from signal_gateway.audit.client.query import ExportBlock
-    from signal_gateway.commands.event_csv import CsvLines
+    from signal_gateway.audit.presentation.event_csv import CsvLines
 
     lines = CsvLines()
     yield ExportBlock(lines.heading(), 0)

@@ -1,12 +1,13 @@
-"""Audit events as lines for a terminal, and the workload of an event."""
+"""Audit events as lines for a terminal."""
 
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from signal_gateway.audit.presentation.workload import workload_of
 from signal_gateway.commands.output import terminal_text
 
-__all__ = ["LIST_WIDTH", "followed_line", "heading_lines", "listed_lines", "shown_lines", "workload_of"]
+__all__ = ["LIST_WIDTH", "followed_line", "heading_lines", "listed_lines", "shown_lines"]
 
 LIST_WIDTH: Final = 100
 """Columns of a terminal that a listed event fits."""
@@ -14,30 +15,6 @@ _INDENT: Final = "    "
 _GAP: Final = "  "
 _COLUMNS: Final = ("event_timestamp", "event_type", "event_outcome", "correlation_id")
 _WIDTHS: Final = (27, 27, 7, 0)
-# resources of the gateway's events that are no workload: the workload of these events is in event_data
-_NO_WORKLOADS: Final = ("Signal", "RemediationRequest")
-
-
-def workload_of(event: dict[str, Any]) -> str:
-    """Return the workload of an event as `namespace/kind/name`; empty if it has none.
-
-    The resource of the envelope is the workload, unless it is a default of DataStorage or a resource of the gateway
-    itself. Older gateways name the workload in `event_data` alone.
-
-    Args:
-        event: Event as DataStorage returns it.
-    """
-    kind, name, namespace = (event.get(member) for member in ("resource_type", "resource_id", "namespace"))
-    is_default = kind == event.get("event_category") and name == event.get("correlation_id")
-    if kind in _NO_WORKLOADS or is_default:
-        data = event.get("event_data")
-        data = data if isinstance(data, dict) else {}
-        kind, name = data.get("resource_kind"), data.get("resource_name")
-        namespace = data.get("namespace") or namespace
-    if not kind or not name:
-        return ""
-    prefix = f"{namespace}/" if namespace else ""
-    return f"{prefix}{kind}/{str(name).removeprefix(prefix)}"
 
 
 def heading_lines() -> list[str]:
@@ -47,12 +24,12 @@ def heading_lines() -> list[str]:
 
 def listed_lines(event: dict[str, Any]) -> list[str]:
     """Return two lines of at most `LIST_WIDTH` columns, or more for long texts. No text is cut."""
-    return _two_lines(_first_cells(event), workload_of(event), str(event.get("event_id", "")))
+    return _two_lines(_first_cells(event), _workload(event), str(event.get("event_id", "")))
 
 
 def followed_line(event: dict[str, Any]) -> str:
     """Return one line of any width."""
-    cells = [*_padded(_first_cells(event)), str(event.get("event_id", "")), workload_of(event)]
+    cells = [*_padded(_first_cells(event)), str(event.get("event_id", "")), _workload(event)]
     return terminal_text(_GAP.join(filter(None, cells)))
 
 
@@ -60,7 +37,7 @@ def shown_lines(event: dict[str, Any]) -> list[str]:
     """Return the members of an event that an auditor needs, one per line, and its payload."""
     heading = _GAP.join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
     resource = _joined(event, "resource_type", "resource_id")
-    workload = workload_of(event)
+    workload = _workload(event)
     duration = event.get("duration_ms")
     facts = {
         "event_id": event.get("event_id"),
@@ -78,6 +55,11 @@ def shown_lines(event: dict[str, Any]) -> list[str]:
         *(terminal_text(f"  {name + ':':<15}{value}") for name, value in facts.items() if value not in (None, "")),
         *map(terminal_text, payload.split("\n")),
     ]
+
+
+def _workload(event: dict[str, Any]) -> str:
+    workload = workload_of(event)
+    return workload.path if workload else ""
 
 
 def _first_cells(event: dict[str, Any]) -> tuple[str, ...]:

@@ -3,7 +3,8 @@
 import pytest
 from rich.cells import cell_len
 
-from signal_gateway.commands.event_lines import followed_line, heading_lines, listed_lines, shown_lines, workload_of
+from signal_gateway.audit.presentation.workload import workload_of
+from signal_gateway.commands.event_lines import followed_line, heading_lines, listed_lines, shown_lines
 
 EVENT_ID = "01a20511-5d70-77fd-986e-b4f0dd6dd9be"
 
@@ -24,25 +25,6 @@ def event(**members):
 def of_the_gateway(**members):
     data = {"namespace": "payments", "resource_kind": "Deployment", "resource_name": "payment-api"}
     return event(event_data=data, **members)
-
-
-@pytest.mark.parametrize(
-    ("stored", "workload"),
-    [
-        (event(resource_type="Deployment", resource_id="payments/payment-api", namespace="payments"), "D"),
-        (event(resource_type="Deployment", resource_id="payment-api", namespace="payments"), "D"),
-        (of_the_gateway(resource_type="Signal", resource_id="9f" * 32, namespace="payments"), "D"),
-        (of_the_gateway(resource_type="RemediationRequest", resource_id="payments/rr-1"), "D"),
-        (of_the_gateway(resource_type="gateway", resource_id="rr-5f2a910c33d4-0a1b2c3d"), "D"),
-        (event(resource_type="Node", resource_id="worker-1"), "Node/worker-1"),
-        (event(resource_type="Signal", resource_id="HighLatency", namespace="payments"), ""),
-        (event(resource_type="gateway", resource_id="rr-5f2a910c33d4-0a1b2c3d"), ""),
-        (event(resource_type="RemediationRequest", resource_id="rr-1", event_data=None), ""),
-        (event(), ""),
-    ],
-)
-def test_workload_is_that_of_the_envelope_or_of_the_payload(stored, workload):
-    assert workload_of(stored) == ("payments/Deployment/payment-api" if workload == "D" else workload)
 
 
 def test_event_of_the_gateway_is_two_lines_that_align():
@@ -78,7 +60,8 @@ def test_long_texts_are_broken_at_100_columns_and_not_cut(members):
     joined = "".join(line.strip() for line in lines)
     for text in (stored["event_type"], stored["correlation_id"].replace("\x1b", "\\x1b"), EVENT_ID):
         assert text in joined
-    assert workload_of(stored) in joined
+    workload = workload_of(stored)
+    assert (workload.path if workload else "") in joined
 
 
 def test_followed_event_is_one_line():

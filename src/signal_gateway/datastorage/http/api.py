@@ -28,7 +28,7 @@ from signal_gateway.datastorage.backend import (
     Page,
     QueryTooSlow,
 )
-from signal_gateway.datastorage.http.export import NDJSON, export_query, export_response
+from signal_gateway.datastorage.http.export import export_of, export_response
 from signal_gateway.datastorage.http.openapi import datastorage_openapi
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
@@ -266,11 +266,11 @@ class AuditApi:
         return Response(_page_json(query, page), media_type=JSON)
 
     async def _export(self, request: Request) -> Response:
-        query = export_query(request.query_params.multi_items(), now=self._clock.now())
+        export = export_of(request.query_params.multi_items(), now=self._clock.now())
         if request.method == "HEAD":
-            return Response(media_type=NDJSON)  # a HEAD response has no body
+            return Response(media_type=export.media_type)  # a HEAD response has no body
         with database_errors("Retry later."):
-            return await export_response(self._backend, query)
+            return await export_response(self._backend, export)
 
     async def _limits(self, _request: Request) -> Response:
         return _json(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, MAX_EVENT_DATA_DEPTH, REQUIRED_ON_THE_WIRE, AuditEvent
-from signal_gateway.datastorage.http.export import NDJSON, PAGING
+from signal_gateway.datastorage.http.export import CSV, FORMATS, NDJSON, PAGING
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
     EventStored,
@@ -110,18 +110,7 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     },
                 )
             },
-            "/api/v1/audit/export": {
-                "get": api.operation(
-                    "exportEvents",
-                    "Read every event that matches, oldest first by default, one JSON object per line. "
-                    "A response that ends without the end of its encoding is not complete.",
-                    "read",
-                    # no schema: a validator would read all lines as one document
-                    responses={200: (NDJSON, {}, "One StoredEvent object per line.")},
-                    problems=_BAD_REQUEST | _UNREADY,
-                    parameters=[_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING],
-                )
-            },
+            "/api/v1/audit/export": {"get": _export(api)},
             "/api/v1/audit/limits": {
                 "get": api.operation(
                     "getLimits",
@@ -358,6 +347,30 @@ def _without_null(schema: Schema) -> Schema:
         return schema
     choices = [choice for choice in schema["anyOf"] if choice != {"type": "null"}]
     return {"anyOf": choices}
+
+
+def _export(api: _Operations) -> Schema:
+    described: Schema = api.operation(
+        "exportEvents",
+        "Read every event that matches, oldest first by default, one JSON object per line, or as CSV. "
+        "A response that ends without the end of its encoding is not complete.",
+        "read",
+        # no schema: a validator would read all lines as one document
+        responses={200: (NDJSON, {}, "One StoredEvent object per line, or rows of CSV after a row of headings.")},
+        problems=_BAD_REQUEST | _UNREADY,
+        parameters=[
+            *(_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING),
+            {
+                "name": "format",
+                "in": "query",
+                "required": False,
+                "schema": {"type": "string", "enum": list(FORMATS), "default": FORMATS[0]},
+                "description": "ndjson has the events exactly; csv is for a spreadsheet.",
+            },
+        ],
+    )
+    described["responses"]["200"]["content"][CSV.partition(";")[0]] = {"schema": {}}
+    return described
 
 
 def _parameter(name: str, *, order: str = "desc") -> Schema:

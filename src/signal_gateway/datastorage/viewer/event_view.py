@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import orjson
 
 from signal_gateway.audit.event import AuditEvent
+from signal_gateway.audit.presentation.workload import workload_of
 from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.record import MAX_CLOCK_LEAD
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text
@@ -69,15 +70,15 @@ class EventView:
     @property
     def alert(self) -> str:
         """The name of the alert or signal that a gateway's event is about; empty for other events."""
-        return _text(self.data.get("signal_name"))
+        name = self.data.get("signal_name")
+        return name if isinstance(name, str) else ""
 
     @property
     def resource(self) -> Resource:
-        """The workload that the payload of a gateway's event names, otherwise the resource of the envelope."""
-        kind, name = (_text(self.data.get(key)) for key in ("resource_kind", "resource_name"))
-        if kind and name:
-            namespace = _text(self.data.get("namespace")) or _text(self.envelope["namespace"])
-            return Resource(kind, f"{namespace}/{name}" if namespace else name)
+        """The workload that the event is about, otherwise the resource of the envelope."""
+        workload = workload_of(self.envelope | {"event_data": self.data})
+        if workload is not None:
+            return Resource(workload.kind, f"{workload.namespace}/{workload.name}".removeprefix("/"))
         return Resource(self.envelope["resource_type"] or "", self.envelope["resource_id"] or "")
 
     @property
@@ -111,7 +112,3 @@ class EventView:
         at = rfc_3339(self.stored.event_timestamp)
         parameters = {"correlation_id": self.envelope["correlation_id"], "since": at, "until": at}
         return f"api/v1/audit/events?{urlencode(parameters)}"
-
-
-def _text(value: object) -> str:
-    return value if isinstance(value, str) else ""

@@ -171,6 +171,10 @@ class Search:
         """The URL of the timeline page, relative to every page of the viewer."""
         return f"correlations?{urlencode(self.given)}"
 
+    def export_url(self, export_format: str) -> str:
+        """Return the API's URL for all events of the search, in one of the formats of an export."""
+        return self.without("limit").api_url("export", format=export_format)
+
     def api_url(self, path: str, **further: str) -> str:
         """Return the API's URL for the same search, at its first page."""
         parameters = urlencode([*self.with_values().given, *further.items()])

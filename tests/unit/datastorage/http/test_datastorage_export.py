@@ -1,6 +1,8 @@
 """Export: everything or a cut connection, at the reader's pace."""
 
 import asyncio
+import csv
+import io
 import json
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -11,7 +13,7 @@ import pytest
 from tests.support.datastorage_backends import row
 
 from signal_gateway.datastorage.backend import BackendUnavailable, StoredRecord
-from signal_gateway.datastorage.http.export import NDJSON, export_response
+from signal_gateway.datastorage.http.export import NDJSON, Export, export_response
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.sqlite.backend import SqliteBackend
 from signal_gateway.web.problem import PROBLEM_JSON
@@ -66,6 +68,48 @@ def test_export_of_nothing_is_empty(client: httpx.Client) -> None:
     answer = client.get(EXPORT)
 
     assert (answer.status_code, answer.content, answer.headers["content-type"]) == (200, b"", NDJSON)
+
+
+def test_export_as_csv_has_a_row_for_each_event(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    events = [make_wire_event(correlation_id=f"rr-{n}", actor_id="=1+1") for n in range(3)]
+    store(client, events)
+
+    answer = client.get(EXPORT, params={"format": "csv"})
+
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    found = list(csv.DictReader(io.StringIO(answer.text, newline="")))
+    assert [row["event_id"] for row in found] == [event["event_id"] for event in events]
+    assert {row["actor_id"] for row in found} == {"'=1+1"}
+
+
+def test_export_of_nothing_as_csv_has_the_headings(client: httpx.Client) -> None:
+    assert client.get(EXPORT, params={"format": "csv"}).text.startswith("event_timestamp,event_type,")
+
+
+@pytest.mark.parametrize("given", ["format=xml", "format=csv&format=ndjson", "format="])
+def test_unknown_format_of_an_export_names_the_formats(client: httpx.Client, given: str) -> None:
+    answer = client.get(f"{EXPORT}?{given}")
+
+    assert answer.status_code == 400
+    assert "must be one of ndjson, csv" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "audit.ndjson"),
+        ({"format": "csv", "correlation_id": 'rr/../"1', "event_outcome": "failure"}, "audit_rr-..-1_failure.csv"),
+        (
+            {"since": "2026-01-31T12:00:00Z", "until": "2026-02-01", "detail_key": "name", "detail_value": "a b"},
+            "audit_name_a-b_since-20260131T120000Z_until-20260201T000000Z.ndjson",
+        ),
+        ({"correlation_id": "Ω" * 200}, "audit.ndjson"),
+    ],
+)
+def test_file_of_an_export_is_named_after_the_question(client: httpx.Client, given: dict[str, str], name: str) -> None:
+    answer = client.get(EXPORT, params=given)
+
+    assert answer.headers["content-disposition"] == f'attachment; filename="{name}"'
 
 
 def test_head_of_an_export_reads_nothing(client: httpx.Client, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +212,7 @@ async def test_client_that_leaves_while_it_is_sent_to_frees_its_reader_at_once()
         def export(self, _: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
             return slices
 
-    response = await export_response(OneExport(), EventQuery())  # type: ignore[arg-type]
+    response = await export_response(OneExport(), Export(EventQuery(), "ndjson"))  # type: ignore[arg-type]
     await response({"type": "http"}, receive, send)
 
     assert freed
@@ -190,7 +234,7 @@ async def test_export_reads_no_further_than_its_client_does() -> None:
     async def receive() -> Any:
         await never.wait()
 
-    response = await export_response(Plenty(), EventQuery())  # type: ignore[arg-type]
+    response = await export_response(Plenty(), Export(EventQuery(), "ndjson"))  # type: ignore[arg-type]
     answering = asyncio.create_task(response({"type": "http"}, receive, sent.put))
     in_step = []
     for _ in range(20):

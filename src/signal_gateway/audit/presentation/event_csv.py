@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from signal_gateway.commands.event_lines import workload_of
+from signal_gateway.audit.presentation.workload import workload_of
 
 __all__ = ["CSV_COLUMNS", "CsvLines", "harmless_cell"]
 
@@ -92,7 +92,10 @@ class CsvLines:
 
 
 def _cell(event: dict[str, Any], column: str) -> _Cell:
-    value = workload_of(event) if column == "workload" else event.get(column)
+    if column == "workload":
+        workload = workload_of(event)
+        return harmless_cell(workload.path) if workload else ""
+    value = event.get(column)
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):

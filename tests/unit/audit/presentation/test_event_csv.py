@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from signal_gateway.commands.event_csv import CSV_COLUMNS, CsvLines, harmless_cell
+from signal_gateway.audit.presentation.event_csv import CSV_COLUMNS, CsvLines, harmless_cell
 
 
 def rows_of(*events):

@@ -1,0 +1,1 @@
+"""Stored events for people: `workload` (the object that an event is about) and `event_csv` (rows for spreadsheets)."""
