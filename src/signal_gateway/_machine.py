@@ -27,6 +27,7 @@ class machine:  # noqa: N801 - a namespace, used like a module
 
     monotonic = staticmethod(time.monotonic)
     time = staticmethod(time.time)
+    sleep = staticmethod(time.sleep)
     getpid = staticmethod(os.getpid)
     date: TypeAlias = dt.date
     datetime: TypeAlias = dt.datetime

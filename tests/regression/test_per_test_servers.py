@@ -157,4 +157,4 @@ def test_resources_are_constant_in_the_number_of_servers(make_server):
 
     assert flushers_of_many == 1, f"{flushers_of_many} flusher threads for {MANY} servers"
     assert threads_of_many == threads_of_one
-    assert descriptors() == descriptors_of_one
+    assert descriptors() <= descriptors_of_one  # fewer if a connection of an earlier test was closed meanwhile

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from threading import Barrier
+from typing import Any
 
 import pytest
 from tests.support.datastorage_backends import envelopes, exported, opened, row
@@ -17,6 +18,7 @@ from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds, row_of
 from signal_gateway.datastorage.sqlite.connection import connect
 from signal_gateway.datastorage.sqlite.schema import prepare
+from signal_gateway.errors import DataStorageError
 
 DAY = 24 * 60 * 60 * 1_000_000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -254,6 +256,40 @@ def test_of_processes_that_open_a_file_at_once_one_migrates(tmp_path: Path, is_o
         found = set(openers.map(open_it, range(8)))
 
     assert found == {(3, 2 if is_old else 0)}
+
+
+class _Busy(sqlite3.Connection):
+    """Another process switches to a write-ahead log at the first attempts, and SQLite does not wait for it."""
+
+    refusals = 0
+
+    def execute(self, statement: str, *parameters: Any) -> sqlite3.Cursor:
+        if statement == "PRAGMA journal_mode = WAL" and self.refusals:
+            self.refusals -= 1
+            error = sqlite3.OperationalError("database is locked")
+            error.sqlite_errorcode = sqlite3.SQLITE_BUSY
+            raise error
+        return super().execute(statement, *parameters)
+
+
+def test_file_that_another_process_opens_at_this_moment_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    with closing(sqlite3.connect(path, timeout=30, isolation_level=None, factory=_Busy)) as connection:
+        connection.refusals = 3
+
+        prepare(connection, path)
+
+        assert connection.refusals == 0
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_file_that_stays_locked_is_refused_after_the_busy_timeout(tmp_path: Path) -> None:
+    path = tmp_path / "audit.db"
+    with closing(sqlite3.connect(path, timeout=0.05, isolation_level=None, factory=_Busy)) as connection:
+        connection.refusals = 1_000_000
+
+        with pytest.raises(DataStorageError, match="database is locked"):
+            prepare(connection, path)
 
 
 def test_upgrade_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from signal_gateway._machine import machine
 from signal_gateway.datastorage.migration import Revision, check_version, migrate
 from signal_gateway.datastorage.sqlite.chain import start_chain
 from signal_gateway.datastorage.sqlite.connection import transaction
@@ -16,6 +17,7 @@ _APPLICATION_ID = 0x5347_4154
 _PAGE_BYTES = 16 * 1024
 _PAGES_PER_CHECKPOINT = 4000  # 64 MiB
 _CACHE_KIB = 32 * 1024
+_SECONDS_PER_ATTEMPT = 0.01
 
 # A new file goes through all revisions, so its schema is the same as that of an upgraded file.
 _REVISIONS = (
@@ -112,7 +114,7 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     try:
         check_version(file, file.version(), _REVISIONS)  # before the pragmas, which write to the file
         connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-        (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        mode = _begin_write_ahead_log(connection)
         if mode != "wal":
             raise DataStorageError(
                 f"the SQLite file {path} has no write-ahead log (journal mode {mode}): is it on a network disk?"
@@ -124,6 +126,24 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
         migrate(file, _REVISIONS)
     except sqlite3.Error as exc:
         raise DataStorageError(f"cannot use the SQLite file {path}: {exc}") from exc
+
+
+def _begin_write_ahead_log(connection: sqlite3.Connection) -> str:
+    """Switch to a write-ahead log within the busy timeout of the connection; return the journal mode.
+
+    SQLite does not always wait for the lock of another process that switches at the same moment.
+    """
+    (milliseconds,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    deadline = machine.monotonic() + milliseconds / 1000
+    while True:
+        try:
+            (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+        except sqlite3.OperationalError as exc:
+            if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY or machine.monotonic() >= deadline:
+                raise
+            machine.sleep(_SECONDS_PER_ATTEMPT)
+        else:
+            return str(mode)
 
 
 class _SqliteFile:
