@@ -29,6 +29,7 @@ from signal_gateway.audit.client.results import (
 )
 from signal_gateway.audit.client.tls import ClientTls, TlsFiles
 from signal_gateway.audit.client.token import ClientToken, checked_token
+from signal_gateway.audit.client.translation import Translation
 from signal_gateway.audit.client.transport import Transport, TransportError, TransportResponse
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
@@ -73,13 +74,17 @@ class DataStorageClient:
         source: Source of the URL, for error messages: `argument`, `--gateway-datastorage-url`, ….
         clock: Clock for a `Retry-After` with a date.
         acknowledgement: Proof that a 201 acknowledges a batch. `event_ids` (default): the ids of its events.
-            `event_count`: as many distinct UUIDs, for a DataStorage that assigns ids of its own.
+            `event_count`: as many distinct UUIDs, for a DataStorage that assigns ids of its own. Parents of events
+            are sent in `event_data` then, because such a DataStorage does not know their ids.
+        event_types: Names under which events are sent, by event type, for a DataStorage with a closed list of types,
+            such as `KUBERNAUT_EVENT_TYPES`. None for a type that a store does not record at all.
 
     Attributes:
         calls: Nested calls of the current thread, to detect recursion.
+        translation: The form of the events for this DataStorage.
 
     Raises:
-        ConfigurationError: The URL, the token or a TLS file is invalid.
+        ConfigurationError: The URL, the token, a TLS file or an event type is invalid.
     """
 
     def __init__(
@@ -92,8 +97,10 @@ class DataStorageClient:
         source: str = "argument",
         clock: Clock | None = None,
         acknowledgement: Acknowledgement = "event_ids",
+        event_types: Mapping[str, str | None] | None = None,
     ) -> None:
         self._acknowledgement: Acknowledgement = acknowledgement
+        self.translation = Translation(event_types or {}, moves_parents=acknowledgement == "event_count")
         self._url = checked_url(url, source)
         self._token = checked_token(token, self._url) if isinstance(token, str) else token
         self._tls_files = tls or TlsFiles()
@@ -136,7 +143,8 @@ class DataStorageClient:
             count: Number of events.
         """
         try:
-            response = self._request("POST", BATCH_PATH, content=batch, headers=_JSON)
+            body = self.translation.apply(batch)
+            response = self._request("POST", BATCH_PATH, content=body, headers=_JSON)
         except TransportError as exc:
             return BatchUndelivered(_cause(exc))
         return read_result(
