@@ -42,7 +42,7 @@ _FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "
 _LIMITS = re.compile(r"[+-]?\d+")
 
 
-class _Problem(Exception):
+class _Problem(Exception):  # noqa: N818 - a response, not an error of the test
     def __init__(self, status: int, kind: str, title: str, detail: str) -> None:
         super().__init__(detail)
         self.status = status
@@ -104,7 +104,11 @@ class OriginalDataStorage:
             raise _invalid("pagination: limit must be between 1 and 1000, offset must not be negative")
         self.before_page(params)
         with self._lock:
-            found = [event for event in self.stored if all(event.get(name) == params[name] for name in params.keys() & _FILTERS)]
+            found = [
+                event
+                for event in self.stored
+                if all(event.get(name) == params[name] for name in params.keys() & _FILTERS)
+            ]
         if since := params.get("since"):
             found = [event for event in found if _moment(event["event_timestamp"]) >= _since(since)]
         if until := params.get("until"):
@@ -125,7 +129,9 @@ class OriginalDataStorage:
         if not events:
             raise _invalid("batch cannot be empty")
         if len(events) > self._max_batch:
-            raise _Problem(400, "batch-size-exceeded", "Batch Size Exceeded", f"batch size {len(events)} exceeds maximum")
+            raise _Problem(
+                400, "batch-size-exceeded", "Batch Size Exceeded", f"batch size {len(events)} exceeds maximum"
+            )
         ids = self.store(events)
         return 201, {"event_ids": ids, "message": f"{len(ids)} audit events created successfully"}
 

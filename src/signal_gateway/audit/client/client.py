@@ -100,7 +100,7 @@ class DataStorageClient:
         event_types: Mapping[str, str | None] | None = None,
     ) -> None:
         self._acknowledgement: Acknowledgement = acknowledgement
-        self.translation = Translation(event_types or {}, moves_parents=acknowledgement == "event_count")
+        self.translation = Translation(event_types or {}, moves_parents=self.assigns_ids)
         self._url = checked_url(url, source)
         self._token = checked_token(token, self._url) if isinstance(token, str) else token
         self._tls_files = tls or TlsFiles()
@@ -129,6 +129,11 @@ class DataStorageClient:
     def source(self) -> str:
         """Source of the URL."""
         return self._source
+
+    @property
+    def assigns_ids(self) -> bool:
+        """Whether the DataStorage assigns ids of its own, so that no stored event has the id of a recorded one."""
+        return self._acknowledgement == "event_count"
 
     @property
     def calling(self) -> bool:

@@ -192,7 +192,9 @@ def test_long_answers_are_shortened():
 
 
 def problem_of_kubernaut(kind):
-    return b'{"type":"https://kubernaut.ai/problems/%b","title":"no","status":400,"detail":"event at index 1: no"}' % kind
+    return (
+        b'{"type":"https://kubernaut.ai/problems/%b","title":"no","status":400,"detail":"event at index 1: no"}' % kind
+    )
 
 
 @pytest.mark.parametrize("status", [400, 422])

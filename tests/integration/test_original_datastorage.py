@@ -1,0 +1,134 @@
+"""A gateway against the rules of the Go original: each type of event, delivered under a name that it knows."""
+
+import pytest
+from tests.support.command_line import run, running, send_alert
+from tests.support.original_datastorage import GATEWAY_EVENT_TYPES, OriginalDataStorage
+
+from signal_gateway.audit import KUBERNAUT_EVENT_TYPES, AuditStoreConfig, BufferedAuditStore, DataStorageClient
+from signal_gateway.kubernetes.resources import RemediationRequest
+
+TARGET = {"namespace": "prod", "deployment": "api"}
+
+
+@pytest.fixture
+def original():
+    with OriginalDataStorage() as server:
+        yield server
+
+
+@pytest.fixture
+def open_store(original, spool):
+    """Open a store for the original, which the test closes."""
+
+    def open_store(**settings):
+        client = DataStorageClient(original.url, acknowledgement="event_count", **settings)
+        config = AuditStoreConfig(spool_directory=spool, initial_backoff=0.002, max_backoff=0.01)
+        return BufferedAuditStore(client, service="gateway", config=config)
+
+    return open_store
+
+
+@pytest.fixture
+def record_each_type(gateway_factory):
+    """Let gateways record each type of event but that of a failed creation; return the number of events."""
+
+    def record(store):
+        gateway = gateway_factory(audit_store=store)
+        gateway.cluster.workload("prod/Deployment/api")
+        name = gateway.send_alert("HighLatency", **TARGET).json()["remediationRequestName"]
+        gateway.send_alert("HighLatency", **TARGET)
+        gateway.send_alert("HighLatency", status="resolved", **TARGET)
+        gateway.send_alert("Gone", status="resolved", job="x")
+        gateway.send_alert("NoTarget", job="x")
+
+        first = gateway.cluster.lightkube().get(RemediationRequest, name, namespace=gateway.cluster.namespace)
+        metadata = {"name": "rr-rival", "namespace": gateway.cluster.namespace}
+        rival = {"apiVersion": first["apiVersion"], "kind": first["kind"], "metadata": metadata, "spec": first["spec"]}
+        gateway.cluster.install(rival)
+        gateway_factory(audit_store=store).send_alert("HighLatency", **TARGET)
+        return 2 + 1 + 2 + 1 + 4  # the second gateway records the creation that it finds, with the same ids
+
+    return record
+
+
+def test_each_event_of_a_gateway_is_delivered_and_none_rejected(original, open_store, record_each_type):
+    with open_store(event_types=KUBERNAUT_EVENT_TYPES) as store:
+        count = record_each_type(store)
+        result = store.flush()
+
+    assert result.ok, result.error
+    assert (store.stats.recorded, store.stats.delivered, store.stats.omitted) == (count, count, 0)
+    assert store.rejected_events() == ()
+    actions = [(event["event_type"], event["event_action"]) for event in original.stored]
+    assert sorted(actions) == sorted(
+        [
+            ("gateway.signal.received", "received"),
+            ("gateway.crd.created", "created"),
+            ("gateway.signal.deduplicated", "deduplicated"),
+            ("gateway.signal.deduplicated", "resolved"),
+            ("gateway.signal.deduplicated", "resolved"),
+            ("gateway.crd.failed", "rejected"),
+            ("gateway.crd.failed", "conflict"),
+            ("gateway.signal.received", "received"),
+            ("gateway.crd.created", "created"),
+            ("gateway.signal.deduplicated", "deduplicated"),
+        ]
+    )
+
+
+def test_without_a_mapping_the_original_rejects_what_it_does_not_know(original, open_store, record_each_type):
+    with open_store() as store:
+        record_each_type(store)
+        result = store.flush()
+
+    assert (result.ok, store.stats.delivered, store.stats.rejected) == (False, 6, 4)
+    assert {event["event_type"] for event in original.stored} < set(GATEWAY_EVENT_TYPES)
+
+
+def test_omitted_types_are_counted_logged_once_and_not_recorded(original, open_store, record_each_type, caplog):
+    with open_store(event_types={**KUBERNAUT_EVENT_TYPES, "gateway.signal.resolved": None}) as store:
+        count = record_each_type(store)
+        result = store.flush()
+
+    stats = store.stats
+    assert (result.ok, result.omitted, stats.omitted) == (True, 2, 2)
+    assert stats.recorded == stats.delivered == count - 2
+    assert "resolved" not in {event["event_action"] for event in original.stored}
+    [line] = [record.getMessage() for record in caplog.records if "event_types leaves them out" in record.getMessage()]
+    assert "gateway.signal.resolved" in line
+
+
+def test_served_gateway_delivers_to_the_original_by_its_settings(original, config_file, spool, cluster, tmp_path):
+    audit = {
+        "datastorage_url": original.url,
+        "spool_directory": str(spool),
+        "implementation": "kubernaut",
+        "event_types": {"gateway.signal.rejected": None},
+    }
+    path = config_file(audit=audit)
+
+    cluster.workload("prod/Deployment/api")
+    with running("serve", "--config", path, until="gateway on", log=tmp_path / "log") as (process, line):
+        send_alert(line.split()[-1])
+        process.terminate()
+        assert process.wait(60) == 0
+
+    assert sorted(event["event_type"] for event in original.stored) == [
+        "gateway.crd.created",
+        "gateway.signal.received",
+    ]
+    assert not (spool / "rejected.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("event_types", "wrong"),
+    [({"gateway.signal.rejected": ""}, "''"), ({"gateway.crd.created": "gateway.signal.resolved"}, "resolved")],
+)
+def test_mapping_that_means_nothing_is_a_mistake_in_the_settings(config_file, datastorage, spool, event_types, wrong):
+    audit = {"datastorage_url": datastorage.url, "spool_directory": str(spool), "implementation": "kubernaut"}
+
+    result = run("config", "check", config_file(audit=audit | {"event_types": event_types}))
+
+    assert result.returncode == 2
+    assert "audit.event_types" in result.stderr
+    assert wrong in result.stderr
