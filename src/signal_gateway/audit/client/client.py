@@ -148,7 +148,7 @@ class DataStorageClient:
             count: Number of events.
         """
         try:
-            body = self.translation.apply(batch)
+            body = self.translation.apply(batch) if self.translation.is_needed else batch
             response = self._request("POST", BATCH_PATH, content=body, headers=_JSON)
         except TransportError as exc:
             return BatchUndelivered(_cause(exc))

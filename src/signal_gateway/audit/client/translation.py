@@ -40,6 +40,7 @@ class Translation:
     Attributes:
         event_types: The new name of each event type; None for a type that the DataStorage does not get.
         omitted: The event types that the DataStorage does not get. A store records none of them.
+        is_needed: Whether `apply` changes any event at all.
 
     Raises:
         ConfigurationError: A name is no event type, or is renamed itself.
@@ -54,7 +55,8 @@ class Translation:
         needles = [b'"event_type":' + orjson.dumps(old) for old in self._names]
         if moves_parents:
             needles.append(b'"parent_event_id":')
-        self._needed = re.compile(b"|".join(map(re.escape, needles))) if needles else None
+        self.is_needed = bool(needles)
+        self._changing = re.compile(b"|".join(map(re.escape, needles)))
 
     def apply(self, batch: bytes) -> bytes:
         """Return the translated batch: the same object if no event changes.
@@ -62,7 +64,7 @@ class Translation:
         Args:
             batch: JSON array of events.
         """
-        if self._needed is None or not self._needed.search(batch):
+        if not self.is_needed or not self._changing.search(batch):
             return batch
         events = orjson.loads(batch)
         if not [event for event in events if self._changes(event)]:
