@@ -1,8 +1,11 @@
 """A gateway against the rules of the Go original: each type of event, delivered under a name that it knows."""
 
+import json
+from datetime import timedelta
+
 import pytest
 from tests.support.command_line import run, running, send_alert
-from tests.support.original_datastorage import GATEWAY_EVENT_TYPES, OriginalDataStorage
+from tests.support.original_datastorage import GATEWAY_EVENT_TYPES, OriginalDataStorage, gateway_event
 
 from signal_gateway.audit import KUBERNAUT_EVENT_TYPES, AuditStoreConfig, BufferedAuditStore, DataStorageClient
 from signal_gateway.kubernetes.resources import RemediationRequest
@@ -132,3 +135,40 @@ def test_mapping_that_means_nothing_is_a_mistake_in_the_settings(config_file, da
     assert result.returncode == 2
     assert "audit.event_types" in result.stderr
     assert wrong in result.stderr
+
+
+def audit(*arguments, url):
+    return run("audit", *arguments, "--datastorage", url)
+
+
+def test_commands_list_show_and_export_the_original(original, tmp_path):
+    stored = original.put(*(gateway_event(number, age=timedelta(seconds=1200 - number)) for number in range(1200)))
+    file = tmp_path / "events.ndjson"
+
+    exported = audit("export", "--output", file, url=original.url)
+    listed = audit("list", "--limit", 1100, "--json", url=original.url)
+    shown = audit("show", "rr-1", "--json", url=original.url)
+
+    assert exported.stderr == f"1200 events in {file}\n"
+    assert [json.loads(line)["event_id"] for line in file.read_text().splitlines()] == stored
+    assert [json.loads(line)["event_id"] for line in listed.stdout.splitlines()] == stored[::-1][:1100]
+    assert [json.loads(line)["event_id"] for line in shown.stdout.splitlines()] == stored
+
+
+def test_export_by_a_detail_is_a_mistake_that_names_the_filter(original):
+    original.put(gateway_event())
+
+    result = audit("export", "--detail", "number=1", url=original.url)
+
+    assert (result.returncode, result.stdout) != (0, "")
+    assert "does not filter by detail_key, detail_value" in result.stderr
+
+
+def test_tail_follows_the_original(original):
+    original.put(gateway_event(correlation_id="before"))
+    ask = ("audit", "tail", "--datastorage", original.url, "--interval", "0.05")
+    with running(*ask, until="following", stream="stderr") as (process, _):
+        original.put(gateway_event(correlation_id="fresh"))
+        assert "fresh" in process.stdout.readline()
+        original.put(gateway_event(correlation_id="late", age=timedelta(minutes=50)))
+        assert "late" in process.stdout.readline()

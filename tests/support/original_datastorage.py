@@ -20,7 +20,9 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 from uuid import uuid4
 
-__all__ = ["GATEWAY_EVENT_TYPES", "OriginalDataStorage"]
+from signal_gateway.audit import AuditEvent
+
+__all__ = ["GATEWAY_EVENT_TYPES", "OriginalDataStorage", "gateway_event"]
 
 GATEWAY_EVENT_TYPES = (
     "gateway.signal.received",
@@ -40,6 +42,21 @@ _KEPT_DATA = (
 )
 _FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
 _LIMITS = re.compile(r"[+-]?\d+")
+
+
+def gateway_event(number: int = 0, *, age: timedelta = timedelta(), **fields: Any) -> AuditEvent:
+    """Return an event of a gateway, with its number as `occurrence_count`."""
+    members = {
+        "event_type": "gateway.signal.deduplicated",
+        "event_timestamp": datetime.now(UTC) - age,
+        "event_category": "gateway",
+        "event_action": "deduplicated",
+        "event_outcome": "success",
+        "correlation_id": "rr-1",
+        **fields,
+    }
+    data = dict.fromkeys(_REQUIRED_DATA, "") | {"signal_type": "alert", "event_type": members["event_type"]}
+    return AuditEvent.model_validate(members | {"event_data": data | {"occurrence_count": number}})
 
 
 class _Problem(Exception):  # noqa: N818 - a response, not an error of the test
@@ -79,6 +96,10 @@ class OriginalDataStorage:
     def url(self) -> str:
         """The URL of the server."""
         return f"http://127.0.0.1:{self._listener.server_port}"
+
+    def put(self, *events: AuditEvent) -> list[str]:
+        """Store events, and return the ids that they get."""
+        return self.store([json.loads(event.to_wire()) for event in events])
 
     def store(self, events: Sequence[Mapping[str, Any]]) -> list[str]:
         """Store events in wire format, all or none; return the ids that they get.

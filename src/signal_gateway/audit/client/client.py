@@ -9,10 +9,12 @@ from urllib.parse import urlencode
 import orjson
 
 from signal_gateway._machine import machine, primitives
+from signal_gateway.audit.client.paging import PagePosition, oldest_first
 from signal_gateway.audit.client.query import (
     AuditFilters,
     EventPage,
     Limits,
+    ignored_filters,
     parameters,
     read_limits,
     read_lines,
@@ -25,6 +27,7 @@ from signal_gateway.audit.client.results import (
     DeliveryResult,
     SentBatch,
     describe,
+    is_problem_of_kubernaut,
     read_result,
 )
 from signal_gateway.audit.client.tls import ClientTls, TlsFiles
@@ -41,7 +44,6 @@ __all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limit
 _EVENTS = "/api/v1/audit/events"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
-_MAX_PAGE = 1000
 _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
@@ -190,25 +192,41 @@ class DataStorageClient:
             params["cursor"] = cursor
         elif offset:
             params["offset"] = str(offset)
-        return self._page(params, self._timeout)
+        page = self._page(params, self._timeout)
+        if ignored := ignored_filters(filters, page):
+            raise AuditError(
+                f"DataStorage at {self._url} does not filter by {', '.join(ignored)}, its response has other events,"
+                " too: leave these filters out"
+            )
+        return page
 
     def events(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, page by page.
+
+        A DataStorage without cursors, such as the Go original, may know no order either. From such a one, the method
+        reads all pages, newest first, before it yields an event.
 
         Args:
             **filters: See `AuditFilters`.
 
         Raises:
             DataStorageUnavailable: No DataStorage responds.
-            AuditError: DataStorage rejected the query; the message has the reason.
+            AuditError: DataStorage rejected the query, does not know a filter, or lost events during it; the message
+                has the reason.
         """
-        for page in self.pages(ascending=True, **filters):
+        pages = self.pages(ascending=True, **filters)
+        first = next(pages)
+        if first.has_more and first.cursor is None:
+            yield from oldest_first([*first.events, *(event for page in pages for event in page.events)])
+            return
+        yield from oldest_first(list(first.events))
+        for page in pages:
             yield from page.events
 
     def pages(
         self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
     ) -> Iterator[EventPage]:
-        """Yield pages of at most 1000 matching events each.
+        """Yield pages of at most 1000 matching events each, by cursor or else by offset. No event is in two of them.
 
         Args:
             limit: Maximum events of all pages; None for all matching events.
@@ -217,28 +235,25 @@ class DataStorageClient:
 
         Raises:
             DataStorageUnavailable: No DataStorage responds.
-            AuditError: DataStorage rejected the query; the message has the reason.
+            AuditError: DataStorage rejected the query, does not know a filter, or lost events during it; the message
+                has the reason.
         """
-        passed = 0
-        cursor: str | None = None
-        while True:
-            most = _MAX_PAGE if limit is None else min(_MAX_PAGE, limit - passed)
-            page = self.query(limit=most, offset=passed, cursor=cursor, ascending=ascending, **filters)
-            yield page
-            passed += len(page.events)
-            if not page.has_more or passed == limit:
-                return
-            if not page.events:
-                raise AuditError(
-                    f"DataStorage at {self._url} announced more than {passed} events, and returned an empty page"
-                )
-            cursor = page.cursor
+        position = PagePosition(self._url, limit=limit)
+        while not position.is_over:
+            page = self.query(
+                limit=position.page_limit,
+                offset=position.offset,
+                cursor=position.cursor,
+                ascending=ascending,
+                **filters,
+            )
+            yield position.take(page)
 
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, from one streamed response.
 
-        For a DataStorage without export, or with one that is a single JSON document, the method yields the events page
-        by page, as `events` does.
+        For a DataStorage without export, or with one that is a single JSON document, the method yields the events of
+        `events`. The Go original has such an export, for requests with the header X-Auth-Request-User of its proxy.
 
         Args:
             **filters: See `AuditFilters`.
@@ -261,7 +276,9 @@ class DataStorageClient:
                 yield from self._exported(response)
                 return
             if response.status_code not in (200, 404):
-                raise self._error(self._read(response), params)
+                content = self._read(response)
+                if not is_problem_of_kubernaut(content.headers, content.content):
+                    raise self._error(content, params)
         finally:
             response.close()
         yield from self.events(**filters)

@@ -1,13 +1,27 @@
 """AuditFilters: the filters of a query; EventPage and Limits: the decoded responses of DataStorage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypedDict
 
 import orjson
 
-__all__ = ["AuditFilters", "EventPage", "Limits", "parameters", "read_limits", "read_lines", "read_page"]
+__all__ = [
+    "AuditFilters",
+    "EventPage",
+    "Limits",
+    "ignored_filters",
+    "parameters",
+    "read_limits",
+    "read_lines",
+    "read_page",
+]
+
+_EVERYWHERE = frozenset(
+    ("correlation_id", "event_type", "event_category", "event_outcome", "severity", "since", "until")
+)
+"""The filters that every DataStorage knows. The Go original ignores other ones in silence."""
 
 
 class AuditFilters(TypedDict, total=False):
@@ -71,6 +85,16 @@ class Limits:
 def parameters(filters: AuditFilters) -> dict[str, str]:
     """Return the filters as the query parameters of a URL."""
     return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in filters.items()}
+
+
+def ignored_filters(filters: Mapping[str, object], page: EventPage) -> list[str]:
+    """Return the filters that the DataStorage of a page did not apply: of an event without `sequence`, all but seven.
+
+    An empty page is right with every filter.
+    """
+    if not page.events or "sequence" in page.events[0]:
+        return []
+    return sorted(filters.keys() - _EVERYWHERE)
 
 
 def read_page(content: bytes) -> EventPage:

@@ -23,6 +23,7 @@ __all__ = [
     "DeliveryResult",
     "SentBatch",
     "describe",
+    "is_problem_of_kubernaut",
     "read_result",
 ]
 
@@ -131,7 +132,7 @@ def read_result(
             return BatchAccepted()
         return BatchUndelivered(f"{describe(status, headers, content)}, no acknowledgement: {missing}")
     reason = describe(status, headers, content)
-    problem = _json_object(content) if _media_type(headers) == "application/problem+json" else {}
+    problem = _problem(headers, content)
     items = _named_items(problem, count=batch.count, reason=reason)
     is_own = bool(items) or _names_the_service(problem)
     if status >= 400 and not is_own:
@@ -146,8 +147,20 @@ def read_result(
 
 
 def _names_the_service(problem: Mapping[str, Any]) -> bool:
-    instance, kind = str(problem.get("instance")), str(problem.get("type"))
-    return instance.rstrip("/").endswith(BATCH_PATH) or kind.startswith(KUBERNAUT_PROBLEMS)
+    return str(problem.get("instance")).rstrip("/").endswith(BATCH_PATH) or _has_type_of_kubernaut(problem)
+
+
+def _has_type_of_kubernaut(problem: Mapping[str, Any]) -> bool:
+    return str(problem.get("type")).startswith(KUBERNAUT_PROBLEMS)
+
+
+def is_problem_of_kubernaut(headers: Mapping[str, str], content: bytes) -> bool:
+    """Return whether a response is a problem of kubernaut's DataStorage."""
+    return _has_type_of_kubernaut(_problem(headers, content))
+
+
+def _problem(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
+    return _json_object(content) if _media_type(headers) == "application/problem+json" else {}
 
 
 def _missing_acknowledgement(content: bytes, batch: SentBatch, acknowledgement: Acknowledgement) -> str | None:
