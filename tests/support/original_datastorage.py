@@ -40,6 +40,14 @@ _KEPT_DATA = (
     *("original_payload", "signal_labels", "signal_annotations", "severity", "resource_kind", "resource_name"),
     *("remediation_request", "deduplication_status", "occurrence_count", "error_details"),
 )
+_KEPT_ENVELOPE = ("correlation_id", "parent_event_id", "namespace", "severity")
+_NOT_READ = {  # what its query says of members that are not set, or that it does not read from its table
+    **dict.fromkeys(("namespace", "cluster_name", "severity", "error_code", "error_message"), ""),
+    **dict.fromkeys(("event_hash", "previous_event_hash", "legal_hold_reason", "legal_hold_placed_by"), ""),
+    **dict.fromkeys(("parent_event_id", "parent_event_date", "legal_hold_placed_at"), None),
+    **dict.fromkeys(("duration_ms", "retention_days"), 0),
+    **dict.fromkeys(("is_sensitive", "legal_hold"), False),
+}
 _FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
 _LIMITS = re.compile(r"[+-]?\d+")
 
@@ -242,7 +250,16 @@ def _violated_rule(event: Mapping[str, Any], ids: set[str]) -> str | None:
 
 def _as_stored(event: Mapping[str, Any]) -> dict[str, Any]:
     data = {name: value for name, value in event["event_data"].items() if name in _KEPT_DATA}
-    return {**event, "event_id": str(uuid4()), "event_data": data, "event_date": event["event_timestamp"][:10]}
+    category = event["event_category"]
+    defaults = {
+        "actor_type": "service",
+        "actor_id": f"{category}-service",
+        "resource_type": category,
+        "resource_id": event["correlation_id"],
+    }
+    kept = {name: event[name] for name in (*_REQUIRED, *_KEPT_ENVELOPE, *defaults) if name in event}
+    day = event["event_timestamp"][:10]
+    return _NOT_READ | defaults | kept | {"event_id": str(uuid4()), "event_data": data, "event_date": day}
 
 
 def _number(text: str) -> int:
