@@ -4,7 +4,8 @@ import json
 from datetime import timedelta
 
 import pytest
-from tests.support.command_line import run, running, send_alert
+import yaml
+from tests.support.command_line import one_line_mistake, run, running, send_alert
 from tests.support.original_datastorage import GATEWAY_EVENT_TYPES, OriginalDataStorage, gateway_event
 
 from signal_gateway.audit import KUBERNAUT_EVENT_TYPES, AuditStoreConfig, BufferedAuditStore, DataStorageClient
@@ -172,3 +173,31 @@ def test_tail_follows_the_original(original):
         assert "fresh" in process.stdout.readline()
         original.put(gateway_event(correlation_id="late", age=timedelta(minutes=50)))
         assert "late" in process.stdout.readline()
+
+
+@pytest.mark.parametrize("arguments", [["verify"], ["holds"], ["hold", "rr-1", "--reason", "x"]])
+def test_commands_for_integrity_end_with_an_error(original, arguments):
+    result = audit(*arguments, url=original.url)
+
+    assert f"DataStorage at {original.url}" in one_line_mistake(result)
+
+
+def test_event_without_the_members_of_a_request_rebuilds_none_and_is_named(original):
+    [event_id] = original.put(gateway_event(event_type="gateway.crd.created"))
+
+    line = one_line_mistake(audit("reconstruct", "rr-1", url=original.url))
+
+    assert f"the event {event_id}: its event_data has no remediation_request, severity" in line
+
+
+def test_reconstruction_from_the_original_says_what_its_event_does_not_have(original, open_store, gateway_factory):
+    with open_store(event_types=KUBERNAUT_EVENT_TYPES) as store:
+        gateway = gateway_factory(audit_store=store)
+        name = gateway.send_alert("HighLatency", **TARGET).json()["remediationRequestName"]
+        assert store.flush().ok
+
+    result = audit("reconstruct", name, url=original.url)
+
+    assert result.returncode == 0, result.stderr
+    assert "# not restored: metadata.uid" in result.stdout
+    assert yaml.safe_load(result.stdout)["spec"]["signalName"] == "HighLatency"
