@@ -22,7 +22,7 @@ from uuid import uuid4
 
 from signal_gateway.audit import AuditEvent
 
-__all__ = ["GATEWAY_EVENT_TYPES", "OriginalDataStorage", "gateway_event"]
+__all__ = ["GATEWAY_EVENT_TYPES", "OriginalDataStorage", "check_schema", "gateway_event"]
 
 GATEWAY_EVENT_TYPES = (
     "gateway.signal.received",
@@ -118,7 +118,7 @@ class OriginalDataStorage:
         with self._lock:
             ids = {event["event_id"] for event in self.stored}
             for event in events:
-                _check_schema(event)
+                check_schema(event)
             for index, event in enumerate(events):
                 if (rule := _violated_rule(event, ids)) is not None:
                     raise _invalid(f"event at index {index}: {rule}")
@@ -214,6 +214,8 @@ class _Handler(BaseHTTPRequestHandler):
         except _Problem as problem:
             status, document, media_type = problem.status, problem.document, "application/problem+json"
         body = json.dumps(document).encode()
+        if status == 404:  # of its router
+            body, media_type = b"404 page not found\n", "text/plain; charset=utf-8"
         self.send_response(status)
         self.send_header("content-type", media_type)
         self.send_header("content-length", str(len(body)))
@@ -224,7 +226,12 @@ class _Handler(BaseHTTPRequestHandler):
         pass
 
 
-def _check_schema(event: Mapping[str, Any]) -> None:
+def check_schema(event: Mapping[str, Any]) -> None:
+    """Check an event of a gateway against the schema, which describes requests and responses alike.
+
+    Raises:
+        Exception: The event does not match it.
+    """
     data = event.get("event_data")
     if (
         not all(event.get(name) for name in (*_REQUIRED, "correlation_id"))
