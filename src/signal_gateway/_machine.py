@@ -26,8 +26,8 @@ class machine:  # noqa: N801 - a namespace, used like a module
     """Functions and types of the standard library, as they were at the import of this module."""
 
     monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
     sleep = staticmethod(time.sleep)
+    time = staticmethod(time.time)
     getpid = staticmethod(os.getpid)
     date: TypeAlias = dt.date
     datetime: TypeAlias = dt.datetime

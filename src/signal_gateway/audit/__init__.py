@@ -16,6 +16,7 @@ from signal_gateway._lazy import lazy_names
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.client.query import Limits
+    from signal_gateway.audit.client.translation import KUBERNAUT_EVENT_TYPES
     from signal_gateway.audit.config import AuditStoreConfig
     from signal_gateway.audit.errors import (
         AuditStoreClosed,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from signal_gateway.audit.wal.rejected import RejectedEvent
 
 __all__ = [
+    "KUBERNAUT_EVENT_TYPES",
     "AuditEvent",
     "AuditStats",
     "AuditStore",
@@ -58,6 +60,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     globals(),
     {
+        "KUBERNAUT_EVENT_TYPES": "client.translation",
         "RecoveryCounts": "stats",
         "AuditEvent": "event",
         "AuditStats": "stats",

@@ -77,6 +77,7 @@ def _families(stats: AuditStats | None) -> Iterator[Metric]:
     yield counter("audit_events_delivered", "Audit events that DataStorage acknowledged.", lambda now: now.delivered)
     yield counter("audit_events_rejected", "Audit events that DataStorage rejected.", lambda now: now.rejected)
     yield counter("audit_events_refused", "Audit events that the store refused.", lambda now: now.refused)
+    yield counter("audit_events_omitted", "Audit events that event_types leaves out.", lambda now: now.omitted)
     yield counter(
         "audit_events_adopted",
         "Audit events of orphaned segments that were delivered.",

@@ -78,6 +78,8 @@ class AuditStats:
             thread. It survives them.
         flusher_down: Reason why no thread delivers the events; None while one does, or is not needed yet. `record`,
             `flush` and `accepting` start another thread.
+        omitted: Calls of `record` whose event has a type that `event_types` of the client leaves out. Their events
+            were never recorded.
     """
 
     recorded: int
@@ -95,6 +97,7 @@ class AuditStats:
     interruptions: int = 0
     flusher_down: str | None = None
     delivery_failure: str | None = None
+    omitted: int = 0
 
     @property
     def adopted(self) -> RecoveryCounts:
@@ -133,6 +136,7 @@ class FlushResult:
         pending: Events recorded before the call that still wait for their delivery.
         error: Reason for `ok=False`; None otherwise.
         rejections: Events recorded before the call and rejected, reported or not; at most the newest 10 000.
+        omitted: Events that the store has omitted since it was made; see `AuditStats`. They spoil no `ok`.
     """
 
     ok: bool
@@ -141,3 +145,4 @@ class FlushResult:
     pending: int
     error: str | None
     rejections: tuple[EventRejection, ...] = ()
+    omitted: int = 0

@@ -4,6 +4,7 @@ import functools
 import logging
 import math
 import warnings
+from collections import Counter
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -78,6 +79,8 @@ class BufferedAuditStore:
         self._max_event_bytes = config.max_batch_bytes - 2  # the brackets of the array
         # an event that is no longer than this has no part that is too long
         self._unchecked_bytes = min(MAX_EVENT_DATA_BYTES, self._max_event_bytes)
+        if client.translation.omitted:
+            self._unchecked_bytes = 0  # every event is checked; no other store pays for it
         self._log = logging.getLogger(__name__)
         self._delivery_seconds = None if registry is None else _delivery_histogram()
         self._begin()
@@ -108,10 +111,11 @@ class BufferedAuditStore:
             delivery_seconds=self._delivery_seconds,
         )
         self._refused = 0
+        self._omitted: Counter[str] = Counter()
         self._reported = LogCounts()
         self._reported_rejections = 0
         self._start_warned_at = -math.inf
-        self._lock = primitives().rlock()  # over the four above; re-entrant for signal handlers, never held in a wait
+        self._lock = primitives().rlock()  # over the five above; re-entrant for signal handlers, never held in a wait
 
     def _new_segments(self) -> tuple[Segments, Recovery | None]:
         if self._config.spool_directory is None:
@@ -190,6 +194,7 @@ class BufferedAuditStore:
             interruptions=self._flusher.interruptions + self._flusher_log.failures,
             flusher_down=self._flusher.thread.failure,
             delivery_failure=self._flusher.delivery_failure,
+            omitted=self._omitted.total(),
         )
 
     def rejected_events(self) -> tuple[RejectedEvent, ...]:
@@ -202,6 +207,8 @@ class BufferedAuditStore:
 
     def record(self, event: AuditEvent) -> None:
         """Record an event. When the call returns, the event is in the spool and will be delivered.
+
+        An event of a type that the client's `event_types` leaves out is counted as omitted, and not recorded.
 
         Args:
             event: The event. `record` encodes it: later changes of its `event_data` have no effect.
@@ -227,6 +234,9 @@ class BufferedAuditStore:
                 raise _modified(event, f"is not JSON: {exc}", member=first_unencodable(event)) from exc
             if len(payload) > self._unchecked_bytes:
                 self._check_size(event, payload)
+                if event.event_type in self._client.translation.omitted:
+                    self._omit(event)
+                    return
             if self._flusher.start_ticket and not self._wal.sealed:
                 self._start_flusher()
             flusher = self._flusher
@@ -337,6 +347,7 @@ class BufferedAuditStore:
             rejected_through = self._wal.rejected_through(barrier) if counts.rejected else 0
             rejected = max(rejected_through - self._reported_rejections, 0)
             self._reported_rejections += rejected
+            omitted = self._omitted.total()
         pending = max(barrier - counts.settled, 0)
         if pending:
             no_response = f"no response from DataStorage at {self._client.url} within {timeout} s"
@@ -353,6 +364,7 @@ class BufferedAuditStore:
             pending=pending,
             error=error,
             rejections=rejections,
+            omitted=omitted,
         )
 
     def abandon(self) -> None:
@@ -409,6 +421,19 @@ class BufferedAuditStore:
             self._start_warned_at = now
             with self._client.inside():  # a logging handler that records must not recurse
                 self._log.warning("audit events stay in %s for another process: %s", self._config.spool_directory, exc)
+
+    def _omit(self, event: AuditEvent) -> None:
+        with self._lock:
+            self._omitted[event.event_type] += 1
+            is_first = self._omitted[event.event_type] == 1
+        if is_first:
+            with self._client.inside():  # a logging handler that records must not recurse
+                self._log.warning(
+                    "audit events of type %s are not recorded: event_types leaves them out for DataStorage at %s;"
+                    " audit_events_omitted_total counts them",
+                    event.event_type,
+                    self._client.url,
+                )
 
     def _check_size(self, event: AuditEvent, payload: bytes) -> None:
         try:

@@ -1,6 +1,7 @@
 """StoredEvent: an audit event as DataStorage returns it; timeline: a table of events for a terminal."""
 
 from collections.abc import Collection, Sequence
+from typing import Self
 
 from signal_gateway._machine import machine
 from signal_gateway.audit.event import AuditEvent
@@ -27,6 +28,20 @@ class StoredEvent(AuditEvent):
     sequence: int | None = None
     received_at: machine.datetime | None = None
     clock_skew: bool | None = None
+
+    @classmethod
+    def from_wire(cls, document: object) -> Self:
+        """Validate a stored event; see `AuditEvent.from_wire`. The Go original writes 0 for days that it does not read.
+
+        Args:
+            document: The decoded JSON.
+
+        Raises:
+            pydantic.ValidationError: A member is missing or violates a rule.
+        """
+        if isinstance(document, dict) and document.get("retention_days") == 0:
+            document = {name: value for name, value in document.items() if name != "retention_days"}
+        return super().from_wire(document)
 
 
 def timeline(events: Sequence[StoredEvent], *, marked: Collection[str] = ()) -> str:

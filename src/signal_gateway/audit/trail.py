@@ -62,10 +62,11 @@ class AuditTrail:
             **filters: See `AuditFilters`. Without filters, the result has all events.
 
         Raises:
-            AuditError: Events are pending or were rejected: the result would be incomplete.
+            AuditError: Events are pending, or were rejected, renamed or omitted: the result would be incomplete.
             DataStorageUnavailable: No DataStorage responds.
         """
         __tracebackhide__ = True  # of pytest: a failed test shows its own line
+        self._check_type(filters.get("event_type"))
         self._wait_for_events(filters)
         return self._query(filters)
 
@@ -125,6 +126,8 @@ class AuditTrail:
         __tracebackhide__ = True
         if not event_types:
             raise ValueError("sequence() needs at least one event type. To get all events, call events()")
+        for event_type in event_types:
+            self._check_type(event_type)
         found = self.events(correlation_id=correlation_id)
         rest = iter(found)
         matched: list[StoredEvent] = []
@@ -162,10 +165,34 @@ class AuditTrail:
         __tracebackhide__ = True
         return await _in_thread(functools.partial(self.sequence, *event_types, correlation_id=correlation_id))
 
+    def _check_type(self, event_type: str | None) -> None:
+        """Check that the DataStorage has the recorded events of a type under that name, and with their ids.
+
+        Raises:
+            AuditError: It has not.
+        """
+        url, types = self._client.url, self._client.translation.event_types
+        if self._recorded is not None and self._client.assigns_ids:
+            raise AuditError(
+                f"DataStorage at {url} assigns ids of its own, so the events of one server are not known: query"
+                " gateway_audit_trail with a correlation_id"
+            )
+        if event_type is None or event_type not in types:
+            return
+        new = types[event_type]
+        if new is None:
+            raise AuditError(f"no event of type {event_type!r} is recorded for DataStorage at {url}: see event_types")
+        raise AuditError(
+            f"DataStorage at {url} has the events of type {event_type!r} as {new!r}, see event_types: query that type,"
+            " and tell them apart by event_action"
+        )
+
     def _wait_for_events(self, filters: AuditFilters) -> None:
         if self._barrier is None:
             return
         result = self._barrier(self._timeout)
+        if result.omitted and "event_type" not in filters:
+            raise self._incomplete(f"event_types leaves out {result.omitted} events: query one event_type")
         if result.pending:
             raise self._incomplete(f"{result.pending} events pending after {self._timeout} s: {result.error}")
         if result.rejected and not result.rejections:

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from signal_gateway.audit.client.paging import oldest_first
 from signal_gateway.clock import Clock
 from signal_gateway.commands.times import duration
-from signal_gateway.errors import AuditError, ConfigurationError
+from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
@@ -18,6 +19,9 @@ DEFAULT_LOOKBACK = "1h"
 
 _PAGES = 10
 _KEPT_SEQUENCES = 100_000
+
+_Key = int | str
+"""The sequence of an event, or its id if it has no sequence."""
 
 
 class Follower:
@@ -31,6 +35,9 @@ class Follower:
     `new_events` returns each event that is stored after `start` exactly once, if the event time is within the lookback.
     The counted window begins at the lookback, and moves when it is twice as long. One exception: purging N events in
     the window hides N older events until the window moves.
+
+    A DataStorage whose events have no `sequence`, such as the Go original, is followed by event id, and the new events
+    are in the order of their time.
 
     Args:
         client: The client for DataStorage.
@@ -55,11 +62,11 @@ class Follower:
 
         Raises:
             DataStorageUnavailable: DataStorage does not respond.
-            AuditError: DataStorage refuses the query, or its events have no `sequence`.
+            AuditError: DataStorage refuses the query.
         """
         count = 0
         for event in self._client.export(**self._filters):
-            self._known.add(_sequence(event))
+            self._known.add(_key(event))
             count += 1
         self._count = count
 
@@ -68,7 +75,7 @@ class Follower:
 
         Raises:
             DataStorageUnavailable: DataStorage does not respond.
-            AuditError: DataStorage refuses the query, or its events have no `sequence`.
+            AuditError: DataStorage refuses the query.
         """
         if self._lookback is not None and self._clock.now() - self._moved_at > self._lookback:
             self._moved_at = self._move_window()
@@ -76,15 +83,17 @@ class Follower:
         found = self._newest()
         if found is None:
             found = self._all()
-        for sequence in found:
-            self._known.add(sequence)
-        return [found[sequence] for sequence in sorted(found)]
+        for key in found:
+            self._known.add(key)
+        numbered = [key for key in found if isinstance(key, int)]
+        named = [event for key, event in found.items() if not isinstance(key, int)]
+        return [found[key] for key in sorted(numbered)] + oldest_first(named)
 
-    def _newest(self) -> dict[int, dict[str, Any]] | None:
+    def _newest(self) -> dict[_Key, dict[str, Any]] | None:
         """Read the newest pages until all new events are found; None if they are not there."""
         if self._count is None:
             return None
-        found: dict[int, dict[str, Any]] = {}
+        found: dict[_Key, dict[str, Any]] = {}
         missing: int | None = None
         for page in islice(self._client.pages(**self._filters), _PAGES):
             if missing is None:
@@ -95,8 +104,8 @@ class Follower:
                 return found
         return None
 
-    def _all(self) -> dict[int, dict[str, Any]]:
-        found: dict[int, dict[str, Any]] = {}
+    def _all(self) -> dict[_Key, dict[str, Any]]:
+        found: dict[_Key, dict[str, Any]] = {}
         count = 0
         for event in self._client.export(**self._filters):
             found |= self._unknown((event,))
@@ -104,9 +113,9 @@ class Follower:
         self._count = count
         return found
 
-    def _unknown(self, events: Iterable[dict[str, Any]]) -> dict[int, dict[str, Any]]:
-        by_sequence = {_sequence(event): event for event in events}
-        return {sequence: event for sequence, event in by_sequence.items() if sequence not in self._known}
+    def _unknown(self, events: Iterable[dict[str, Any]]) -> dict[_Key, dict[str, Any]]:
+        by_key = {_key(event): event for event in events}
+        return {key: event for key, event in by_key.items() if key not in self._known}
 
     def _move_window(self) -> datetime:
         now = self._clock.now()
@@ -121,28 +130,35 @@ class Follower:
 
 
 class _Sequences:
-    """A set of sequences with bounded memory: it contains every sequence far below the highest, added or not."""
+    """A set of sequences with bounded memory: it contains every sequence far below the highest, added or not.
+
+    Ids of events without a sequence are kept as long as the set.
+    """
 
     def __init__(self) -> None:
         self._floor = -1
         self._above: set[int] = set()
+        self._ids: set[str] = set()
 
-    def add(self, sequence: int) -> None:
+    def add(self, sequence: _Key) -> None:
+        if isinstance(sequence, str):
+            self._ids.add(sequence)
+            return
         if sequence > self._floor:
             self._above.add(sequence)
         if len(self._above) > 2 * _KEPT_SEQUENCES:
             self._floor = sorted(self._above)[-_KEPT_SEQUENCES]
             self._above = {kept for kept in self._above if kept > self._floor}
 
-    def __contains__(self, sequence: int) -> bool:
+    def __contains__(self, sequence: _Key) -> bool:
+        if isinstance(sequence, str):
+            return sequence in self._ids
         return sequence <= self._floor or sequence in self._above
 
 
-def _sequence(event: dict[str, Any]) -> int:
+def _key(event: dict[str, Any]) -> _Key:
     sequence = event.get("sequence")
-    if type(sequence) is not int:
-        raise AuditError("the events of this DataStorage have no sequence, so their order is unknown: upgrade it")
-    return sequence
+    return sequence if type(sequence) is int else str(event.get("event_id"))
 
 
 def _lookback(since: datetime | str) -> timedelta | None:

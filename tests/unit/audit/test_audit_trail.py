@@ -2,7 +2,7 @@
 
 import pytest
 
-from signal_gateway.audit import AuditTrail, AuditTrailMismatch, FlushResult
+from signal_gateway.audit import AuditTrail, AuditTrailMismatch, DataStorageClient, FlushResult
 from signal_gateway.audit.recorded_ids import RecordedIds
 from signal_gateway.errors import AuditError
 
@@ -201,3 +201,45 @@ async def test_async_twins_say_the_same(trail, order):
     assert len(await trail.asequence("order.placed", "order.shipped", correlation_id="order-1")) == 2
     with pytest.raises(AuditTrailMismatch):
         await trail.aone(event_type="order.packed")
+
+
+@pytest.fixture
+def translated(fault_server, make_store):
+    """A store and a trail of a DataStorage that knows another name for one type, and does not get another."""
+    event_types = {"order.placed": "order.made", "order.packed": None}
+    store = make_store(client=DataStorageClient(fault_server.url, event_types=event_types))
+    return store, AuditTrail(store.client, barrier=store.flush)
+
+
+def test_question_about_a_renamed_type_names_the_type_to_ask_for(translated, make_event):
+    store, trail = translated
+    event = make_event()
+    store.record(event)
+
+    for ask in (trail.events, trail.one, trail.none):
+        with pytest.raises(AuditError, match=r"'order\.placed' as 'order\.made'"):
+            ask(event_type="order.placed")
+    with pytest.raises(AuditError, match=r"order\.made"):
+        trail.sequence("order.shipped", "order.placed", correlation_id="order-1")
+
+    stored = trail.one("order.made")
+    assert (stored.event_id, stored.event_data["recorded_event_type"]) == (event.event_id, "order.placed")
+
+
+def test_question_that_an_omitted_event_may_match_is_refused(translated, make_event):
+    store, trail = translated
+    trail.none(correlation_id="order-1")
+    store.record(make_event(event_type="order.packed"))
+
+    with pytest.raises(AuditError, match="leaves out 1 events"):
+        trail.none(correlation_id="order-1")
+    with pytest.raises(AuditError, match=r"no event of type 'order\.packed' is recorded"):
+        trail.none("order.packed")
+    trail.none("order.shipped")
+
+
+def test_trail_of_one_server_is_refused_where_ids_are_assigned(fault_server, make_store):
+    store = make_store(client=DataStorageClient(fault_server.url, acknowledgement="event_count"))
+
+    with pytest.raises(AuditError, match="assigns ids of its own"):
+        AuditTrail(store.client, barrier=store.flush, recorded=RecordedIds()).none("order.placed")

@@ -16,6 +16,7 @@ TYPES = {
     "audit_events_recorded": "counter",
     "audit_events_delivered": "counter",
     "audit_events_rejected": "counter",
+    "audit_events_omitted": "counter",
     "audit_events_refused": "counter",
     "audit_events_adopted": "counter",
     "audit_events_pending": "gauge",

@@ -3,13 +3,14 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from tests.support.original_datastorage import OriginalDataStorage, gateway_event
 from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient, DataStorageUnavailable
 from signal_gateway.clock import MovableClock
 from signal_gateway.commands import follow
 from signal_gateway.commands.follow import Follower
-from signal_gateway.errors import AuditError, ConfigurationError
+from signal_gateway.errors import ConfigurationError
 from signal_gateway.testing import EmbeddedDataStorage
 
 
@@ -179,11 +180,21 @@ def test_known_sequences_stay_few(client, follower, monkeypatch):
     assert len(followed._known._above) <= 20
 
 
-def test_datastorage_without_sequences_can_not_be_followed(client, clock, monkeypatch):
-    monkeypatch.setattr(client, "export", lambda **_: iter([{"event_id": "1"}]))
+def test_datastorage_without_sequences_and_cursors_is_followed_by_event_id(clock):
+    with OriginalDataStorage() as original:
+        client = DataStorageClient(original.url)
+        original.put(*(gateway_event(number) for number in range(1500)))
+        followed = Follower(client, {}, clock=clock)
+        followed.start()
 
-    with pytest.raises(AuditError, match="no sequence"):
-        Follower(client, {}, clock=clock).start()
+        late, fresh = original.put(gateway_event(age=timedelta(minutes=50)), gateway_event())
+        found = ids(followed.new_events())
+        many = original.put(*(gateway_event(number, age=timedelta(minutes=1)) for number in range(1200)))
+
+        assert found == [late, fresh]
+        assert set(ids(followed.new_events())) == set(many)
+        assert followed.new_events() == []
+        client.close()
 
 
 def test_lookback_longer_than_any_calendar_is_refused(client, clock):

@@ -3,18 +3,21 @@
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple, Protocol, TypeVar, Unpack
 from urllib.parse import urlencode
 
 import orjson
 
 from signal_gateway._machine import machine, primitives
+from signal_gateway.audit.client.paging import PagePosition, oldest_first
 from signal_gateway.audit.client.query import (
     AuditFilters,
     EventPage,
     ExportBlock,
     Limits,
-    encoded_page,
+    encoded_block,
+    ignored_filters,
     parameters,
     read_blocks,
     read_limits,
@@ -28,10 +31,12 @@ from signal_gateway.audit.client.results import (
     DeliveryResult,
     SentBatch,
     describe,
+    is_problem_of_kubernaut,
     read_result,
 )
 from signal_gateway.audit.client.tls import ClientTls, TlsFiles
 from signal_gateway.audit.client.token import ClientToken, checked_token
+from signal_gateway.audit.client.translation import Translation
 from signal_gateway.audit.client.transport import Transport, TransportError, TransportResponse
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.errors import DataStorageUnavailable, TokenRefused
@@ -43,7 +48,7 @@ __all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limit
 _EVENTS = "/api/v1/audit/events"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
-_MAX_PAGE = 1000
+_EVENTS_PER_BLOCK = 1000
 _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
@@ -79,13 +84,17 @@ class DataStorageClient:
         source: Source of the URL, for error messages: `argument`, `--gateway-datastorage-url`, ….
         clock: Clock for a `Retry-After` with a date.
         acknowledgement: Proof that a 201 acknowledges a batch. `event_ids` (default): the ids of its events.
-            `event_count`: as many distinct UUIDs, for a DataStorage that assigns ids of its own.
+            `event_count`: as many distinct UUIDs, for a DataStorage that assigns ids of its own. Parents of events
+            are sent in `event_data` then, because such a DataStorage does not know their ids.
+        event_types: Names under which events are sent, by event type, for a DataStorage with a closed list of types,
+            such as `KUBERNAUT_EVENT_TYPES`. None for a type that a store does not record at all.
 
     Attributes:
         calls: Nested calls of the current thread, to detect recursion.
+        translation: The form of the events for this DataStorage.
 
     Raises:
-        ConfigurationError: The URL, the token or a TLS file is invalid.
+        ConfigurationError: The URL, the token, a TLS file or an event type is invalid.
     """
 
     def __init__(
@@ -98,8 +107,10 @@ class DataStorageClient:
         source: str = "argument",
         clock: Clock | None = None,
         acknowledgement: Acknowledgement = "event_ids",
+        event_types: Mapping[str, str | None] | None = None,
     ) -> None:
         self._acknowledgement: Acknowledgement = acknowledgement
+        self.translation = Translation(event_types or {}, moves_parents=self.assigns_ids)
         self._url = checked_url(url, source)
         self._token = checked_token(token, self._url) if isinstance(token, str) else token
         self._tls_files = tls or TlsFiles()
@@ -130,6 +141,11 @@ class DataStorageClient:
         return self._source
 
     @property
+    def assigns_ids(self) -> bool:
+        """Whether the DataStorage assigns ids of its own, so that no stored event has the id of a recorded one."""
+        return self._acknowledgement == "event_count"
+
+    @property
     def calling(self) -> bool:
         """Whether the current thread is inside a call of this client."""
         return self.calls.depth > 0
@@ -142,7 +158,8 @@ class DataStorageClient:
             count: Number of events.
         """
         try:
-            response = self._request("POST", BATCH_PATH, content=batch, headers=_JSON)
+            body = self.translation.apply(batch) if self.translation.is_needed else batch
+            response = self._request("POST", BATCH_PATH, content=body, headers=_JSON)
         except TransportError as exc:
             return BatchUndelivered(_cause(exc))
         return read_result(
@@ -183,25 +200,41 @@ class DataStorageClient:
             params["cursor"] = cursor
         elif offset:
             params["offset"] = str(offset)
-        return self._page(params, self._timeout)
+        page = self._page(params, self._timeout)
+        if ignored := ignored_filters(filters, page):
+            raise AuditError(
+                f"DataStorage at {self._url} does not filter by {', '.join(ignored)}, its response has other events,"
+                " too: leave these filters out"
+            )
+        return page
 
     def events(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, page by page.
+
+        A DataStorage without cursors, such as the Go original, may know no order either. From such a one, the method
+        reads all pages, newest first, before it yields an event.
 
         Args:
             **filters: See `AuditFilters`.
 
         Raises:
             DataStorageUnavailable: No DataStorage responds.
-            AuditError: DataStorage rejected the query; the message has the reason.
+            AuditError: DataStorage rejected the query, does not know a filter, or lost events during it; the message
+                has the reason.
         """
-        for page in self.pages(ascending=True, **filters):
+        pages = self.pages(ascending=True, **filters)
+        first = next(pages)
+        if first.has_more and first.cursor is None:
+            yield from oldest_first([*first.events, *(event for page in pages for event in page.events)])
+            return
+        yield from oldest_first(list(first.events))
+        for page in pages:
             yield from page.events
 
     def pages(
         self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
     ) -> Iterator[EventPage]:
-        """Yield pages of at most 1000 matching events each.
+        """Yield pages of at most 1000 matching events each, by cursor or else by offset. No event is in two of them.
 
         Args:
             limit: Maximum events of all pages; None for all matching events.
@@ -210,28 +243,25 @@ class DataStorageClient:
 
         Raises:
             DataStorageUnavailable: No DataStorage responds.
-            AuditError: DataStorage rejected the query; the message has the reason.
+            AuditError: DataStorage rejected the query, does not know a filter, or lost events during it; the message
+                has the reason.
         """
-        passed = 0
-        cursor: str | None = None
-        while True:
-            most = _MAX_PAGE if limit is None else min(_MAX_PAGE, limit - passed)
-            page = self.query(limit=most, offset=passed, cursor=cursor, ascending=ascending, **filters)
-            yield page
-            passed += len(page.events)
-            if not page.has_more or passed == limit:
-                return
-            if not page.events:
-                raise AuditError(
-                    f"DataStorage at {self._url} announced more than {passed} events, and returned an empty page"
-                )
-            cursor = page.cursor
+        position = PagePosition(self._url, limit=limit)
+        while not position.is_over:
+            page = self.query(
+                limit=position.page_limit,
+                offset=position.offset,
+                cursor=position.cursor,
+                ascending=ascending,
+                **filters,
+            )
+            yield position.take(page)
 
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, from one streamed response.
 
-        For a DataStorage without export, or with one that is a single JSON document, the method yields the events page
-        by page, as `events` does.
+        For a DataStorage without export, or with one that is a single JSON document, the method yields the events of
+        `events`. The Go original has such an export, for requests with the header X-Auth-Request-User of its proxy.
 
         Args:
             **filters: See `AuditFilters`.
@@ -263,7 +293,9 @@ class DataStorageClient:
             if response is not None:
                 yield from self._complete(read_blocks(self._chunks(response)), lambda block: block.events)
                 return
-        yield from map(encoded_page, self.pages(ascending=True, **filters))
+        events = self.events(**filters)
+        while some := list(islice(events, _EVENTS_PER_BLOCK)):
+            yield encoded_block(some)
 
     @contextmanager
     def _export(self, filters: AuditFilters) -> Iterator[TransportResponse | None]:
@@ -278,7 +310,9 @@ class DataStorageClient:
         try:
             media_type = _media_type_of(response)
             if response.status_code not in (200, 404):
-                raise self._error(self._read(response), params)
+                content = self._read(response)
+                if not is_problem_of_kubernaut(content.headers, content.content):
+                    raise self._error(content, params)
             is_export = response.status_code == 200 and media_type != "application/json"
             if is_export and media_type != "application/x-ndjson":
                 raise self._unexpected_server(self._read(response), ValueError("it is not NDJSON"))

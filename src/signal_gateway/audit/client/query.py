@@ -1,6 +1,6 @@
 """AuditFilters: the filters of a query; EventPage and Limits: the decoded responses of DataStorage."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple, TypedDict
@@ -12,13 +12,19 @@ __all__ = [
     "EventPage",
     "ExportBlock",
     "Limits",
-    "encoded_page",
+    "encoded_block",
+    "ignored_filters",
     "parameters",
     "read_blocks",
     "read_limits",
     "read_lines",
     "read_page",
 ]
+
+_EVERYWHERE = frozenset(
+    ("correlation_id", "event_type", "event_category", "event_outcome", "severity", "since", "until")
+)
+"""The filters that every DataStorage knows. The Go original ignores other ones in silence."""
 
 
 class AuditFilters(TypedDict, total=False):
@@ -84,6 +90,16 @@ def parameters(filters: AuditFilters) -> dict[str, str]:
     return {name: value.isoformat() if isinstance(value, datetime) else str(value) for name, value in filters.items()}
 
 
+def ignored_filters(filters: Mapping[str, object], page: EventPage) -> list[str]:
+    """Return the filters that the DataStorage of a page did not apply: of an event without `sequence`, all but seven.
+
+    An empty page is right with every filter.
+    """
+    if not page.events or "sequence" in page.events[0]:
+        return []
+    return sorted(filters.keys() - _EVERYWHERE)
+
+
 def read_page(content: bytes) -> EventPage:
     """Decode the body of a response to a query.
 
@@ -133,10 +149,10 @@ class ExportBlock(NamedTuple):
     events: int
 
 
-def encoded_page(page: EventPage) -> ExportBlock:
-    """Return the events of a page as a part of an export."""
-    lines = (orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in page.events)
-    return ExportBlock(b"".join(lines), len(page.events))
+def encoded_block(events: Sequence[dict[str, Any]]) -> ExportBlock:
+    """Return events as a part of an export."""
+    lines = (orjson.dumps(event, option=orjson.OPT_APPEND_NEWLINE) for event in events)
+    return ExportBlock(b"".join(lines), len(events))
 
 
 def read_blocks(chunks: Iterable[bytes]) -> Iterator[ExportBlock]:

@@ -11,6 +11,8 @@ from uuid import UUID
 
 import orjson
 
+from signal_gateway.audit.client.translation import KUBERNAUT_PROBLEMS
+
 __all__ = [
     "BATCH_PATH",
     "Acknowledgement",
@@ -21,6 +23,7 @@ __all__ = [
     "DeliveryResult",
     "SentBatch",
     "describe",
+    "is_problem_of_kubernaut",
     "read_result",
 ]
 
@@ -120,7 +123,8 @@ def read_result(
     Returns:
         `BatchUndelivered` for any response that is neither an acknowledgement nor a verdict. Only a 201 can be an
         acknowledgement: a mock, a cassette or a proxy may give any 2xx. Only a problem of DataStorage itself is a
-        verdict that gives an event up: it names events of the batch, or the path of the request as its `instance`.
+        verdict that gives an event up: it names events of the batch, or the path of the request as its `instance`, or
+        its `type` is one of kubernaut's DataStorage, whose problems have neither.
     """
     if status == HTTPStatus.CREATED:
         missing = _missing_acknowledgement(content, batch, acknowledgement)
@@ -128,9 +132,9 @@ def read_result(
             return BatchAccepted()
         return BatchUndelivered(f"{describe(status, headers, content)}, no acknowledgement: {missing}")
     reason = describe(status, headers, content)
-    problem = _json_object(content) if _media_type(headers) == "application/problem+json" else {}
+    problem = _problem(headers, content)
     items = _named_items(problem, count=batch.count, reason=reason)
-    is_own = bool(items) or str(problem.get("instance")).rstrip("/").endswith(BATCH_PATH)
+    is_own = bool(items) or _names_the_service(problem)
     if status >= 400 and not is_own:
         reason = f"{reason}, in the words of a proxy or another server"
     if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
@@ -140,6 +144,23 @@ def read_result(
     if 200 <= status < 300:
         reason = f"{reason}, no acknowledgement: DataStorage answers 201. Check the URL, this may be a mock or a proxy"
     return BatchUndelivered(reason, _retry_after(headers.get("retry-after"), now))
+
+
+def _names_the_service(problem: Mapping[str, Any]) -> bool:
+    return str(problem.get("instance")).rstrip("/").endswith(BATCH_PATH) or _has_type_of_kubernaut(problem)
+
+
+def _has_type_of_kubernaut(problem: Mapping[str, Any]) -> bool:
+    return str(problem.get("type")).startswith(KUBERNAUT_PROBLEMS)
+
+
+def is_problem_of_kubernaut(headers: Mapping[str, str], content: bytes) -> bool:
+    """Return whether a response is a problem of kubernaut's DataStorage."""
+    return _has_type_of_kubernaut(_problem(headers, content))
+
+
+def _problem(headers: Mapping[str, str], content: bytes) -> dict[str, Any]:
+    return _json_object(content) if _media_type(headers) == "application/problem+json" else {}
 
 
 def _missing_acknowledgement(content: bytes, batch: SentBatch, acknowledgement: Acknowledgement) -> str | None:

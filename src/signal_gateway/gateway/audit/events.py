@@ -314,6 +314,8 @@ def signal_rejected(
     message = cut_text(invalid.message, _MAX_MESSAGE_BYTES)
     data: dict[str, Any] = {
         "signal_type": signal_type,
+        "signal_name": invalid.name or "",
+        "fingerprint": "",
         "severity": invalid.severity,
         "outcome": _REJECTED,
         "signal_labels": cut_mapping(invalid.labels, _MAX_MAPPING_BYTES),
@@ -325,8 +327,6 @@ def signal_rejected(
             "retry_possible": False,
         },
     }
-    if invalid.name is not None:
-        data["signal_name"] = invalid.name
     if invalid.labels:
         data["signal_labels"] = cut_mapping(invalid.labels, _MAX_MAPPING_BYTES)
     return _event(
@@ -378,6 +378,7 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
     data: dict[str, Any] = {
         "signal_type": signal_type,
         "signal_name": signal.name,
+        "fingerprint": signal.fingerprint or "",
         "severity": signal.severity,
         "signal_labels": cut_mapping(signal.labels, _MAX_MAPPING_BYTES),
         "signal_annotations": cut_mapping(signal.annotations, _MAX_MAPPING_BYTES),
@@ -388,8 +389,6 @@ def _signal_data(signal: Signal, signal_type: str) -> dict[str, Any]:
         data["original_payload"] = {"json": cut_utf8(encoded, _MAX_PAYLOAD_BYTES)}
         data |= {"original_payload_sha256": sha256(encoded).hexdigest(), "truncated": True}
     data |= signal.sender.ids
-    if signal.fingerprint is not None:
-        data["fingerprint"] = signal.fingerprint
     if signal.target is not None:
         data |= {"resource_kind": signal.target.kind, "resource_name": signal.target.name}
     return data

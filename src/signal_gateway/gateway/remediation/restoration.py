@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from signal_gateway.clock import parse_rfc3339
+from signal_gateway.errors import SignalGatewayError
 from signal_gateway.gateway.remediation.requests import remediation_request_manifest
 from signal_gateway.gateway.signals.signal import Signal, Target
 
 __all__ = ["RestoredRequest", "restored_request"]
 
+_NEEDED: Final = (
+    *("remediation_request", "signal_name", "signal_type", "severity", "fingerprint", "resource_kind", "resource_name"),
+    *("signal_labels", "signal_annotations", "original_payload"),
+)
 _UNKNOWN: Final = "1970-01-01T00:00:00Z"
 # a path in the object, by the member of `restoration` that it comes from
 _PATHS: Final = {
@@ -38,9 +43,18 @@ def restored_request(event: Mapping[str, Any]) -> RestoredRequest:
     """Rebuild a RemediationRequest.
 
     Args:
-        event: The `gateway.crd.created` event, in wire format. One of an older release lacks some fields.
+        event: The `gateway.crd.created` event, in wire format. One of an older release, or of a DataStorage that drops
+            members, lacks some.
+
+    Raises:
+        SignalGatewayError: The event lacks what no RemediationRequest is without.
     """
     data = event["event_data"]
+    if absent := [name for name in _NEEDED if name not in data]:
+        raise SignalGatewayError(
+            f"no RemediationRequest can be rebuilt from the event {event['event_id']}: its event_data has no"
+            f" {', '.join(absent)}"
+        )
     kept: dict[str, str] = data.get("restoration", {})
     namespace, _, name = data["remediation_request"].partition("/")
     signal = Signal(
@@ -70,12 +84,16 @@ def restored_request(event: Mapping[str, Any]) -> RestoredRequest:
         idempotency_key=kept.get("request", ""),
         created_at=kept.get("created_at", ""),
     )
-    request["metadata"]["uid"] = data["remediation_request_uid"]
     request["spec"]["signalFingerprint"] = data["fingerprint"]
     missing = [_removed(request, path) for member, path in _PATHS.items() if member not in kept]
+    if "remediation_request_uid" in data:
+        request["metadata"]["uid"] = data["remediation_request_uid"]
+    else:
+        missing.append("metadata.uid")
     if not kept:
         missing.append(
-            "spec.clusterID, and the namespaces may be those of the signal: the event is of an older release"
+            "spec.clusterID, and the namespaces may be those of the signal: the event is of an older"
+            " release, or DataStorage dropped a part of it"
         )
     if data.get("truncated"):
         missing.append(f"spec.originalPayload: cut, SHA-256 {data['original_payload_sha256']}")

@@ -19,7 +19,9 @@ from pydantic import (
     field_validator,
 )
 
+from signal_gateway.audit.client.results import Acknowledgement
 from signal_gateway.audit.client.tls import TlsFiles
+from signal_gateway.audit.client.translation import KUBERNAUT_EVENT_TYPES, Translation
 from signal_gateway.audit.client.url import checked_url
 from signal_gateway.audit.config import AuditStoreConfig, Durability
 from signal_gateway.errors import ConfigurationError
@@ -252,6 +254,17 @@ class AuditConfig(BaseModel):
         description="Space for undelivered events, in bytes. With less than 1 MiB left, `/readyz` reports 503; with"
         " none left, signals get the status 503. If unset, 1 GiB, or 256 MiB with the durability `memory`.",
     )
+    implementation: Literal["signal-gateway", "kubernaut"] = Field(
+        default="signal-gateway",
+        description="Implementation of the audit API at `datastorage_url`. `kubernaut`: the DataStorage in Go, which"
+        " assigns event ids of its own and knows four event types of a gateway: the other three are sent as types that"
+        " it knows, see docs/interoperability.md.",
+    )
+    event_types: Mapping[str, str | None] = Field(
+        default={},
+        description="Names under which events are sent, by event type; null for a type that is not recorded. They"
+        " replace those of `implementation`.",
+    )
     required: bool = Field(
         default=False,
         description="Fail at start if DataStorage does not respond. If disabled, events wait for DataStorage. An"
@@ -274,6 +287,25 @@ class AuditConfig(BaseModel):
         if (key is None) != (info.data["client_certificate"] is None):
             raise ValueError("belongs to audit.client_certificate: set both, or neither")
         return key
+
+    @field_validator("event_types")
+    @classmethod
+    def _are_event_types(cls, event_types: Mapping[str, str | None], info: ValidationInfo) -> Mapping[str, str | None]:
+        try:
+            Translation(_with_known_types(info.data.get("implementation"), event_types))
+        except ConfigurationError as exc:
+            raise ValueError(str(exc)) from None
+        return event_types
+
+    @property
+    def translated_event_types(self) -> Mapping[str, str | None]:
+        """The names of event types at DataStorage, with those of its implementation."""
+        return _with_known_types(self.implementation, self.event_types)
+
+    @property
+    def acknowledgement(self) -> Acknowledgement:
+        """The proof that DataStorage stored a batch."""
+        return "event_count" if self.implementation == "kubernaut" else "event_ids"
 
     @property
     def tls_files(self) -> TlsFiles:
@@ -298,6 +330,10 @@ class AuditConfig(BaseModel):
         """The settings of the audit store."""
         limit = {} if self.max_spool_bytes is None else {"max_spool_bytes": self.max_spool_bytes}
         return AuditStoreConfig(durability=self.durability, spool_directory=self.spool_directory, **limit)
+
+
+def _with_known_types(implementation: str | None, event_types: Mapping[str, str | None]) -> Mapping[str, str | None]:
+    return {**KUBERNAUT_EVENT_TYPES, **event_types} if implementation == "kubernaut" else event_types
 
 
 class KubernetesConfig(BaseModel):

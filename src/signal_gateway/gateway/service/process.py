@@ -146,7 +146,14 @@ async def _drain(gateway: Gateway, seconds: float) -> None:
 
 def _client(config: AuditConfig) -> DataStorageClient:
     token = None if config.token_file is None else ClientToken(config.token_file, source="audit.token_file")
-    return DataStorageClient(config.datastorage_url, token=token, tls=config.tls_files, source="audit.datastorage_url")
+    return DataStorageClient(
+        config.datastorage_url,
+        token=token,
+        tls=config.tls_files,
+        source="audit.datastorage_url",
+        acknowledgement=config.acknowledgement,
+        event_types=config.translated_event_types,
+    )
 
 
 def _check(client: DataStorageClient, config: AuditConfig) -> None:

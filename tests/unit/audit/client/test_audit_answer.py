@@ -189,3 +189,46 @@ def test_redirect_says_where_to():
 
 def test_long_answers_are_shortened():
     assert len(read(500, content=b'{"detail": "%b"}' % (b"x" * 10_000)).reason) < 400
+
+
+def problem_of_kubernaut(kind):
+    return (
+        b'{"type":"https://kubernaut.ai/problems/%b","title":"no","status":400,"detail":"event at index 1: no"}' % kind
+    )
+
+
+@pytest.mark.parametrize("status", [400, 422])
+def test_problem_of_kubernauts_type_is_a_verdict_without_items_and_instance(status):
+    result = read(status, PROBLEM, problem_of_kubernaut(b"validation-error"))
+
+    assert result == BatchRejected(f"answered {status} (event at index 1: no)")
+
+
+def test_413_of_kubernauts_type_is_the_services_own():
+    result = read(413, PROBLEM, problem_of_kubernaut(b"request-too-large"))
+
+    assert isinstance(result, BatchTooLarge)
+    assert result.is_verdict
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500, 503])
+def test_other_problem_of_kubernauts_type_gives_no_event_up(status):
+    assert isinstance(read(status, PROBLEM, problem_of_kubernaut(b"database-error")), BatchUndelivered)
+
+
+@pytest.mark.parametrize(
+    ("headers", "kind"),
+    [
+        (PROBLEM, b"about:blank"),
+        (PROBLEM, b"https://tools.ietf.org/html/rfc9110#section-15.5.1"),
+        (PROBLEM, b"https://proxy.example/problems/https://kubernaut.ai/problems/validation-error"),
+        ({"content-type": "application/json"}, b"https://kubernaut.ai/problems/validation-error"),
+    ],
+)
+def test_problem_of_another_type_without_items_and_instance_gives_no_event_up(headers, kind):
+    document = orjson.dumps({"type": kind.decode(), "title": "Bad Request", "status": 400})
+
+    result = read(400, headers, document, acknowledgement="event_count")
+
+    assert isinstance(result, BatchUndelivered)
+    assert "proxy or another server" in result.reason

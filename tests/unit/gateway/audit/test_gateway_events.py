@@ -61,6 +61,17 @@ async def test_alert_without_object_has_an_empty_namespace(running_gateway, aler
     assert event.event_data["namespace"] == ""
 
 
+async def test_members_that_the_original_requires_are_always_there(running_gateway, alert):
+    await running_gateway.post(alert("NoTarget", job="x"))
+    await running_gateway.post(alert("Gone", status="resolved", job="x"))
+    await running_gateway.post({"labels": {"job": "x"}})
+
+    events = running_gateway.events()
+    data = [event.event_data for event in events]
+    assert [(one["signal_type"], one["namespace"], one["fingerprint"]) for one in data] == [("alert", "", "")] * 3
+    assert [one["signal_name"] for one in data] == ["NoTarget", "Gone", ""]
+
+
 async def test_object_of_the_cluster_has_an_empty_namespace():
     now = datetime(2026, 1, 31, tzinfo=UTC)
     signal = Signal(
