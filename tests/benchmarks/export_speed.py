@@ -25,6 +25,7 @@ NOTE = """\
 Whole commands, one after the other in {rounds} rounds, from a DataStorage on SQLite with {events} events in a process
 of its own, written to /dev/null. `audit export` of no event is the start of the command: the interpreter, the option
 parser and the client. The ratio of the transfer leaves it out; beside more events it weighs less. The bytecode is warm.
+The client needs a core beside that of DataStorage: on a machine with a load above its cores, both ratios grow.
 Command: `python -m tests.benchmarks export_speed`."""
 
 
