@@ -4,12 +4,14 @@ import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import astuple
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from signal_gateway.clock import SystemClock
 from signal_gateway.datastorage.backend import (
+    MISSING_HEAD,
     BackendUnavailable,
     Bar,
     Duplicate,
@@ -19,7 +21,7 @@ from signal_gateway.datastorage.backend import (
     QueryTooSlow,
     StoredRecord,
 )
-from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.link import ChainHead, Link, Seal, StoredEvent, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
@@ -33,7 +35,7 @@ from signal_gateway.datastorage.select import (
     page_statement,
     slice_statement,
 )
-from signal_gateway.datastorage.sqlite.chain import append_batch, chain_head, purge_events, read_chunk
+from signal_gateway.datastorage.sqlite.chain import INSERT_LINK, SELECT_HEAD, chain_head, read_chunk
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, transaction
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
@@ -209,7 +211,7 @@ class SqliteBackend:
 
     def _purge(self, connection: sqlite3.Connection, *, now: int, limit: int) -> int:
         with transaction(connection, "BEGIN IMMEDIATE"):
-            return purge_events(connection, now=now, limit=limit)
+            return _purge_expired(connection, now=now, limit=limit)
 
     @contextmanager
     def _writing(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -246,7 +248,7 @@ def _insert_rows(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> li
         new = [row for row in new if row.event_id not in stored]
     if new:
         added = connection.execute("SELECT sequence FROM audit_events WHERE sequence > ? ORDER BY 1", (newest,))
-        append_batch(connection, new, [sequence for (sequence,) in added])
+        _append(connection, Seal.of_batch(new, event_hashes(new), [sequence for (sequence,) in added]))
     return find_duplicates(rows, first, stored)
 
 
@@ -278,6 +280,39 @@ def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: i
         )
         stored.update({event_id: StoredRecord(*event) for event_id, *event in found})
     return stored
+
+
+def _append(connection: sqlite3.Connection, seal: Seal) -> Link:
+    """Add a link to the chain, inside the transaction of the caller."""
+    head = connection.execute(SELECT_HEAD).fetchone()
+    if head is None:
+        raise BackendUnavailable(MISSING_HEAD)
+    link = seal.link(ChainHead(*head))
+    connection.execute(INSERT_LINK, (*astuple(link), seal.manifest if seal.kind == "batch" else None))
+    connection.execute(
+        "UPDATE audit_chain SET number = ?, total = ?, purged = ?, hash = ?",
+        (link.number, link.total, link.purged, link.hash),
+    )
+    return link
+
+
+def _purge_expired(connection: sqlite3.Connection, *, now: int, limit: int) -> int:
+    """Delete expired events that are not on hold, and add the link of the purge; return their number."""
+    rows = connection.execute(
+        f"SELECT sequence, {', '.join(StoredEvent._fields)} FROM audit_events WHERE expires_at <= ?"
+        " AND correlation_id NOT IN (SELECT correlation_id FROM audit_holds) ORDER BY expires_at LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    if not rows:
+        return 0
+    rows.sort()  # by sequence
+    events, sequences = [StoredEvent(*row[1:]) for row in rows], [row[0] for row in rows]
+    link = _append(connection, Seal.of_batch(events, event_hashes(events), sequences).as_purge(now=now))
+    connection.executemany(
+        "INSERT OR REPLACE INTO audit_purged VALUES (?, ?)", [(sequence, link.number) for sequence in sequences]
+    )
+    connection.executemany("DELETE FROM audit_events WHERE sequence = ?", [(sequence,) for sequence in sequences])
+    return len(rows)
 
 
 def _newest_sequence(connection: sqlite3.Connection) -> int:
