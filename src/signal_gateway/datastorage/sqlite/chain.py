@@ -1,6 +1,10 @@
-"""The chain of links in an SQLite file: its start, and reading it in chunks."""
+"""The chain of links in an SQLite file: its start, the events of a purge, and reading it in chunks.
+
+`backend` adds the other links.
+"""
 
 import sqlite3
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import astuple
 from uuid import uuid4
@@ -10,7 +14,15 @@ from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest,
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 from signal_gateway.datastorage.sqlite.connection import transaction
 
-__all__ = ["INSERT_LINK", "SELECT_HEAD", "chain_head", "read_chunk", "start_chain"]
+__all__ = [
+    "INSERT_LINK",
+    "SELECT_HEAD",
+    "chain_head",
+    "delete_events",
+    "expired_events",
+    "read_chunk",
+    "start_chain",
+]
 
 SELECT_HEAD = "SELECT datastorage, number, total, purged, hash FROM audit_chain"
 INSERT_LINK = "INSERT INTO audit_links VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
@@ -20,14 +32,14 @@ _EVENTS_PER_CHUNK = 2000
 _LINKS_PER_CHUNK = 500
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
 
+_STORED = ", ".join(StoredEvent._fields)
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('audit_chain', 'audit_links', 'audit_purged')"
 
 
 def start_chain(connection: sqlite3.Connection) -> None:
     """Seal the stored events in the order of storage, and create the head. The caller has the write lock."""
     head = ChainHead.start(str(uuid4()))
-    columns = ", ".join(StoredEvent._fields)
-    with closing(connection.execute(f"SELECT sequence, {columns} FROM audit_events ORDER BY sequence")) as rows:
+    with closing(connection.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence")) as rows:
         while some := rows.fetchmany(_EVENTS_PER_LINK):
             events = [StoredEvent(*row[1:]) for row in some]
             seal = Seal.of_batch(events, event_hashes(events), [row[0] for row in some])
@@ -38,6 +50,25 @@ def start_chain(connection: sqlite3.Connection) -> None:
         "INSERT INTO audit_chain VALUES (1, ?, ?, ?, ?, ?)",
         (head.datastorage, head.number, head.total, head.purged, head.hash),
     )
+
+
+def expired_events(connection: sqlite3.Connection, *, now: int, limit: int) -> tuple[list[StoredEvent], list[int]]:
+    """Return the events that expired first and are not on hold, in the order of storage, and their sequences."""
+    rows = connection.execute(
+        f"SELECT sequence, {_STORED} FROM audit_events WHERE expires_at <= ?"
+        " AND correlation_id NOT IN (SELECT correlation_id FROM audit_holds) ORDER BY expires_at LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    rows.sort()  # by sequence
+    return [StoredEvent(*row[1:]) for row in rows], [row[0] for row in rows]
+
+
+def delete_events(connection: sqlite3.Connection, sequences: Sequence[int], *, purge_link: int) -> None:
+    """Delete events, and record the link of their purge."""
+    connection.executemany(
+        "INSERT OR REPLACE INTO audit_purged VALUES (?, ?)", [(sequence, purge_link) for sequence in sequences]
+    )
+    connection.executemany("DELETE FROM audit_events WHERE sequence = ?", [(sequence,) for sequence in sequences])
 
 
 def chain_head(connection: sqlite3.Connection) -> ChainHead | None:
