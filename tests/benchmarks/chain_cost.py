@@ -37,7 +37,7 @@ Each round inserts a batch with the chain and one without, in turn, into two dat
 the order changes with each round; the ratio is that of the medians. An event has about 650 bytes as JSON. "Without" is
 the same code without the link, and on PostgreSQL the one statement that there was before the chain. Inserts go straight
 to the backend, or through the HTTP application in the same process. Then {verified} events in batches of {batch} are
-verified: every link, root, row and column. Command: `python -m tests.benchmarks chain_cost`."""
+verified: every link, manifest, row and column. Command: `python -m tests.benchmarks chain_cost`."""
 
 _UNCHAINED = (
     postgres_insert._INSERTED
@@ -105,7 +105,7 @@ class _UnchainedPostgres(postgres.PostgresBackend):
 
 @contextmanager
 def _unchained() -> Iterator[None]:
-    with patch.object(sqlite, "append_batch", lambda *_: None):
+    with patch.object(sqlite, "_append", lambda *_: None):
         yield
 
 

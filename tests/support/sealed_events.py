@@ -13,7 +13,7 @@ from signal_gateway.audit.event import AuditEvent
 from signal_gateway.datastorage.backend import EventRow
 from signal_gateway.datastorage.record import microseconds, row_of
 
-__all__ = ["ARRIVAL", "DAY", "sealed_row", "sql"]
+__all__ = ["ARRIVAL", "DAY", "sealed_row", "sql", "sql_with_values"]
 
 ARRIVAL = datetime(2026, 1, 31, 12, tzinfo=UTC)
 DAY = 24 * 3600 * 1_000_000
@@ -47,3 +47,15 @@ def sql(database: str, *statements: str) -> list[Sequence[Any]]:
             cursor = connection.execute(statement.encode())
             rows = cursor.fetchall() if cursor.description else []
     return rows
+
+
+def sql_with_values(database: str, statements: Sequence[tuple[str, Sequence[Sequence[Any]]]]) -> None:
+    """Run statements with `?` as placeholders, each for each of its rows of values, in one transaction."""
+    if database.startswith("sqlite:///"):
+        with closing(sqlite3.connect(database.removeprefix("sqlite:///"))) as file, file:
+            for statement, rows in statements:
+                file.executemany(statement, rows)
+        return
+    with psycopg.connect(database) as connection, connection.cursor() as cursor:
+        for statement, rows in statements:
+            cursor.executemany(statement.replace("?", "%s").encode(), rows)

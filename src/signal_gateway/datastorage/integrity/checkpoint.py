@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from signal_gateway.datastorage.integrity.hashing import HASH_BYTES
+from signal_gateway.datastorage.integrity.link import HASH_BYTES
 
 __all__ = ["Checkpoint"]
 

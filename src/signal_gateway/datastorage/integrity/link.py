@@ -1,4 +1,4 @@
-"""Links: the manifest of a batch or purge, the link that seals it, and the head of the chain."""
+"""Links: the hash of an event, the manifest of a batch or purge, the link that seals it, and the head of the chain."""
 
 import struct
 from collections.abc import Sequence
@@ -7,16 +7,30 @@ from hashlib import sha256
 from typing import Literal, NamedTuple, Protocol, Self
 from uuid import UUID
 
-from signal_gateway.datastorage.integrity.hashing import HASH_BYTES, leaf_hash, merkle_root
-
-__all__ = ["NEVER", "ChainHead", "Link", "LinkKind", "Manifest", "Seal", "SealableEvent", "StoredEvent"]
+__all__ = [
+    "HASH_BYTES",
+    "NEVER",
+    "ChainHead",
+    "Link",
+    "LinkKind",
+    "Manifest",
+    "Seal",
+    "SealableEvent",
+    "StoredEvent",
+    "event_hash",
+    "event_hashes",
+    "pack_events",
+]
 
 LinkKind = Literal["batch", "purge"]
+
+HASH_BYTES = 32
 
 NEVER = 2**63 - 1
 """The end of retention of an event that is kept for ever, in a manifest."""
 
-_ENTRY_BYTES = 16 + 8 + 8 + HASH_BYTES
+_PARTS = ((0, 16), (16, 24), (24, 56), (56, 64))
+_ENTRY_BYTES = 64
 
 
 class SealableEvent(Protocol):
@@ -58,58 +72,62 @@ class StoredEvent(NamedTuple):
     event_data: str
 
 
+def event_hash(received_at: int, envelope: str, event_data: str) -> bytes:
+    """Return the SHA-256 of the canonical form of a stored event.
+
+    The canonical form is the text as the database has it: the time of arrival, the envelope and the event data,
+    separated by line feeds. The envelope is one JSON object, so no other three values have the same form.
+
+    Args:
+        received_at: Microseconds since the epoch.
+        envelope: As in `EventRow`.
+        event_data: As in `EventRow`.
+    """
+    return sha256(f"\0{received_at}\n{envelope}\n{event_data}".encode()).digest()
+
+
+def event_hashes(events: Sequence[SealableEvent]) -> list[bytes]:
+    """Return the `event_hash` of each event."""
+    return [event_hash(event.received_at, event.envelope, event.event_data) for event in events]
+
+
+def pack_events(events: Sequence[SealableEvent], hashes: Sequence[bytes]) -> bytes:
+    """Return a packed manifest without its last part, the sequences."""
+    ids = bytes.fromhex("".join([event.event_id for event in events]).replace("-", ""))
+    expiries = [NEVER if event.expires_at is None else event.expires_at for event in events]
+    return b"".join((ids, struct.pack(f">{len(expiries)}q", *expiries), *hashes))
+
+
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The events of one link, in the order of storage.
 
+    Packed, it has all ids, all ends of retention, all hashes and all sequences, in this order.
+
     Attributes:
         event_ids: UUIDs in canonical form, without hyphens.
-        sequences: The positions in the order of storage.
         expiries: The ends of retention, in microseconds since the epoch; `NEVER` without one.
-        leaves: The leaf hashes.
+        hashes: Of `event_hash`.
+        sequences: The positions in the order of storage.
     """
 
     event_ids: Sequence[str]
-    sequences: Sequence[int]
     expiries: Sequence[int]
-    leaves: Sequence[bytes]
-
-    @classmethod
-    def of(cls, events: Sequence[SealableEvent], sequences: Sequence[int]) -> Self:
-        """Return the manifest of events with these sequences."""
-        return cls(
-            [event.event_id.replace("-", "") for event in events],
-            sequences,
-            [NEVER if event.expires_at is None else event.expires_at for event in events],
-            [leaf_hash(event.received_at, event.envelope, event.event_data) for event in events],
-        )
+    hashes: Sequence[bytes]
+    sequences: Sequence[int]
 
     @classmethod
     def unpack(cls, packed: bytes) -> Self:
-        """Return the manifest that `pack` encoded; of an altered one, as many events as there are bytes for."""
+        """Return the manifest of its packed form; of an altered one, as many events as there are bytes for."""
         count = len(packed) // _ENTRY_BYTES
-        ids, numbers, leaves = packed[: 16 * count], packed[16 * count : 32 * count], packed[32 * count :]
+        ids, expiries, hashes, sequences = (packed[start * count : end * count] for start, end in _PARTS)
         digits = ids.hex()
-        integers = struct.unpack(f">{2 * count}q", numbers)
         return cls(
             [digits[start : start + 32] for start in range(0, 32 * count, 32)],
-            integers[:count],
-            integers[count:],
-            [leaves[start : start + HASH_BYTES] for start in range(0, HASH_BYTES * count, HASH_BYTES)],
+            struct.unpack(f">{count}q", expiries),
+            [hashes[start : start + HASH_BYTES] for start in range(0, HASH_BYTES * count, HASH_BYTES)],
+            struct.unpack(f">{count}q", sequences),
         )
-
-    def pack(self) -> bytes:
-        """Return the manifest as bytes: all ids, all sequences, all ends of retention, all leaves."""
-        sequences = struct.pack(f">{len(self.sequences)}q", *self.sequences)
-        return b"".join((self.packed_ids(), sequences, self.packed_expiries(), *self.leaves))
-
-    def packed_ids(self) -> bytes:
-        """Return the first part of `pack`."""
-        return bytes.fromhex("".join(self.event_ids))
-
-    def packed_expiries(self) -> bytes:
-        """Return the third part of `pack`."""
-        return struct.pack(f">{len(self.expiries)}q", *self.expiries)
 
     def event_id(self, index: int) -> str:
         """Return the id of an event in canonical form."""
@@ -127,7 +145,6 @@ class Link:
         count: The events of this link.
         total: The events of all batches up to this link.
         purged: The events of all purges up to this link.
-        root: The Merkle root of the leaves.
         digest: The SHA-256 of the packed manifest.
         hash: The hash of this link and, through it, of all links before.
     """
@@ -138,14 +155,13 @@ class Link:
     count: int
     total: int
     purged: int
-    root: bytes
     digest: bytes
     hash: bytes
 
     def expected_hash(self, previous: bytes) -> bytes:
         """Return the hash of the values of this link, after a link with the hash `previous`."""
         numbers = f"{self.number} {self.kind} {self.sealed_at} {self.count} {self.total} {self.purged}"
-        return sha256(b"\2%b\n%b%b%b" % (numbers.encode(), self.root, self.digest, previous)).digest()
+        return sha256(b"\1%b\n%b%b" % (numbers.encode(), self.digest, previous)).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,46 +200,33 @@ class Seal:
         kind: As in `Link`.
         sealed_at: As in `Link`.
         count: As in `Link`.
-        root: As in `Link`.
         manifest: The packed manifest.
     """
 
     kind: LinkKind
     sealed_at: int
     count: int
-    root: bytes
     manifest: bytes
 
     @classmethod
-    def of_batch(cls, events: Sequence[SealableEvent], sequences: Sequence[int]) -> Self:
+    def of_batch(cls, events: Sequence[SealableEvent], hashes: Sequence[bytes], sequences: Sequence[int]) -> Self:
         """Return the seal of new events, with the latest time of arrival.
 
         Args:
             events: At least one, in the order of storage.
+            hashes: Their hashes.
             sequences: Their sequences.
         """
-        return cls._of("batch", events, sequences, max(event.received_at for event in events))
+        manifest = pack_events(events, hashes) + struct.pack(f">{len(sequences)}q", *sequences)
+        return cls("batch", max([event.received_at for event in events]), len(events), manifest)
 
-    @classmethod
-    def of_purge(cls, events: Sequence[SealableEvent], sequences: Sequence[int], *, now: int) -> Self:
-        """Return the seal of a purge.
+    def as_purge(self, *, now: int) -> "Seal":
+        """Return the seal of the purge of the same events.
 
         Args:
-            events: The deleted events, at least one.
-            sequences: Their sequences.
             now: The time of the purge, in microseconds since the epoch.
         """
-        return cls._of("purge", events, sequences, now)
-
-    @classmethod
-    def _of(cls, kind: LinkKind, events: Sequence[SealableEvent], sequences: Sequence[int], sealed_at: int) -> Self:
-        manifest = Manifest.of(events, sequences)
-        return cls(kind, sealed_at, len(events), merkle_root(manifest.leaves), manifest.pack())
-
-    @property
-    def digest(self) -> bytes:
-        """As in `Link`."""
-        return sha256(self.manifest).digest()
+        return replace(self, kind="purge", sealed_at=now)
 
     def link(self, head: ChainHead) -> Link:
         """Return the next link after a head."""
@@ -235,8 +238,7 @@ class Seal:
             self.count,
             head.total + stored,
             head.purged + purged,
-            self.root,
-            self.digest,
+            sha256(self.manifest).digest(),
             b"",
         )
         return replace(link, hash=link.expected_hash(head.hash))

@@ -182,7 +182,6 @@ class PostgresBackend:
     async def insert(self, rows: Sequence[EventRow]) -> Sequence[Duplicate]:
         """Commit all rows or none; see `Backend.insert`."""
         first = first_of_each_id(rows)
-        first = first_of_each_id(rows)
         try:
             async with self._connection(writes=True) as connection:
                 await insert_new(connection, list(first.values()))

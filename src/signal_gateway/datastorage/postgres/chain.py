@@ -4,17 +4,17 @@ Every function runs inside a transaction of the caller. The row of the head is l
 an insert never waits for another one's rows while others wait for its lock.
 """
 
-from collections.abc import Sequence
+from hashlib import sha256
 from uuid import uuid4
 
 import psycopg
 from psycopg.rows import TupleRow
 
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS, MISSING_HEAD, BackendUnavailable
-from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealableEvent, StoredEvent
+from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, StoredEvent, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 
-__all__ = ["append_batch", "chain_head", "purge_events", "read_chunk", "start_chain"]
+__all__ = ["append", "chain_head", "purge_events", "read_chunk", "start_chain"]
 
 _EVENTS_PER_LINK = 1000
 _EVENTS_PER_CHUNK = 2000
@@ -37,23 +37,23 @@ WITH head AS (
         total = total + %(stored)b::bigint,
         purged = purged + %(purged)b::bigint,
         hash = sha256(
-            '\\x02'::bytea || convert_to(
+            '\\x01'::bytea || convert_to(
                 concat_ws(' ', number + 1, %(kind)b::text, %(sealed_at)b::bigint, %(count)b::bigint,
                     total + %(stored)b::bigint, purged + %(purged)b::bigint) || chr(10), 'UTF8'
-            ) || %(root)b::bytea || %(digest)b::bytea || hash
+            ) || %(digest)b::bytea || hash
         )
     RETURNING *
 )
-INSERT INTO audit_links (number, kind, sealed_at, count, total, purged, root, digest, hash, manifest)
+INSERT INTO audit_links (number, kind, sealed_at, count, total, purged, digest, hash, manifest)
 SELECT head.number, %(kind)b::text, %(sealed_at)b::bigint, %(count)b::bigint, head.total, head.purged,
-    %(root)b::bytea, %(digest)b::bytea, head.hash, %(manifest)b::bytea
+    %(digest)b::bytea, head.hash, %(manifest)b::bytea
 FROM head
 RETURNING number
 """
 _LOCK_HEAD = "SELECT number FROM audit_chain FOR UPDATE"
 
 _LINKS = b"""
-SELECT number, kind, sealed_at, count, total, purged, root, digest, hash,
+SELECT number, kind, sealed_at, count, total, purged, digest, hash,
     CASE WHEN kind = 'batch' AND sealed_at BETWEEN %b AND %b THEN manifest END
 FROM audit_links WHERE number > %b AND (number = %b OR total + purged <= %b) ORDER BY number LIMIT %b
 """
@@ -82,24 +82,26 @@ def start_chain(connection: psycopg.Connection[TupleRow]) -> None:
     with connection.cursor(name="stored_events") as rows:
         rows.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence".encode())
         while some := rows.fetchmany(_EVENTS_PER_LINK):
-            seal = Seal.of_batch([StoredEvent(*row[1:]) for row in some], [row[0] for row in some])
+            events = [StoredEvent(*row[1:]) for row in some]
+            seal = Seal.of_batch(events, event_hashes(events), [row[0] for row in some])
             connection.execute(_APPEND, _parameters(seal))
 
 
-async def append_batch(
-    connection: psycopg.AsyncConnection[TupleRow], events: Sequence[SealableEvent], sequences: Sequence[int]
-) -> None:
-    """Add the link of new events; as in SQLite, but other writers wait from here to the commit.
+async def append(connection: psycopg.AsyncConnection[TupleRow], seal: Seal) -> int:
+    """Add a link and return its number. Other writers wait from here to the commit.
 
     Args:
-        connection: The connection of the transaction that inserted them.
-        events: At least one, in the order of storage.
-        sequences: Their sequences.
+        connection: The connection of the transaction that inserted or deletes the events.
+        seal: The seal of the events.
 
     Raises:
         BackendUnavailable: The head is missing.
     """
-    await _append(connection, Seal.of_batch(events, sequences))
+    row = await (await connection.execute(_APPEND, _parameters(seal))).fetchone()
+    if row is None:
+        raise BackendUnavailable(MISSING_HEAD)
+    number: int = row[0]
+    return number
 
 
 async def purge_events(connection: psycopg.AsyncConnection[TupleRow], *, now: int, limit: int) -> int:
@@ -109,9 +111,8 @@ async def purge_events(connection: psycopg.AsyncConnection[TupleRow], *, now: in
     rows = await (await connection.execute(_EXPIRED, [now, limit])).fetchall()
     if not rows:
         return 0
-    sequences = [row[0] for row in rows]
-    seal = Seal.of_purge([StoredEvent(*row[1:]) for row in rows], sequences, now=now)
-    number = await _append(connection, seal)
+    events, sequences = [StoredEvent(*row[1:]) for row in rows], [row[0] for row in rows]
+    number = await append(connection, Seal.of_batch(events, event_hashes(events), sequences).as_purge(now=now))
     await connection.execute(_RECORD_PURGE, [number, sequences])
     await connection.execute("DELETE FROM audit_events WHERE event_id = ANY (%s::uuid[])", [[row[1] for row in rows]])
     return len(rows)
@@ -169,14 +170,6 @@ async def _links(connection: psycopg.AsyncConnection[TupleRow], after: ChainHead
     return [StoredLink(Link(*row[:-1]), row[-1]) for row in await rows.fetchall()]
 
 
-async def _append(connection: psycopg.AsyncConnection[TupleRow], seal: Seal) -> int:
-    row = await (await connection.execute(_APPEND, _parameters(seal))).fetchone()
-    if row is None:
-        raise BackendUnavailable(f"{MISSING_HEAD}")
-    number: int = row[0]
-    return number
-
-
 def _parameters(seal: Seal) -> dict[str, object]:
     is_batch = seal.kind == "batch"
     return {
@@ -185,7 +178,6 @@ def _parameters(seal: Seal) -> dict[str, object]:
         "kind": seal.kind,
         "sealed_at": seal.sealed_at,
         "count": seal.count,
-        "root": seal.root,
-        "digest": seal.digest,
+        "digest": sha256(seal.manifest).digest(),
         "manifest": seal.manifest if is_batch else None,
     }

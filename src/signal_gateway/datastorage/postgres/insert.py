@@ -6,9 +6,8 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from signal_gateway.datastorage.backend import Duplicate, EventRow, StoredRecord
-from signal_gateway.datastorage.integrity.hashing import merkle_root
-from signal_gateway.datastorage.integrity.link import Manifest
-from signal_gateway.datastorage.postgres.chain import append_batch
+from signal_gateway.datastorage.integrity.link import Seal, event_hashes, pack_events
+from signal_gateway.datastorage.postgres.chain import append
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
 
 __all__ = ["HasDuplicates", "insert_new", "insert_with_duplicates"]
@@ -46,24 +45,24 @@ _INSERT = f"{_INSERTED} SELECT event_id::text, sequence FROM inserted ORDER BY s
 # statement.
 _INSERT_NEW = f"""
 {_INSERTED}, manifest AS (
-    SELECT %(ids)b::bytea || string_agg(int8send(sequence), '' ORDER BY sequence) || %(rest)b::bytea AS packed
+    SELECT %(events)b::bytea || string_agg(int8send(sequence), '' ORDER BY sequence) AS packed
     FROM inserted HAVING count(*) = %(count)b::bigint
 ), head AS (
     UPDATE audit_chain SET
         number = number + 1,
         total = total + %(count)b::bigint,
         hash = sha256(
-            '\\x02'::bytea || convert_to(
+            '\\x01'::bytea || convert_to(
                 concat_ws(' ', number + 1, 'batch', %(sealed_at)b::bigint, %(count)b::bigint,
                     total + %(count)b::bigint, purged) || chr(10), 'UTF8'
-            ) || %(root)b::bytea || sha256(manifest.packed) || hash
+            ) || sha256(manifest.packed) || hash
         )
     FROM manifest
     RETURNING audit_chain.*, packed
 )
-INSERT INTO audit_links (number, kind, sealed_at, count, total, purged, root, digest, hash, manifest)
+INSERT INTO audit_links (number, kind, sealed_at, count, total, purged, digest, hash, manifest)
 SELECT head.number, 'batch', %(sealed_at)b::bigint, %(count)b::bigint, head.total, head.purged,
-    %(root)b::bytea, sha256(head.packed), head.hash, head.packed
+    sha256(head.packed), head.hash, head.packed
 FROM (SELECT) AS one LEFT JOIN head ON true
 """.encode()
 
@@ -82,13 +81,10 @@ async def insert_new(connection: Connection, rows: Sequence[EventRow]) -> None:
     Raises:
         HasDuplicates: `insert_with_duplicates` is needed.
     """
-    manifest = Manifest.of(rows, range(len(rows)))
     parameters = _parameters(rows) | {
         "count": len(rows),
         "sealed_at": max(row.received_at for row in rows),
-        "root": merkle_root(manifest.leaves),
-        "ids": manifest.packed_ids(),
-        "rest": manifest.packed_expiries() + b"".join(manifest.leaves),
+        "events": pack_events(rows, event_hashes(rows)),
     }
     try:
         await connection.execute(_INSERT_NEW, parameters)
@@ -107,7 +103,8 @@ async def insert_with_duplicates(connection: Connection, rows: Sequence[EventRow
     sequences: dict[str, int] = dict(await cursor.fetchall())
     stored: dict[str, StoredRecord] = {}
     if sequences:
-        await append_batch(connection, [first[event_id] for event_id in sequences], list(sequences.values()))
+        new = [first[event_id] for event_id in sequences]
+        await append(connection, Seal.of_batch(new, event_hashes(new), list(sequences.values())))
     if len(sequences) < len(first):
         stored = await _stored(connection, list(first.keys() - sequences.keys()))
     return find_duplicates(rows, first, stored)

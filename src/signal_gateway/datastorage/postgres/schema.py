@@ -72,7 +72,6 @@ _REVISIONS = (
                 count bigint NOT NULL,
                 total bigint NOT NULL,
                 purged bigint NOT NULL,
-                root bytea NOT NULL,
                 digest bytea NOT NULL,
                 hash bytea NOT NULL,
                 manifest bytea

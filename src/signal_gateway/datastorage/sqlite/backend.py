@@ -1,15 +1,17 @@
 """SqliteBackend: audit events in one SQLite file."""
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from dataclasses import astuple
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from signal_gateway.clock import SystemClock
 from signal_gateway.datastorage.backend import (
+    MISSING_HEAD,
     BackendUnavailable,
     Bar,
     Duplicate,
@@ -19,7 +21,7 @@ from signal_gateway.datastorage.backend import (
     QueryTooSlow,
     StoredRecord,
 )
-from signal_gateway.datastorage.integrity.link import ChainHead
+from signal_gateway.datastorage.integrity.link import ChainHead, Link, Seal, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
@@ -33,8 +35,15 @@ from signal_gateway.datastorage.select import (
     page_statement,
     slice_statement,
 )
-from signal_gateway.datastorage.sqlite.chain import append_batch, chain_head, purge_events, read_chunk
-from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, transaction
+from signal_gateway.datastorage.sqlite.chain import (
+    INSERT_LINK,
+    SELECT_HEAD,
+    chain_head,
+    delete_events,
+    expired_events,
+    read_chunk,
+)
+from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, free_bytes, transaction
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 
@@ -45,6 +54,9 @@ __all__ = ["SQLITE", "SqliteBackend"]
 _CLOCK = SystemClock()
 
 _ROWS_PER_STATEMENT = 256
+
+# SQLite inserts without the GIL, and meanwhile another thread hashes. Fewer events are hashed faster than handed over.
+_LEAST_HASHED_ON_THREAD = 64
 
 # A slice of an export ends at the first of these limits. Each slice is a transaction of its own: an open transaction
 # prevents the reset of the write-ahead log, which would grow until the client has read everything.
@@ -89,7 +101,7 @@ SQLITE = SqliteDialect()
 
 
 class SqliteBackend:
-    """Stores events in an SQLite file: WAL, `synchronous=FULL`, one writing thread and one reading thread.
+    """Stores events in an SQLite file: WAL, `synchronous=FULL`, a thread that writes, one that reads, one that hashes.
 
     An insert is on the disk before it returns. Readers do not wait for the writer, and each read sees everything that
     was committed before it began.
@@ -105,6 +117,7 @@ class SqliteBackend:
         self._query_timeout = query_timeout
         self._writer = ConnectionThread(f"audit writer {path.name}", path, busy_timeout=busy_timeout)
         self._reader = ConnectionThread(f"audit reader {path.name}", path, busy_timeout=busy_timeout)
+        self._hasher = ThreadPoolExecutor(1)
         self._identity = DatabaseIdentity(path)
         self._free_when_full: int | None = None  # bytes, at the last insert that failed for lack of space
 
@@ -117,6 +130,7 @@ class SqliteBackend:
         """
         if self._writer.is_open:
             raise DataStorageError(f"{self._path} is open already: enter or serve a DataStorage only once at a time")
+        self._hasher = ThreadPoolExecutor(1, thread_name_prefix=f"audit hasher {self._path.name}")
         try:
             await self._writer.open()
             self._identity = DatabaseIdentity(self._path)
@@ -185,6 +199,7 @@ class SqliteBackend:
         """Interrupt the running query, finish the running insert and close the file."""
         await self._reader.close(interrupt=True)
         await self._writer.close()
+        self._hasher.shutdown()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         prepare(connection, self._path)
@@ -192,24 +207,28 @@ class SqliteBackend:
 
     def _insert(self, connection: sqlite3.Connection, *, rows: Sequence[EventRow]) -> list[Duplicate]:
         with self._writing(connection):
-            return _insert_rows(connection, rows)
+            return _insert_rows(connection, rows, self._hasher)
 
     def _place_hold(self, connection: sqlite3.Connection, *, hold: LegalHold, event: EventRow) -> None:
         with self._writing(connection):
             connection.execute("INSERT OR REPLACE INTO audit_holds VALUES (?, ?, ?, ?)", hold)
-            _insert_rows(connection, [event])
+            _insert_rows(connection, [event], self._hasher)
 
     def _release_hold(self, connection: sqlite3.Connection, *, correlation_id: str, event: EventRow) -> bool:
         with self._writing(connection):
             statement = "DELETE FROM audit_holds WHERE correlation_id = ?"
             released = connection.execute(statement, (correlation_id,)).rowcount > 0
             if released:
-                _insert_rows(connection, [event])
+                _insert_rows(connection, [event], self._hasher)
         return released
 
     def _purge(self, connection: sqlite3.Connection, *, now: int, limit: int) -> int:
         with transaction(connection, "BEGIN IMMEDIATE"):
-            return purge_events(connection, now=now, limit=limit)
+            events, sequences = expired_events(connection, now=now, limit=limit)
+            if events:
+                link = _append(connection, Seal.of_batch(events, event_hashes(events), sequences).as_purge(now=now))
+                delete_events(connection, sequences, purge_link=link.number)
+        return len(events)
 
     @contextmanager
     def _writing(self, connection: sqlite3.Connection) -> Iterator[None]:
@@ -220,14 +239,14 @@ class SqliteBackend:
                 yield
         except sqlite3.Error as exc:
             if exc.sqlite_errorcode == sqlite3.SQLITE_FULL:
-                self._free_when_full = _free_bytes(self._path)
+                self._free_when_full = free_bytes(self._path)
             raise
         self._free_when_full = None
         self._identity.check()  # the commit is in the file at the path only if the file was there all the time
 
     def _try_to_write(self, connection: sqlite3.Connection) -> None:
         self._identity.check()
-        if self._free_when_full is not None and _free_bytes(self._path) <= self._free_when_full:
+        if self._free_when_full is not None and free_bytes(self._path) <= self._free_when_full:
             # a change smaller than the insert that failed may fit
             raise BackendUnavailable(f"the disk of {self._path} is full: free some space")
         with transaction(connection, "BEGIN IMMEDIATE"):
@@ -235,18 +254,23 @@ class SqliteBackend:
             connection.execute(f"PRAGMA user_version = {version}")
 
 
-def _insert_rows(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
+def _insert_rows(
+    connection: sqlite3.Connection, rows: Sequence[EventRow], hasher: ThreadPoolExecutor
+) -> list[Duplicate]:
     """Insert the rows with a new id and their link, inside the transaction of the caller."""
     first = first_of_each_id(rows)
+    new = list(first.values())
+    hashing = hasher.submit(event_hashes, new) if len(new) >= _LEAST_HASHED_ON_THREAD else None
     newest = _newest_sequence(connection)
     stored: dict[str, StoredRecord] = {}
-    new = list(first.values())
-    if _insert_new(connection, new) < len(first):
+    inserted = _insert_new(connection, new)
+    hashes = event_hashes(new) if hashing is None else hashing.result()
+    if inserted < len(new):
         stored = _stored_before(connection, list(first), newest)
+        hashes = [value for row, value in zip(new, hashes, strict=True) if row.event_id not in stored]
         new = [row for row in new if row.event_id not in stored]
     if new:
-        added = connection.execute("SELECT sequence FROM audit_events WHERE sequence > ? ORDER BY 1", (newest,))
-        append_batch(connection, new, [sequence for (sequence,) in added])
+        _append(connection, Seal.of_batch(new, hashes, _sequences(connection, newest, len(new))))
     return find_duplicates(rows, first, stored)
 
 
@@ -278,6 +302,32 @@ def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: i
         )
         stored.update({event_id: StoredRecord(*event) for event_id, *event in found})
     return stored
+
+
+def _sequences(connection: sqlite3.Connection, after: int, count: int) -> Sequence[int]:
+    """Return the sequences of all events after one."""
+    oldest, newest = connection.execute(
+        "SELECT (SELECT min(sequence) FROM audit_events WHERE sequence > ?), (SELECT max(sequence) FROM audit_events)",
+        (after,),
+    ).fetchone()
+    if newest - oldest + 1 == count:  # there are `count` different ones
+        return range(oldest, newest + 1)
+    found = connection.execute("SELECT sequence FROM audit_events WHERE sequence > ? ORDER BY 1", (after,))
+    return [sequence for (sequence,) in found]
+
+
+def _append(connection: sqlite3.Connection, seal: Seal) -> Link:
+    """Add a link to the chain, inside the transaction of the caller."""
+    head = connection.execute(SELECT_HEAD).fetchone()
+    if head is None:
+        raise BackendUnavailable(MISSING_HEAD)
+    link = seal.link(ChainHead(*head))
+    connection.execute(INSERT_LINK, (*astuple(link), seal.manifest if seal.kind == "batch" else None))
+    connection.execute(
+        "UPDATE audit_chain SET number = ?, total = ?, purged = ?, hash = ?",
+        (link.number, link.total, link.purged, link.hash),
+    )
+    return link
 
 
 def _newest_sequence(connection: sqlite3.Connection) -> int:
@@ -347,8 +397,3 @@ def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, ti
 def _holds(connection: sqlite3.Connection) -> list[LegalHold]:
     rows = connection.execute(f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds ORDER BY placed_at, 1")
     return [LegalHold(*row) for row in rows]
-
-
-def _free_bytes(path: Path) -> int:
-    found = os.statvfs(path.parent)
-    return found.f_bavail * found.f_frsize

@@ -1,19 +1,31 @@
-"""The chain of links in an SQLite file: its start, new links, purges, and reading it in chunks.
+"""The chain of links in an SQLite file: its start, the events of a purge, and reading it in chunks.
 
-All functions but `chain_head` and `read_chunk` run inside a transaction of the caller, which has the write lock.
+`backend` adds the other links.
 """
 
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from dataclasses import astuple
 from uuid import uuid4
 
-from signal_gateway.datastorage.backend import CHAIN_COLUMNS, MISSING_HEAD, BackendUnavailable
-from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealableEvent, StoredEvent
+from signal_gateway.datastorage.backend import CHAIN_COLUMNS
+from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, StoredEvent, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 from signal_gateway.datastorage.sqlite.connection import transaction
 
-__all__ = ["append_batch", "chain_head", "purge_events", "read_chunk", "start_chain"]
+__all__ = [
+    "INSERT_LINK",
+    "SELECT_HEAD",
+    "chain_head",
+    "delete_events",
+    "expired_events",
+    "read_chunk",
+    "start_chain",
+]
+
+SELECT_HEAD = "SELECT datastorage, number, total, purged, hash FROM audit_chain"
+INSERT_LINK = "INSERT INTO audit_links VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 _EVENTS_PER_LINK = 1000
 _EVENTS_PER_CHUNK = 2000
@@ -21,59 +33,48 @@ _LINKS_PER_CHUNK = 500
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
 
 _STORED = ", ".join(StoredEvent._fields)
-_HEAD = "SELECT datastorage, number, total, purged, hash FROM audit_chain"
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('audit_chain', 'audit_links', 'audit_purged')"
 
 
 def start_chain(connection: sqlite3.Connection) -> None:
-    """Create the head, and seal the stored events in the order of storage."""
+    """Seal the stored events in the order of storage, and create the head. The caller has the write lock."""
     head = ChainHead.start(str(uuid4()))
+    with closing(connection.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence")) as rows:
+        while some := rows.fetchmany(_EVENTS_PER_LINK):
+            events = [StoredEvent(*row[1:]) for row in some]
+            seal = Seal.of_batch(events, event_hashes(events), [row[0] for row in some])
+            link = seal.link(head)
+            connection.execute(INSERT_LINK, (*astuple(link), seal.manifest))
+            head = head.after(link)
     connection.execute(
         "INSERT INTO audit_chain VALUES (1, ?, ?, ?, ?, ?)",
         (head.datastorage, head.number, head.total, head.purged, head.hash),
     )
-    with closing(connection.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence")) as rows:
-        while some := rows.fetchmany(_EVENTS_PER_LINK):
-            append_batch(connection, [StoredEvent(*row[1:]) for row in some], [row[0] for row in some])
 
 
-def append_batch(connection: sqlite3.Connection, events: Sequence[SealableEvent], sequences: Sequence[int]) -> None:
-    """Add the link of new events.
-
-    Args:
-        connection: The connection of the transaction that inserted them.
-        events: At least one, in the order of storage.
-        sequences: Their sequences.
-
-    Raises:
-        BackendUnavailable: The head is missing.
-    """
-    _append(connection, Seal.of_batch(events, sequences))
-
-
-def purge_events(connection: sqlite3.Connection, *, now: int, limit: int) -> int:
-    """Delete expired events that are not on hold, and add the link of the purge; return their number."""
+def expired_events(connection: sqlite3.Connection, *, now: int, limit: int) -> tuple[list[StoredEvent], list[int]]:
+    """Return the events that expired first and are not on hold, in the order of storage, and their sequences."""
     rows = connection.execute(
         f"SELECT sequence, {_STORED} FROM audit_events WHERE expires_at <= ?"
         " AND correlation_id NOT IN (SELECT correlation_id FROM audit_holds) ORDER BY expires_at LIMIT ?",
         (now, limit),
     ).fetchall()
-    if not rows:
-        return 0
     rows.sort()  # by sequence
-    sequences = [row[0] for row in rows]
-    link = _append(connection, Seal.of_purge([StoredEvent(*row[1:]) for row in rows], sequences, now=now))
+    return [StoredEvent(*row[1:]) for row in rows], [row[0] for row in rows]
+
+
+def delete_events(connection: sqlite3.Connection, sequences: Sequence[int], *, purge_link: int) -> None:
+    """Delete events, and record the link of their purge."""
     connection.executemany(
-        "INSERT OR REPLACE INTO audit_purged VALUES (?, ?)", [(sequence, link.number) for sequence in sequences]
+        "INSERT OR REPLACE INTO audit_purged VALUES (?, ?)", [(sequence, purge_link) for sequence in sequences]
     )
     connection.executemany("DELETE FROM audit_events WHERE sequence = ?", [(sequence,) for sequence in sequences])
-    return len(rows)
 
 
 def chain_head(connection: sqlite3.Connection) -> ChainHead | None:
     """Return the head of the chain; None if it, or a table of the chain, is missing."""
     (tables,) = connection.execute(_TABLES).fetchone()
-    row = connection.execute(_HEAD).fetchone() if tables == 3 else None
+    row = connection.execute(SELECT_HEAD).fetchone() if tables == 3 else None
     return None if row is None else ChainHead(*row)
 
 
@@ -108,14 +109,14 @@ def _chunk(connection: sqlite3.Connection, after: ChainHead, window: Window) -> 
     end = None
     if newest_link <= last or not links:
         events, newest = connection.execute("SELECT count(*), coalesce(max(sequence), 0) FROM audit_events").fetchone()
-        head = connection.execute(_HEAD).fetchone()
+        head = connection.execute(SELECT_HEAD).fetchone()
         end = ChainEnd(None if head is None else ChainHead(*head), events, newest)
     return ChainChunk(links, rows, purged, end)
 
 
 def _links(connection: sqlite3.Connection, after: ChainHead, window: Window) -> list[StoredLink]:
     rows = connection.execute(
-        "SELECT number, kind, sealed_at, count, total, purged, root, digest, hash,"
+        "SELECT number, kind, sealed_at, count, total, purged, digest, hash,"
         " CASE WHEN kind = 'batch' AND sealed_at BETWEEN ? AND ? THEN manifest END FROM audit_links"
         " WHERE number > ? AND (number = ? OR total + purged <= ?) ORDER BY number LIMIT ?",
         (
@@ -128,34 +129,6 @@ def _links(connection: sqlite3.Connection, after: ChainHead, window: Window) -> 
         ),
     )
     return [StoredLink(Link(*row[:-1]), row[-1]) for row in rows]
-
-
-def _append(connection: sqlite3.Connection, seal: Seal) -> Link:
-    row = connection.execute(_HEAD).fetchone()
-    if row is None:
-        raise BackendUnavailable(MISSING_HEAD)
-    link = seal.link(ChainHead(*row))
-    manifest = seal.manifest if seal.kind == "batch" else None
-    connection.execute(
-        "INSERT INTO audit_links VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            link.number,
-            link.kind,
-            link.sealed_at,
-            link.count,
-            link.total,
-            link.purged,
-            link.root,
-            link.digest,
-            link.hash,
-            manifest,
-        ),
-    )
-    connection.execute(
-        "UPDATE audit_chain SET number = ?, total = ?, purged = ?, hash = ?",
-        (link.number, link.total, link.purged, link.hash),
-    )
-    return link
 
 
 def _lossy_text(text: bytes) -> str:

@@ -12,7 +12,7 @@ from typing import TypeVar
 from signal_gateway.datastorage.backend import BackendNotOpen, BackendUnavailable
 from signal_gateway.errors import DataStorageError
 
-__all__ = ["ConnectionThread", "DatabaseIdentity", "connect", "transaction"]
+__all__ = ["ConnectionThread", "DatabaseIdentity", "connect", "free_bytes", "transaction"]
 
 _SUFFIXES = ("", "-wal", "-shm")
 
@@ -34,6 +34,12 @@ def connect(path: Path, *, busy_timeout: float) -> sqlite3.Connection:
     except sqlite3.Error as exc:
         reason = str(exc) if path.parent.is_dir() else f"there is no directory {path.parent}; create it"
         raise DataStorageError(f"cannot open the SQLite file {path}: {reason}") from exc
+
+
+def free_bytes(path: Path) -> int:
+    """Return the free bytes of the disk with a file."""
+    found = os.statvfs(path.parent)
+    return found.f_bavail * found.f_frsize
 
 
 @contextmanager

@@ -78,7 +78,6 @@ _REVISIONS = (
                 count INTEGER NOT NULL,
                 total INTEGER NOT NULL,
                 purged INTEGER NOT NULL,
-                root BLOB NOT NULL,
                 digest BLOB NOT NULL,
                 hash BLOB NOT NULL,
                 manifest BLOB

@@ -147,9 +147,9 @@ async def test_inserted_row_is_an_alteration(filled: Backend, database: str, seq
         ("UPDATE audit_links SET count = 2 WHERE number = 1", "link 1 was changed"),
         ("UPDATE audit_links SET kind = 'purge' WHERE number = 1", "link 1 was changed"),
         ("UPDATE audit_links SET sealed_at = 1 WHERE number = 2", "link 2 was changed"),
-        ("UPDATE audit_links SET hash = root WHERE number = 2", "link 2 was changed"),
-        ("UPDATE audit_links SET manifest = root WHERE number = 2", "manifest of link 2 was changed"),
-        ("UPDATE audit_chain SET hash = (SELECT root FROM audit_links WHERE number = 1)", "its head is link 3"),
+        ("UPDATE audit_links SET hash = digest WHERE number = 2", "link 2 was changed"),
+        ("UPDATE audit_links SET manifest = digest WHERE number = 2", "manifest of link 2 was changed"),
+        ("UPDATE audit_chain SET hash = (SELECT digest FROM audit_links WHERE number = 1)", "its head is link 3"),
         ("UPDATE audit_chain SET datastorage = 'x'", "link 1 was changed"),
     ],
 )
@@ -230,7 +230,7 @@ async def test_event_that_is_sent_again_after_its_purge_is_a_new_one(filled: Bac
 
 
 @pytest.mark.asyncio
-async def test_duplicates_add_no_leaf(filled: Backend) -> None:
+async def test_duplicates_are_in_no_link(filled: Backend) -> None:
     before = await checkpoint(filled)
 
     await filled.insert([sealed_row(number) for number in (1, 2)])
