@@ -12,6 +12,7 @@ Modules in the order of the data:
 """
 
 from signal_gateway.kubernetes.client import CallObserver, KubernetesClient
+from signal_gateway.kubernetes.crd import crd_manifest, crd_path
 from signal_gateway.kubernetes.discovery import Kind, Kinds
 from signal_gateway.kubernetes.errors import (
     AlreadyExists,
@@ -33,7 +34,6 @@ from signal_gateway.kubernetes.index import (
     RemediationRecord,
     RemediationRequestIndex,
 )
-from signal_gateway.kubernetes.resources import crd_manifest, crd_path
 
 __all__ = [
     "GROUP",
