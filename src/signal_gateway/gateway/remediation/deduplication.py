@@ -174,7 +174,7 @@ class Notification:
     """
 
     group: str | None
-    is_sender_gone: Callable[[], Awaitable[bool]]
+    is_sender_gone: Callable[[], bool | Awaitable[bool]]
     earlier: dict[Key, asyncio.Task[Outcome]] = field(default_factory=dict)
     begun: list[tuple[Key | None, asyncio.Task[Outcome]]] = field(default_factory=list)
     is_given_up: bool = False
@@ -184,6 +184,11 @@ class Notification:
     def undecided(self) -> int:
         """Number of signals whose work still runs."""
         return sum(not work.done() for _, work in self.begun)
+
+    async def has_lost_its_sender(self) -> bool:
+        """Return whether the sender, which would repeat the signals, has closed its connection."""
+        is_gone = self.group is not None and self.is_sender_gone()
+        return is_gone if isinstance(is_gone, bool) else await is_gone
 
     def take_over(self, notification: str | None) -> tuple[Key | None, asyncio.Task[Outcome] | None]:
         """Return the key of the next signal, and the work of an earlier request on the same signal.
@@ -229,7 +234,7 @@ class Notifications:
     def __len__(self) -> int:
         return sum(len(kept.signals) for kept in self._kept.values())
 
-    async def begin(self, group: str | None, *, is_sender_gone: Callable[[], Awaitable[bool]]) -> Notification:
+    async def begin(self, group: str | None, *, is_sender_gone: Callable[[], bool | Awaitable[bool]]) -> Notification:
         """Begin the work of one request.
 
         Args:
@@ -240,7 +245,7 @@ class Notifications:
         if group is None:
             return notification
         for other in tuple(self._in_flight.get(group, ())):
-            if await other.is_sender_gone():
+            if await other.has_lost_its_sender():
                 self.end(other, has_failed=True)
         self._in_flight.setdefault(group, []).append(notification)
         kept = self._kept.pop(group, None)
