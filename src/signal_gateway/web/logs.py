@@ -74,8 +74,8 @@ def log_formatter(format: LogFormat, *, colors: bool = False) -> logging.Formatt
     """
     if format == "json":
         return _JsonLines()
-    from structlog.dev import ConsoleRenderer, plain_traceback  # noqa: PLC0415 - only for the console
-    from structlog.stdlib import ProcessorFormatter  # noqa: PLC0415
+    from structlog.dev import ConsoleRenderer, plain_traceback
+    from structlog.stdlib import ProcessorFormatter
 
     console = ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain_traceback)
     return ProcessorFormatter(processors=[_arrange, _without_secrets, _printable, console])

@@ -7,7 +7,8 @@ from signal_gateway.web.serving.allocator import collect_less_often
 
 before = gc.get_threshold()
 collect_less_often()
-print(gc.get_freeze_count() > 1000, gc.isenabled(), gc.get_threshold()[0] > before[0], gc.get_threshold()[1:] == before[1:])
+after = gc.get_threshold()
+print(gc.get_freeze_count() > 1000, gc.isenabled(), after[0] > before[0], after[1:] == before[1:])
 """
 
 
