@@ -37,6 +37,7 @@ _METHODS: Final = {"create": "POST", "get": "GET", "list": "GET", "patch": "PATC
 _PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"
 _CHUNK: Final = 500
 
+_ROOT: Final = f"apis/{GROUP}/{VERSION}"
 _REMEDIATION_REQUEST: Final = Kind(KIND, GROUP, VERSION, PLURAL, KIND.lower(), is_namespaced=True)
 _NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_namespaced=False)
 
@@ -161,8 +162,8 @@ class KubernetesClient:
         namespace = manifest["metadata"].get("namespace")
         if not namespace:
             raise ValueError("the manifest has no metadata.namespace. Set the namespace of the RemediationRequest")
-        obj = {"apiVersion": _REMEDIATION_REQUEST.api_version, "kind": KIND, **manifest}
-        path = _REMEDIATION_REQUEST.path(namespace)
+        obj = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **manifest}
+        path = f"{_ROOT}/namespaces/{namespace}/{PLURAL}"
         return await self._request("create", PLURAL, path, headers=_CREATE, body=obj, observer=observer)
 
     async def get_remediation_request(
@@ -175,7 +176,7 @@ class KubernetesClient:
             name: Its name.
             observer: Notified of the response.
         """
-        return await self._request("get", PLURAL, _REMEDIATION_REQUEST.path(namespace, name), observer=observer)
+        return await self._request("get", PLURAL, _REMEDIATION_REQUEST.object_path(namespace, name), observer=observer)
 
     async def patch_remediation_request_status(
         self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: CallObserver | None = None
@@ -192,7 +193,7 @@ class KubernetesClient:
         Returns:
             The stored object.
         """
-        path = f"{_REMEDIATION_REQUEST.path(namespace, name)}/status"
+        path = f"{_REMEDIATION_REQUEST.object_path(namespace, name)}/status"
         return await self._request("patch", f"{PLURAL}/status", path, headers=_PATCH, body=patch, observer=observer)
 
     async def get_namespace(self, name: str, *, observer: CallObserver | None = None) -> dict[str, Any]:
@@ -202,7 +203,7 @@ class KubernetesClient:
             name: Its name.
             observer: Notified of the response.
         """
-        return await self._request("get", "namespaces", _NAMESPACE.path(None, name), observer=observer)
+        return await self._request("get", "namespaces", _NAMESPACE.object_path(None, name), observer=observer)
 
     async def get_metadata(
         self, kind: Kind, name: str, *, namespace: str | None, observer: CallObserver | None = None
@@ -223,7 +224,7 @@ class KubernetesClient:
         """
         if kind.is_namespaced and not namespace:
             raise ValueError(f"the kind {kind.name} is namespaced. Pass the namespace of {name}")
-        path = kind.path(namespace, name)
+        path = kind.object_path(namespace, name)
         partial = await self._request("get", kind.plural, path, headers=_METADATA, observer=observer)
         return dict(partial["metadata"])
 
@@ -258,7 +259,7 @@ class KubernetesClient:
             namespace: The object's namespace; ignored for a cluster-scoped kind.
             observer: Notified of the response.
         """
-        return await self._request("get", kind.plural, kind.path(namespace, name), observer=observer)
+        return await self._request("get", kind.plural, kind.object_path(namespace, name), observer=observer)
 
     async def list_objects(self, kind: Kind, *, observer: CallObserver | None = None) -> list[dict[str, Any]]:
         """Read all objects of a kind, in chunks.

@@ -352,7 +352,13 @@ class _Connection(asyncio.Protocol):
         if len(self._begins) > 1:  # more than one response: what follows would belong to no request
             self.abort()
         elif self._is_stream and self._heads:
-            self._hand_over()
+            if self._outcome is not None and not self._outcome.done():
+                self.status = self._parser.get_status_code()
+                self._outcome.set_result(None)
+            if self._more is not None and not self._more.done():
+                self._more.set_result(None)
+            if sum(map(len, self._body)) > _STREAM_BUFFER_BYTES and not self._transport.is_closing():
+                self._transport.pause_reading()  # until the user of the stream reads on
 
     def pause_writing(self) -> None:
         """Note that the server reads slowly."""
@@ -437,15 +443,6 @@ class _Connection(asyncio.Protocol):
             self._outcome.set_exception(self._failure)
         self._wake_reader()
         self.abort()
-
-    def _hand_over(self) -> None:
-        """Resume the user of a stream, and stop reading while there is too much to hand over."""
-        if self._outcome is not None and not self._outcome.done():
-            self.status = self._parser.get_status_code()
-            self._outcome.set_result(None)
-        self._wake_reader()
-        if sum(map(len, self._body)) > _STREAM_BUFFER_BYTES and not self._transport.is_closing():
-            self._transport.pause_reading()
 
     def _wake_reader(self) -> None:
         if self._more is not None and not self._more.done():

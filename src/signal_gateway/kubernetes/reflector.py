@@ -20,7 +20,7 @@ from signal_gateway.kubernetes.errors import (
     NotFound,
     classify,
 )
-from signal_gateway.kubernetes.http_transport import ApiTransport, HttpStream
+from signal_gateway.kubernetes.http_transport import ApiTransport
 from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION, RemediationRecord, RemediationRequestIndex
 
 __all__ = ["Reflector"]
@@ -241,7 +241,16 @@ class Reflector:
                 self._has_opened = True
                 if is_sign_of_life:
                     self.index.mark_alive()
-                await self._apply_events(response)
+                held = b""
+                async for chunk in response.chunks():
+                    *lines, held = (held + chunk).split(b"\n")  # one JSON object per line
+                    for line in lines:
+                        event = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            raise ErrorReply(None, {}, event["object"])
+                        self.index.apply(event["type"], event["object"])
+                if held:
+                    raise ValueError(f"its last line is incomplete: {held[:80]!r}")
         except TimeoutError as exc:
             raise ApiUnavailable(
                 f"the API server did not end the watch of {PLURAL} after {_WATCH_SECONDS} seconds as requested. "
@@ -251,19 +260,6 @@ class Reflector:
             ) from exc
         except CALL_FAILURES as exc:
             raise classify(exc, "watch", PLURAL) from exc
-
-    async def _apply_events(self, response: HttpStream) -> None:
-        """Apply the events of a watch, one JSON object per line, until its end."""
-        held = b""
-        async for chunk in response.chunks():
-            *lines, held = (held + chunk).split(b"\n")
-            for line in lines:
-                event = orjson.loads(line)
-                if event["type"] == "ERROR":
-                    raise ErrorReply(None, {}, event["object"])
-                self.index.apply(event["type"], event["object"])
-        if held:
-            raise ValueError(f"its last line is incomplete: {held[:80]!r}")
 
 
 def _setup_error(message: str, error: KubernetesError) -> KubernetesSetupError:

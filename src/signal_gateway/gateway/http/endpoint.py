@@ -135,7 +135,8 @@ class SignalEndpoint:
                 raise deadline_passed(self._request_deadline)
             outcomes, state["is_each_logged"] = work.result(), True
             response = _response(outcomes, truncated)
-            has_failed = response.status_code >= 500 or await notification.has_lost_its_sender()
+            is_gone = group is not None and is_sender_gone()
+            has_failed = response.status_code >= 500 or (is_gone if isinstance(is_gone, bool) else await is_gone)
             return response
         except Problem as exc:
             has_failed = exc.status >= 500

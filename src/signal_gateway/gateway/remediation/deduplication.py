@@ -185,11 +185,6 @@ class Notification:
         """Number of signals whose work still runs."""
         return sum(not work.done() for _, work in self.begun)
 
-    async def has_lost_its_sender(self) -> bool:
-        """Return whether the sender, which would repeat the signals, has closed its connection."""
-        is_gone = self.group is not None and self.is_sender_gone()
-        return is_gone if isinstance(is_gone, bool) else await is_gone
-
     def take_over(self, notification: str | None) -> tuple[Key | None, asyncio.Task[Outcome] | None]:
         """Return the key of the next signal, and the work of an earlier request on the same signal.
 
@@ -245,7 +240,8 @@ class Notifications:
         if group is None:
             return notification
         for other in tuple(self._in_flight.get(group, ())):
-            if await other.has_lost_its_sender():
+            is_gone = other.is_sender_gone()
+            if is_gone if isinstance(is_gone, bool) else await is_gone:
                 self.end(other, has_failed=True)
         self._in_flight.setdefault(group, []).append(notification)
         kept = self._kept.pop(group, None)
