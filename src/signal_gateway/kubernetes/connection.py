@@ -11,9 +11,10 @@ from lightkube import ConfigError, KubeConfig, SingleConfig
 from lightkube.config import client_adapter
 from lightkube.config.models import User
 
+from signal_gateway.kubernetes.api_transport import ApiTransport
 from signal_gateway.kubernetes.credentials import UserCredentials
 from signal_gateway.kubernetes.errors import CredentialsFailure, KubernetesSetupError
-from signal_gateway.kubernetes.http_transport import ApiTransport, HttpTransport
+from signal_gateway.kubernetes.http_transport import HttpTransport
 
 if TYPE_CHECKING:
     import httpx2

@@ -8,8 +8,8 @@ from lightkube import ConfigError
 from lightkube.config import client_adapter
 from lightkube.config.models import User
 
+from signal_gateway.kubernetes.api_transport import ApiTransport, HttpReply, HttpStream
 from signal_gateway.kubernetes.errors import CredentialsFailure, HttpFailure
-from signal_gateway.kubernetes.http_transport import ApiTransport, HttpReply, HttpStream
 
 __all__ = ["UserCredentials"]
 

@@ -6,8 +6,8 @@ from typing import Final
 
 import httpx2
 
+from signal_gateway.kubernetes.api_transport import HttpReply, HttpStream
 from signal_gateway.kubernetes.errors import HttpFailure
-from signal_gateway.kubernetes.http_transport import HttpReply, HttpStream
 
 __all__ = ["GivenTransport"]
 

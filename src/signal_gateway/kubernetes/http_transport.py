@@ -10,19 +10,20 @@ import ssl
 import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from functools import partial
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 from urllib.parse import urlsplit
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from signal_gateway._idle import IDLE_SECONDS
 from signal_gateway._version import __version__
+from signal_gateway.kubernetes.api_transport import HttpReply, HttpStream
 from signal_gateway.kubernetes.errors import HttpFailure
 
-__all__ = ["ApiTransport", "HttpReply", "HttpStream", "HttpTransport"]
+__all__ = ["HttpTransport"]
 
 _MAX_CONNECTIONS: Final = 200
 _MAX_IDLE: Final = 100
@@ -32,73 +33,6 @@ _STREAM_BUFFER_BYTES: Final = 256 * 1024
 _HAPPY_EYEBALLS_SECONDS: Final = 0.25  # RFC 8305
 _GZIP_WINDOW: Final = 31
 _GZIP_MAGIC: Final = b"\x1f\x8b"  # JSON and text never begin with it
-
-
-@dataclass(frozen=True, slots=True)
-class HttpReply:
-    """A complete response.
-
-    Attributes:
-        status: HTTP status.
-        headers: The header fields as received; of a repeated one the last.
-        body: The content, not compressed.
-    """
-
-    status: int
-    headers: Mapping[bytes, bytes]
-    body: bytes
-
-
-class HttpStream(Protocol):
-    """A response whose body is read as it arrives."""
-
-    @property
-    def status(self) -> int:
-        """HTTP status."""
-        ...
-
-    def chunks(self) -> AsyncIterator[bytes]:
-        """Yield the parts of the body.
-
-        Raises:
-            HttpFailure: The body is not complete.
-        """
-        ...
-
-    async def reply(self) -> HttpReply:
-        """Read the rest of the body.
-
-        Raises:
-            HttpFailure: The body is not complete.
-        """
-        ...
-
-
-class ApiTransport(Protocol):
-    """Carries requests to one API server.
-
-    `target` is the path and query after the server's URL, with a leading slash and percent-encoded.
-    """
-
-    async def send(self, method: str, target: str, headers: Mapping[str, str], body: bytes = b"") -> HttpReply:
-        """Send a request and return its complete response.
-
-        Raises:
-            HttpFailure: There is no complete response.
-        """
-        ...
-
-    def stream(self, method: str, target: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[HttpStream]:
-        """Send a request and use its response as it arrives; the end of the block closes an incomplete one.
-
-        Raises:
-            HttpFailure: There is no response.
-        """
-        ...
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        ...
 
 
 class HttpTransport:

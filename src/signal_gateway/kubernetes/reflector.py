@@ -10,6 +10,7 @@ from urllib.parse import quote, urlencode
 
 import orjson
 
+from signal_gateway.kubernetes.api_transport import ApiTransport
 from signal_gateway.kubernetes.crd import crd_path
 from signal_gateway.kubernetes.errors import (
     CALL_FAILURES,
@@ -20,7 +21,6 @@ from signal_gateway.kubernetes.errors import (
     NotFound,
     classify,
 )
-from signal_gateway.kubernetes.http_transport import ApiTransport
 from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION, RemediationRecord, RemediationRequestIndex
 
 __all__ = ["Reflector"]
