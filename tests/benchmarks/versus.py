@@ -31,6 +31,7 @@ SIDE = Path(__file__).with_name("versus_side.py")
 LOAD = "tests.benchmarks.signal_load"
 SIGNALS: Final = 1000
 BATCH: Final = 3000
+BATCH_SECONDS: Final = 120
 IN_FLIGHT: Final = 32
 NOT_WORSE: Final = 1.03
 BOUNDS: Final = {
@@ -159,7 +160,9 @@ class Signals:
         self._batches += 1
         alerts = [one(f"new-{number}", f"batch-{self._batches}") for number in range(BATCH)]
         before = processes.cpu_seconds(pid)
-        response = httpx.post(f"{url}{PATH}", json=alertmanager_webhook(*alerts), timeout=60, trust_env=False)
+        response = httpx.post(
+            f"{url}{PATH}", json=alertmanager_webhook(*alerts), timeout=BATCH_SECONDS, trust_env=False
+        )
         statuses = {result["status"] for result in response.json().get("results", [])}
         if statuses != {"created"}:
             raise SystemExit(f"a batch on the {name} build got {response.status_code}, {statuses}")
@@ -176,7 +179,8 @@ def signals(builds: dict[str, Path | str]) -> Iterator[Signals]:
         gateways = {}
         for name, python in builds.items():
             settings = {
-                "processing": {"multi_cluster": True},
+                # the older build needs more than the default of 15 s for a batch
+                "processing": {"multi_cluster": True, "request_deadline": BATCH_SECONDS},
                 "server": {"listen": "127.0.0.1:0"},
                 "audit": {"datastorage_url": store, "spool_directory": str(directory / f"spool-{name}")},
                 "kubernetes": {"kubeconfig": cluster.kubeconfig},

@@ -41,6 +41,7 @@ class UserCredentials:
 
     def __init__(self, transport: ApiTransport, user: User) -> None:
         self._transport = transport
+        self._origin = user.token_file or (user.exec.command if user.exec else "the user")
         try:
             self._credentials = client_adapter.user_auth(user)
         except ConfigError as exc:
@@ -103,8 +104,10 @@ class UserCredentials:
             request = await flow.asend(response)
         except StopAsyncIteration:
             return None
-        except (ConfigError, OSError) as exc:  # an OSError: the file is not readable, the plugin is not executable
+        except ConfigError as exc:
             raise CredentialsFailure(str(exc)) from exc
+        except OSError as exc:  # the file is not readable, or the plugin is not executable
+            raise CredentialsFailure(f"{self._origin}: {exc.strerror or exc}") from exc
         authorization = request.headers.get("Authorization", "")
         if not authorization.isascii() or not authorization.isprintable():
             raise HttpFailure("LocalProtocolError", "the token has characters that a header must not have")
