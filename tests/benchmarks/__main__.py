@@ -73,7 +73,7 @@ def main() -> int:
     (ROOT / "build" / "benchmarks.json").write_text(json.dumps(raw, indent=1))
     if arguments.write:
         page = ROOT / "docs" / "benchmarks.md"
-        before = {} if not arguments.names else _sections(page.read_text())
+        before = _sections(page.read_text())  # some sections are written by hand, or from `versus`
         page.write_text(_page("\n".join((before | sections).values())))
         for benchmark in found.values():
             if benchmark.table is not None and benchmark.picture is not None:

@@ -17,17 +17,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import httpx
 import yaml
 from tests.benchmarks import processes
 from tests.benchmarks.cluster_process import ClusterProcess, cluster_process
+from tests.benchmarks.signal_load import PATH, one
 from tests.benchmarks.sinks import datastorage
+
+from signal_gateway.testing import alertmanager_webhook
 
 ROOT = Path(__file__).parents[2]
 SIDE = Path(__file__).with_name("versus_side.py")
 LOAD = "tests.benchmarks.signal_load"
 SIGNALS: Final = 1000
+BATCH: Final = 3000
+BATCH_SECONDS: Final = 120
 IN_FLIGHT: Final = 32
 NOT_WORSE: Final = 1.03
+BOUNDS: Final = {
+    "CPU of one test with a live gateway and one query": 0.75,
+    "CPU of a new signal of a known workload": 0.4,
+    "CPU of a duplicate of many": 0.4,
+    f"CPU of one request with {BATCH} new alerts": 0.4,
+}
 
 
 @dataclass
@@ -120,11 +132,13 @@ class Signals:
         self._cluster = cluster
         self._gateways = gateways
         self._next = 0
+        self._batches = 0
 
     def prepare(self) -> None:
         """Create the workloads that the signals are about."""
         self._cluster.do("workloads", "known", 0, 1)
         self._cluster.do("workloads", "many", 0, 100)
+        self._cluster.do("workloads", "new", 0, BATCH)
         for name in self._gateways:
             self.cpu(name, "new_of_known_workload")
             self.cpu(name, "duplicates_of_many")
@@ -140,6 +154,20 @@ class Signals:
             raise SystemExit(f"{kind} on the {name} build got {load['statuses']}")
         return (processes.cpu_seconds(pid) - before) * 1000 / SIGNALS
 
+    def cpu_of_batch(self, name: str) -> float:
+        """Return the seconds of CPU that a gateway needs for one request with 3 000 new alerts."""
+        url, pid = self._gateways[name]
+        self._batches += 1
+        alerts = [one(f"new-{number}", f"batch-{self._batches}") for number in range(BATCH)]
+        before = processes.cpu_seconds(pid)
+        response = httpx.post(
+            f"{url}{PATH}", json=alertmanager_webhook(*alerts), timeout=BATCH_SECONDS, trust_env=False
+        )
+        statuses = {result["status"] for result in response.json().get("results", [])}
+        if statuses != {"created"}:
+            raise SystemExit(f"a batch on the {name} build got {response.status_code}, {statuses}")
+        return processes.cpu_seconds(pid) - before
+
 
 @contextmanager
 def signals(builds: dict[str, Path | str]) -> Iterator[Signals]:
@@ -151,7 +179,8 @@ def signals(builds: dict[str, Path | str]) -> Iterator[Signals]:
         gateways = {}
         for name, python in builds.items():
             settings = {
-                "processing": {"multi_cluster": True},
+                # the older build needs more than the default of 15 s for a batch
+                "processing": {"multi_cluster": True, "request_deadline": BATCH_SECONDS},
                 "server": {"listen": "127.0.0.1:0"},
                 "audit": {"datastorage_url": store, "spool_directory": str(directory / f"spool-{name}")},
                 "kubernetes": {"kubeconfig": cluster.kubeconfig},
@@ -193,10 +222,11 @@ def main() -> int:
             ("CPU of `AuditEvent(...)` and `record()`", "ns", lambda it: side(builds[it], "build_and_record", 3)),
             ("CPU of a new signal of a known workload", "ms", lambda it: load.cpu(it, "new_of_known_workload")),
             ("CPU of a duplicate of many", "ms", lambda it: load.cpu(it, "duplicates_of_many")),
+            (f"CPU of one request with {BATCH} new alerts", "s", load.cpu_of_batch),
         ]
         for turn in range(arguments.rounds):
             for name, unit, measure in measures:
-                comparison = comparisons.setdefault(name, Comparison(name, unit, NOT_WORSE))
+                comparison = comparisons.setdefault(name, Comparison(name, unit, BOUNDS.get(name, NOT_WORSE)))
                 # who goes first changes from round to round
                 for build in ("old", "new") if turn % 2 == 0 else ("new", "old"):
                     getattr(comparison, build).append(measure(build))

@@ -5,29 +5,39 @@ import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self
+from urllib.parse import quote, urlencode
 
-import httpx2
-from lightkube import KubeConfig, SingleConfig
+import orjson
 
 from signal_gateway.clock import Clock, SystemClock
 from signal_gateway.kubernetes import discovery
 from signal_gateway.kubernetes.connection import Connection, read_config, read_kubeconfig, read_pod
 from signal_gateway.kubernetes.discovery import Kind, Kinds
-from signal_gateway.kubernetes.errors import CALL_FAILURES, KubernetesError, classify
+from signal_gateway.kubernetes.errors import CALL_FAILURES, ErrorReply, KubernetesError, classify
 from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION, RemediationRequestIndex
 from signal_gateway.kubernetes.reflector import Reflector
+
+if TYPE_CHECKING:
+    import httpx2
+    from lightkube import KubeConfig, SingleConfig
 
 __all__ = ["CallObserver", "KubernetesClient"]
 
 
 _JSON: Final = "application/json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
-_METADATA_ONLY: Final = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"
-
-_METADATA_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"
+_GET: Final = {"Accept": _JSON}
+_CREATE: Final = {"Accept": _JSON, "Content-Type": _JSON}
+_PATCH: Final = {"Accept": _JSON, "Content-Type": _MERGE_PATCH}
+_METADATA: Final = {"Accept": "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1, application/json"}
+_METADATA_LIST: Final = {"Accept": "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1, application/json"}
+_DISCOVERY: Final = {"Accept": discovery.ACCEPT}
+_METHODS: Final = {"create": "POST", "get": "GET", "list": "GET", "patch": "PATCH"}
+_PATH_CHARACTERS: Final = "/:@!$&'()*+,;=~"
 _CHUNK: Final = 500
 
+_ROOT: Final = f"apis/{GROUP}/{VERSION}"
 _REMEDIATION_REQUEST: Final = Kind(KIND, GROUP, VERSION, PLURAL, KIND.lower(), is_namespaced=True)
 _NAMESPACE: Final = Kind("Namespace", "", "v1", "namespaces", "namespace", is_namespaced=False)
 
@@ -65,10 +75,10 @@ class KubernetesClient:
 
     def __init__(
         self,
-        config: KubeConfig | SingleConfig,
+        config: "KubeConfig | SingleConfig",
         *,
         clock: Clock | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        transport: "httpx2.AsyncBaseTransport | None" = None,
     ) -> None:
         self._config = read_config(config)
         self._clock = clock or SystemClock()
@@ -152,8 +162,9 @@ class KubernetesClient:
         namespace = manifest["metadata"].get("namespace")
         if not namespace:
             raise ValueError("the manifest has no metadata.namespace. Set the namespace of the RemediationRequest")
-        obj = {"apiVersion": _REMEDIATION_REQUEST.api_version, "kind": KIND, **manifest}
-        return await self._request("create", PLURAL, _REMEDIATION_REQUEST.path(namespace), body=obj, observer=observer)
+        obj = {"apiVersion": f"{GROUP}/{VERSION}", "kind": KIND, **manifest}
+        path = f"{_ROOT}/namespaces/{namespace}/{PLURAL}"
+        return await self._request("create", PLURAL, path, headers=_CREATE, body=obj, observer=observer)
 
     async def get_remediation_request(
         self, namespace: str, name: str, *, observer: CallObserver | None = None
@@ -165,7 +176,7 @@ class KubernetesClient:
             name: Its name.
             observer: Notified of the response.
         """
-        return await self._request("get", PLURAL, _REMEDIATION_REQUEST.path(namespace, name), observer=observer)
+        return await self._request("get", PLURAL, _REMEDIATION_REQUEST.object_path(namespace, name), observer=observer)
 
     async def patch_remediation_request_status(
         self, namespace: str, name: str, patch: Mapping[str, Any], *, observer: CallObserver | None = None
@@ -182,8 +193,8 @@ class KubernetesClient:
         Returns:
             The stored object.
         """
-        path = f"{_REMEDIATION_REQUEST.path(namespace, name)}/status"
-        return await self._request("patch", f"{PLURAL}/status", path, body=patch, observer=observer)
+        path = f"{_REMEDIATION_REQUEST.object_path(namespace, name)}/status"
+        return await self._request("patch", f"{PLURAL}/status", path, headers=_PATCH, body=patch, observer=observer)
 
     async def get_namespace(self, name: str, *, observer: CallObserver | None = None) -> dict[str, Any]:
         """Read a Namespace.
@@ -192,7 +203,7 @@ class KubernetesClient:
             name: Its name.
             observer: Notified of the response.
         """
-        return await self._request("get", "namespaces", _NAMESPACE.path(None, name), observer=observer)
+        return await self._request("get", "namespaces", _NAMESPACE.object_path(None, name), observer=observer)
 
     async def get_metadata(
         self, kind: Kind, name: str, *, namespace: str | None, observer: CallObserver | None = None
@@ -213,8 +224,8 @@ class KubernetesClient:
         """
         if kind.is_namespaced and not namespace:
             raise ValueError(f"the kind {kind.name} is namespaced. Pass the namespace of {name}")
-        path = kind.path(namespace, name)
-        partial = await self._request("get", kind.plural, path, accept=_METADATA_ONLY, observer=observer)
+        path = kind.object_path(namespace, name)
+        partial = await self._request("get", kind.plural, path, headers=_METADATA, observer=observer)
         return dict(partial["metadata"])
 
     async def find_metadata(
@@ -233,7 +244,7 @@ class KubernetesClient:
         parameters = {"fieldSelector": f"metadata.name={name}"}
         path = kind.collection_path()
         found = await self._request(
-            "list", kind.plural, path, accept=_METADATA_LIST, parameters=parameters, observer=observer
+            "list", kind.plural, path, headers=_METADATA_LIST, parameters=parameters, observer=observer
         )
         return [dict(item["metadata"]) for item in found.get("items") or ()]
 
@@ -248,7 +259,7 @@ class KubernetesClient:
             namespace: The object's namespace; ignored for a cluster-scoped kind.
             observer: Notified of the response.
         """
-        return await self._request("get", kind.plural, kind.path(namespace, name), observer=observer)
+        return await self._request("get", kind.plural, kind.object_path(namespace, name), observer=observer)
 
     async def list_objects(self, kind: Kind, *, observer: CallObserver | None = None) -> list[dict[str, Any]]:
         """Read all objects of a kind, in chunks.
@@ -345,7 +356,7 @@ class KubernetesClient:
         reflector = self._reflectors.get(namespace)
         if reflector is None:
             index = RemediationRequestIndex(namespace, clock=self._clock)
-            reflector = Reflector(index, config=self._config, pool=connection.pool)
+            reflector = Reflector(index, url=self.url, transport=connection.transport)
             self._reflectors[namespace] = reflector
         reflector.join()
         try:
@@ -384,7 +395,7 @@ class KubernetesClient:
 
     async def _review(self, plural: str, review: Mapping[str, Any], observer: CallObserver | None) -> dict[str, Any]:
         path = f"apis/{review['apiVersion']}/{plural}"
-        reviewed = await self._request("create", plural, path, body=review, observer=observer)
+        reviewed = await self._request("create", plural, path, headers=_CREATE, body=review, observer=observer)
         return dict(reviewed.get("status") or {})
 
     async def _request(
@@ -393,28 +404,31 @@ class KubernetesClient:
         resource: str,
         path: str,
         *,
-        accept: str = _JSON,
+        headers: Mapping[str, str] = _GET,
         body: Mapping[str, Any] | None = None,
         parameters: Mapping[str, str] | None = None,
         observer: CallObserver | None,
     ) -> dict[str, Any]:
         """Send one request and return the JSON object of its response."""
-        http = self._connect().http
-        method = {"create": "POST", "get": "GET", "list": "GET", "patch": "PATCH"}[verb]
-        headers = {"Accept": accept}
-        if body is not None:
-            headers["Content-Type"] = _MERGE_PATCH if verb == "patch" else _JSON
+        connection = self._connection
+        if connection is None or connection.loop is not asyncio.get_running_loop():
+            connection = self._connect()
+        target = f"/{quote(path, _PATH_CHARACTERS)}" + (f"?{urlencode(parameters)}" if parameters else "")
         try:
-            response = await http.request(method, path, headers=headers, json=body, params=parameters)
-            response.raise_for_status()
-            obj = dict(response.json())
+            content = b"" if body is None else orjson.dumps(body)
+            reply = await connection.transport.send(_METHODS[verb], target, headers, content)
+            if not 200 <= reply.status < 300:
+                raise ErrorReply(reply.status, reply.headers, reply.body)
+            obj = orjson.loads(reply.body)
+            if not isinstance(obj, dict):
+                raise TypeError(f"the body is a JSON {type(obj).__name__}, not an object")
         except CALL_FAILURES as exc:
             error = classify(exc, verb, resource)
             if observer is not None:
                 observer.observe_call(verb, resource, str(error.status or "error"))
             raise error from exc
         if observer is not None:
-            observer.observe_call(verb, resource, str(response.status_code))
+            observer.observe_call(verb, resource, str(reply.status))
         return obj
 
 
@@ -426,4 +440,4 @@ class _ObservedDiscovery:
         self._observer = observer
 
     async def get(self, path: str) -> Mapping[str, Any]:
-        return await self._client._request("get", "discovery", path, accept=discovery.ACCEPT, observer=self._observer)
+        return await self._client._request("get", "discovery", path, headers=_DISCOVERY, observer=self._observer)

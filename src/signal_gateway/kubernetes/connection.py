@@ -1,24 +1,25 @@
-"""Connection: the HTTP connections of a client to the Kubernetes API, with TLS, pool limits and timeouts."""
+"""Connection: the connections of a client to the Kubernetes API, with TLS and credentials; the kubeconfig."""
 
 import asyncio
 import os
+import ssl
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING
 
-import httpx2
 import yaml
-from lightkube import AsyncClient, ConfigError, KubeConfig, SingleConfig
+from lightkube import ConfigError, KubeConfig, SingleConfig
 from lightkube.config import client_adapter
 from lightkube.config.models import User
 
-from signal_gateway._idle import IDLE_SECONDS
-from signal_gateway._tls import tls_for_plain_http
-from signal_gateway.kubernetes.errors import KubernetesSetupError
+from signal_gateway.kubernetes.api_transport import ApiTransport
+from signal_gateway.kubernetes.credentials import UserCredentials
+from signal_gateway.kubernetes.errors import CredentialsFailure, KubernetesSetupError
+from signal_gateway.kubernetes.http_transport import HttpTransport
 
-__all__ = ["Connection", "lightkube_client", "read_config", "read_kubeconfig", "read_pod"]
+if TYPE_CHECKING:
+    import httpx2
 
-_TIMEOUT: Final = httpx2.Timeout(10.0)
-_LIMITS: Final = httpx2.Limits(max_connections=200, max_keepalive_connections=100, keepalive_expiry=IDLE_SECONDS)
+__all__ = ["Connection", "read_config", "read_kubeconfig", "read_pod"]
 
 
 class Connection:
@@ -30,39 +31,19 @@ class Connection:
 
     Attributes:
         loop: The event loop that it belongs to.
-        pool: The transport, to share.
-        http: An HTTP client over the pool, with the credentials and the server as base URL.
+        transport: Carries requests, with the credentials.
 
     Raises:
-        KubernetesSetupError: A certificate is missing or not valid.
+        KubernetesSetupError: A certificate is missing or not valid, or the credentials are of an unsupported kind.
     """
 
-    def __init__(self, config: SingleConfig, transport: httpx2.AsyncBaseTransport | None = None) -> None:
+    def __init__(self, config: SingleConfig, transport: "httpx2.AsyncBaseTransport | None" = None) -> None:
         self.loop = asyncio.get_running_loop()
-        self.pool = transport if transport is not None else _make_pool(config)
-        bare = _without_tls(config)
-        self.http = httpx2.AsyncClient(
-            base_url=bare.cluster.server,
-            auth=client_adapter.user_auth(bare.user),
-            timeout=_TIMEOUT,
-            trust_env=False,
-            transport=self.pool,
-            verify=False,
-        )
+        self.transport = _with_credentials(config, _make_transport(config, transport))
 
     async def aclose(self) -> None:
-        """Close every connection of the pool; on its own loop."""
-        await self.http.aclose()  # closes its transport, too
-
-
-def lightkube_client(config: SingleConfig, transport: httpx2.AsyncBaseTransport) -> AsyncClient:
-    """Return a lightkube client over a transport, for the running loop.
-
-    Args:
-        config: The server and the credentials.
-        transport: Carries the requests; its creator closes it.
-    """
-    return AsyncClient(_without_tls(config), timeout=_TIMEOUT, trust_env=False, transport=transport)
+        """Close every connection; on its own loop."""
+        await self.transport.aclose()
 
 
 def read_kubeconfig(path: str | os.PathLike[str], context: str | None) -> SingleConfig:
@@ -98,37 +79,40 @@ def read_config(config: KubeConfig | SingleConfig) -> SingleConfig:
     return _read("the kubeconfig in memory", lambda: config, None)
 
 
-def _make_pool(config: SingleConfig) -> httpx2.AsyncHTTPTransport:
-    """Return a pool of connections to a cluster, for the running loop.
+def _make_transport(config: SingleConfig, given: "httpx2.AsyncBaseTransport | None") -> ApiTransport:
+    server = config.cluster.server
+    if given is not None:
+        from signal_gateway.kubernetes.given_transport import GivenTransport
 
-    Attention: an SSL context costs 20 ms where it reads the system's certificates. Plain HTTP does not create one.
-    """
-    if config.cluster.server.startswith("http://"):
-        return httpx2.AsyncHTTPTransport(verify=tls_for_plain_http(), trust_env=False, limits=_LIMITS)
+        return GivenTransport(server, given)
+    try:
+        return HttpTransport(server, tls=_tls_context(config) if server.startswith("https://") else None)
+    except ValueError as exc:
+        raise KubernetesSetupError(f"the server {server!r} is not a valid URL: {exc}. Correct the kubeconfig") from exc
+
+
+def _tls_context(config: SingleConfig) -> ssl.SSLContext:
+    """Return the context with the certificates of a configuration. It costs 20 ms with the system's certificates."""
     try:
         context = client_adapter.verify_cluster(config.cluster, config.user or User(), config.abs_file, trust_env=False)
     except (OSError, ValueError, ConfigError) as exc:  # an SSLError is an OSError
         raise KubernetesSetupError(
             f"can't load the certificates for {config.cluster.server}: {exc}. Correct the kubeconfig"
         ) from exc
-    return httpx2.AsyncHTTPTransport(verify=context, trust_env=False, limits=_LIMITS)
+    context.set_alpn_protocols(["http/1.1"])
+    return context
 
 
-def _without_tls(config: SingleConfig) -> SingleConfig:
-    """Return the configuration without certificates: the pool has them, and lightkube would read them again."""
-    cluster = type(config.cluster)(server=config.cluster.server, insecure=True)
+def _with_credentials(config: SingleConfig, transport: ApiTransport) -> ApiTransport:
     user = config.user or User()
-    return config._replace(
-        cluster=cluster,
-        user=User(
-            exec=user.exec,
-            username=user.username,
-            password=user.password,
-            token=user.token,
-            token_file=user.token_file,
-            auth_provider=user.auth_provider,
-        ),
-    )
+    if not any((user.token_file, user.token, user.exec, user.username, user.auth_provider)):
+        return transport  # no credentials, or a client certificate
+    try:
+        return UserCredentials(transport, user)
+    except CredentialsFailure as exc:
+        raise KubernetesSetupError(
+            f"the credentials of the Kubernetes API are unusable: {exc}. Correct the kubeconfig"
+        ) from exc
 
 
 def _read(origin: str, read: Callable[[], KubeConfig], context: str | None) -> SingleConfig:

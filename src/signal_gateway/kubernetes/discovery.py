@@ -5,8 +5,8 @@ Source: https://kubernetes.io/docs/concepts/overview/kubernetes-api/#discovery-a
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from signal_gateway.kubernetes.errors import KubernetesError
@@ -36,6 +36,9 @@ class Kind:
         plural: Its name in paths, such as `deployments`.
         singular: Its singular name in lower case, such as `deployment`.
         is_namespaced: Whether its objects live in namespaces.
+        api_version: Group and version as objects have them, such as `apps/v1`, or `v1` for core.
+        object_path: Returns the path of an object, without the leading slash, of its namespace (ignored for a
+            cluster-scoped kind) and its name.
     """
 
     name: str
@@ -44,28 +47,23 @@ class Kind:
     plural: str
     singular: str
     is_namespaced: bool
+    api_version: str = field(init=False, repr=False, compare=False)
+    object_path: Callable[[str | None, str], str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        within = "namespaces/{0}/" if self.is_namespaced else ""
+        template = f"{self._root}/{within}{self.plural}/{{1}}"
+        object.__setattr__(self, "api_version", f"{self.group}/{self.version}" if self.group else self.version)
+        object.__setattr__(self, "object_path", template.format)  # for every look-up of a signal: no frame of Python
+
+    def collection_path(self, namespace: str | None = None) -> str:
+        """Return the path of the objects of one namespace or of all, without the leading slash."""
+        within = f"namespaces/{namespace}/" if namespace is not None else ""
+        return f"{self._root}/{within}{self.plural}"
 
     @property
-    def api_version(self) -> str:
-        """Group and version as objects have them, such as `apps/v1`, or `v1` for core."""
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    def path(self, namespace: str | None, name: str | None = None) -> str:
-        """Return the path of an object or of a collection, without the leading slash.
-
-        Args:
-            namespace: The object's namespace; ignored for a cluster-scoped kind.
-            name: The object's name; None for the collection.
-        """
-        root = f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
-        within = f"/namespaces/{namespace}" if self.is_namespaced else ""
-        collection = f"{root}{within}/{self.plural}"
-        return collection if name is None else f"{collection}/{name}"
-
-    def collection_path(self) -> str:
-        """Return the path of the objects of all namespaces, without the leading slash."""
-        root = f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
-        return f"{root}/{self.plural}"
+    def _root(self) -> str:
+        return f"apis/{self.group}/{self.version}" if self.group else f"api/{self.version}"
 
 
 class Kinds:
@@ -73,27 +71,31 @@ class Kinds:
 
     Args:
         kinds: The kinds in order of preference: the first of several with the same name wins.
+
+    Attributes:
+        called: Returns the kind with a lower-case name, such as `deployment` or `volume.longhorn.io`; None if unknown.
+        by_reference: The kind of each API version and name, such as `apps/v1` and `Deployment`.
     """
 
+    called: Callable[[str], Kind | None]
+
     def __init__(self, kinds: Iterable[Kind]) -> None:
-        self._by_name: dict[str, Kind] = {}
-        self._by_reference: dict[tuple[str, str], Kind] = {}
+        by_name: dict[str, Kind] = {}
+        by_reference: dict[tuple[str, str], Kind] = {}
         for kind in kinds:
-            self._by_reference.setdefault((kind.api_version, kind.name), kind)
-            self._by_name.setdefault(kind.name.lower(), kind)
-            self._by_name.setdefault(kind.singular, kind)
-            self._by_name.setdefault(f"{kind.name.lower()}.{kind.group}", kind)
+            by_reference.setdefault((kind.api_version, kind.name), kind)
+            by_name.setdefault(kind.name.lower(), kind)
+            by_name.setdefault(kind.singular, kind)
+            by_name.setdefault(f"{kind.name.lower()}.{kind.group}", kind)
+        self.called = by_name.get
+        self.by_reference: Mapping[tuple[str, str], Kind] = by_reference
 
     def __len__(self) -> int:
-        return len(self._by_reference)
-
-    def called(self, name: str) -> Kind | None:
-        """Return the kind with a lower-case name, such as `deployment` or `volume.longhorn.io`; None if unknown."""
-        return self._by_name.get(name)
+        return len(self.by_reference)
 
     def referred(self, api_version: str, name: str) -> Kind | None:
         """Return the kind of a reference, such as `apps/v1` and `Deployment`; None if the cluster has no such kind."""
-        return self._by_reference.get((api_version, name))
+        return self.by_reference.get((api_version, name))
 
 
 class DiscoveryClient(Protocol):

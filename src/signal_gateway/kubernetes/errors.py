@@ -1,19 +1,25 @@
 """The errors of calls to the Kubernetes API, and their classification by status code and type."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-import httpx2
-from lightkube import ApiError, ConfigError, NotReadyError
+import orjson
 
 from signal_gateway.errors import SignalGatewayError
+
+if TYPE_CHECKING:
+    import httpx2
 
 __all__ = [
     "CALL_FAILURES",
     "AlreadyExists",
     "ApiUnavailable",
     "Conflict",
+    "CredentialsFailure",
+    "ErrorReply",
     "Forbidden",
+    "HttpFailure",
     "KubernetesError",
     "KubernetesSetupError",
     "NotFound",
@@ -21,17 +27,52 @@ __all__ = [
     "classify",
 ]
 
+
+class HttpFailure(Exception):  # noqa: N818 - an outcome, to which `classify` gives its meaning
+    """A request without a complete response.
+
+    Args:
+        kind: The failed phase, such as `ConnectError` or `ReadTimeout`.
+        cause: What happened.
+        is_timeout: Whether the phase took too long.
+    """
+
+    def __init__(self, kind: str, cause: str, *, is_timeout: bool = False) -> None:
+        super().__init__(cause)
+        self.kind = kind
+        self.is_timeout = is_timeout
+
+
+class ErrorReply(Exception):  # noqa: N818 - as HttpFailure
+    """A complete response with an error status.
+
+    Args:
+        status: HTTP status; None for the ERROR event of a watch, whose Status has the code.
+        headers: The header fields of the response.
+        body: The content, or the Status object itself.
+    """
+
+    def __init__(self, status: int | None, headers: Mapping[bytes, bytes], body: bytes | Mapping[str, Any]) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class CredentialsFailure(Exception):  # noqa: N818 - as HttpFailure
+    """The credentials for a request are not available; the message has the cause."""
+
+
 CALL_FAILURES: Final[tuple[type[Exception], ...]] = (
-    httpx2.HTTPError,  # an error status, a transport error, a timeout; lightkube's ApiError is one
-    httpx2.StreamError,
-    ConfigError,  # a missing token file, a failed credential plugin
-    NotReadyError,  # a list without a resourceVersion
-    KeyError,  # an error without a content type
+    HttpFailure,
+    ErrorReply,
+    CredentialsFailure,
+    KeyError,  # a list without a resourceVersion, an object without metadata
     ValueError,  # truncated or invalid JSON, text that is not UTF-8
     TypeError,  # JSON that is not an object
-    AttributeError,  # an object without metadata
+    AttributeError,
 )
-"""Every exception that httpx2 or lightkube raises for a failed call. Catch it around the call and `classify` it."""
+"""Every exception that a failed call raises on its way. Catch it around the call and `classify` it."""
 
 
 class KubernetesError(SignalGatewayError):
@@ -99,50 +140,35 @@ class KubernetesSetupError(KubernetesError):
 def classify(exc: Exception, verb: str, resource: str) -> KubernetesError:
     """Return the error that a failed call means, by status code and type and never by message text.
 
-    lightkube raises `ApiError` only if the content type of the error is exactly `application/json`. Otherwise it
-    raises `HTTPStatusError`, or the exception of its own attempt to read the body: a KeyError without a content type,
-    a JSONDecodeError for a truncated body. The status line of those is read from the `HTTPStatusError` in their
-    context.
+    It takes the exceptions of lightkube and httpx2, too, for calls of your own. lightkube raises `ApiError` only if
+    the content type of the error is exactly `application/json`. Otherwise it raises `HTTPStatusError`, or the exception
+    of its own attempt to read the body: a KeyError without a content type, a JSONDecodeError for a truncated body. The
+    status line of those is read from the `HTTPStatusError` in their context.
 
     Args:
-        exc: One of `CALL_FAILURES`.
+        exc: The exception of the call.
         verb: The verb of the call, such as `create`.
         resource: The resource of the call, such as `namespaces`.
 
     Returns:
         The error to raise from `exc`.
     """
-    response_error = _response_error(exc)
-    if response_error is not None:
-        return _from_response(response_error, verb, resource)
-    if isinstance(exc, ConfigError):
-        return KubernetesSetupError(
-            f"can't {verb} {resource}: the credentials of the Kubernetes API are unusable: {exc}. "
-            "Correct the kubeconfig",
-            verb=verb,
-            resource=resource,
-        )
-    if isinstance(exc, httpx2.TimeoutException):
-        cause = f"no response in time ({type(exc).__name__})"
-    elif isinstance(exc, httpx2.TransportError):
-        cause = f"{type(exc).__name__}: {exc}"
-    else:
+    if isinstance(exc, ErrorReply):
+        return _error_of_reply(exc, verb, resource)
+    if isinstance(exc, CredentialsFailure):
+        return _unusable_credentials(exc, verb, resource)
+    if isinstance(exc, HttpFailure):
+        cause = f"no response in time ({exc.kind})" if exc.is_timeout else f"{exc.kind}: {exc}"
+    elif isinstance(exc, CALL_FAILURES) and not _is_foreign(exc.__context__):
         cause = f"unreadable response ({type(exc).__name__}: {exc})"
+    else:
+        return _classify_foreign(exc, verb, resource)
     return ApiUnavailable(f"can't {verb} {resource}: the Kubernetes API failed: {cause}", verb=verb, resource=resource)
 
 
-def _response_error(exc: BaseException) -> httpx2.HTTPStatusError | None:
-    """Return the error response that raised `exc`, directly or while lightkube read its body."""
-    if isinstance(exc, httpx2.HTTPStatusError):
-        return exc
-    return exc.__context__ if isinstance(exc.__context__, httpx2.HTTPStatusError) else None
-
-
-def _from_response(exc: httpx2.HTTPStatusError, verb: str, resource: str) -> KubernetesError:
-    # the ERROR event of a watch has no response: only the Status in the event has the code
-    response: httpx2.Response | None = exc.response
-    api_status = _status_object(exc, response)
-    status = response.status_code if response is not None else api_status.get("code")
+def _error_of_reply(reply: ErrorReply, verb: str, resource: str) -> KubernetesError:
+    api_status = _status_object(reply.body) if isinstance(reply.body, bytes) else reply.body
+    status = api_status.get("code") if reply.status is None else reply.status
     reason = api_status.get("reason") or None
     message = api_status.get("message")
     error_type = _error_type(status, reason)
@@ -153,19 +179,60 @@ def _from_response(exc: httpx2.HTTPStatusError, verb: str, resource: str) -> Kub
         resource=resource,
         status=status,
         reason=reason,
-        retry_after=_retry_after(response, api_status),
+        retry_after=_retry_after(reply.headers, api_status),
     )
 
 
-def _status_object(exc: httpx2.HTTPStatusError, response: httpx2.Response | None) -> Mapping[str, Any]:
+def _unusable_credentials(exc: Exception, verb: str, resource: str) -> KubernetesSetupError:
+    return KubernetesSetupError(
+        f"can't {verb} {resource}: the credentials of the Kubernetes API are unusable: {exc}. Correct the kubeconfig",
+        verb=verb,
+        resource=resource,
+    )
+
+
+def _is_foreign(exc: BaseException | None) -> bool:
+    return exc is not None and type(exc).__module__.partition(".")[0] in {"httpx2", "lightkube"}
+
+
+def _classify_foreign(exc: Exception, verb: str, resource: str) -> KubernetesError:
+    import httpx2
+    from lightkube import ConfigError
+
+    if isinstance(exc, ConfigError):
+        return _unusable_credentials(exc, verb, resource)
+    if isinstance(exc, httpx2.HTTPStatusError):
+        error: httpx2.HTTPStatusError | None = exc
+    else:
+        error = exc.__context__ if isinstance(exc.__context__, httpx2.HTTPStatusError) else None
+    if error is not None:
+        return _error_of_reply(_reply_of(error, error.response), verb, resource)
+    if isinstance(exc, httpx2.TransportError):
+        is_timeout = isinstance(exc, httpx2.TimeoutException)
+        return classify(HttpFailure(type(exc).__name__, str(exc), is_timeout=is_timeout), verb, resource)
+    return classify(ValueError(f"{type(exc).__name__}: {exc}"), verb, resource)
+
+
+def _reply_of(error: "httpx2.HTTPStatusError", response: "httpx2.Response | None") -> ErrorReply:
+    import httpx2
+
+    body = b""
+    with suppress(httpx2.StreamError):  # an unread stream
+        body = response.content if response is not None else b""
+    api_status = getattr(error, "status", None)  # of an ApiError; the ERROR event of a watch has no response
+    content = body if api_status is None else api_status.to_dict()
+    if response is None:
+        return ErrorReply(None, {}, content)
+    return ErrorReply(response.status_code, dict(response.headers.raw), content)
+
+
+def _status_object(body: bytes) -> Mapping[str, Any]:
     """Return the Status object of an error response; empty if the response has none."""
-    if isinstance(exc, ApiError):
-        return exc.status.to_dict()
     try:
-        body = response.json() if response is not None else None
-    except (httpx2.StreamError, ValueError):  # an unread stream, or not JSON
+        content = orjson.loads(body)
+    except ValueError:
         return {}
-    return body if isinstance(body, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def _error_type(status: int | None, reason: str | None) -> type[KubernetesError]:
@@ -182,10 +249,11 @@ def _error_type(status: int | None, reason: str | None) -> type[KubernetesError]
             return RequestRejected if 400 <= status < 500 else ApiUnavailable
 
 
-def _retry_after(response: httpx2.Response | None, api_status: Mapping[str, Any]) -> float | None:
+def _retry_after(headers: Mapping[bytes, bytes], api_status: Mapping[str, Any]) -> float | None:
     """Return the seconds of the Retry-After header (the API sends no dates), else those of the Status."""
-    if response is not None and response.headers.get("Retry-After", "").isdecimal():
-        return float(response.headers["Retry-After"])
+    header = next((value for name, value in headers.items() if name.lower() == b"retry-after"), b"").strip()
+    if header.isdigit():
+        return float(header)
     details = api_status.get("details")
     seconds = details.get("retryAfterSeconds") if isinstance(details, Mapping) else None
     return float(seconds) if isinstance(seconds, int | float) and seconds else None

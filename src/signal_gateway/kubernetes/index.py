@@ -192,13 +192,16 @@ class RemediationRequestIndex:
         """Yield the uids of all active RemediationRequests."""
         return (record.uid for record in self._by_uid.values() if record.is_active)
 
-    def note(self, obj: Mapping[str, Any]) -> None:
+    def note(self, obj: Mapping[str, Any]) -> RemediationRecord:
         """Add the response to one of the process's own writes or reads, ahead of the watch.
 
         A newer state in the index stays, and an object that the watch reported as deleted does not come back.
 
         Args:
             obj: A RemediationRequest in the API's JSON shape.
+
+        Returns:
+            Its record.
 
         Raises:
             ApiUnavailable: The object is unreadable.
@@ -210,6 +213,7 @@ class RemediationRequestIndex:
                 self._noted_while_listing[record.uid] = record
         if record.uid in self._by_uid or int(record.resource_version) > self._resource_version:
             self._put(record)
+        return record
 
     def forget(self, uid: str) -> None:
         """Remove an object that one of the process's own calls found missing; an unknown uid is fine.
@@ -264,14 +268,17 @@ class RemediationRequestIndex:
         if event_type == "BOOKMARK":
             resource_version = int(obj["metadata"]["resourceVersion"])
         else:
-            record = RemediationRecord.from_object(obj)
+            known = self._by_uid.get((obj.get("metadata") or {}).get("uid", ""))
+            is_noted = known is not None and known.resource_version == obj["metadata"].get("resourceVersion")
+            record = known if known is not None and is_noted else RemediationRecord.from_object(obj)
             resource_version = int(record.resource_version)
             if event_type == "DELETED":
                 self.forget(record.uid)
-            else:
+            elif not is_noted:
                 self._put(record)
         self._resource_version = max(self._resource_version, resource_version)
-        self.mark_alive()
+        self._last_sign_of_life = self._clock.monotonic()
+        self._last_error = None
 
     def identify(self, namespace: Mapping[str, Any]) -> None:
         """Set the uid of the namespace.

@@ -5,24 +5,23 @@ import contextvars
 import logging
 import math
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from typing import Any, Final, Never, cast
+from typing import Any, Final, Never
+from urllib.parse import quote, urlencode
 
-import httpx2
-from lightkube import SingleConfig
+import orjson
 
-from signal_gateway.kubernetes.connection import lightkube_client
+from signal_gateway.kubernetes.api_transport import ApiTransport
+from signal_gateway.kubernetes.crd import crd_path
 from signal_gateway.kubernetes.errors import (
     CALL_FAILURES,
     ApiUnavailable,
+    ErrorReply,
     KubernetesError,
     KubernetesSetupError,
     NotFound,
     classify,
 )
-from signal_gateway.kubernetes.index import KIND, PLURAL, RemediationRecord, RemediationRequestIndex
-from signal_gateway.kubernetes.resources import Namespace, RemediationRequest, crd_path
+from signal_gateway.kubernetes.index import GROUP, KIND, PLURAL, VERSION, RemediationRecord, RemediationRequestIndex
 
 __all__ = ["Reflector"]
 
@@ -36,10 +35,7 @@ _CHUNK: Final = 500
 _INITIAL_BACKOFF: Final = 0.1
 _MAX_BACKOFF: Final = 2.0
 _MAX_RETRY_AFTER: Final = 30.0
-
-# as UTF-8: NEL, LINE SEPARATOR and PARAGRAPH SEPARATOR; JSON escapes the other line ends of `str.splitlines`
-_UNICODE_LINE_ENDS: Final = ((b"\xc2\x85", rb"\u0085"), (b"\xe2\x80\xa8", rb"\u2028"), (b"\xe2\x80\xa9", rb"\u2029"))
-_LINE_END_PREFIXES: Final = (b"\xe2\x80", b"\xe2", b"\xc2")
+_ACCEPT: Final = {"Accept": "application/json"}
 
 
 class Reflector:
@@ -54,20 +50,19 @@ class Reflector:
 
     Args:
         index: The index to keep current.
-        config: The server and the credentials.
-        pool: The connections to the server; they stay open after `stop`.
+        url: URL of the server, for messages.
+        transport: Carries the requests; it stays open after `stop`.
 
     Attributes:
         index: The index that it keeps current.
     """
 
-    def __init__(
-        self, index: RemediationRequestIndex, *, config: SingleConfig, pool: httpx2.AsyncBaseTransport
-    ) -> None:
+    def __init__(self, index: RemediationRequestIndex, *, url: str, transport: ApiTransport) -> None:
         self.index = index
-        self._transport = _WatchTransport(pool, index)
-        self._client = lightkube_client(config, self._transport)
-        self._url = config.cluster.server
+        self._url = url
+        self._transport = transport
+        self._collection = f"/apis/{GROUP}/{VERSION}/namespaces/{quote(index.namespace, '')}/{PLURAL}"
+        self._has_opened = False
         self._users = 0
         self._first_sync: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(
@@ -144,7 +139,7 @@ class Reflector:
             KubernetesError: A failure before the first complete list that a retry does not repair.
         """
         clock = asyncio.get_running_loop().time
-        index, transport = self.index, self._transport
+        index = self.index
         must_list = True
         has_ended_cleanly = False
         failures = 0
@@ -155,10 +150,10 @@ class Reflector:
                 if must_list:
                     await self._list()
                     must_list = False
-                transport.expect_watch(is_sign_of_life=has_ended_cleanly)
+                self._has_opened = False
                 watched_since, version_before = clock(), index.resource_version
-                has_ended_cleanly = False
-                await self._watch()
+                is_sign_of_life, has_ended_cleanly = has_ended_cleanly, False
+                await self._watch(is_sign_of_life=is_sign_of_life)
                 has_ended_cleanly = True
             except KubernetesError as exc:
                 if not index.is_synced and not exc.is_transient:
@@ -167,7 +162,7 @@ class Reflector:
                 must_list = True
                 index.mark_failed(exc)
 
-            has_watched = watched_since < math.inf and transport.has_opened
+            has_watched = watched_since < math.inf and self._has_opened
             has_lasted = clock() - watched_since >= _SHORT_WATCH
             if has_watched and (has_lasted or index.resource_version != version_before):
                 failures = 0
@@ -184,9 +179,7 @@ class Reflector:
             await self._identify()
         self.index.begin_listing()
         try:
-            listing = self._client.list(RemediationRequest, namespace=self.index.namespace, chunk_size=_CHUNK)
-            records = [RemediationRecord.from_object(obj) async for obj in listing]
-            resource_version = str(int(listing.resourceVersion))
+            records, resource_version = await self._read_list()
         except CALL_FAILURES as exc:
             error = classify(exc, "list", PLURAL)
             if is_first and isinstance(error, NotFound):
@@ -200,7 +193,7 @@ class Reflector:
     async def _identify(self) -> None:
         namespace = self.index.namespace
         try:
-            self.index.identify(await self._client.get(Namespace, namespace))
+            self.index.identify(await self._get(f"/api/v1/namespaces/{quote(namespace, '')}"))
         except CALL_FAILURES as exc:
             error = classify(exc, "get", "namespaces")
             if isinstance(error, NotFound):
@@ -210,24 +203,54 @@ class Reflector:
                 raise _setup_error(message, error) from exc
             raise error from exc
 
-    async def _watch(self) -> None:
-        """Apply events until the watch ends cleanly."""
-        events = self._client.watch(
-            RemediationRequest,
-            namespace=self.index.namespace,
-            server_timeout=_WATCH_SECONDS,
-            resource_version=self.index.resource_version,
-        )
+    async def _read_list(self) -> tuple[list[RemediationRecord], str]:
+        """Read all chunks of the list; return the records and the resourceVersion of the list."""
+        records: list[RemediationRecord] = []
+        parameters = {"limit": str(_CHUNK)}
+        while True:
+            found = await self._get(f"{self._collection}?{urlencode(parameters)}")
+            records += [RemediationRecord.from_object(obj) for obj in found.get("items") or ()]
+            metadata = found["metadata"]
+            following = metadata.get("continue")
+            if not following:
+                return records, str(int(metadata["resourceVersion"]))
+            parameters["continue"] = following
+
+    async def _get(self, target: str) -> dict[str, Any]:
+        reply = await self._transport.send("GET", target, _ACCEPT)
+        if not 200 <= reply.status < 300:
+            raise ErrorReply(reply.status, reply.headers, reply.body)
+        return dict(orjson.loads(reply.body))
+
+    async def _watch(self, *, is_sign_of_life: bool) -> None:
+        """Apply events until the watch ends cleanly.
+
+        Args:
+            is_sign_of_life: Whether the begin of the watch is a sign of life of the index.
+        """
+        version = self.index.resource_version
+        parameters = urlencode({"watch": "true", "timeoutSeconds": _WATCH_SECONDS, "resourceVersion": version})
         try:
-            # lightkube's watch has no read timeout: without a deadline it would not notice a server that vanished
             async with (
-                asyncio.timeout(_WATCH_SECONDS + _WATCH_GRACE),
-                aclosing(cast(AsyncGenerator[tuple[str, dict[str, Any]]], events)) as stream,
+                asyncio.timeout(_WATCH_SECONDS + _WATCH_GRACE),  # a stream has no other limit
+                self._transport.stream("GET", f"{self._collection}?{parameters}", _ACCEPT) as response,
             ):
-                async for event_type, obj in stream:
-                    self.index.apply(event_type, obj)
-        except _WatchEnded:
-            return
+                if not 200 <= response.status < 300:
+                    reply = await response.reply()
+                    raise ErrorReply(reply.status, reply.headers, reply.body)
+                self._has_opened = True
+                if is_sign_of_life:
+                    self.index.mark_alive()
+                held = b""
+                async for chunk in response.chunks():
+                    *lines, held = (held + chunk).split(b"\n")  # one JSON object per line
+                    for line in lines:
+                        event = orjson.loads(line)
+                        if event["type"] == "ERROR":
+                            raise ErrorReply(None, {}, event["object"])
+                        self.index.apply(event["type"], event["object"])
+                if held:
+                    raise ValueError(f"its last line is incomplete: {held[:80]!r}")
         except TimeoutError as exc:
             raise ApiUnavailable(
                 f"the API server did not end the watch of {PLURAL} after {_WATCH_SECONDS} seconds as requested. "
@@ -249,80 +272,3 @@ def _delay(failures: int, error: KubernetesError | None) -> float:
     backoff = min(_INITIAL_BACKOFF * 2.0 ** min(failures - 1, 10), _MAX_BACKOFF) * _RANDOM.uniform(0.5, 1)
     requested = min((error.retry_after if error is not None else None) or 0.0, _MAX_RETRY_AFTER)
     return max(backoff, requested)
-
-
-class _WatchEnded(Exception):  # noqa: N818 - an outcome, not an error
-    """The server ended the watch cleanly."""
-
-
-class _WatchTransport(httpx2.AsyncBaseTransport):
-    """Sends requests over a shared pool, and reports the begin and the clean end of a watch, which lightkube hides.
-
-    When a watch ends, lightkube's generator sends the next request by itself. This transport stops that request with
-    `_WatchEnded`, so that only the reflector starts watches.
-    """
-
-    def __init__(self, pool: httpx2.AsyncBaseTransport, index: RemediationRequestIndex) -> None:
-        self._pool = pool
-        self._index = index
-        self._is_sign_of_life = False
-        self.has_opened = False
-
-    def expect_watch(self, *, is_sign_of_life: bool) -> None:
-        """Allow one more watch.
-
-        Args:
-            is_sign_of_life: Whether its begin is a sign of life of the index.
-        """
-        self.has_opened = False
-        self._is_sign_of_life = is_sign_of_life
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        """Send one request; closing this transport leaves the pool open."""
-        is_watch = "watch" in request.url.params
-        if is_watch and self.has_opened:
-            raise _WatchEnded
-        if is_watch:
-            request.headers["Accept-Encoding"] = "identity"  # the lines are read below
-        response = await self._pool.handle_async_request(request)
-        if is_watch and response.is_success:
-            assert isinstance(response.stream, httpx2.AsyncByteStream), "an asynchronous transport has such a stream"
-            response.stream = _EscapedLines(response.stream)
-            self.has_opened = True
-            if self._is_sign_of_life:
-                self._index.mark_alive()
-        return response
-
-
-class _EscapedLines(httpx2.AsyncByteStream):
-    """The bytes of a watch, with each Unicode line end inside a JSON string escaped.
-
-    A watch has one JSON object per line, and JSON strings may contain U+0085, U+2028 and U+2029 unescaped. The client
-    splits lines at those, too: without the escapes one such character in one object would stop every watch of its
-    kind.
-
-    Args:
-        stream: The body of the response, not compressed.
-    """
-
-    def __init__(self, stream: httpx2.AsyncByteStream) -> None:
-        self._stream = stream
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Yield bytes whose only line ends are newlines."""
-        held = b""
-        async for chunk in self._stream:
-            text = held + chunk
-            held = b""
-            for prefix in _LINE_END_PREFIXES:
-                if text.endswith(prefix):
-                    text, held = text.removesuffix(prefix), prefix
-                    break
-            for line_end, escape in _UNICODE_LINE_ENDS:
-                text = text.replace(line_end, escape)
-            yield text
-        yield held
-
-    async def aclose(self) -> None:
-        """Close the response."""
-        await self._stream.aclose()

@@ -1,15 +1,11 @@
 """Logs of a service: one line per record of the standard library's `logging`, as JSON or text, without secrets."""
 
+import json
 import logging
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, TextIO
-
-from structlog.dev import ConsoleRenderer, plain_traceback
-from structlog.processors import JSONRenderer, format_exc_info
-from structlog.stdlib import ProcessorFormatter
-from structlog.typing import Processor
 
 from signal_gateway.web.secrets import masked
 
@@ -37,6 +33,8 @@ EXTRA_KEYS: Final = (
 """Keys that a call may pass by `extra={...}`; they appear in the line beside the message. Other keys are left out."""
 
 _Entry = MutableMapping[str, Any]
+
+_ENCODER: Final = json.JSONEncoder()  # made once: `json.dumps` with an option makes one for each line
 
 
 @contextmanager
@@ -74,11 +72,13 @@ def log_formatter(format: LogFormat, *, colors: bool = False) -> logging.Formatt
         format: `json` or `console`.
         colors: Whether the console shows colors.
     """
-    common: list[Processor] = [_arrange, format_exc_info, _without_secrets]
     if format == "json":
-        return ProcessorFormatter(processors=[*common, JSONRenderer()])
+        return _JsonLines()
+    from structlog.dev import ConsoleRenderer, plain_traceback
+    from structlog.stdlib import ProcessorFormatter
+
     console = ConsoleRenderer(colors=colors, sort_keys=False, exception_formatter=plain_traceback)
-    return ProcessorFormatter(processors=[*common, _printable, console])
+    return ProcessorFormatter(processors=[_arrange, _without_secrets, _printable, console])
 
 
 @contextmanager
@@ -91,20 +91,39 @@ def _at_level(logger: logging.Logger, level: int) -> Iterator[None]:
         logger.setLevel(before)
 
 
-def _arrange(_: object, __: str, entry: _Entry) -> _Entry:
-    record: logging.LogRecord = entry["_record"]
+class _JsonLines(logging.Formatter):
+    """One JSON object per line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line of a record."""
+        entry = _entry(record, record.getMessage())
+        if record.stack_info:
+            entry["stack"] = record.stack_info
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return _ENCODER.encode(_without_secrets(None, "", entry))
+
+
+def _entry(record: logging.LogRecord, message: str) -> _Entry:
+    """Return the keys of a line in their order, without stack and exception."""
     at = datetime.fromtimestamp(record.created, UTC)
-    arranged = {
+    entry: _Entry = {
         "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "level": record.levelname.lower(),
         "logger": record.name,
-        "event": entry["event"],
+        "event": message,
     }
-    arranged |= {key: value for key in EXTRA_KEYS if (value := record.__dict__.get(key)) is not None}
+    values = record.__dict__
+    entry |= {key: values[key] for key in EXTRA_KEYS if values.get(key) is not None}
+    return entry
+
+
+def _arrange(_: object, __: str, entry: _Entry) -> _Entry:
+    arranged = _entry(entry["_record"], entry["event"])
     if "stack_info" in entry:
         arranged["stack"] = entry["stack_info"]
     if "exc_info" in entry:
-        arranged["exc_info"] = entry["exc_info"]
+        arranged["exception"] = logging.Formatter().formatException(entry["exc_info"])
     return arranged
 
 

@@ -29,12 +29,17 @@ class Wire:
         self._app = app
         self._losses: Counter[str] = Counter()
         self._held = {}
+        self._before = {}
         self._watches_speak = asyncio.Event()
         self._watches_speak.set()
 
     def lose_answer(self, method, *, times=1):
         """Let the server act on the next request, and answer the client with a proxy's 502."""
         self._losses[method] += times
+
+    def before(self, method, act):
+        """Do something before the server sees each request of a method; None to stop."""
+        self._before[method] = act
 
     def hold(self, method):
         """Hold requests before the server sees them; returns (arrived, release)."""
@@ -68,6 +73,8 @@ class Wire:
             arrived, release = self._held[method]
             arrived.set()
             await release.wait()
+        if self._before.get(method):
+            await self._before[method]()
         if self._losses[method]:
             self._losses[method] -= 1
             await self._app(scope, receive, _swallow)
@@ -108,6 +115,15 @@ class Cluster:
         merge = {"Content-Type": "application/merge-patch+json"}
         response = await self._http.patch(f"{REQUESTS}/{name}/status", json={"status": status}, headers=merge)
         return response.raise_for_status().json()
+
+    async def count_as_another_replica(self, name, number):
+        """Write a count past the wire."""
+        patch = {"status": {"deduplication": {"occurrenceCount": number}}}
+        async with httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.api.app), base_url="http://kubernetes", verify=False
+        ) as http:
+            headers = {"Content-Type": "application/merge-patch+json"}
+            (await http.patch(f"{REQUESTS}/{name}/status", json=patch, headers=headers)).raise_for_status()
 
     async def delete(self, name):
         (await self._http.delete(f"{REQUESTS}/{name}")).raise_for_status()

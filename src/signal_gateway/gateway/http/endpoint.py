@@ -25,6 +25,7 @@ from signal_gateway.gateway.signals.adapter import Adapter, ParsedPayload
 from signal_gateway.gateway.signals.signal import InvalidPayload, Sender
 from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.problem import Problem
+from signal_gateway.web.serving.http_protocol import IS_CLOSING
 
 __all__ = ["SignalEndpoint"]
 
@@ -98,11 +99,13 @@ class SignalEndpoint:
             state = request.scope["state"]
             sender = Sender(name=state.get("sender"), peer=state["peer"], ids=state["sender_ids"])
             request_id: str = state["request_id"]
+            # only this package's server has the function that costs nothing
+            is_sender_gone = request.scope.get("extensions", {}).get(IS_CLOSING, request.is_disconnected)
             group, truncated = None, 0
             if isinstance(signals, ParsedPayload):
                 truncated = signals.truncated
                 group = f"{self.adapter.name}\n{sender.name}\n{signals.group}" if signals.group is not None else None
-            notification = await self._notifications.begin(group, is_sender_gone=request.is_disconnected)
+            notification = await self._notifications.begin(group, is_sender_gone=is_sender_gone)
         except (Problem, InvalidPayload) as exc:
             reservation.release()
             problem = exc if isinstance(exc, Problem) else Problem(400, str(exc))
@@ -132,7 +135,8 @@ class SignalEndpoint:
                 raise deadline_passed(self._request_deadline)
             outcomes, state["is_each_logged"] = work.result(), True
             response = _response(outcomes, truncated)
-            has_failed = response.status_code >= 500 or (group is not None and await request.is_disconnected())
+            is_gone = group is not None and is_sender_gone()
+            has_failed = response.status_code >= 500 or (is_gone if isinstance(is_gone, bool) else await is_gone)
             return response
         except Problem as exc:
             has_failed = exc.status >= 500

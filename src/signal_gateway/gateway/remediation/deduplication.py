@@ -174,7 +174,7 @@ class Notification:
     """
 
     group: str | None
-    is_sender_gone: Callable[[], Awaitable[bool]]
+    is_sender_gone: Callable[[], bool | Awaitable[bool]]
     earlier: dict[Key, asyncio.Task[Outcome]] = field(default_factory=dict)
     begun: list[tuple[Key | None, asyncio.Task[Outcome]]] = field(default_factory=list)
     is_given_up: bool = False
@@ -229,7 +229,7 @@ class Notifications:
     def __len__(self) -> int:
         return sum(len(kept.signals) for kept in self._kept.values())
 
-    async def begin(self, group: str | None, *, is_sender_gone: Callable[[], Awaitable[bool]]) -> Notification:
+    async def begin(self, group: str | None, *, is_sender_gone: Callable[[], bool | Awaitable[bool]]) -> Notification:
         """Begin the work of one request.
 
         Args:
@@ -240,7 +240,8 @@ class Notifications:
         if group is None:
             return notification
         for other in tuple(self._in_flight.get(group, ())):
-            if await other.is_sender_gone():
+            is_gone = other.is_sender_gone()
+            if is_gone if isinstance(is_gone, bool) else await is_gone:
                 self.end(other, has_failed=True)
         self._in_flight.setdefault(group, []).append(notification)
         kept = self._kept.pop(group, None)

@@ -1,10 +1,12 @@
 """OccurrenceCounter: counts duplicates on their RemediationRequest, by a group commit that also checks the decision."""
 
 import asyncio
+import itertools
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from signal_gateway.clock import Clock, rfc3339
 from signal_gateway.concurrency import BackgroundTasks
@@ -15,7 +17,9 @@ from signal_gateway.kubernetes import Conflict, KubernetesError, NotFound, Remed
 
 __all__ = ["Occurrence", "OccurrenceCounter"]
 
-_MAX_STEPS = 8
+_RANDOM: Final = random.SystemRandom()  # a test that seeds the shared generator expects its own sequence
+_INITIAL_WAIT: Final = 0.002
+_MAX_WAIT: Final = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,9 @@ class OccurrenceCounter:
     did not change since the decision. `acknowledged <= occurrenceCount <= received` always holds. So a write without a
     response is never repeated blindly: either the object shows that the write was carried out, or that it was not, or
     the waiting duplicates fail and their senders retry.
+
+    If the object changed, such as by the count of another replica, the write is repeated until the deadline, after a
+    random wait of up to 2 ms, which doubles with each attempt up to 100 ms. Each attempt decides again.
 
     Belongs to one event loop. A writer may outlive the requests that wait for it.
 
@@ -126,8 +133,9 @@ class OccurrenceCounter:
 
     async def _commit(self, record: RemediationRecord, batch: Sequence[_Waiter]) -> Sequence[Occurrence | None]:
         uid, fingerprint = record.uid, record.fingerprint
+        loop = asyncio.get_running_loop()
         deadline = max(waiter.deadline for waiter in batch)
-        for _ in range(_MAX_STEPS):
+        for attempt in itertools.count(1):
             decision = decide(self._requests.index.by_fingerprint(fingerprint), now=self._clock.now())
             if not isinstance(decision, DuplicateOf) or decision.record.uid != uid:
                 return [None] * len(batch)
@@ -151,7 +159,13 @@ class OccurrenceCounter:
                     raise lost.last from None
             else:
                 return _occurrences(patched, record, batch)
-        raise Undecided(f"gave up counting on {record.name}: it changed during each of {_MAX_STEPS} attempts")
+            wait = _RANDOM.uniform(0, min(_INITIAL_WAIT * 2.0 ** min(attempt, 10), _MAX_WAIT))
+            if loop.time() + wait >= deadline:
+                raise Undecided(
+                    f"gave up counting on {record.name} at the deadline: it changed during each of {attempt} attempts"
+                )
+            await asyncio.sleep(wait)  # not on the gateway's clock: with the clock of a test it would never end
+        raise AssertionError("the last attempt returns or raises")
 
 
 def _next_deduplication(record: RemediationRecord, batch: Sequence[_Waiter]) -> dict[str, Any]:

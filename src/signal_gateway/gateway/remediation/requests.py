@@ -147,8 +147,7 @@ class RemediationRequests:
             WatchLost: The watch was lost before an attempt. An earlier attempt may have been carried out.
         """
         created = await self._calls.call(partial(self._create, manifest), deadline=deadline, failures=failures)
-        self.index.note(created)
-        return RemediationRecord.from_object(created)
+        return self.index.note(created)
 
     async def _create(self, manifest: dict[str, Any]) -> dict[str, Any]:
         if not self.index.is_watched:

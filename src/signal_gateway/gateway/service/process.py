@@ -22,7 +22,7 @@ from signal_gateway.gateway.service.config import AuditConfig, KubernetesConfig,
 from signal_gateway.gateway.signals.registry import load_adapters
 from signal_gateway.kubernetes import CallObserver, KubernetesClient
 from signal_gateway.web.logs import logs_written
-from signal_gateway.web.serving.allocator import limit_free_memory
+from signal_gateway.web.serving.allocator import collect_less_often, limit_free_memory
 from signal_gateway.web.serving.app_server import AppServer
 from signal_gateway.web.serving.sockets import bind, parse_listen
 from signal_gateway.web.serving.stop_signals import StopSignals
@@ -90,6 +90,7 @@ async def run_service(config: ServiceConfig, *, on_start: Callable[[Listening], 
                     grace=config.processing.request_deadline + _RESPONSE_SECONDS,
                     streams=_StopLog(),
                 )
+                collect_less_often()
                 await server.run(
                     until=stop.requested,
                     on_start=lambda: on_start(Listening(server.url, management_url)),

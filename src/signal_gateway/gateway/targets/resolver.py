@@ -309,7 +309,7 @@ def describe_finding(finding: Finding) -> str:
 
 def _kind_of(target: Target, kinds: Kinds) -> Kind | None:
     """Return the kind of a target, by its name alone if the cluster does not serve the API version of the target."""
-    kind = kinds.referred(target.api_version, target.kind)
+    kind = kinds.by_reference.get((target.api_version, target.kind))
     if kind is None:
         group, is_grouped, _ = target.api_version.partition("/")
         named = kinds.called(target.kind.lower())

@@ -19,11 +19,15 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from signal_gateway.web.problem import Problem, problem_response
 from signal_gateway.web.response_headers import NO_PAGES, security_headers
 
-__all__ = ["ABORT", "BoundedProtocol", "ConnectionLimits"]
+__all__ = ["ABORT", "IS_CLOSING", "BoundedProtocol", "ConnectionLimits"]
 
 ABORT: Final = "signal_gateway.abort"
 """Key in the `extensions` of an ASGI scope: a function without arguments that closes the request's connection abruptly,
 like a network failure."""
+
+IS_CLOSING: Final = "signal_gateway.is_closing"
+"""Key in the `extensions` of an ASGI scope: a function without arguments that returns whether the request's connection
+is closed. Starlette's `Request.is_disconnected` creates and cancels a scope of anyio to find out."""
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +133,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to count the bytes of the headers."""
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: self.transport.abort}  # type: ignore[dict-item] # uvicorn types it narrower
+        self.scope["extensions"] = {  # uvicorn types it narrower
+            ABORT: self.transport.abort,  # type: ignore[dict-item]
+            IS_CLOSING: self.transport.is_closing,  # type: ignore[dict-item]
+        }
         self._is_in_head = True
         self._header_bytes = 0
 

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 
 import pytest
 
@@ -121,6 +122,75 @@ async def test_replicas_count_every_duplicate_once(run_gateway, wired_cluster, a
         assert {response.status_code for response in responses} == {202}
 
     assert await count(wired_cluster, name) == 61
+
+
+async def test_count_is_repeated_for_as_long_as_others_change_the_object(running_gateway, wired_cluster, alert):
+    name = await created(running_gateway, alert)
+    changes = iter(range(2, 22))
+
+    async def change():
+        number = next(changes, None)
+        if number is not None:
+            await wired_cluster.count_as_another_replica(name, number)
+
+    wired_cluster.wire.before("PATCH", change)
+
+    response = await running_gateway.post(alert())
+
+    assert response.status_code == 202
+    assert response.json()["metadata"]["count"] == 22
+    assert await count(wired_cluster, name) == 22
+
+
+async def test_count_is_given_up_at_the_deadline(run_gateway, wired_cluster, alert):
+    gateway = await run_gateway(processing={"request_deadline": 1.0})
+    name = await created(gateway, alert)
+    changes = itertools.count(2)
+    wired_cluster.wire.before("PATCH", lambda: wired_cluster.count_as_another_replica(name, next(changes)))
+
+    response = await gateway.post(alert())
+    await gateway.gateway.settle()
+    patches = len(wired_cluster.calls("patch"))
+
+    assert response.status_code in (503, 504)
+    assert await count(wired_cluster, name) == next(changes) - 1
+    assert patches > 8
+    assert len(wired_cluster.calls("patch")) == patches
+
+
+async def test_count_that_waits_for_another_attempt_finds_out_that_the_object_ended(
+    running_gateway, wired_cluster, alert
+):
+    first = await created(running_gateway, alert)
+    changes = iter(range(2, 12))
+
+    async def change():
+        number = next(changes, None)
+        if number is not None:
+            await wired_cluster.count_as_another_replica(first, number)
+        else:
+            wired_cluster.wire.before("PATCH", None)
+            await wired_cluster.set_status(first, overallPhase="Completed")
+
+    wired_cluster.wire.before("PATCH", change)
+
+    response = await running_gateway.post(alert())
+
+    assert response.status_code == 201
+    assert response.json()["remediationRequestName"] != first
+    assert await count(wired_cluster, first) == 11
+
+
+@pytest.mark.slow
+async def test_hundreds_of_duplicates_over_four_replicas_are_all_counted(run_gateway, wired_cluster, alert):
+    replicas = [await run_gateway() for _ in range(4)]
+    name = await created(replicas[0], alert)
+
+    responses = await asyncio.gather(*(replica.post(alert()) for _ in range(75) for replica in replicas))
+
+    assert {response.status_code for response in responses} == {202}
+    assert sorted(response.json()["metadata"]["count"] for response in responses) == list(range(2, 302))
+    assert await count(wired_cluster, name) == 301
 
 
 async def test_manual_review_is_counted_on_the_ended_one(running_gateway, wired_cluster, alert):
