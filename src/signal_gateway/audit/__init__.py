@@ -3,8 +3,8 @@
 `event` (wire format) → `store` (record, flush, close) → `wal/` (the write-ahead log) → `delivery/` (the background
 thread) → `client/` (DataStorage over HTTP) → `trail` (queries for tests and people) → `timeline` (a table of events).
 Beside them: `config`, `stats`, `errors`, `checksum`, `lifetime` (exit and fork), `metrics`, `guarded_log` (the
-log of the background thread), `recorded_ids` (the events of one server), and `redeliver` (delivery of a spool
-directory by hand).
+log of the background thread), `recorded_ids` (the events of one server), `redeliver` (delivery of a spool
+directory by hand), and `presentation/` (stored events for people).
 
 Importing this package imports nothing else: each public name is loaded when it is first used (PEP 562).
 """

@@ -1,15 +1,15 @@
-"""Workload: the Kubernetes object that a stored event is about."""
+"""EventWorkload: the Kubernetes object that a stored event is about."""
 
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-__all__ = ["Workload", "workload_of"]
+__all__ = ["EventWorkload", "workload_of"]
 
 # resources of the gateway's events that are no workload: the workload of these events is in event_data
 _NO_WORKLOADS: Final = ("Signal", "RemediationRequest")
 
 
-class Workload(NamedTuple):
+class EventWorkload(NamedTuple):
     """The object that an event is about.
 
     Attributes:
@@ -28,7 +28,7 @@ class Workload(NamedTuple):
         return f"{self.namespace}/{self.kind}/{self.name}" if self.namespace else f"{self.kind}/{self.name}"
 
 
-def workload_of(event: Mapping[str, Any]) -> Workload | None:
+def workload_of(event: Mapping[str, Any]) -> EventWorkload | None:
     """Return the workload of an event; None if it has none.
 
     The resource of the envelope is the workload, unless it is a default of DataStorage or a resource of the gateway
@@ -47,4 +47,4 @@ def workload_of(event: Mapping[str, Any]) -> Workload | None:
     if not (isinstance(kind, str) and isinstance(name, str) and kind and name):
         return None
     namespace = namespace if isinstance(namespace, str) else ""
-    return Workload(kind, name.removeprefix(f"{namespace}/"), namespace)
+    return EventWorkload(kind, name.removeprefix(f"{namespace}/"), namespace)

@@ -13,7 +13,7 @@ from signal_gateway.datastorage.backend import StoredRecord
 from signal_gateway.datastorage.record import MAX_CLOCK_LEAD
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text
 
-__all__ = ["MAX_PAYLOAD_CHARACTERS", "EventView", "Payload", "Resource"]
+__all__ = ["MAX_PAYLOAD_CHARACTERS", "EventResource", "EventView", "Payload"]
 
 MAX_PAYLOAD_CHARACTERS = 32 * 1024
 """The most characters of a payload on a page. The API returns the whole payload."""
@@ -35,7 +35,7 @@ class Payload(NamedTuple):
     size: int
 
 
-class Resource(NamedTuple):
+class EventResource(NamedTuple):
     """The object that an event is about.
 
     Attributes:
@@ -74,12 +74,12 @@ class EventView:
         return name if isinstance(name, str) else ""
 
     @property
-    def resource(self) -> Resource:
+    def resource(self) -> EventResource:
         """The workload that the event is about, otherwise the resource of the envelope."""
         workload = workload_of(self.envelope | {"event_data": self.data})
         if workload is not None:
-            return Resource(workload.kind, f"{workload.namespace}/{workload.name}".removeprefix("/"))
-        return Resource(self.envelope["resource_type"] or "", self.envelope["resource_id"] or "")
+            return EventResource(workload.kind, f"{workload.namespace}/{workload.name}".removeprefix("/"))
+        return EventResource(self.envelope["resource_type"] or "", self.envelope["resource_id"] or "")
 
     @property
     def anchor(self) -> str:

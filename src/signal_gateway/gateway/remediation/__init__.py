@@ -7,5 +7,6 @@
   `Notifications`, the signals of failed requests, which retries take over.
 - `creation`: `Creation` and `CreationAudit`, a new RemediationRequest and the audit events of its creation.
 - `occurrence`: `OccurrenceCounter`, the group commit of duplicates.
+- `restoration`: what a RemediationRequest can be rebuilt from, in the event of its creation.
 - `requests`: `RemediationRequests`, the repository; the name and the content of a RemediationRequest.
 """
