@@ -155,7 +155,7 @@ class ApiServer:
             accept="",
         )
         try:
-            created: JsonObject = orjson.loads(self._writes.create(resource, request, encode(object)))
+            created: JsonObject = orjson.loads(self._writes.install(resource, request, encode(object)))
         except StatusError as exc:
             raise ApiServerError(f'can\'t install {kind} "{name}": {exc.message}') from exc
         return created

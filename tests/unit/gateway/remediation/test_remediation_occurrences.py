@@ -183,7 +183,9 @@ async def test_count_that_waits_for_another_attempt_finds_out_that_the_object_en
 
 @pytest.mark.slow
 async def test_hundreds_of_duplicates_over_four_replicas_are_all_counted(run_gateway, wired_cluster, alert):
-    replicas = [await run_gateway() for _ in range(4)]
+    replicas = [await run_gateway(processing={"request_deadline": 60.0}) for _ in range(4)]
+    for replica in replicas:
+        replica.http.timeout = 60  # of 300 requests of one loop, on a machine that is busy
     name = await created(replicas[0], alert)
 
     responses = await asyncio.gather(*(replica.post(alert()) for _ in range(75) for replica in replicas))
