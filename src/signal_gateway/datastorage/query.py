@@ -60,6 +60,13 @@ class EventQuery:
         event_category: Exact.
         event_outcome: Exact.
         severity: Exact. An event without a severity does not match.
+        resource_type: Exact, such as `Deployment`.
+        resource_id: Exact, such as `prod/payment-api`.
+        resource_name: The last part of `resource_id`, after its last slash; exact.
+        namespace: Exact. An event without a namespace does not match.
+        actor_id: Exact.
+        text: A part of a name: of `resource_id`, `actor_id`, `correlation_id`, or `signal_name` in `event_data`. The
+            letters A to Z match in both cases.
         since: The earliest `event_timestamp`, inclusive.
         until: The latest `event_timestamp`, inclusive.
         detail: The name of a top-level member of `event_data` and its value as text. A string with that text matches,
@@ -75,6 +82,12 @@ class EventQuery:
     event_category: str | None = None
     event_outcome: str | None = None
     severity: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    resource_name: str | None = None
+    namespace: str | None = None
+    actor_id: str | None = None
+    text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     detail: tuple[str, str] | None = None
@@ -215,6 +228,12 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "event_category": _text,
     "event_outcome": _outcome,
     "severity": _text,
+    "resource_type": _text,
+    "resource_id": _text,
+    "resource_name": _text,
+    "namespace": _text,
+    "actor_id": _text,
+    "text": _text,
     "since": _time,
     "until": _time,
     "detail_key": _text,
@@ -226,9 +245,7 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
 }
 
 # generated clients send an empty text for a filter that is not set
-_MAY_BE_EMPTY = frozenset(
-    {"correlation_id", "event_type", "event_category", "event_outcome", "severity", "since", "until"}
-)
+_MAY_BE_EMPTY = frozenset(_PARAMETERS) - {"detail_key", "detail_value", "limit", "offset", "order", "cursor"}
 
 PARAMETERS: tuple[str, ...] = tuple(_PARAMETERS)
 """The parameter names that `event_query` accepts."""

@@ -26,6 +26,13 @@ Statement = tuple[str, list[Value]]
 # the most selective first, as far as it is known without reading the events
 _BY_SELECTIVITY = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 
+# members of the envelope without a column: they have no index, as one would cost each insert more than a tenth
+_MEMBERS = ("namespace", "resource_type", "resource_id", "actor_id")
+_NAMES = ("resource_id", "actor_id")
+
+# as both databases do it: SQLite's lower() knows no other letters, nor does PostgreSQL's in the collation "C"
+_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
 # longer than the microseconds from the year 1 to 1970
 _LONGEST_TIME_BEFORE_EPOCH = 2**60
 
@@ -40,6 +47,26 @@ class Dialect(Protocol):
 
     placeholder: str
     further_column: str
+
+    def member(self, name: str) -> str:
+        """Return the expression of a member of the envelope as text.
+
+        Args:
+            name: A name without quotes.
+        """
+        ...
+
+    def ends_with(self, expression: str, suffix: str) -> Statement:
+        """Return the condition that a text ends with another, exactly."""
+        ...
+
+    def contains(self, expression: str, part: str) -> Statement:
+        """Return the condition that a text contains another in lower case; only A to Z have a lower case."""
+        ...
+
+    def signal_name(self) -> str:
+        """Return the expression of the member `signal_name` of `event_data` as text."""
+        ...
 
     def detail(self, key: str, text: str, scalar: Value) -> Statement:
         """Return the condition that a top-level member of `event_data` has a value.
@@ -169,12 +196,25 @@ def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) ->
         conditions.append(f"{name} = {p}")
         values.append(getattr(query, column))
 
+    for name in _MEMBERS:
+        if (value := getattr(query, name)) is not None:
+            conditions.append(f"{dialect.member(name)} = {p}")
+            values.append(value)
+    if query.resource_name is not None:
+        identifier = dialect.member("resource_id")
+        condition, ends = dialect.ends_with(identifier, f"/{query.resource_name}")
+        conditions.append(f"({identifier} = {p} OR {condition})")
+        values.extend([query.resource_name, *ends])
     if query.since is not None:
         conditions.append(f"event_timestamp >= {p}")
         values.append(microseconds(query.since))
     if query.until is not None:
         conditions.append(f"event_timestamp <= {p}")
         values.append(microseconds(query.until))
+    if query.text is not None:
+        condition, parts = _contains_text(query.text, dialect)
+        conditions.append(condition)
+        values.extend(parts)
     if query.detail is not None:
         key, text = query.detail
         condition, detail_values = dialect.detail(key, text, _scalar(text))
@@ -184,6 +224,13 @@ def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) ->
     if any(isinstance(value, str) and "\0" in value for value in values):
         return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
     return conditions, values
+
+
+def _contains_text(text: str, dialect: Dialect) -> Statement:
+    part = text.translate(_LOWER)
+    names = ["correlation_id", *(dialect.member(name) for name in _NAMES), dialect.signal_name()]
+    found = [dialect.contains(name, part) for name in names]
+    return f"({' OR '.join(condition for condition, _ in found)})", [value for _, values in found for value in values]
 
 
 def _scalar(text: str) -> Value:

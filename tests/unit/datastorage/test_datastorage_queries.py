@@ -15,8 +15,8 @@ from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.record import rows_of
 from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
-from signal_gateway.datastorage.sqlite.backend import SQLITE, _rarest_filter
 from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.queries import SQLITE, rarest_filter
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.web.problem import PROBLEM_JSON
 
@@ -348,7 +348,7 @@ async def test_query_with_several_filters_reads_the_index_of_the_rarest(
 
     assert (page.total, len(exported)) == (1, 1)
     with closing(connect(tmp_path / "audit.db", busy_timeout=1)) as connection:
-        leading = _rarest_filter(connection, EventQuery(**wanted), timeout=60)
+        leading = rarest_filter(connection, EventQuery(**wanted), timeout=60)
         plan = plan_of(connection, *page_statement(EventQuery(**wanted), SQLITE, leading=leading))
     assert f"audit_events_{index} " in plan + " "
 

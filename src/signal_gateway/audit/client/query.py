@@ -11,7 +11,7 @@ __all__ = ["AuditFilters", "EventPage", "Limits", "parameters", "read_limits", "
 
 
 class AuditFilters(TypedDict, total=False):
-    """Filters of an audit query. Every filter is exact, and an event must match all of them.
+    """Filters of an audit query. Every filter but `text` is exact, and an event must match all of them.
 
     Attributes:
         correlation_id: Correlation id.
@@ -19,6 +19,12 @@ class AuditFilters(TypedDict, total=False):
         event_category: Category.
         event_outcome: `success`, `failure` or `pending`.
         severity: Severity.
+        resource_type: Kind of the resource, such as `Deployment`.
+        resource_id: The resource, such as `prod/payment-api`.
+        resource_name: The part of `resource_id` after its last slash, such as `payment-api`.
+        namespace: Namespace.
+        actor_id: Id of the actor.
+        text: A part of the resource, the actor, the correlation id or the name of the signal, in any case of A to Z.
         since: Earliest time: an aware datetime, or a text for the server (RFC 3339, a date, `24h`).
         until: Latest time, in the same forms.
         detail_key: Key in `event_data`, together with `detail_value`.
@@ -30,6 +36,12 @@ class AuditFilters(TypedDict, total=False):
     event_category: str
     event_outcome: str
     severity: str
+    resource_type: str
+    resource_id: str
+    resource_name: str
+    namespace: str
+    actor_id: str
+    text: str
     since: datetime | str
     until: datetime | str
     detail_key: str
