@@ -27,7 +27,7 @@ def list_events(
     as_json: Json = False,
 ) -> None:
     """List the newest events and the number of matching events."""
-    listed, total = 0, 0
+    listed, total, least = 0, 0, ""
     table = new_table(*COLUMNS)
     with query.client() as client:
         for page in client.pages(limit=limit, **query.filters):
@@ -37,8 +37,9 @@ def list_events(
                 else:
                     table.add_row(*(terminal_text(str(event.get(column, ""))) for column in COLUMNS))
             listed, total = listed + len(page.events), page.total
+            least = "" if page.total_is_exact else "at least "
 
-    summary = f"{listed} of {total} events"
+    summary = f"{listed} of {least}{total} events"
     if not as_json:
         console = wide_console()
         console.print(table)

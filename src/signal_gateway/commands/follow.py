@@ -10,7 +10,7 @@ from signal_gateway.clock import Clock
 from signal_gateway.errors import AuditError, ConfigurationError
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
+    from signal_gateway.audit.client.client import AuditFilters, DataStorageClient, EventPage
 
 __all__ = ["DEFAULT_LOOKBACK", "Follower"]
 
@@ -90,12 +90,17 @@ class Follower:
         missing: int | None = None
         for page in islice(self._client.pages(**self._filters), _PAGES):
             if missing is None:
-                missing = page.total - self._count
+                missing = self._total(page) - self._count
             found |= self._unknown(page.events)
             if len(found) == missing:
                 self._count += missing
                 return found
         return None
+
+    def _total(self, page: "EventPage") -> int:
+        return (
+            page.total if page.total_is_exact else self._client.query(limit=1, exact_total=True, **self._filters).total
+        )
 
     def _all(self) -> dict[int, dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 from signal_gateway.web.problem import Problem
 
 __all__ = [
+    "COUNT_LIMIT",
     "CURSOR",
     "DEFAULT_LIMIT",
     "MAX_LIMIT",
@@ -25,6 +26,8 @@ __all__ = [
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 MAX_OFFSET = 2**63 - 1
+COUNT_LIMIT = 10_000
+"""The most events that are read for the total of a query, unless an exact total is wanted."""
 
 Order = Literal["asc", "desc"]
 
@@ -75,6 +78,7 @@ class EventQuery:
         limit: The size of a page, 1 to 1000.
         offset: The number of events to skip.
         after: Return only events after this position.
+        count_limit: The most events that are read for the total; None for all.
     """
 
     correlation_id: str | None = None
@@ -95,6 +99,7 @@ class EventQuery:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     after: Position | None = None
+    count_limit: int | None = COUNT_LIMIT
 
     def cursor(self, position: Position) -> str:
         """Return the cursor of the next page of this query, as `event_query` parses it.
@@ -145,6 +150,9 @@ def _combined(values: dict[str, Any]) -> dict[str, Any]:
     if key is not None:
         values["detail"] = (key, value)
 
+    if values.pop("total", None) == "exact":
+        values["count_limit"] = None
+
     if "cursor" in values:
         order, after = values.pop("cursor")
         if "offset" in values:
@@ -173,6 +181,10 @@ def _outcome(value: str, _now: datetime) -> str:
 
 def _order(value: str, _now: datetime) -> Order:
     return cast(Order, _one_of(value, "asc", "desc"))
+
+
+def _total(value: str, _now: datetime) -> str:
+    return _one_of(value, "bounded", "exact")
 
 
 def _one_of(value: str, *allowed: str) -> str:
@@ -242,10 +254,11 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "offset": _offset,
     "order": _order,
     "cursor": _cursor,
+    "total": _total,
 }
 
 # generated clients send an empty text for a filter that is not set
-_MAY_BE_EMPTY = frozenset(_PARAMETERS) - {"detail_key", "detail_value", "limit", "offset", "order", "cursor"}
+_MAY_BE_EMPTY = frozenset(_PARAMETERS) - {"detail_key", "detail_value", "limit", "offset", "order", "cursor", "total"}
 
 PARAMETERS: tuple[str, ...] = tuple(_PARAMETERS)
 """The parameter names that `event_query` accepts."""

@@ -9,6 +9,7 @@ from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
 
 __all__ = [
+    "MOST_OCCURRENCES",
     "Dialect",
     "Statement",
     "Value",
@@ -23,6 +24,9 @@ __all__ = [
 Value = str | int | float | None
 Statement = tuple[str, list[Value]]
 
+MOST_OCCURRENCES = 10_000
+"""Index entries that are read to compare two filters, about a millisecond of work. Filters with more are equal."""
+
 # the most selective first, as far as it is known without reading the events
 _BY_SELECTIVITY = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 
@@ -32,6 +36,9 @@ _NAMES = ("resource_id", "actor_id")
 
 # as both databases do it: SQLite's lower() knows no other letters, nor does PostgreSQL's in the collation "C"
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+# with the order of an index, PostgreSQL reads that index and not the table
+_NEWEST = " ORDER BY event_timestamp DESC, sequence DESC"
 
 # longer than the microseconds from the year 1 to 1970
 _LONGEST_TIME_BEFORE_EPOCH = 2**60
@@ -94,13 +101,16 @@ def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, li
         limit: Where the count ends.
     """
     alone = EventQuery(since=query.since, until=query.until, **{column: getattr(query, column)})
-    conditions, values = _filters(alone, dialect)
-    statement = f"SELECT 1 FROM audit_events{_where(conditions)} LIMIT {dialect.placeholder}"
-    return f"SELECT count(*) FROM ({statement})", [*values, limit]
+    candidates, values = _candidates(alone, dialect, None)
+    statement = f"SELECT 1 FROM audit_events{_where(candidates)}{_NEWEST} LIMIT {dialect.placeholder}"
+    return f"SELECT count(*) FROM ({statement}) AS found", [*values, limit]
 
 
 def count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
-    """Count the events that match the filters. Paging does not apply.
+    """Count events for the total of a query. Paging does not apply.
+
+    The result has two numbers: the candidates and, of these, the matches. Candidates are the events that match one
+    exact filter and the times of the query. With `count_limit`, at most one more candidate than that is read.
 
     Args:
         query: The query.
@@ -108,8 +118,18 @@ def count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None 
         leading: The exact filter to find the events by, one of `exact_filters`; None for the usual order. The other
             statements have the same argument.
     """
-    conditions, values = _filters(query, dialect, leading)
-    return f"SELECT count(*) FROM audit_events{_where(conditions)}", values
+    candidates, values = _candidates(query, dialect, leading)
+    others, other_values = _others(query, dialect, leading)
+    if _has_nul([*values, *other_values]):
+        return "SELECT 0, 0", []
+    matches = f"CASE WHEN {' AND '.join(others)} THEN 1 END" if others else "1"
+    limit = "" if query.count_limit is None else f"{_NEWEST} LIMIT {dialect.placeholder}"
+    limits: list[Value] = [] if query.count_limit is None else [query.count_limit + 1]
+    return (
+        "SELECT count(*), count(matches) FROM"
+        f" (SELECT {matches} AS matches FROM audit_events{_where(candidates)}{limit}) AS candidates",
+        [*other_values, *values, *limits],
+    )
 
 
 def page_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
@@ -188,14 +208,40 @@ def _where(conditions: list[str]) -> str:
 
 
 def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) -> tuple[list[str], list[Value]]:
-    conditions: list[str] = []
-    values: list[Value] = []
-    p = dialect.placeholder
-    for column in sorted(exact_filters(query), key=lambda column: column != leading):  # stable: the others keep order
-        name = dialect.further_column.format(column) if conditions else column
-        conditions.append(f"{name} = {p}")
-        values.append(getattr(query, column))
+    candidates, values = _candidates(query, dialect, leading)
+    others, other_values = _others(query, dialect, leading)
+    if _has_nul([*values, *other_values]):
+        return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
+    return [*candidates, *others], [*values, *other_values]
 
+
+def _has_nul(values: list[Value]) -> bool:
+    return any(isinstance(value, str) and "\0" in value for value in values)
+
+
+def _by_rank(query: EventQuery, leading: str | None) -> list[str]:
+    return sorted(exact_filters(query), key=lambda column: column != leading)  # stable: the others keep their order
+
+
+def _candidates(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[list[str], list[Value]]:
+    """Return the conditions that one index has: the first exact filter and the times."""
+    p = dialect.placeholder
+    first = _by_rank(query, leading)[:1]
+    conditions = [f"{column} = {p}" for column in first]
+    values: list[Value] = [getattr(query, column) for column in first]
+    for side, moment in ((">=", query.since), ("<=", query.until)):
+        if moment is not None:
+            conditions.append(f"event_timestamp {side} {p}")
+            values.append(microseconds(moment))
+    return conditions, values
+
+
+def _others(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[list[str], list[Value]]:
+    """Return the conditions that need the event."""
+    p = dialect.placeholder
+    further = _by_rank(query, leading)[1:]
+    conditions = [f"{dialect.further_column.format(column)} = {p}" for column in further]
+    values: list[Value] = [getattr(query, column) for column in further]
     for name in _MEMBERS:
         if (value := getattr(query, name)) is not None:
             conditions.append(f"{dialect.member(name)} = {p}")
@@ -205,12 +251,6 @@ def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) ->
         condition, ends = dialect.ends_with(identifier, f"/{query.resource_name}")
         conditions.append(f"({identifier} = {p} OR {condition})")
         values.extend([query.resource_name, *ends])
-    if query.since is not None:
-        conditions.append(f"event_timestamp >= {p}")
-        values.append(microseconds(query.since))
-    if query.until is not None:
-        conditions.append(f"event_timestamp <= {p}")
-        values.append(microseconds(query.until))
     if query.text is not None:
         condition, parts = _contains_text(query.text, dialect)
         conditions.append(condition)
@@ -220,9 +260,6 @@ def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) ->
         condition, detail_values = dialect.detail(key, text, _scalar(text))
         conditions.append(condition)
         values.extend(detail_values)
-
-    if any(isinstance(value, str) and "\0" in value for value in values):
-        return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
     return conditions, values
 
 

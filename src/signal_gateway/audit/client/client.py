@@ -155,6 +155,7 @@ class DataStorageClient:
         offset: int = 0,
         cursor: str | None = None,
         ascending: bool = False,
+        exact_total: bool = False,
         **filters: Unpack[AuditFilters],
     ) -> EventPage:
         """Return one page of matching events.
@@ -164,6 +165,7 @@ class DataStorageClient:
             offset: Number of events to skip.
             cursor: `cursor` of the previous page, instead of `offset`.
             ascending: Oldest first; newest first otherwise.
+            exact_total: Count all matching events; DataStorage ends its count after 10 000 otherwise.
             **filters: See `AuditFilters`.
 
         Raises:
@@ -171,6 +173,8 @@ class DataStorageClient:
             AuditError: DataStorage rejected the query; the message has the reason.
         """
         params = parameters(filters) | {"limit": str(limit)}
+        if exact_total:
+            params["total"] = "exact"
         if ascending:
             params["order"] = "asc"
         if cursor is not None:

@@ -54,15 +54,17 @@ class EventPage:
 
     Attributes:
         events: The events, decoded.
-        total: Number of matching events.
+        total: Number of matching events; at least so many if it is not exact.
         has_more: Whether there is another page.
         cursor: Cursor of the next page; None from a server without cursors.
+        total_is_exact: Whether DataStorage counted all matching events.
     """
 
     events: tuple[dict[str, Any], ...]
     total: int
     has_more: bool
     cursor: str | None
+    total_is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def read_page(content: bytes) -> EventPage:
             total=int(pagination["total"]),
             has_more=bool(pagination["has_more"]),
             cursor=pagination.get("next_cursor"),
+            total_is_exact=pagination.get("total_is_exact", True) is True,
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
         raise ValueError("without 'data' and 'pagination'") from exc

@@ -351,7 +351,12 @@ def _page_json(query: EventQuery, page: Page) -> bytes:
         next_cursor = query.cursor(Position(last.event_timestamp, last.sequence))
     pagination = asdict(
         Pagination(
-            limit=query.limit, offset=query.offset, total=page.total, has_more=page.has_more, next_cursor=next_cursor
+            limit=query.limit,
+            offset=query.offset,
+            total=page.total,
+            has_more=page.has_more,
+            total_is_exact=page.total_is_exact,
+            next_cursor=next_cursor,
         )
     )
     if next_cursor is None:

@@ -17,7 +17,7 @@ from signal_gateway.web.problem import Problem
 __all__ = ["NDJSON", "PAGING", "export_query", "export_response"]
 
 NDJSON = "application/x-ndjson"
-PAGING = ("limit", "offset", "cursor")
+PAGING = ("limit", "offset", "cursor", "total")
 """Parameters of a page that an export does not have: it returns all events."""
 
 _log = logging.getLogger(__name__)

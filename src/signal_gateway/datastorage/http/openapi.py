@@ -18,6 +18,7 @@ from signal_gateway.datastorage.http.response_models import (
     VerificationResponse,
 )
 from signal_gateway.datastorage.query import (
+    COUNT_LIMIT,
     CURSOR,
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -409,6 +410,10 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         "cursor": (
             {"type": "string", "pattern": f"^{CURSOR.pattern}$"},
             "The next_cursor of the page before.",
+        ),
+        "total": (
+            {"type": "string", "enum": ["bounded", "exact"], "default": "bounded"},
+            f"bounded: a count ends after {COUNT_LIMIT} events; exact: it counts all, which takes long for many.",
         ),
     }
     schema, description = described[name]

@@ -92,8 +92,10 @@ class Pagination:
     Attributes:
         limit: The most events of a page.
         offset: The number of skipped events.
-        total: The number of events that match.
+        total: The number of events that match; at least so many if it is not exact.
         has_more: Whether more events follow this page.
+        total_is_exact: Whether all events that match were counted. A count ends after 10 000 events unless the query
+            has `total=exact`.
         next_cursor: The cursor of the next page; absent on the last page.
     """
 
@@ -101,6 +103,7 @@ class Pagination:
     offset: int
     total: int
     has_more: bool
+    total_is_exact: bool
     next_cursor: str | None = None
 
 

@@ -9,10 +9,13 @@ from psycopg.rows import TupleRow
 from signal_gateway.datastorage.backend import Bar, Page, StoredRecord
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
+    MOST_OCCURRENCES,
     Statement,
     Value,
     count_statement,
+    exact_filters,
     histogram_statement,
+    occurrence_statement,
     page_statement,
     slice_statement,
 )
@@ -78,9 +81,24 @@ POSTGRES = PostgresDialect()
 
 async def read_page(connection: Connection, query: EventQuery) -> Page:
     """Read a page inside a transaction: one snapshot for the count and the page."""
-    ((total,),) = await all_rows(connection, *count_statement(query, POSTGRES))
-    events = [StoredRecord(*row) for row in await all_rows(connection, *page_statement(query, POSTGRES))]
-    return Page(events[: query.limit], total, has_more=len(events) > query.limit)
+    leading = await _rarest_filter(connection, query)
+    ((candidates, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
+    found = [StoredRecord(*row) for row in await all_rows(connection, *page_statement(query, POSTGRES))]
+    return Page.of(query, found, candidates=candidates, matches=matches)
+
+
+async def _rarest_filter(connection: Connection, query: EventQuery) -> str | None:
+    """Return the exact filter that the fewest events match, for the count; the planner chooses for the page."""
+    columns = exact_filters(query)
+    if len(columns) < 2 or query.count_limit is None:
+        return None
+    rarest, fewest = columns[0], MOST_OCCURRENCES
+    for column in columns:
+        statement = occurrence_statement(query, POSTGRES, column=column, limit=fewest)
+        ((occurrences,),) = await all_rows(connection, *statement)
+        if occurrences < fewest:
+            rarest, fewest = column, occurrences
+    return rarest
 
 
 async def read_slice(

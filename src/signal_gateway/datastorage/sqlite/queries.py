@@ -8,6 +8,7 @@ from signal_gateway.clock import SystemClock
 from signal_gateway.datastorage.backend import Bar, Page, QueryTooSlow, StoredRecord
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.select import (
+    MOST_OCCURRENCES,
     Statement,
     Value,
     count_statement,
@@ -34,9 +35,6 @@ _CLOCK = SystemClock()
 # prevents the reset of the write-ahead log, which would grow until the client has read everything.
 EVENTS_PER_SLICE = 1000
 _BYTES_PER_SLICE = 1024 * 1024
-
-# Index entries that are read to compare two filters: about a millisecond of work. Filters that match more are equal.
-_MOST_OCCURRENCES = 10_000
 
 # a few milliseconds of work between two checks of a query's deadline
 _STEPS_PER_CHECK = 100_000
@@ -113,7 +111,7 @@ def rarest_filter(connection: sqlite3.Connection, query: EventQuery, timeout: fl
     columns = exact_filters(query)
     if len(columns) < 2:
         return None
-    rarest, fewest = columns[0], _MOST_OCCURRENCES
+    rarest, fewest = columns[0], MOST_OCCURRENCES
     with _deadline(connection, timeout):
         for column in columns:
             statement = occurrence_statement(query, SQLITE, column=column, limit=fewest)
@@ -127,9 +125,9 @@ def read_page(connection: sqlite3.Connection, query: EventQuery, timeout: float)
     """Read a page; see `Backend.query`."""
     leading = rarest_filter(connection, query, timeout)
     with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot for the count and the page
-        (total,) = connection.execute(*count_statement(query, SQLITE, leading=leading)).fetchone()
-        events = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE, leading=leading))]
-    return Page(events[: query.limit], total, has_more=len(events) > query.limit)
+        candidates, matches = connection.execute(*count_statement(query, SQLITE, leading=leading)).fetchone()
+        found = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE, leading=leading))]
+    return Page.of(query, found, candidates=candidates, matches=matches)
 
 
 def read_slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:

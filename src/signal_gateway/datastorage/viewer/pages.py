@@ -18,7 +18,7 @@ from signal_gateway.datastorage.record import microseconds
 from signal_gateway.datastorage.viewer.assets import Assets
 from signal_gateway.datastorage.viewer.chart import MAX_CHARTED_EVENTS, OUTCOMES, read_chart
 from signal_gateway.datastorage.viewer.event_view import EventView
-from signal_gateway.datastorage.viewer.paging import read_result_page
+from signal_gateway.datastorage.viewer.paging import ResultPage, read_result_page
 from signal_gateway.datastorage.viewer.search import (
     FIELDS,
     RANGES,
@@ -66,7 +66,7 @@ class Viewer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._templates.filters.update(stamp=stamp, rfc_3339=rfc_3339, span=span_text, count=_count)
+        self._templates.filters.update(stamp=stamp, rfc_3339=rfc_3339, span=span_text, count=_count, total=_total)
         self._templates.globals.update(
             asset=self._assets.url, timeline_url=timeline_url, fields=FIELDS, ranges=RANGES, outcomes=OUTCOMES
         )
@@ -86,11 +86,12 @@ class Viewer:
         except Problem as problem:
             return self._form(search, "invalid", status=problem.status, invalid=invalid_parameter_of(problem))
 
+        query = replace(query, count_limit=MAX_CHARTED_EVENTS)
         page = await read_result_page(self._backend, query, order="desc")
         if not page.total:
             return await self._nothing_found(request, search, now)
         chart = None
-        if page.total <= MAX_CHARTED_EVENTS:
+        if page.total_is_exact:
             chart = await read_chart(self._backend, query, search, total=page.total, now=now)
         events = [EventView.of(event) for event in page.events]
         return self._form(
@@ -100,7 +101,7 @@ class Viewer:
             events=events,
             event_types=sorted({event.envelope["event_type"] for event in events}),
             chart=chart,
-            has_too_many_to_chart=page.total > MAX_CHARTED_EVENTS,
+            has_too_many_to_chart=not page.total_is_exact,
         )
 
     async def _nothing_found(self, request: Request, search: Search, now: datetime) -> Response:
@@ -175,6 +176,10 @@ class Viewer:
     def _html(self, template: str, *, status: int = 200, **context: Any) -> Response:
         content = self._templates.get_template(template).render(context)
         return HTMLResponse(content, status_code=status, headers={"Cache-Control": "no-store"})
+
+
+def _total(page: ResultPage) -> str:
+    return f"{'' if page.total_is_exact else 'At least '}{_count(page.total, 'event')}"
 
 
 def _count(number: int, noun: str) -> str:
