@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from signal_gateway.audit.client.cases import AuditCase
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.client.query import Limits
     from signal_gateway.audit.config import AuditStoreConfig
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from signal_gateway.audit.wal.rejected import RejectedEvent
 
 __all__ = [
+    "AuditCase",
     "AuditEvent",
     "AuditStats",
     "AuditStore",
@@ -59,6 +61,7 @@ __getattr__, __dir__ = lazy_names(
     globals(),
     {
         "RecoveryCounts": "stats",
+        "AuditCase": "client.cases",
         "AuditEvent": "event",
         "AuditStats": "stats",
         "AuditStore": "stats",

@@ -15,6 +15,7 @@ from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.http.api import AuditApi, RequestMetrics
 from signal_gateway.datastorage.http.authentication import PROTECTION, ScopeAuthenticator
+from signal_gateway.datastorage.http.cases import CasesApi
 from signal_gateway.datastorage.http.integrity import IntegrityApi
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.retention import PeriodicPurge
@@ -126,7 +127,8 @@ def create_datastorage(
         has_tokens=tokens is not None,
     )
     integrity = IntegrityApi(backend=backend, clock=clock)
-    routes = [*api.routes(), *integrity.routes(), *Viewer(backend=backend, clock=clock).routes()]
+    cases = CasesApi(backend=backend, clock=clock)
+    routes = [*api.routes(), *cases.routes(), *integrity.routes(), *Viewer(backend=backend, clock=clock).routes()]
     purge = None
     if purge_interval is not None:
         purge = PeriodicPurge(backend, clock=clock, interval=purge_interval, metrics=metrics)

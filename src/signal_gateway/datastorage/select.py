@@ -15,9 +15,11 @@ __all__ = [
     "Value",
     "count_statement",
     "exact_filters",
+    "filters",
     "histogram_statement",
     "occurrence_statement",
     "page_statement",
+    "position_condition",
     "slice_statement",
 ]
 
@@ -106,7 +108,15 @@ def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, li
     return f"SELECT count(*) FROM ({statement}) AS found", [*values, limit]
 
 
-def count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
+def count_statement(
+    query: EventQuery,
+    dialect: Dialect,
+    *,
+    leading: str | None = None,
+    counted: str = "1",
+    aggregate: str = "count(matches)",
+    limit: int | None = None,
+) -> Statement:
     """Count events for the total of a query. Paging does not apply.
 
     The result has two numbers: the candidates and, of these, the matches. Candidates are the events that match one
@@ -117,17 +127,21 @@ def count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None 
         dialect: The dialect of the database.
         leading: The exact filter to find the events by, one of `exact_filters`; None for the usual order. The other
             statements have the same argument.
+        counted: The expression that `aggregate` gets of each match as `matches`.
+        aggregate: The second number.
+        limit: Replaces the `count_limit` of the query, if it has one.
     """
     candidates, values = _candidates(query, dialect, leading)
     others, other_values = _others(query, dialect, leading)
     if _has_nul([*values, *other_values]):
         return "SELECT 0, 0", []
-    matches = f"CASE WHEN {' AND '.join(others)} THEN 1 END" if others else "1"
-    limit = "" if query.count_limit is None else f"{_NEWEST} LIMIT {dialect.placeholder}"
-    limits: list[Value] = [] if query.count_limit is None else [query.count_limit + 1]
+    matches = f"CASE WHEN {' AND '.join(others)} THEN {counted} END" if others else counted
+    limit = query.count_limit if limit is None or query.count_limit is None else limit
+    end = "" if limit is None else f"{_NEWEST} LIMIT {dialect.placeholder}"
+    limits: list[Value] = [] if limit is None else [limit + 1]
     return (
-        "SELECT count(*), count(matches) FROM"
-        f" (SELECT {matches} AS matches FROM audit_events{_where(candidates)}{limit}) AS candidates",
+        f"SELECT count(*), {aggregate} FROM"
+        f" (SELECT {matches} AS matches FROM audit_events{_where(candidates)}{end}) AS candidates",
         [*other_values, *values, *limits],
     )
 
@@ -169,7 +183,7 @@ def histogram_statement(query: EventQuery, dialect: Dialect, *, width: int, lead
     p = dialect.placeholder
     # integer division rounds towards zero, so times are shifted to be positive
     shift = -(-_LONGEST_TIME_BEFORE_EPOCH // width) * width
-    conditions, values = _filters(query, dialect, leading)
+    conditions, values = filters(query, dialect, leading)
     if not exact_filters(query):
         # true for every event; it makes the index on outcome and time a covering one
         conditions.append("event_outcome IN ('success', 'failure', 'pending')")
@@ -188,10 +202,9 @@ def _events(
     condition: str | None = None,
     value: Value = None,
 ) -> Statement:
-    conditions, values = _filters(query, dialect, leading)
+    conditions, values = filters(query, dialect, leading)
     if after is not None:
-        side, p = ">" if query.order == "asc" else "<", dialect.placeholder
-        conditions.append(f"(event_timestamp, sequence) {side} ({p}, {p})")
+        conditions.append(position_condition(query, dialect))
         values.extend(after)
     if condition is not None:
         conditions.append(condition)
@@ -207,8 +220,24 @@ def _where(conditions: list[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) -> tuple[list[str], list[Value]]:
-    candidates, values = _candidates(query, dialect, leading)
+def position_condition(query: EventQuery, dialect: Dialect) -> str:
+    """Return the condition that an event comes after a position, with placeholders for its two numbers."""
+    side, p = ">" if query.order == "asc" else "<", dialect.placeholder
+    return f"(event_timestamp, sequence) {side} ({p}, {p})"
+
+
+def filters(
+    query: EventQuery, dialect: Dialect, leading: str | None = None, *, has_index: bool = False
+) -> tuple[list[str], list[Value]]:
+    """Return the conditions of all filters and times, and their values.
+
+    Args:
+        query: The query.
+        dialect: The dialect of the database.
+        leading: As in `count_statement`.
+        has_index: Whether the statement has an index already, so that no filter needs one.
+    """
+    candidates, values = _candidates(query, dialect, leading, has_index=has_index)
     others, other_values = _others(query, dialect, leading)
     if _has_nul([*values, *other_values]):
         return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
@@ -223,11 +252,14 @@ def _by_rank(query: EventQuery, leading: str | None) -> list[str]:
     return sorted(exact_filters(query), key=lambda column: column != leading)  # stable: the others keep their order
 
 
-def _candidates(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[list[str], list[Value]]:
+def _candidates(
+    query: EventQuery, dialect: Dialect, leading: str | None, *, has_index: bool = False
+) -> tuple[list[str], list[Value]]:
     """Return the conditions that one index has: the first exact filter and the times."""
     p = dialect.placeholder
     first = _by_rank(query, leading)[:1]
-    conditions = [f"{column} = {p}" for column in first]
+    form = dialect.further_column if has_index else "{}"
+    conditions = [f"{form.format(column)} = {p}" for column in first]
     values: list[Value] = [getattr(query, column) for column in first]
     for side, moment in ((">=", query.since), ("<=", query.until)):
         if moment is not None:

@@ -7,6 +7,7 @@ from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, MAX_EVENT_DATA_DEPT
 from signal_gateway.datastorage.http.export import NDJSON, PAGING
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
+    CasesResponse,
     EventStored,
     HoldItem,
     HoldRequest,
@@ -38,6 +39,7 @@ Access = Literal["open", "read", "write"]
 
 _RESPONSES = (
     BatchStored,
+    CasesResponse,
     EventStored,
     HoldItem,
     HoldRequest,
@@ -121,6 +123,17 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                     responses={200: (NDJSON, {}, "One StoredEvent object per line.")},
                     problems=_BAD_REQUEST | _UNREADY,
                     parameters=[_parameter(name, order="asc") for name in PARAMETERS if name not in PAGING],
+                )
+            },
+            "/api/v1/audit/cases": {
+                "get": api.operation(
+                    "findCases",
+                    "Read a page of cases with an event that matches: one row for each correlation id, described by "
+                    "all of its events. In descending order a case has the place of its last event that matches.",
+                    "read",
+                    responses={200: (JSON, ref("CasesResponse"), "A page.")},
+                    problems=_BAD_REQUEST | _UNREADY,
+                    parameters=[_parameter(name) for name in PARAMETERS],
                 )
             },
             "/api/v1/audit/limits": {

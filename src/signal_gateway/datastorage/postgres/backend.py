@@ -13,6 +13,7 @@ from signal_gateway.datastorage.backend import (
     BackendNotOpen,
     BackendUnavailable,
     Bar,
+    CasePage,
     Duplicate,
     EventRow,
     LegalHold,
@@ -24,7 +25,7 @@ from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.postgres.chain import chain_head, purge_events, read_chunk
 from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
-from signal_gateway.datastorage.postgres.queries import all_rows, read_histogram, read_page, read_slice
+from signal_gateway.datastorage.postgres.queries import all_rows, read_cases, read_histogram, read_page, read_slice
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
@@ -150,6 +151,11 @@ class PostgresBackend:
         # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
         async with self._connection(writes=False) as connection, connection.transaction():
             return await read_page(connection, query)
+
+    async def cases(self, query: EventQuery) -> CasePage:
+        """Read a page of cases; see `Backend.cases`."""
+        async with self._connection(writes=False) as connection, connection.transaction():
+            return await read_cases(connection, query)
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""

@@ -6,7 +6,15 @@ from typing import Any
 import psycopg
 from psycopg.rows import TupleRow
 
-from signal_gateway.datastorage.backend import Bar, Page, StoredRecord
+from signal_gateway.datastorage.backend import Bar, CasePage, Page, StoredRecord
+from signal_gateway.datastorage.cases import (
+    CasePosition,
+    case_count_statement,
+    case_page,
+    case_page_statement,
+    case_summary_statement,
+    cases_of,
+)
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
     MOST_OCCURRENCES,
@@ -20,7 +28,7 @@ from signal_gateway.datastorage.select import (
     slice_statement,
 )
 
-__all__ = ["POSTGRES", "all_rows", "read_histogram", "read_page", "read_slice"]
+__all__ = ["POSTGRES", "all_rows", "read_cases", "read_histogram", "read_page", "read_slice"]
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -85,6 +93,17 @@ async def read_page(connection: Connection, query: EventQuery) -> Page:
     ((candidates, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
     found = [StoredRecord(*row) for row in await all_rows(connection, *page_statement(query, POSTGRES))]
     return Page.of(query, found, candidates=candidates, matches=matches)
+
+
+async def read_cases(connection: Connection, query: EventQuery) -> CasePage:
+    """Read a page of cases inside a transaction; see `Backend.cases`."""
+    leading = await _rarest_filter(connection, query)
+    ((events, total),) = await all_rows(connection, *case_count_statement(query, POSTGRES, leading=leading))
+    rows = await all_rows(connection, *case_page_statement(query, POSTGRES))
+    found = [CasePosition(correlation_id, Position(*position)) for correlation_id, *position in rows]
+    ids = [case.correlation_id for case in found[: query.limit]]
+    summaries = await all_rows(connection, *case_summary_statement(ids, POSTGRES)) if ids else []
+    return case_page(query, found, cases_of(found, summaries), events=events, total=total)
 
 
 async def _rarest_filter(connection: Connection, query: EventQuery) -> str | None:

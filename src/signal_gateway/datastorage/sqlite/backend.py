@@ -11,6 +11,7 @@ from pathlib import Path
 from signal_gateway.datastorage.backend import (
     BackendUnavailable,
     Bar,
+    CasePage,
     Duplicate,
     EventRow,
     LegalHold,
@@ -29,6 +30,7 @@ from signal_gateway.datastorage.sqlite.queries import (
     SQLITE,
     newest_sequence,
     rarest_filter,
+    read_cases,
     read_histogram,
     read_page,
     read_slice,
@@ -88,6 +90,10 @@ class SqliteBackend:
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
         return await self._reader.run(lambda connection: read_page(connection, query, self._query_timeout))
+
+    async def cases(self, query: EventQuery) -> CasePage:
+        """Read a page of cases; see `Backend.cases`."""
+        return await self._reader.run(lambda connection: read_cases(connection, query, self._query_timeout))
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""

@@ -5,8 +5,16 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from signal_gateway.clock import SystemClock
-from signal_gateway.datastorage.backend import Bar, Page, QueryTooSlow, StoredRecord
-from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.backend import Bar, CasePage, Page, QueryTooSlow, StoredRecord
+from signal_gateway.datastorage.cases import (
+    CasePosition,
+    case_count_statement,
+    case_page,
+    case_page_statement,
+    case_summary_statement,
+    cases_of,
+)
+from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
     MOST_OCCURRENCES,
     Statement,
@@ -24,6 +32,7 @@ __all__ = [
     "SQLITE",
     "newest_sequence",
     "rarest_filter",
+    "read_cases",
     "read_histogram",
     "read_page",
     "read_slice",
@@ -128,6 +137,18 @@ def read_page(connection: sqlite3.Connection, query: EventQuery, timeout: float)
         candidates, matches = connection.execute(*count_statement(query, SQLITE, leading=leading)).fetchone()
         found = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE, leading=leading))]
     return Page.of(query, found, candidates=candidates, matches=matches)
+
+
+def read_cases(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> CasePage:
+    """Read a page of cases; see `Backend.cases`."""
+    leading = rarest_filter(connection, query, timeout)
+    with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot
+        events, total = connection.execute(*case_count_statement(query, SQLITE, leading=leading)).fetchone()
+        rows = connection.execute(*case_page_statement(query, SQLITE, leading=leading))
+        found = [CasePosition(correlation_id, Position(*position)) for correlation_id, *position in rows]
+        ids = [case.correlation_id for case in found[: query.limit]]
+        summaries = connection.execute(*case_summary_statement(ids, SQLITE)).fetchall() if ids else []
+    return case_page(query, found, cases_of(found, summaries), events=events, total=total)
 
 
 def read_slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
