@@ -18,6 +18,7 @@ __all__ = [
     "case_page_statement",
     "case_summary_statement",
     "cases_of",
+    "naming_events_statement",
 ]
 
 CASE_COUNT_FACTOR = 5
@@ -104,25 +105,42 @@ def case_count_statement(query: EventQuery, dialect: Dialect, *, leading: str | 
 
 
 def case_summary_statement(correlation_ids: Sequence[str], dialect: Dialect) -> Statement:
-    """Select the rows of `cases_of`. The event that names a case is the first one of the gateway, or else the first."""
+    """Select times, numbers, the last outcome and the id of the event that names each of at least one case.
+
+    The event that names a case is the first one of the gateway, or else the first one.
+    """
     placeholders = ", ".join([dialect.placeholder] * len(correlation_ids))
     of_case = "FROM audit_events WHERE correlation_id = summed.correlation_id ORDER BY"
-    values: list[Value] = [*correlation_ids, _NAMING_CATEGORY]
+    values: list[Value] = [_NAMING_CATEGORY, *correlation_ids]
     return (
-        "SELECT summed.*, naming.envelope, naming.event_data,"
-        f" (SELECT event_outcome {of_case} event_timestamp DESC, sequence DESC LIMIT 1) FROM ("
-        "SELECT correlation_id, min(event_timestamp), max(event_timestamp), count(*) AS events,"
+        f"SELECT summed.*, (SELECT event_outcome {of_case} event_timestamp DESC, sequence DESC LIMIT 1),"
+        f" (SELECT CAST(event_id AS text) {of_case} event_category <> {dialect.placeholder}, event_timestamp, sequence"
+        " LIMIT 1) FROM (SELECT correlation_id, min(event_timestamp), max(event_timestamp), count(*),"
         " count(CASE WHEN event_outcome = 'failure' THEN 1 END)"
-        f" FROM audit_events WHERE correlation_id IN ({placeholders}) GROUP BY correlation_id"
-        ") AS summed JOIN audit_events AS naming ON naming.event_id = ("
-        f"SELECT event_id {of_case} event_category <> {dialect.placeholder}, event_timestamp, sequence LIMIT 1)",
+        f" FROM audit_events WHERE correlation_id IN ({placeholders}) GROUP BY correlation_id) AS summed",
         values,
     )
 
 
-def cases_of(found: Sequence[CasePosition], rows: Sequence[Sequence[Any]]) -> list[Case]:
-    """Build cases from the rows of `case_summary_statement`, in the order of `found`."""
-    by_id = {row[0]: _case(*row) for row in rows}
+def naming_events_statement(event_ids: Sequence[str], dialect: Dialect) -> Statement:
+    """Select id, envelope and data of at least one event, by its id."""
+    placeholders = ", ".join([dialect.placeholder] * len(event_ids))
+    statement = "SELECT CAST(event_id AS text), envelope, event_data FROM audit_events WHERE event_id"
+    return f"{statement} IN ({placeholders})", [*event_ids]
+
+
+def cases_of(
+    found: Sequence[CasePosition], summaries: Sequence[Sequence[Any]], naming: Sequence[Sequence[Any]]
+) -> list[Case]:
+    """Build cases in the order of `found`.
+
+    Args:
+        found: The result of `case_page_statement`.
+        summaries: The rows of `case_summary_statement`.
+        naming: The rows of `naming_events_statement`.
+    """
+    documents = {event_id: (envelope, data) for event_id, envelope, data in naming}
+    by_id = {row[0]: _case(*row[:-1], documents=documents[row[-1]]) for row in summaries}
     return [by_id[case.correlation_id] for case in found if case.correlation_id in by_id]
 
 
@@ -132,11 +150,11 @@ def _case(
     last: int,
     events: int,
     failures: int,
-    envelope_text: str,
-    event_data_text: str,
     last_outcome: str,
+    *,
+    documents: tuple[str, str],
 ) -> Case:
-    envelope, data = orjson.loads(envelope_text), orjson.loads(event_data_text)
+    envelope, data = map(orjson.loads, documents)
     outcome: CaseOutcome = "failure" if failures else "pending" if last_outcome == "pending" else "success"
     kind, namespace, name = _workload(envelope, data)
     return Case(

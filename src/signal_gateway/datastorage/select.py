@@ -1,5 +1,6 @@
 """SELECT statements of an EventQuery, in the SQL dialect of each database."""
 
+import re
 from typing import Protocol
 
 import orjson
@@ -42,6 +43,8 @@ _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 # with the order of an index, PostgreSQL reads that index and not the table
 _NEWEST = " ORDER BY event_timestamp DESC, sequence DESC"
 
+_AS_IN_JSON = re.compile(r"[A-Za-z0-9 ._:@=-]+")
+
 # longer than the microseconds from the year 1 to 1970
 _LONGEST_TIME_BEFORE_EPOCH = 2**60
 
@@ -52,10 +55,12 @@ class Dialect(Protocol):
     Attributes:
         placeholder: Marks the place of a value.
         further_column: The form of a column in a filter after the most selective one; `{}` is the column's name.
+        position: The function that finds a text in another; 0 if it is not there.
     """
 
     placeholder: str
     further_column: str
+    position: str
 
     def member(self, name: str) -> str:
         """Return the expression of a member of the envelope as text.
@@ -276,17 +281,19 @@ def _others(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[l
     values: list[Value] = [getattr(query, column) for column in further]
     for name in _MEMBERS:
         if (value := getattr(query, name)) is not None:
-            conditions.append(f"{dialect.member(name)} = {p}")
-            values.append(value)
+            condition, found = _if_found("envelope", value, f"{dialect.member(name)} = {p}", [value], dialect)
+            conditions.append(condition)
+            values.extend(found)
     if query.resource_name is not None:
-        identifier = dialect.member("resource_id")
-        condition, ends = dialect.ends_with(identifier, f"/{query.resource_name}")
-        conditions.append(f"({identifier} = {p} OR {condition})")
-        values.extend([query.resource_name, *ends])
-    if query.text is not None:
-        condition, parts = _contains_text(query.text, dialect)
+        name, identifier = query.resource_name, dialect.member("resource_id")
+        end, ends = dialect.ends_with(identifier, f"/{name}")
+        condition, found = _if_found("envelope", name, f"({identifier} = {p} OR {end})", [name, *ends], dialect)
         conditions.append(condition)
-        values.extend(parts)
+        values.extend(found)
+    if query.text is not None:
+        condition, found = _contains_text(query.text, dialect)
+        conditions.append(condition)
+        values.extend(found)
     if query.detail is not None:
         key, text = query.detail
         condition, detail_values = dialect.detail(key, text, _scalar(text))
@@ -297,9 +304,28 @@ def _others(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[l
 
 def _contains_text(text: str, dialect: Dialect) -> Statement:
     part = text.translate(_LOWER)
-    names = ["correlation_id", *(dialect.member(name) for name in _NAMES), dialect.signal_name()]
-    found = [dialect.contains(name, part) for name in names]
+    found = [dialect.contains("correlation_id", part)]
+    for column, names in (
+        ("envelope", [dialect.member(name) for name in _NAMES]),
+        ("event_data", [dialect.signal_name()]),
+    ):
+        parts = [dialect.contains(name, part) for name in names]
+        condition = f"({' OR '.join(each for each, _ in parts)})"
+        values = [value for _, each in parts for value in each]
+        found.append(_if_found(f"lower({column})", part, condition, values, dialect))
     return f"({' OR '.join(condition for condition, _ in found)})", [value for _, values in found for value in values]
+
+
+def _if_found(document: str, text: str, condition: str, values: list[Value], dialect: Dialect) -> Statement:
+    """Return a condition that parses a JSON document only if its characters contain those of a text.
+
+    The longest part of the text is looked for that JSON writes as it is. Parsing takes several times as long.
+    """
+    part = max(_AS_IN_JSON.findall(text), key=len, default="")
+    if not part:
+        return condition, values
+    found = f"{dialect.position}({document}, {dialect.placeholder}) > 0"
+    return f"CASE WHEN {found} THEN {condition} END", [part, *values]
 
 
 def _scalar(text: str) -> Value:

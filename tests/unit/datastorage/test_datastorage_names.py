@@ -101,6 +101,15 @@ def test_letters_beyond_a_to_z_match_in_their_own_case_in_both_databases(
     assert names(client, actor_id="Zoë ÄRGER") == {"umlaut"}
 
 
+@pytest.mark.parametrize("actor", ['DOMAIN\\user "x"', "a/b\nc", "\\", "é", "ops@example.org", "\u2028"])
+def test_name_that_json_escapes_is_found(client: httpx.Client, make_wire_event: MakeEvent, actor: str) -> None:
+    document = make_wire_event(actor_id=actor, detail={"name": "escaped", "signal_name": f"x{actor}"})
+    client.post(EVENTS, json=document).raise_for_status()
+
+    assert names(client, actor_id=actor) == names(client, text=actor) == names(client, text=f"x{actor}") == {"escaped"}
+    assert names(client, actor_id=f"{actor}x") == names(client, text=f"{actor}x") == set()
+
+
 def test_signal_without_a_name_as_text_is_no_error(client: httpx.Client, make_wire_event: MakeEvent) -> None:
     for value in (None, 7, {"a": "b"}, ["payment"]):
         document = make_wire_event(detail={"name": "odd", "signal_name": value})

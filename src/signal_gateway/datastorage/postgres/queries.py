@@ -14,6 +14,7 @@ from signal_gateway.datastorage.cases import (
     case_page_statement,
     case_summary_statement,
     cases_of,
+    naming_events_statement,
 )
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
@@ -43,6 +44,7 @@ class PostgresDialect:
 
     placeholder = "%s"
     further_column = "{}"
+    position = "strpos"
 
     def member(self, name: str) -> str:
         """Return the expression of a member of the envelope."""
@@ -103,7 +105,9 @@ async def read_cases(connection: Connection, query: EventQuery) -> CasePage:
     found = [CasePosition(correlation_id, Position(*position)) for correlation_id, *position in rows]
     ids = [case.correlation_id for case in found[: query.limit]]
     summaries = await all_rows(connection, *case_summary_statement(ids, POSTGRES)) if ids else []
-    return case_page(query, found, cases_of(found, summaries), events=events, total=total)
+    named_by = [row[-1] for row in summaries]
+    naming = await all_rows(connection, *naming_events_statement(named_by, POSTGRES)) if ids else []
+    return case_page(query, found, cases_of(found, summaries, naming), events=events, total=total)
 
 
 async def _rarest_filter(connection: Connection, query: EventQuery) -> str | None:

@@ -13,6 +13,7 @@ from signal_gateway.datastorage.cases import (
     case_page_statement,
     case_summary_statement,
     cases_of,
+    naming_events_statement,
 )
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
@@ -58,6 +59,7 @@ class SqliteDialect:
 
     placeholder = "?"
     further_column = "+{}"
+    position = "instr"
 
     def member(self, name: str) -> str:
         """Return the expression of a member of the envelope."""
@@ -148,7 +150,9 @@ def read_cases(connection: sqlite3.Connection, query: EventQuery, timeout: float
         found = [CasePosition(correlation_id, Position(*position)) for correlation_id, *position in rows]
         ids = [case.correlation_id for case in found[: query.limit]]
         summaries = connection.execute(*case_summary_statement(ids, SQLITE)).fetchall() if ids else []
-    return case_page(query, found, cases_of(found, summaries), events=events, total=total)
+        named_by = [row[-1] for row in summaries]
+        naming = connection.execute(*naming_events_statement(named_by, SQLITE)).fetchall() if ids else []
+    return case_page(query, found, cases_of(found, summaries, naming), events=events, total=total)
 
 
 def read_slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
