@@ -18,6 +18,7 @@ __all__ = [
     "exact_filters",
     "filters",
     "histogram_statement",
+    "is_scan",
     "occurrence_statement",
     "page_statement",
     "position_condition",
@@ -96,6 +97,12 @@ class Dialect(Protocol):
 def exact_filters(query: EventQuery) -> list[str]:
     """Return the columns with an exact filter, in the usual order of their selectivity."""
     return [column for column in _BY_SELECTIVITY if getattr(query, column) is not None]
+
+
+def is_scan(query: EventQuery) -> bool:
+    """Return whether a query may read many events: a filter without an index, or an exact total."""
+    unindexed = (*(getattr(query, name) for name in _MEMBERS), query.resource_name, query.text, query.detail)
+    return query.count_limit is None or any(value is not None for value in unindexed)
 
 
 def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, limit: int) -> Statement:

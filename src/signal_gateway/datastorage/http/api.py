@@ -28,6 +28,7 @@ from signal_gateway.datastorage.backend import (
     Page,
     QueryTooSlow,
 )
+from signal_gateway.datastorage.http.disconnection import while_connected
 from signal_gateway.datastorage.http.export import NDJSON, export_query, export_response
 from signal_gateway.datastorage.http.openapi import datastorage_openapi
 from signal_gateway.datastorage.http.response_models import (
@@ -262,7 +263,7 @@ class AuditApi:
     async def _find_events(self, request: Request) -> Response:
         query = event_query(request.query_params.multi_items(), now=self._clock.now())
         with database_errors("Retry later."):
-            page = await self._backend.query(query)
+            page = await while_connected(request, self._backend.query(query))
         return Response(_page_json(query, page), media_type=JSON)
 
     async def _export(self, request: Request) -> Response:

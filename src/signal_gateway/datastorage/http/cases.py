@@ -10,6 +10,7 @@ from starlette.routing import Route
 from signal_gateway.clock import Clock
 from signal_gateway.datastorage.backend import Backend, Case, CasePage
 from signal_gateway.datastorage.http.api import database_errors, pagination_of
+from signal_gateway.datastorage.http.disconnection import while_connected
 from signal_gateway.datastorage.http.response_models import CaseItem, CasesResponse
 from signal_gateway.datastorage.query import EventQuery, event_query
 from signal_gateway.web.body import JSON
@@ -38,7 +39,7 @@ class CasesApi:
     async def _find_cases(self, request: Request) -> Response:
         query = event_query(request.query_params.multi_items(), now=self._clock.now())
         with database_errors("Retry later."):
-            page = await self._backend.cases(query)
+            page = await while_connected(request, self._backend.cases(query))
         return Response(orjson.dumps(_response(query, page)), media_type=JSON)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from weakref import WeakSet
 
 import psycopg
@@ -30,6 +30,7 @@ from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
+from signal_gateway.datastorage.select import is_scan
 from signal_gateway.errors import DataStorageError
 
 __all__ = ["PostgresBackend"]
@@ -77,7 +78,7 @@ class PostgresBackend:
     Args:
         url: `postgresql://user:password@host:port/database`.
         writers: The most connections for writing.
-        readers: The most connections for reading.
+        readers: The most connections for reading; half of them may run scans.
         connection_timeout: How long a call waits for a connection, in seconds.
         insert_timeout: How long an insert or a purge may run, in seconds.
         query_timeout: How long a query may run, in seconds.
@@ -110,6 +111,7 @@ class PostgresBackend:
         self._reading: set[Connection] = set()
         self._pooled: WeakSet[Connection] = WeakSet()
         self._idle = asyncio.Event()
+        self._scans = asyncio.Semaphore()
 
     async def open(self) -> None:
         """Bring the schema up to date, and connect.
@@ -120,6 +122,7 @@ class PostgresBackend:
         """
         if self._pools is not None:
             raise DataStorageError(f"{self._name} is open already: enter or serve a DataStorage only once at a time")
+        self._scans = asyncio.Semaphore(max(1, self._readers // 2))
         await asyncio.to_thread(migrate_schema, self._parameters, lock_timeout=self._migration_timeout)
         self._pools = (
             self._pool("audit writers", self._writers, self._insert_timeout, read_only=False),
@@ -149,12 +152,12 @@ class PostgresBackend:
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
         # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
-        async with self._connection(writes=False) as connection, connection.transaction():
+        async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
             return await read_page(connection, query)
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
-        async with self._connection(writes=False) as connection, connection.transaction():
+        async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
             return await read_cases(connection, query)
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
@@ -163,7 +166,7 @@ class PostgresBackend:
             ((newest,),) = await all_rows(connection, "SELECT last_value FROM audit_events_sequence")
         after = query.after
         while True:
-            async with self._connection(writes=False) as connection:
+            async with self._reader(is_scan=is_scan(query)) as connection:
                 events = await read_slice(connection, query, after=after, newest=newest)
             if not events:
                 return
@@ -172,7 +175,7 @@ class PostgresBackend:
 
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
-        async with self._connection(writes=False) as connection:
+        async with self._reader(is_scan=True) as connection:
             return await read_histogram(connection, query, width=width)
 
     async def purge(self, *, now: int, limit: int) -> int:
@@ -255,6 +258,12 @@ class PostgresBackend:
             name=name,
             open=False,
         )
+
+    @asynccontextmanager
+    async def _reader(self, *, is_scan: bool) -> AsyncIterator[Connection]:
+        """Borrow a connection for a query. Scans wait for each other, so that other queries find a connection."""
+        async with self._scans if is_scan else nullcontext(), self._connection(writes=False) as connection:
+            yield connection
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Connection]:

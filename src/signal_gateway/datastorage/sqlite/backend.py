@@ -22,7 +22,7 @@ from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
-from signal_gateway.datastorage.select import slice_statement
+from signal_gateway.datastorage.select import is_scan, slice_statement
 from signal_gateway.datastorage.sqlite.chain import append_batch, chain_head, purge_events, read_chunk
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, transaction
 from signal_gateway.datastorage.sqlite.queries import (
@@ -35,6 +35,7 @@ from signal_gateway.datastorage.sqlite.queries import (
     read_page,
     read_slice,
 )
+from signal_gateway.datastorage.sqlite.readers import Readers
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 
@@ -46,7 +47,7 @@ _ROWS_PER_STATEMENT = 256
 
 
 class SqliteBackend:
-    """Stores events in an SQLite file: WAL, `synchronous=FULL`, one writing thread and one reading thread.
+    """Stores events in an SQLite file: WAL, `synchronous=FULL`, one writing thread and several reading ones.
 
     An insert is on the disk before it returns. Readers do not wait for the writer, and each read sees everything that
     was committed before it began.
@@ -54,14 +55,15 @@ class SqliteBackend:
     Args:
         path: The file. Its directory must exist.
         busy_timeout: How long to wait for another process with the write lock, in seconds.
-        query_timeout: How long a query may run, in seconds. Other queries wait for it.
+        query_timeout: How long a query may run, in seconds.
+        readers: The number of queries that run at the same time; half of them may be scans.
     """
 
-    def __init__(self, path: Path, *, busy_timeout: float = 5.0, query_timeout: float = 10.0) -> None:
+    def __init__(self, path: Path, *, busy_timeout: float = 5.0, query_timeout: float = 10.0, readers: int = 4) -> None:
         self._path = path
         self._query_timeout = query_timeout
         self._writer = ConnectionThread(f"audit writer {path.name}", path, busy_timeout=busy_timeout)
-        self._reader = ConnectionThread(f"audit reader {path.name}", path, busy_timeout=busy_timeout)
+        self._readers = Readers(path, size=readers, busy_timeout=busy_timeout)
         self._identity = DatabaseIdentity(path)
         self._free_when_full: int | None = None  # bytes, at the last insert that failed for lack of space
 
@@ -78,7 +80,7 @@ class SqliteBackend:
             await self._writer.open()
             self._identity = DatabaseIdentity(self._path)
             await self._writer.run(self._prepare)
-            await self._reader.open()
+            await self._readers.open()
         except BaseException:
             await self.close()
             raise
@@ -89,22 +91,25 @@ class SqliteBackend:
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
-        return await self._reader.run(lambda connection: read_page(connection, query, self._query_timeout))
+        read = partial(read_page, query=query, timeout=self._query_timeout)
+        return await self._readers.run(read, is_scan=is_scan(query))
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
-        return await self._reader.run(lambda connection: read_cases(connection, query, self._query_timeout))
+        read = partial(read_cases, query=query, timeout=self._query_timeout)
+        return await self._readers.run(read, is_scan=is_scan(query))
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
-        newest = await self._reader.run(newest_sequence)
-        leading = await self._reader.run(partial(rarest_filter, query=query, timeout=self._query_timeout))
+        newest = await self._readers.run(newest_sequence)
+        leading = await self._readers.run(partial(rarest_filter, query=query, timeout=self._query_timeout))
         after = query.after
         while True:
             statement = slice_statement(
                 query, SQLITE, after=after, newest=newest, limit=EVENTS_PER_SLICE, leading=leading
             )
-            events = await self._reader.run(partial(read_slice, statement=statement, timeout=self._query_timeout))
+            read = partial(read_slice, statement=statement, timeout=self._query_timeout)
+            events = await self._readers.run(read, is_scan=is_scan(query))
             if not events:
                 return
             yield events
@@ -112,7 +117,8 @@ class SqliteBackend:
 
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
-        return await self._reader.run(lambda connection: read_histogram(connection, query, width, self._query_timeout))
+        read = partial(read_histogram, query=query, width=width, timeout=self._query_timeout)
+        return await self._readers.run(read, is_scan=True)
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. New events reuse their space; the file does not shrink."""
@@ -128,23 +134,23 @@ class SqliteBackend:
 
     async def holds(self) -> Sequence[LegalHold]:
         """Read all holds; see `Backend.holds`."""
-        return await self._reader.run(_holds)
+        return await self._readers.run(_holds)
 
     async def chain_head(self) -> ChainHead | None:
         """Read the head of the chain; see `Backend.chain_head`."""
-        return await self._reader.run(chain_head)
+        return await self._readers.run(chain_head)
 
     async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
         """Read the next links; see `Backend.read_chain`."""
-        return await self._reader.run(partial(read_chunk, after=after, window=window))
+        return await self._readers.run(partial(read_chunk, after=after, window=window))
 
     async def ping(self) -> None:
         """Commit a change that changes nothing; see `Backend.ping`."""
         await self._writer.run(self._try_to_write)
 
     async def close(self) -> None:
-        """Interrupt the running query, finish the running insert and close the file."""
-        await self._reader.close(interrupt=True)
+        """Interrupt the running queries, finish the running insert and close the file."""
+        await self._readers.close()
         await self._writer.close()
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
