@@ -7,6 +7,7 @@ import typer
 
 from signal_gateway.commands.apiserver import serve_apiserver
 from signal_gateway.commands.audit import export_events, list_events, show_case
+from signal_gateway.commands.cases import list_cases
 from signal_gateway.commands.datastorage import purge, serve_datastorage
 from signal_gateway.commands.gateway import check_config, explain_config, serve_gateway
 from signal_gateway.commands.integrity import (
@@ -69,6 +70,7 @@ app.add_typer(datastorage, name="datastorage")
 
 audit = typer.Typer(help="Query the audit trail, and inspect the spool of undelivered events.", no_args_is_help=True)
 audit.command("list")(list_events)
+audit.command("cases")(list_cases)
 audit.command("show")(show_case)
 audit.command("tail")(tail_events)
 audit.command("export")(export_events)

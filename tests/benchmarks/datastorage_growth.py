@@ -31,6 +31,11 @@ MIB = 1024 * 1024
 EVENTS_PER_CORRELATION = 5
 TYPES = ("received", "created", "deduplicated", "failed", "rejected", "resolved")
 SEVERITIES = ("critical", "warning", "warning", "warning", "info", "info", None)
+WORKLOADS = 5_000
+NAMESPACES = tuple(f"team-{number}" for number in range(20))
+KINDS = ("Deployment", "Deployment", "StatefulSet", "DaemonSet", "Node")
+ALERTS = ("HighLatency", "PodCrashLooping", "KubeNodePressure", "HighErrorRate", "DiskFull", "CertificateExpiry", "Lag")
+PEOPLE = ("mira", "jonas", "ops@example.org", "release-bot")
 EVENTS = "/api/v1/audit/events"
 
 NOTE = """\
@@ -147,7 +152,11 @@ async def _filled(database: str, begin: int, end: int) -> float:
 
 def _row(number: int) -> EventRow:
     event_id = new_event_id()
-    correlation_id = _correlation_id(number // EVENTS_PER_CORRELATION)
+    case = number // EVENTS_PER_CORRELATION
+    correlation_id = _correlation_id(case)
+    workload = f"service-{case * 7 % WORKLOADS}"
+    namespace, kind, alert = (names[case * 7 % WORKLOADS % len(names)] for names in (NAMESPACES, KINDS, ALERTS))
+    actor = PEOPLE[case // 10 % len(PEOPLE)] if case % 10 == 0 else "prometheus"
     event_type = f"gateway.signal.{TYPES[number % len(TYPES)]}"
     category = "controller" if number % 11 == 0 else "gateway"
     outcome = "failure" if number % 9 == 0 else "pending" if number % 9 == 1 else "success"
@@ -157,10 +166,11 @@ def _row(number: int) -> EventRow:
         f'{{"version":"1.0","event_id":"{event_id}","event_type":"{event_type}",'
         f'"event_timestamp":"{_moment(happened)}","event_category":"{category}","event_action":"received",'
         f'"event_outcome":"{outcome}","correlation_id":"{correlation_id}","actor_type":"external",'
-        f'"actor_id":"prometheus","resource_type":"Signal","resource_id":"{number:016x}","namespace":"prod"}}'
+        f'"actor_id":"{actor}","resource_type":"{kind}","resource_id":"{namespace}/{workload}",'
+        f'"namespace":"{namespace}"}}'
     )
     data = (
-        f'{{"event_type":"{event_type}","signal_name":"HighLatency","fingerprint":"{number:064x}",'
+        f'{{"event_type":"{event_type}","signal_name":"{alert}","fingerprint":"{case:064x}",'
         f'"remediation_request":"prod/{correlation_id}","number":{number % 4}}}'
     )
     return EventRow(

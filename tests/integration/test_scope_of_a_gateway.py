@@ -69,7 +69,9 @@ def test_answer_says_why_nothing_is_done_and_how_to_opt_in(gateway):
     }
     assert gateway.metrics.value("gateway_signals_rejected_total", reason="not_managed") == 1
     event = gateway.audit_trail.one("gateway.signal.rejected", correlation_id=body["fingerprint"])
-    assert (event.event_outcome, event.resource_type, event.resource_id) == ("failure", "Signal", body["fingerprint"])
+    assert event.event_outcome == "failure"
+    assert (event.resource_type, event.resource_id, event.namespace) == ("Deployment", "prod/untold", "prod")
+    assert event.event_data["fingerprint"] == body["fingerprint"]
     assert event.event_data["error_details"]["code"] == "not_managed"
 
 

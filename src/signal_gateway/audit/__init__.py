@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from signal_gateway._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from signal_gateway.audit.client.cases import AuditCase
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.client.query import Limits
     from signal_gateway.audit.client.translation import KUBERNAUT_EVENT_TYPES
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "KUBERNAUT_EVENT_TYPES",
+    "AuditCase",
     "AuditEvent",
     "AuditStats",
     "AuditStore",
@@ -62,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "KUBERNAUT_EVENT_TYPES": "client.translation",
         "RecoveryCounts": "stats",
+        "AuditCase": "client.cases",
         "AuditEvent": "event",
         "AuditStats": "stats",
         "AuditStore": "stats",

@@ -8,6 +8,7 @@ from typing import TypeVar, Unpack
 import anyio.to_thread
 from pydantic import ValidationError
 
+from signal_gateway.audit.client.cases import AuditCase
 from signal_gateway.audit.client.client import DataStorageClient
 from signal_gateway.audit.client.query import AuditFilters
 from signal_gateway.audit.errors import AuditTrailMismatch
@@ -144,6 +145,30 @@ class AuditTrail:
                 )
             matched.append(match)
         return matched
+
+    def cases(self, **filters: Unpack[AuditFilters]) -> list[AuditCase]:
+        """Return the cases with a matching event, by their first matching event, oldest first.
+
+        All stored events of a case describe it, also those that do not match.
+
+        Args:
+            **filters: See `AuditFilters`; they are filters of events.
+
+        Raises:
+            AuditError: As for `events`.
+        """
+        __tracebackhide__ = True
+        self._wait_for_events(filters)
+        found = [case for page in self._client.case_pages(ascending=True, **filters) for case in page.cases]
+        if self._recorded is None:
+            return found
+        own = {event.correlation_id for event in self._query(filters)}
+        return [case for case in found if case.correlation_id in own]
+
+    async def acases(self, **filters: Unpack[AuditFilters]) -> list[AuditCase]:
+        """Call `cases` without blocking the event loop."""
+        __tracebackhide__ = True
+        return await _in_thread(functools.partial(self.cases, **filters))
 
     async def aevents(self, **filters: Unpack[AuditFilters]) -> list[StoredEvent]:
         """Call `events` without blocking the event loop."""

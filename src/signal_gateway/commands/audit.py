@@ -29,7 +29,7 @@ def list_events(
     as_json: Json = False,
 ) -> None:
     """List the newest events and the number of matching events."""
-    listed, total = 0, 0
+    listed, total, least = 0, 0, ""
     lines = heading_lines()
     with query.client() as client:
         for page in client.pages(limit=limit, **query.filters):
@@ -39,8 +39,9 @@ def list_events(
                 else:
                     lines += listed_lines(event)
             listed, total = listed + len(page.events), page.total
+            least = "" if page.total_is_exact else "at least "
 
-    summary = f"{listed} of {total} events"
+    summary = f"{listed} of {least}{total} events"
     if not as_json:
         say("\n".join([*lines, summary]))
     elif listed < total:

@@ -11,7 +11,7 @@ from signal_gateway.commands.times import duration
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.client.client import AuditFilters, DataStorageClient
+    from signal_gateway.audit.client.client import AuditFilters, DataStorageClient, EventPage
 
 __all__ = ["DEFAULT_LOOKBACK", "Follower"]
 
@@ -97,12 +97,17 @@ class Follower:
         missing: int | None = None
         for page in islice(self._client.pages(**self._filters), _PAGES):
             if missing is None:
-                missing = page.total - self._count
+                missing = self._total(page) - self._count
             found |= self._unknown(page.events)
             if len(found) == missing:
                 self._count += missing
                 return found
         return None
+
+    def _total(self, page: "EventPage") -> int:
+        return (
+            page.total if page.total_is_exact else self._client.query(limit=1, exact_total=True, **self._filters).total
+        )
 
     def _all(self) -> dict[_Key, dict[str, Any]]:
         found: dict[_Key, dict[str, Any]] = {}

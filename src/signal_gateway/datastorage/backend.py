@@ -2,11 +2,11 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
-from signal_gateway.datastorage.query import EventQuery
+from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.errors import DataStorageError
 
 __all__ = [
@@ -16,6 +16,9 @@ __all__ = [
     "BackendNotOpen",
     "BackendUnavailable",
     "Bar",
+    "Case",
+    "CaseOutcome",
+    "CasePage",
     "Duplicate",
     "EventRow",
     "LegalHold",
@@ -66,6 +69,8 @@ class EventRow(NamedTuple):
     envelope: str
     event_data: str
 
+
+CaseOutcome = Literal["success", "failure", "pending"]
 
 CHAIN_COLUMNS = ("sequence", *EventRow._fields)
 """The columns of a row of a `ChainChunk`: all that a stored event has."""
@@ -130,13 +135,75 @@ class Page:
 
     Attributes:
         events: At most `limit` events, in the order of the query.
-        total: The number of events that match the filters.
+        total: The number of events that match the filters; at least so many if it is not exact.
         has_more: Whether more events follow this page.
+        total_is_exact: Whether the count ended before `count_limit` of the query.
     """
 
     events: Sequence[StoredRecord]
     total: int
     has_more: bool
+    total_is_exact: bool
+
+    @classmethod
+    def of(cls, query: EventQuery, found: Sequence[StoredRecord], *, candidates: int, matches: int) -> "Page":
+        """Build a page from the results of `page_statement` and `count_statement`."""
+        events, has_more = found[: query.limit], len(found) > query.limit
+        limit = query.count_limit
+        if limit is None or candidates <= limit:
+            return cls(events, matches, has_more, total_is_exact=True)
+        seen = query.offset + len(found) if events else 0
+        return cls(events, max(seen, min(matches, limit)), has_more, total_is_exact=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """All events with one correlation id, in one row.
+
+    Attributes:
+        correlation_id: The id.
+        first: The time of the first event, in microseconds since the epoch.
+        last: The time of the last event, likewise.
+        events: The number of events.
+        failures: The number of events with the outcome `failure`.
+        outcome: `failure` if an event failed; otherwise `pending` if the last event is pending, or else `success`.
+        workload_kind: The kind of the workload; None if no event names it.
+        workload_namespace: Its namespace; None for a cluster-scoped object.
+        workload_name: Its name.
+        signal_name: The name of the alert.
+        severity: The severity, in the words of the source.
+    """
+
+    correlation_id: str
+    first: int
+    last: int
+    events: int
+    failures: int
+    outcome: CaseOutcome
+    workload_kind: str | None
+    workload_namespace: str | None
+    workload_name: str | None
+    signal_name: str | None
+    severity: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CasePage:
+    """One page of cases.
+
+    Attributes:
+        cases: At most `limit` cases, in the order of the query.
+        total: The number of cases with an event that matches; at least so many if it is not exact.
+        has_more: Whether more cases follow this page.
+        total_is_exact: Whether all events that match were read for the total.
+        last: The position of the last case, for a cursor; None on an empty page.
+    """
+
+    cases: Sequence[Case]
+    total: int
+    has_more: bool
+    total_is_exact: bool
+    last: Position | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +248,18 @@ class Backend(Protocol):
 
     async def query(self, query: EventQuery) -> Page:
         """Read one page of events. It has every event that was committed before the call.
+
+        Raises:
+            QueryTooSlow: The query reached the time limit of the backend.
+            BackendUnavailable: The database cannot be read now.
+        """
+        ...
+
+    async def cases(self, query: EventQuery) -> CasePage:
+        """Read one page of cases with an event that matches. Each case is described by all of its events.
+
+        Args:
+            query: The filters of events. Its limit, offset and position are those of cases.
 
         Raises:
             QueryTooSlow: The query reached the time limit of the backend.

@@ -16,6 +16,7 @@ from signal_gateway.datastorage.backend import Backend
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.http.api import AuditApi, RequestMetrics
 from signal_gateway.datastorage.http.authentication import PROTECTION, ScopeAuthenticator
+from signal_gateway.datastorage.http.cases import CasesApi
 from signal_gateway.datastorage.http.integrity import IntegrityApi
 from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.retention import PeriodicPurge
@@ -129,8 +130,9 @@ def create_datastorage(
     )
     verifications = Verifications(backend, clock=clock)
     integrity = IntegrityApi(backend=backend, clock=clock, verifications=verifications)
+    cases = CasesApi(backend=backend, clock=clock)
     viewer = Viewer(backend=backend, clock=clock, verifications=verifications)
-    routes = [*api.routes(), *integrity.routes(), *viewer.routes()]
+    routes = [*api.routes(), *cases.routes(), *integrity.routes(), *viewer.routes()]
     purge = None
     if purge_interval is not None:
         purge = PeriodicPurge(backend, clock=clock, interval=purge_interval, metrics=metrics)

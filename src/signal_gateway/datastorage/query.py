@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, cast
 from signal_gateway.web.problem import Problem
 
 __all__ = [
+    "COUNT_LIMIT",
     "CURSOR",
     "DEFAULT_LIMIT",
     "MAX_LIMIT",
@@ -25,6 +26,8 @@ __all__ = [
 DEFAULT_LIMIT = 50
 MAX_LIMIT = 1000
 MAX_OFFSET = 2**63 - 1
+COUNT_LIMIT = 10_000
+"""The most events that are read for the total of a query, unless an exact total is wanted."""
 
 Order = Literal["asc", "desc"]
 
@@ -60,6 +63,13 @@ class EventQuery:
         event_category: Exact.
         event_outcome: Exact.
         severity: Exact. An event without a severity does not match.
+        resource_type: Exact, such as `Deployment`.
+        resource_id: Exact, such as `prod/payment-api`.
+        resource_name: The last part of `resource_id`, after its last slash; exact.
+        namespace: Exact. An event without a namespace does not match.
+        actor_id: Exact.
+        text: A part of a name: of `resource_id`, `actor_id`, `correlation_id`, or `signal_name` in `event_data`. The
+            letters A to Z match in both cases.
         since: The earliest `event_timestamp`, inclusive.
         until: The latest `event_timestamp`, inclusive.
         detail: The name of a top-level member of `event_data` and its value as text. A string with that text matches,
@@ -68,6 +78,7 @@ class EventQuery:
         limit: The size of a page, 1 to 1000.
         offset: The number of events to skip.
         after: Return only events after this position.
+        count_limit: The most events that are read for the total; None for all.
     """
 
     correlation_id: str | None = None
@@ -75,6 +86,12 @@ class EventQuery:
     event_category: str | None = None
     event_outcome: str | None = None
     severity: str | None = None
+    resource_type: str | None = None
+    resource_id: str | None = None
+    resource_name: str | None = None
+    namespace: str | None = None
+    actor_id: str | None = None
+    text: str | None = None
     since: datetime | None = None
     until: datetime | None = None
     detail: tuple[str, str] | None = None
@@ -82,6 +99,7 @@ class EventQuery:
     limit: int = DEFAULT_LIMIT
     offset: int = 0
     after: Position | None = None
+    count_limit: int | None = COUNT_LIMIT
 
     def cursor(self, position: Position) -> str:
         """Return the cursor of the next page of this query, as `event_query` parses it.
@@ -132,6 +150,9 @@ def _combined(values: dict[str, Any]) -> dict[str, Any]:
     if key is not None:
         values["detail"] = (key, value)
 
+    if values.pop("total", None) == "exact":
+        values["count_limit"] = None
+
     if "cursor" in values:
         order, after = values.pop("cursor")
         if "offset" in values:
@@ -160,6 +181,10 @@ def _outcome(value: str, _now: datetime) -> str:
 
 def _order(value: str, _now: datetime) -> Order:
     return cast(Order, _one_of(value, "asc", "desc"))
+
+
+def _total(value: str, _now: datetime) -> str:
+    return _one_of(value, "bounded", "exact")
 
 
 def _one_of(value: str, *allowed: str) -> str:
@@ -215,6 +240,12 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "event_category": _text,
     "event_outcome": _outcome,
     "severity": _text,
+    "resource_type": _text,
+    "resource_id": _text,
+    "resource_name": _text,
+    "namespace": _text,
+    "actor_id": _text,
+    "text": _text,
     "since": _time,
     "until": _time,
     "detail_key": _text,
@@ -223,12 +254,11 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "offset": _offset,
     "order": _order,
     "cursor": _cursor,
+    "total": _total,
 }
 
 # generated clients send an empty text for a filter that is not set
-_MAY_BE_EMPTY = frozenset(
-    {"correlation_id", "event_type", "event_category", "event_outcome", "severity", "since", "until"}
-)
+_MAY_BE_EMPTY = frozenset(_PARAMETERS) - {"detail_key", "detail_value", "limit", "offset", "order", "cursor", "total"}
 
 PARAMETERS: tuple[str, ...] = tuple(_PARAMETERS)
 """The parameter names that `event_query` accepts."""

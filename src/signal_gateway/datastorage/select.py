@@ -1,5 +1,6 @@
 """SELECT statements of an EventQuery, in the SQL dialect of each database."""
 
+import re
 from typing import Protocol
 
 import orjson
@@ -9,22 +10,41 @@ from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
 
 __all__ = [
+    "MOST_OCCURRENCES",
     "Dialect",
     "Statement",
     "Value",
     "count_statement",
     "exact_filters",
+    "filters",
     "histogram_statement",
+    "is_scan",
     "occurrence_statement",
     "page_statement",
+    "position_condition",
     "slice_statement",
 ]
 
 Value = str | int | float | None
 Statement = tuple[str, list[Value]]
 
+MOST_OCCURRENCES = 10_000
+"""Index entries that are read to compare two filters, about a millisecond of work. Filters with more are equal."""
+
 # the most selective first, as far as it is known without reading the events
 _BY_SELECTIVITY = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
+
+# members of the envelope without a column: they have no index, as one would cost each insert more than a tenth
+_MEMBERS = ("namespace", "resource_type", "resource_id", "actor_id")
+_NAMES = ("resource_id", "actor_id")
+
+# as both databases do it: SQLite's lower() knows no other letters, nor does PostgreSQL's in the collation "C"
+_LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+
+# with the order of an index, PostgreSQL reads that index and not the table
+_NEWEST = " ORDER BY event_timestamp DESC, sequence DESC"
+
+_AS_IN_JSON = re.compile(r"[A-Za-z0-9 ._:@=-]+")
 
 # longer than the microseconds from the year 1 to 1970
 _LONGEST_TIME_BEFORE_EPOCH = 2**60
@@ -36,10 +56,32 @@ class Dialect(Protocol):
     Attributes:
         placeholder: Marks the place of a value.
         further_column: The form of a column in a filter after the most selective one; `{}` is the column's name.
+        position: The function that finds a text in another; 0 if it is not there.
     """
 
     placeholder: str
     further_column: str
+    position: str
+
+    def member(self, name: str) -> str:
+        """Return the expression of a member of the envelope as text.
+
+        Args:
+            name: A name without quotes.
+        """
+        ...
+
+    def ends_with(self, expression: str, suffix: str) -> Statement:
+        """Return the condition that a text ends with another, exactly."""
+        ...
+
+    def contains(self, expression: str, part: str) -> Statement:
+        """Return the condition that a text contains another in lower case; only A to Z have a lower case."""
+        ...
+
+    def signal_name(self) -> str:
+        """Return the expression of the member `signal_name` of `event_data` as text."""
+        ...
 
     def detail(self, key: str, text: str, scalar: Value) -> Statement:
         """Return the condition that a top-level member of `event_data` has a value.
@@ -57,6 +99,12 @@ def exact_filters(query: EventQuery) -> list[str]:
     return [column for column in _BY_SELECTIVITY if getattr(query, column) is not None]
 
 
+def is_scan(query: EventQuery) -> bool:
+    """Return whether a query may read many events: a filter without an index, or an exact total."""
+    unindexed = (*(getattr(query, name) for name in _MEMBERS), query.resource_name, query.text, query.detail)
+    return query.count_limit is None or any(value is not None for value in unindexed)
+
+
 def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, limit: int) -> Statement:
     """Count the events that match one exact filter within the times of a query, from its index alone.
 
@@ -67,22 +115,47 @@ def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, li
         limit: Where the count ends.
     """
     alone = EventQuery(since=query.since, until=query.until, **{column: getattr(query, column)})
-    conditions, values = _filters(alone, dialect)
-    statement = f"SELECT 1 FROM audit_events{_where(conditions)} LIMIT {dialect.placeholder}"
-    return f"SELECT count(*) FROM ({statement})", [*values, limit]
+    candidates, values = _candidates(alone, dialect, None)
+    statement = f"SELECT 1 FROM audit_events{_where(candidates)}{_NEWEST} LIMIT {dialect.placeholder}"
+    return f"SELECT count(*) FROM ({statement}) AS found", [*values, limit]
 
 
-def count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
-    """Count the events that match the filters. Paging does not apply.
+def count_statement(
+    query: EventQuery,
+    dialect: Dialect,
+    *,
+    leading: str | None = None,
+    counted: str = "1",
+    aggregate: str = "count(matches)",
+    limit: int | None = None,
+) -> Statement:
+    """Count events for the total of a query. Paging does not apply.
+
+    The result has two numbers: the candidates and, of these, the matches. Candidates are the events that match one
+    exact filter and the times of the query. With `count_limit`, at most one more candidate than that is read.
 
     Args:
         query: The query.
         dialect: The dialect of the database.
         leading: The exact filter to find the events by, one of `exact_filters`; None for the usual order. The other
             statements have the same argument.
+        counted: The expression that `aggregate` gets of each match as `matches`.
+        aggregate: The second number.
+        limit: Replaces the `count_limit` of the query, if it has one.
     """
-    conditions, values = _filters(query, dialect, leading)
-    return f"SELECT count(*) FROM audit_events{_where(conditions)}", values
+    candidates, values = _candidates(query, dialect, leading)
+    others, other_values = _others(query, dialect, leading)
+    if _has_nul([*values, *other_values]):
+        return "SELECT 0, 0", []
+    matches = f"CASE WHEN {' AND '.join(others)} THEN {counted} END" if others else counted
+    limit = query.count_limit if limit is None or query.count_limit is None else limit
+    end = "" if limit is None else f"{_NEWEST} LIMIT {dialect.placeholder}"
+    limits: list[Value] = [] if limit is None else [limit + 1]
+    return (
+        f"SELECT count(*), {aggregate} FROM"
+        f" (SELECT {matches} AS matches FROM audit_events{_where(candidates)}{end}) AS candidates",
+        [*other_values, *values, *limits],
+    )
 
 
 def page_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
@@ -122,7 +195,7 @@ def histogram_statement(query: EventQuery, dialect: Dialect, *, width: int, lead
     p = dialect.placeholder
     # integer division rounds towards zero, so times are shifted to be positive
     shift = -(-_LONGEST_TIME_BEFORE_EPOCH // width) * width
-    conditions, values = _filters(query, dialect, leading)
+    conditions, values = filters(query, dialect, leading)
     if not exact_filters(query):
         # true for every event; it makes the index on outcome and time a covering one
         conditions.append("event_outcome IN ('success', 'failure', 'pending')")
@@ -141,10 +214,9 @@ def _events(
     condition: str | None = None,
     value: Value = None,
 ) -> Statement:
-    conditions, values = _filters(query, dialect, leading)
+    conditions, values = filters(query, dialect, leading)
     if after is not None:
-        side, p = ">" if query.order == "asc" else "<", dialect.placeholder
-        conditions.append(f"(event_timestamp, sequence) {side} ({p}, {p})")
+        conditions.append(position_condition(query, dialect))
         values.extend(after)
     if condition is not None:
         conditions.append(condition)
@@ -160,30 +232,107 @@ def _where(conditions: list[str]) -> str:
     return f" WHERE {' AND '.join(conditions)}" if conditions else ""
 
 
-def _filters(query: EventQuery, dialect: Dialect, leading: str | None = None) -> tuple[list[str], list[Value]]:
-    conditions: list[str] = []
-    values: list[Value] = []
-    p = dialect.placeholder
-    for column in sorted(exact_filters(query), key=lambda column: column != leading):  # stable: the others keep order
-        name = dialect.further_column.format(column) if conditions else column
-        conditions.append(f"{name} = {p}")
-        values.append(getattr(query, column))
+def position_condition(query: EventQuery, dialect: Dialect) -> str:
+    """Return the condition that an event comes after a position, with placeholders for its two numbers."""
+    side, p = ">" if query.order == "asc" else "<", dialect.placeholder
+    return f"(event_timestamp, sequence) {side} ({p}, {p})"
 
-    if query.since is not None:
-        conditions.append(f"event_timestamp >= {p}")
-        values.append(microseconds(query.since))
-    if query.until is not None:
-        conditions.append(f"event_timestamp <= {p}")
-        values.append(microseconds(query.until))
+
+def filters(
+    query: EventQuery, dialect: Dialect, leading: str | None = None, *, has_index: bool = False
+) -> tuple[list[str], list[Value]]:
+    """Return the conditions of all filters and times, and their values.
+
+    Args:
+        query: The query.
+        dialect: The dialect of the database.
+        leading: As in `count_statement`.
+        has_index: Whether the statement has an index already, so that no filter needs one.
+    """
+    candidates, values = _candidates(query, dialect, leading, has_index=has_index)
+    others, other_values = _others(query, dialect, leading)
+    if _has_nul([*values, *other_values]):
+        return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
+    return [*candidates, *others], [*values, *other_values]
+
+
+def _has_nul(values: list[Value]) -> bool:
+    return any(isinstance(value, str) and "\0" in value for value in values)
+
+
+def _by_rank(query: EventQuery, leading: str | None) -> list[str]:
+    return sorted(exact_filters(query), key=lambda column: column != leading)  # stable: the others keep their order
+
+
+def _candidates(
+    query: EventQuery, dialect: Dialect, leading: str | None, *, has_index: bool = False
+) -> tuple[list[str], list[Value]]:
+    """Return the conditions that one index has: the first exact filter and the times."""
+    p = dialect.placeholder
+    first = _by_rank(query, leading)[:1]
+    form = dialect.further_column if has_index else "{}"
+    conditions = [f"{form.format(column)} = {p}" for column in first]
+    values: list[Value] = [getattr(query, column) for column in first]
+    for side, moment in ((">=", query.since), ("<=", query.until)):
+        if moment is not None:
+            conditions.append(f"event_timestamp {side} {p}")
+            values.append(microseconds(moment))
+    return conditions, values
+
+
+def _others(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[list[str], list[Value]]:
+    """Return the conditions that need the event."""
+    p = dialect.placeholder
+    further = _by_rank(query, leading)[1:]
+    conditions = [f"{dialect.further_column.format(column)} = {p}" for column in further]
+    values: list[Value] = [getattr(query, column) for column in further]
+    for name in _MEMBERS:
+        if (value := getattr(query, name)) is not None:
+            condition, found = _if_found("envelope", value, f"{dialect.member(name)} = {p}", [value], dialect)
+            conditions.append(condition)
+            values.extend(found)
+    if query.resource_name is not None:
+        name, identifier = query.resource_name, dialect.member("resource_id")
+        end, ends = dialect.ends_with(identifier, f"/{name}")
+        condition, found = _if_found("envelope", name, f"({identifier} = {p} OR {end})", [name, *ends], dialect)
+        conditions.append(condition)
+        values.extend(found)
+    if query.text is not None:
+        condition, found = _contains_text(query.text, dialect)
+        conditions.append(condition)
+        values.extend(found)
     if query.detail is not None:
         key, text = query.detail
         condition, detail_values = dialect.detail(key, text, _scalar(text))
         conditions.append(condition)
         values.extend(detail_values)
-
-    if any(isinstance(value, str) and "\0" in value for value in values):
-        return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
     return conditions, values
+
+
+def _contains_text(text: str, dialect: Dialect) -> Statement:
+    part = text.translate(_LOWER)
+    found = [dialect.contains("correlation_id", part)]
+    for column, names in (
+        ("envelope", [dialect.member(name) for name in _NAMES]),
+        ("event_data", [dialect.signal_name()]),
+    ):
+        parts = [dialect.contains(name, part) for name in names]
+        condition = f"({' OR '.join(each for each, _ in parts)})"
+        values = [value for _, each in parts for value in each]
+        found.append(_if_found(f"lower({column})", part, condition, values, dialect))
+    return f"({' OR '.join(condition for condition, _ in found)})", [value for _, values in found for value in values]
+
+
+def _if_found(document: str, text: str, condition: str, values: list[Value], dialect: Dialect) -> Statement:
+    """Return a condition that parses a JSON document only if its characters contain those of a text.
+
+    The longest part of the text is looked for that JSON writes as it is. Parsing takes several times as long.
+    """
+    part = max(_AS_IN_JSON.findall(text), key=len, default="")
+    if not part:
+        return condition, values
+    found = f"{dialect.position}({document}, {dialect.placeholder}) > 0"
+    return f"CASE WHEN {found} THEN {condition} END", [part, *values]
 
 
 def _scalar(text: str) -> Value:

@@ -9,7 +9,7 @@ import pytest
 from tests.support.datastorage_backends import envelopes, exported, opened, row
 
 from signal_gateway.datastorage.backend import Backend
-from signal_gateway.datastorage.postgres.backend import POSTGRES
+from signal_gateway.datastorage.postgres.queries import POSTGRES
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.select import Statement, count_statement, histogram_statement, page_statement
 

@@ -15,8 +15,8 @@ from signal_gateway.clock import MovableClock
 from signal_gateway.datastorage.query import EventQuery
 from signal_gateway.datastorage.record import rows_of
 from signal_gateway.datastorage.select import count_statement, histogram_statement, page_statement
-from signal_gateway.datastorage.sqlite.backend import SQLITE, _rarest_filter
 from signal_gateway.datastorage.sqlite.connection import connect
+from signal_gateway.datastorage.sqlite.queries import SQLITE, rarest_filter
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.web.problem import PROBLEM_JSON
 
@@ -208,7 +208,7 @@ def test_a_full_last_page_has_no_more(client: httpx.Client, make_wire_event: Mak
 
     pagination = client.get(EVENTS, params={"limit": 4}).json()["pagination"]
 
-    assert pagination == {"limit": 4, "offset": 0, "total": 4, "has_more": False}
+    assert pagination == {"limit": 4, "offset": 0, "total": 4, "has_more": False, "total_is_exact": True}
 
 
 @pytest.mark.parametrize("order", ["asc", "desc"])
@@ -348,7 +348,7 @@ async def test_query_with_several_filters_reads_the_index_of_the_rarest(
 
     assert (page.total, len(exported)) == (1, 1)
     with closing(connect(tmp_path / "audit.db", busy_timeout=1)) as connection:
-        leading = _rarest_filter(connection, EventQuery(**wanted), timeout=60)
+        leading = rarest_filter(connection, EventQuery(**wanted), timeout=60)
         plan = plan_of(connection, *page_statement(EventQuery(**wanted), SQLITE, leading=leading))
     assert f"audit_events_{index} " in plan + " "
 

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import orjson
 
 from signal_gateway._machine import machine, primitives
+from signal_gateway.audit.client.cases import AuditCasePage, read_cases
 from signal_gateway.audit.client.paging import PagePosition, oldest_first
 from signal_gateway.audit.client.query import (
     AuditFilters,
@@ -45,10 +46,12 @@ from signal_gateway.errors import AuditError
 
 __all__ = ["AuditFilters", "CallDepth", "DataStorageClient", "EventPage", "Limits"]
 
+_CASES = "/api/v1/audit/cases"
 _EVENTS = "/api/v1/audit/events"
 _EXPORT = "/api/v1/audit/export"
 _LIMITS = "/api/v1/audit/limits"
 _EVENTS_PER_BLOCK = 1000
+_MAX_PAGE = 1000
 _JSON = {"content-type": "application/json"}
 _SCOPE = re.compile(r'\bscope="([^"]*)"')  # of a WWW-Authenticate header, RFC 6750
 
@@ -178,6 +181,7 @@ class DataStorageClient:
         offset: int = 0,
         cursor: str | None = None,
         ascending: bool = False,
+        exact_total: bool = False,
         **filters: Unpack[AuditFilters],
     ) -> EventPage:
         """Return one page of matching events.
@@ -187,6 +191,7 @@ class DataStorageClient:
             offset: Number of events to skip.
             cursor: `cursor` of the previous page, instead of `offset`.
             ascending: Oldest first; newest first otherwise.
+            exact_total: Count all matching events; DataStorage ends its count after 10 000 otherwise.
             **filters: See `AuditFilters`.
 
         Raises:
@@ -194,6 +199,8 @@ class DataStorageClient:
             AuditError: DataStorage rejected the query; the message has the reason.
         """
         params = parameters(filters) | {"limit": str(limit)}
+        if exact_total:
+            params["total"] = "exact"
         if ascending:
             params["order"] = "asc"
         if cursor is not None:
@@ -256,6 +263,34 @@ class DataStorageClient:
                 **filters,
             )
             yield position.take(page)
+
+    def case_pages(
+        self, *, limit: int | None = None, ascending: bool = False, **filters: Unpack[AuditFilters]
+    ) -> Iterator[AuditCasePage]:
+        """Yield pages of at most 1000 cases with a matching event each. All events of a case describe it.
+
+        Args:
+            limit: Maximum cases of all pages; None for all.
+            ascending: By the first matching event of a case, oldest first; by its last one, newest first, otherwise.
+            **filters: See `AuditFilters`; they are filters of events.
+
+        Raises:
+            DataStorageUnavailable: No DataStorage responds, or one without cases.
+            AuditError: DataStorage rejected the query; the message has the reason.
+        """
+        params = parameters(filters) | {"order": "asc" if ascending else "desc"}
+        passed = 0
+        while True:
+            most = _MAX_PAGE if limit is None else min(_MAX_PAGE, limit - passed)
+            try:
+                page = read_cases(self.call("GET", _CASES, params=params | {"limit": str(most)}))
+            except ValueError as exc:
+                raise self._unavailable(f"the response is {exc}: upgrade it, or check the URL", answered=True) from exc
+            yield page
+            passed += len(page.cases)
+            if not page.has_more or page.cursor is None or passed == limit:
+                return
+            params["cursor"] = page.cursor
 
     def export(self, **filters: Unpack[AuditFilters]) -> Iterator[dict[str, Any]]:
         """Yield all matching events, oldest first, from one streamed response.

@@ -28,7 +28,7 @@ _EVERYWHERE = frozenset(
 
 
 class AuditFilters(TypedDict, total=False):
-    """Filters of an audit query. Every filter is exact, and an event must match all of them.
+    """Filters of an audit query. Every filter but `text` is exact, and an event must match all of them.
 
     Attributes:
         correlation_id: Correlation id.
@@ -36,6 +36,12 @@ class AuditFilters(TypedDict, total=False):
         event_category: Category.
         event_outcome: `success`, `failure` or `pending`.
         severity: Severity.
+        resource_type: Kind of the resource, such as `Deployment`.
+        resource_id: The resource, such as `prod/payment-api`.
+        resource_name: The part of `resource_id` after its last slash, such as `payment-api`.
+        namespace: Namespace.
+        actor_id: Id of the actor.
+        text: A part of the resource, the actor, the correlation id or the name of the signal, in any case of A to Z.
         since: Earliest time: an aware datetime, or a text for the server (RFC 3339, a date, `24h`).
         until: Latest time, in the same forms.
         detail_key: Key in `event_data`, together with `detail_value`.
@@ -47,6 +53,12 @@ class AuditFilters(TypedDict, total=False):
     event_category: str
     event_outcome: str
     severity: str
+    resource_type: str
+    resource_id: str
+    resource_name: str
+    namespace: str
+    actor_id: str
+    text: str
     since: datetime | str
     until: datetime | str
     detail_key: str
@@ -59,15 +71,17 @@ class EventPage:
 
     Attributes:
         events: The events, decoded.
-        total: Number of matching events.
+        total: Number of matching events; at least so many if it is not exact.
         has_more: Whether there is another page.
         cursor: Cursor of the next page; None from a server without cursors.
+        total_is_exact: Whether DataStorage counted all matching events.
     """
 
     events: tuple[dict[str, Any], ...]
     total: int
     has_more: bool
     cursor: str | None
+    total_is_exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +128,7 @@ def read_page(content: bytes) -> EventPage:
             total=int(pagination["total"]),
             has_more=bool(pagination["has_more"]),
             cursor=pagination.get("next_cursor"),
+            total_is_exact=pagination.get("total_is_exact", True) is True,
         )
     except (orjson.JSONDecodeError, KeyError, TypeError, AttributeError) as exc:
         raise ValueError("without 'data' and 'pagination'") from exc

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import cached_property
 from typing import Any
 
@@ -23,11 +22,13 @@ from signal_gateway.datastorage.backend import (
     Backend,
     BackendNotOpen,
     BackendUnavailable,
+    CasePage,
     Duplicate,
     EventRow,
     Page,
     QueryTooSlow,
 )
+from signal_gateway.datastorage.http.disconnection import while_connected
 from signal_gateway.datastorage.http.export import export_of, export_response
 from signal_gateway.datastorage.http.openapi import datastorage_openapi
 from signal_gateway.datastorage.http.response_models import (
@@ -46,7 +47,7 @@ from signal_gateway.web.body import JSON, json_body
 from signal_gateway.web.metrics_page import metrics_response
 from signal_gateway.web.problem import Problem
 
-__all__ = ["AuditApi", "RequestMetrics", "database_errors", "read_batch", "read_event"]
+__all__ = ["AuditApi", "RequestMetrics", "database_errors", "pagination_of", "read_batch", "read_event"]
 
 # about a millisecond of work
 _EVENTS_PER_TURN = 200
@@ -262,7 +263,7 @@ class AuditApi:
     async def _find_events(self, request: Request) -> Response:
         query = event_query(request.query_params.multi_items(), now=self._clock.now())
         with database_errors("Retry later."):
-            page = await self._backend.query(query)
+            page = await while_connected(request, self._backend.query(query))
         return Response(_page_json(query, page), media_type=JSON)
 
     async def _export(self, request: Request) -> Response:
@@ -344,17 +345,27 @@ def _json(document: object, *, status: int = 200) -> Response:
     return Response(orjson.dumps(document), status_code=status, media_type=JSON)
 
 
-def _page_json(query: EventQuery, page: Page) -> bytes:
-    next_cursor = None
-    if page.has_more:
-        last = page.events[-1]
-        next_cursor = query.cursor(Position(last.event_timestamp, last.sequence))
-    pagination = asdict(
-        Pagination(
-            limit=query.limit, offset=query.offset, total=page.total, has_more=page.has_more, next_cursor=next_cursor
-        )
+def pagination_of(query: EventQuery, page: Page | CasePage, *, last: Position | None) -> Pagination:
+    """Describe a page.
+
+    Args:
+        query: The query of the page.
+        page: The page.
+        last: The position of its last row; None on an empty page.
+    """
+    return Pagination(
+        limit=query.limit,
+        offset=query.offset,
+        total=page.total,
+        has_more=page.has_more,
+        total_is_exact=page.total_is_exact,
+        next_cursor=query.cursor(last) if page.has_more and last is not None else None,
     )
-    if next_cursor is None:
-        del pagination["next_cursor"]
+
+
+def _page_json(query: EventQuery, page: Page) -> bytes:
+    last = page.events[-1] if page.events else None
+    position = None if last is None else Position(last.event_timestamp, last.sequence)
+    pagination = pagination_of(query, page, last=position).members()
     data = b",".join(to_json(event) for event in page.events)
     return b'{"data":[%b],"pagination":%b}' % (data, orjson.dumps(pagination))

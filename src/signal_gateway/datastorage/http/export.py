@@ -22,7 +22,7 @@ __all__ = ["CSV", "FORMATS", "NDJSON", "PAGING", "Export", "export_of", "export_
 NDJSON = "application/x-ndjson"
 CSV = "text/csv; charset=utf-8"
 FORMATS: Final = ("ndjson", "csv")
-PAGING = ("limit", "offset", "cursor")
+PAGING = ("limit", "offset", "cursor", "total")
 """Parameters of a page that an export does not have: it returns all events."""
 
 _log = logging.getLogger(__name__)

@@ -7,6 +7,7 @@ from signal_gateway.audit.event import MAX_EVENT_DATA_BYTES, MAX_EVENT_DATA_DEPT
 from signal_gateway.datastorage.http.export import CSV, FORMATS, NDJSON, PAGING
 from signal_gateway.datastorage.http.response_models import (
     BatchStored,
+    CasesResponse,
     EventStored,
     HoldItem,
     HoldRequest,
@@ -18,6 +19,7 @@ from signal_gateway.datastorage.http.response_models import (
     VerificationResponse,
 )
 from signal_gateway.datastorage.query import (
+    COUNT_LIMIT,
     CURSOR,
     DEFAULT_LIMIT,
     MAX_LIMIT,
@@ -37,6 +39,7 @@ Access = Literal["open", "read", "write"]
 
 _RESPONSES = (
     BatchStored,
+    CasesResponse,
     EventStored,
     HoldItem,
     HoldRequest,
@@ -111,6 +114,17 @@ def datastorage_openapi(*, max_batch_events: int, has_tokens: bool) -> Schema:
                 )
             },
             "/api/v1/audit/export": {"get": _export(api)},
+            "/api/v1/audit/cases": {
+                "get": api.operation(
+                    "findCases",
+                    "Read a page of cases with an event that matches: one row for each correlation id, described by "
+                    "all of its events. In descending order a case has the place of its last event that matches.",
+                    "read",
+                    responses={200: (JSON, ref("CasesResponse"), "A page.")},
+                    problems=_BAD_REQUEST | _UNREADY,
+                    parameters=[_parameter(name) for name in PARAMETERS],
+                )
+            },
             "/api/v1/audit/limits": {
                 "get": api.operation(
                     "getLimits",
@@ -397,6 +411,15 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         "event_category": (optional, exact),
         "event_outcome": ({"type": "string", "enum": ["", *outcomes]}, exact),
         "severity": (optional, exact),
+        "resource_type": (optional, f"The kind of the resource, such as Deployment. {exact}"),
+        "resource_id": (optional, f"The resource, such as prod/payment-api. {exact}"),
+        "resource_name": (optional, "The part of resource_id after its last slash, such as payment-api; exact match."),
+        "namespace": (optional, exact),
+        "actor_id": (optional, exact),
+        "text": (
+            optional,
+            "A part of resource_id, actor_id, correlation_id or event_data.signal_name; A to Z match in both cases.",
+        ),
         "since": (time, "The earliest event_timestamp, inclusive; 30m, 1h30m and 7d are relative to now."),
         "until": (time, "The latest event_timestamp, inclusive; same forms as since."),
         "detail_key": (text, "A top-level member of event_data; only with detail_value."),
@@ -413,6 +436,10 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         "cursor": (
             {"type": "string", "pattern": f"^{CURSOR.pattern}$"},
             "The next_cursor of the page before.",
+        ),
+        "total": (
+            {"type": "string", "enum": ["bounded", "exact"], "default": "bounded"},
+            f"bounded: a count ends after {COUNT_LIMIT} events; exact: it counts all, which takes long for many.",
         ),
     }
     schema, description = described[name]

@@ -1,11 +1,13 @@
 """Response models: the types of the JSON responses and of their OpenAPI description."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Literal
 
 __all__ = [
     "BatchStored",
+    "CaseItem",
+    "CasesResponse",
     "CheckpointResponse",
     "DuplicateItem",
     "EventStored",
@@ -92,8 +94,10 @@ class Pagination:
     Attributes:
         limit: The most events of a page.
         offset: The number of skipped events.
-        total: The number of events that match.
+        total: The number of events or cases that match; at least so many if it is not exact.
         has_more: Whether more events follow this page.
+        total_is_exact: Whether all events that match were counted. A count ends after 10 000 events unless the query
+            has `total=exact`.
         next_cursor: The cursor of the next page; absent on the last page.
     """
 
@@ -101,7 +105,59 @@ class Pagination:
     offset: int
     total: int
     has_more: bool
+    total_is_exact: bool
     next_cursor: str | None = None
+
+    def members(self) -> dict[str, object]:
+        """Return the members of the JSON object."""
+        members = asdict(self)
+        if self.next_cursor is None:
+            del members["next_cursor"]
+        return members
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseItem:
+    """All events with one correlation id, in one row.
+
+    Attributes:
+        correlation_id: The id.
+        first: The time of the first event.
+        last: The time of the last event.
+        events: The number of events.
+        failures: The number of events with the outcome `failure`.
+        outcome: `failure` if an event failed; otherwise `pending` if the last event is pending, or else `success`.
+        workload_kind: The kind of the workload; None if no event names it.
+        workload_namespace: Its namespace; None for a cluster-scoped object.
+        workload_name: Its name.
+        signal_name: The name of the alert.
+        severity: The severity, in the words of the source.
+    """
+
+    correlation_id: str
+    first: datetime
+    last: datetime
+    events: int
+    failures: int
+    outcome: Literal["success", "failure", "pending"]
+    workload_kind: str | None
+    workload_namespace: str | None
+    workload_name: str | None
+    signal_name: str | None
+    severity: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasesResponse:
+    """A page of cases.
+
+    Attributes:
+        data: The cases.
+        pagination: The position of the page among all cases with an event that matches.
+    """
+
+    data: list[CaseItem]
+    pagination: Pagination
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

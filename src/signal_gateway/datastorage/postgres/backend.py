@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import Any
+from contextlib import asynccontextmanager, nullcontext
 from weakref import WeakSet
 
 import psycopg
@@ -14,6 +13,7 @@ from signal_gateway.datastorage.backend import (
     BackendNotOpen,
     BackendUnavailable,
     Bar,
+    CasePage,
     Duplicate,
     EventRow,
     LegalHold,
@@ -25,29 +25,18 @@ from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.postgres.chain import chain_head, purge_events, read_chunk
 from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
+from signal_gateway.datastorage.postgres.queries import all_rows, read_cases, read_histogram, read_page, read_slice
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
-from signal_gateway.datastorage.select import (
-    Statement,
-    Value,
-    count_statement,
-    histogram_statement,
-    page_statement,
-    slice_statement,
-)
+from signal_gateway.datastorage.select import is_scan
 from signal_gateway.errors import DataStorageError
 
 __all__ = ["PostgresBackend"]
 
 Connection = psycopg.AsyncConnection[TupleRow]
 Pool = AsyncConnectionPool[Connection]
-
-# A slice of an export ends at the first of these limits. Each slice is a statement of its own: a transaction that stays
-# open until the client has read everything would keep VACUUM from removing deleted rows.
-_EVENTS_PER_SLICE = 1000
-_BYTES_PER_SLICE = 1024 * 1024
 
 # needs the table, its lock and the right to insert, whatever its columns are
 _INSERT_NOTHING = "INSERT INTO audit_events SELECT * FROM audit_events WHERE false"
@@ -75,39 +64,6 @@ SELECT set_config('default_transaction_read_only', 'on', false),
 """
 
 
-class PostgresDialect:
-    """PostgreSQL's dialect of the SELECT statements. Its planner knows how often a value occurs and needs no hint."""
-
-    placeholder = "%s"
-    further_column = "{}"
-
-    def detail(self, key: str, text: str, scalar: Value) -> Statement:
-        """Match a top-level member of `event_data`."""
-        alternatives = ["json_typeof(member.value) = 'string' AND member.value #>> '{}' = %s"]
-        values: list[Value] = [key, text]
-        if scalar is None or isinstance(scalar, bool):
-            alternatives.append("member.value::text = %s")
-            values.append(text)
-        elif isinstance(scalar, (int, float)):
-            # Floats compare with floats and integers with integers, as neither type holds all values of the other.
-            # CASE keeps the order of the tests: casting a text that is not a number would be an error.
-            alternatives.append(
-                "CASE WHEN json_typeof(member.value) <> 'number' THEN false"
-                " WHEN member.value::text ~ '[.eE]' THEN member.value::text::float8 = %s::float8"
-                " ELSE member.value::text::numeric = %s::numeric END"
-            )
-            values.append(float(scalar) if float(scalar) == scalar else None)
-            values.append(int(scalar) if isinstance(scalar, int) or scalar.is_integer() else None)
-        return (
-            "EXISTS (SELECT 1 FROM json_each(event_data::json) AS member"
-            f" WHERE member.key = %s AND ({' OR '.join(alternatives)}))",
-            values,
-        )
-
-
-POSTGRES = PostgresDialect()
-
-
 class PostgresBackend:
     """Stores events in a PostgreSQL database. Any number of processes may use the database at once.
 
@@ -122,7 +78,7 @@ class PostgresBackend:
     Args:
         url: `postgresql://user:password@host:port/database`.
         writers: The most connections for writing.
-        readers: The most connections for reading.
+        readers: The most connections for reading; half of them may run scans.
         connection_timeout: How long a call waits for a connection, in seconds.
         insert_timeout: How long an insert or a purge may run, in seconds.
         query_timeout: How long a query may run, in seconds.
@@ -155,6 +111,7 @@ class PostgresBackend:
         self._reading: set[Connection] = set()
         self._pooled: WeakSet[Connection] = WeakSet()
         self._idle = asyncio.Event()
+        self._scans = asyncio.Semaphore()
 
     async def open(self) -> None:
         """Bring the schema up to date, and connect.
@@ -165,6 +122,7 @@ class PostgresBackend:
         """
         if self._pools is not None:
             raise DataStorageError(f"{self._name} is open already: enter or serve a DataStorage only once at a time")
+        self._scans = asyncio.Semaphore(max(1, self._readers // 2))
         await asyncio.to_thread(migrate_schema, self._parameters, lock_timeout=self._migration_timeout)
         self._pools = (
             self._pool("audit writers", self._writers, self._insert_timeout, read_only=False),
@@ -193,22 +151,22 @@ class PostgresBackend:
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
         # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
-        async with self._connection(writes=False) as connection, connection.transaction():
-            ((total,),) = await _all(connection, *count_statement(query, POSTGRES))
-            events = [StoredRecord(*row) for row in await _all(connection, *page_statement(query, POSTGRES))]
-        return Page(events[: query.limit], total, has_more=len(events) > query.limit)
+        async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
+            return await read_page(connection, query)
+
+    async def cases(self, query: EventQuery) -> CasePage:
+        """Read a page of cases; see `Backend.cases`."""
+        async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
+            return await read_cases(connection, query)
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
         async with self._connection(writes=False) as connection:
-            ((newest,),) = await _all(connection, "SELECT last_value FROM audit_events_sequence")
+            ((newest,),) = await all_rows(connection, "SELECT last_value FROM audit_events_sequence")
         after = query.after
         while True:
-            statement = _bounded_slice_statement(
-                query, after=after, newest=newest, limit=_EVENTS_PER_SLICE, max_bytes=_BYTES_PER_SLICE
-            )
-            async with self._connection(writes=False) as connection:
-                events = [StoredRecord(*row) for row in await _all(connection, *statement)]
+            async with self._reader(is_scan=is_scan(query)) as connection:
+                events = await read_slice(connection, query, after=after, newest=newest)
             if not events:
                 return
             yield events
@@ -216,11 +174,8 @@ class PostgresBackend:
 
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
-        outcomes: dict[int, dict[str, int]] = {}
-        async with self._connection(writes=False) as connection:
-            for start, outcome, count in await _all(connection, *histogram_statement(query, POSTGRES, width=width)):
-                outcomes.setdefault(start, {})[outcome] = count
-        return [Bar(start, counts) for start, counts in outcomes.items()]
+        async with self._reader(is_scan=True) as connection:
+            return await read_histogram(connection, query, width=width)
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
@@ -245,7 +200,7 @@ class PostgresBackend:
         """Read all holds; see `Backend.holds`."""
         statement = f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds ORDER BY placed_at, 1"
         async with self._connection(writes=False) as connection:
-            return [LegalHold(*row) for row in await _all(connection, statement)]
+            return [LegalHold(*row) for row in await all_rows(connection, statement)]
 
     async def chain_head(self) -> ChainHead | None:
         """Read the head of the chain; see `Backend.chain_head`."""
@@ -261,7 +216,7 @@ class PostgresBackend:
     async def ping(self) -> None:
         """Check that an insert would be allowed, and not wait for a lock; see `Backend.ping`."""
         async with self._connection(writes=True) as connection:
-            ((read_only,),) = await _all(connection, "SELECT current_setting('transaction_read_only')::boolean")
+            ((read_only,),) = await all_rows(connection, "SELECT current_setting('transaction_read_only')::boolean")
             if not read_only:
                 await connection.execute(_INSERT_NOTHING)
         if read_only:
@@ -302,6 +257,12 @@ class PostgresBackend:
             name=name,
             open=False,
         )
+
+    @asynccontextmanager
+    async def _reader(self, *, is_scan: bool) -> AsyncIterator[Connection]:
+        """Borrow a connection for a query. Scans wait for each other, so that other queries find a connection."""
+        async with self._scans if is_scan else nullcontext(), self._connection(writes=False) as connection:
+            yield connection
 
     @asynccontextmanager
     async def _writing(self) -> AsyncIterator[Connection]:
@@ -353,30 +314,10 @@ class PostgresBackend:
 
 async def _is_pooled(connection: Connection) -> bool:
     """Return whether a pooler is in between: it tells its clients another process id than that of the server."""
-    ((pid,),) = await _all(connection, "SELECT pg_backend_pid()")
+    ((pid,),) = await all_rows(connection, "SELECT pg_backend_pid()")
     return bool(pid != connection.info.backend_pid)
 
 
 def _settings(statement_timeout: float, *, is_local: bool) -> list[object]:
     milliseconds = f"{statement_timeout * 1000:.0f}"
     return [is_local, milliseconds, is_local, milliseconds, is_local]
-
-
-async def _all(connection: Connection, statement: str, values: Sequence[Any] = ()) -> list[TupleRow]:
-    return await (await connection.execute(statement.encode(), values)).fetchall()
-
-
-def _bounded_slice_statement(
-    query: EventQuery, *, after: Position | None, newest: int, limit: int, max_bytes: int
-) -> Statement:
-    """Select a slice as `slice_statement` does; it ends with the event that reaches `max_bytes` of `event_data`."""
-    columns = ", ".join(StoredRecord._fields)
-    order = f"event_timestamp {query.order}, sequence {query.order}"
-    statement, values = slice_statement(query, POSTGRES, after=after, newest=newest, limit=limit)
-    return (
-        # octet_length reads the header of a long text and does not fetch the text
-        f"SELECT {columns} FROM (SELECT {columns}, sum(octet_length(event_data))"
-        f" OVER (ORDER BY {order} ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS bytes_before"
-        f" FROM ({statement}) AS slice) AS summed WHERE coalesce(bytes_before, 0) < %s ORDER BY {order}",
-        [*values, max_bytes],
-    )

@@ -3,38 +3,28 @@
 import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import astuple
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from signal_gateway.clock import SystemClock
 from signal_gateway.datastorage.backend import (
     MISSING_HEAD,
     BackendUnavailable,
     Bar,
+    CasePage,
     Duplicate,
     EventRow,
     LegalHold,
     Page,
-    QueryTooSlow,
     StoredRecord,
 )
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Seal, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
-from signal_gateway.datastorage.select import (
-    Statement,
-    Value,
-    count_statement,
-    exact_filters,
-    histogram_statement,
-    occurrence_statement,
-    page_statement,
-    slice_statement,
-)
+from signal_gateway.datastorage.select import is_scan, slice_statement
 from signal_gateway.datastorage.sqlite.chain import (
     INSERT_LINK,
     SELECT_HEAD,
@@ -44,64 +34,34 @@ from signal_gateway.datastorage.sqlite.chain import (
     read_chunk,
 )
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, free_bytes, transaction
+from signal_gateway.datastorage.sqlite.queries import (
+    EVENTS_PER_SLICE,
+    SQLITE,
+    newest_sequence,
+    rarest_filter,
+    read_cases,
+    read_histogram,
+    read_page,
+    read_slice,
+)
+from signal_gateway.datastorage.sqlite.readers import Readers
 from signal_gateway.datastorage.sqlite.schema import prepare
 from signal_gateway.errors import DataStorageError
 
-__all__ = ["SQLITE", "SqliteBackend"]
+__all__ = ["SqliteBackend"]
 
 # One statement inserts many rows: between two statements another thread may hold the GIL for 5 ms, so one statement for
 # each row takes seconds for a batch in a busy process. Sizes that are powers of two need few prepared statements.
-_CLOCK = SystemClock()
-
 _ROWS_PER_STATEMENT = 256
 
 # SQLite inserts without the GIL, and meanwhile another thread hashes. Fewer events are hashed faster than handed over.
 _LEAST_HASHED_ON_THREAD = 64
 
-# A slice of an export ends at the first of these limits. Each slice is a transaction of its own: an open transaction
-# prevents the reset of the write-ahead log, which would grow until the client has read everything.
-_EVENTS_PER_SLICE = 1000
-_BYTES_PER_SLICE = 1024 * 1024
-
-# Index entries that are read to compare two filters: about a millisecond of work. Filters that match more are equal.
-_MOST_OCCURRENCES = 10_000
-
-# a few milliseconds of work between two checks of a query's deadline
-_STEPS_PER_CHECK = 100_000
-
-
-class SqliteDialect:
-    """SQLite's dialect of the SELECT statements.
-
-    The first filter of a query uses its index. The unary plus keeps the planner from the index of another filter: the
-    planner does not know how often a value occurs, and the backend counts it.
-    """
-
-    placeholder = "?"
-    further_column = "+{}"
-
-    def detail(self, key: str, text: str, scalar: Value) -> Statement:
-        """Match a top-level member of `event_data`. The key is a parameter, never part of a JSON path."""
-        alternatives = ["member.type = 'text' AND member.value = ?"]
-        values: list[Value] = [key, text]
-        if scalar is None or isinstance(scalar, bool):
-            alternatives.append("member.type = ?")
-            values.append(text)
-        elif isinstance(scalar, (int, float)):
-            alternatives.append("member.type IN ('integer', 'real') AND member.value = ?")
-            values.append(scalar if abs(scalar) < 2**63 else float(scalar))
-        return (
-            "EXISTS (SELECT 1 FROM json_each(event_data) AS member"
-            f" WHERE member.key = ? AND ({' OR '.join(alternatives)}))",
-            values,
-        )
-
-
-SQLITE = SqliteDialect()
-
 
 class SqliteBackend:
-    """Stores events in an SQLite file: WAL, `synchronous=FULL`, a thread that writes, one that reads, one that hashes.
+    """Stores events in an SQLite file with WAL and `synchronous=FULL`.
+
+    One thread writes, one hashes, and several read.
 
     An insert is on the disk before it returns. Readers do not wait for the writer, and each read sees everything that
     was committed before it began.
@@ -109,14 +69,15 @@ class SqliteBackend:
     Args:
         path: The file. Its directory must exist.
         busy_timeout: How long to wait for another process with the write lock, in seconds.
-        query_timeout: How long a query may run, in seconds. Other queries wait for it.
+        query_timeout: How long a query may run, in seconds.
+        readers: The number of queries that run at the same time; half of them may be scans.
     """
 
-    def __init__(self, path: Path, *, busy_timeout: float = 5.0, query_timeout: float = 10.0) -> None:
+    def __init__(self, path: Path, *, busy_timeout: float = 5.0, query_timeout: float = 10.0, readers: int = 4) -> None:
         self._path = path
         self._query_timeout = query_timeout
         self._writer = ConnectionThread(f"audit writer {path.name}", path, busy_timeout=busy_timeout)
-        self._reader = ConnectionThread(f"audit reader {path.name}", path, busy_timeout=busy_timeout)
+        self._readers = Readers(path, size=readers, busy_timeout=busy_timeout)
         self._hasher = ThreadPoolExecutor(1)
         self._identity = DatabaseIdentity(path)
         self._free_when_full: int | None = None  # bytes, at the last insert that failed for lack of space
@@ -135,7 +96,7 @@ class SqliteBackend:
             await self._writer.open()
             self._identity = DatabaseIdentity(self._path)
             await self._writer.run(self._prepare)
-            await self._reader.open()
+            await self._readers.open()
         except BaseException:
             await self.close()
             raise
@@ -146,18 +107,25 @@ class SqliteBackend:
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
-        return await self._reader.run(lambda connection: _query(connection, query, self._query_timeout))
+        read = partial(read_page, query=query, timeout=self._query_timeout)
+        return await self._readers.run(read, is_scan=is_scan(query))
+
+    async def cases(self, query: EventQuery) -> CasePage:
+        """Read a page of cases; see `Backend.cases`."""
+        read = partial(read_cases, query=query, timeout=self._query_timeout)
+        return await self._readers.run(read, is_scan=is_scan(query))
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
-        newest = await self._reader.run(_newest_sequence)
-        leading = await self._reader.run(partial(_rarest_filter, query=query, timeout=self._query_timeout))
+        newest = await self._readers.run(newest_sequence)
+        leading = await self._readers.run(partial(rarest_filter, query=query, timeout=self._query_timeout))
         after = query.after
         while True:
             statement = slice_statement(
-                query, SQLITE, after=after, newest=newest, limit=_EVENTS_PER_SLICE, leading=leading
+                query, SQLITE, after=after, newest=newest, limit=EVENTS_PER_SLICE, leading=leading
             )
-            events = await self._reader.run(partial(_slice, statement=statement, timeout=self._query_timeout))
+            read = partial(read_slice, statement=statement, timeout=self._query_timeout)
+            events = await self._readers.run(read, is_scan=is_scan(query))
             if not events:
                 return
             yield events
@@ -165,7 +133,8 @@ class SqliteBackend:
 
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
-        return await self._reader.run(lambda connection: _histogram(connection, query, width, self._query_timeout))
+        read = partial(read_histogram, query=query, width=width, timeout=self._query_timeout)
+        return await self._readers.run(read, is_scan=True)
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. New events reuse their space; the file does not shrink."""
@@ -181,23 +150,23 @@ class SqliteBackend:
 
     async def holds(self) -> Sequence[LegalHold]:
         """Read all holds; see `Backend.holds`."""
-        return await self._reader.run(_holds)
+        return await self._readers.run(_holds)
 
     async def chain_head(self) -> ChainHead | None:
         """Read the head of the chain; see `Backend.chain_head`."""
-        return await self._reader.run(chain_head)
+        return await self._readers.run(chain_head)
 
     async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
         """Read the next links; see `Backend.read_chain`."""
-        return await self._reader.run(partial(read_chunk, after=after, window=window))
+        return await self._readers.run(partial(read_chunk, after=after, window=window), is_scan=True)
 
     async def ping(self) -> None:
         """Commit a change that changes nothing; see `Backend.ping`."""
         await self._writer.run(self._try_to_write)
 
     async def close(self) -> None:
-        """Interrupt the running query, finish the running insert and close the file."""
-        await self._reader.close(interrupt=True)
+        """Interrupt the running queries, finish the running insert and close the file."""
+        await self._readers.close()
         await self._writer.close()
         self._hasher.shutdown()
 
@@ -261,7 +230,7 @@ def _insert_rows(
     first = first_of_each_id(rows)
     new = list(first.values())
     hashing = hasher.submit(event_hashes, new) if len(new) >= _LEAST_HASHED_ON_THREAD else None
-    newest = _newest_sequence(connection)
+    newest = newest_sequence(connection)
     stored: dict[str, StoredRecord] = {}
     inserted = _insert_new(connection, new)
     hashes = event_hashes(new) if hashing is None else hashing.result()
@@ -328,70 +297,6 @@ def _append(connection: sqlite3.Connection, seal: Seal) -> Link:
         (link.number, link.total, link.purged, link.hash),
     )
     return link
-
-
-def _newest_sequence(connection: sqlite3.Connection) -> int:
-    newest: int = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()[0]
-    return newest
-
-
-@contextmanager
-def _deadline(connection: sqlite3.Connection, timeout: float) -> Iterator[None]:
-    deadline = _CLOCK.monotonic() + timeout
-    connection.set_progress_handler(lambda: _CLOCK.monotonic() > deadline, _STEPS_PER_CHECK)
-    try:
-        yield
-    except sqlite3.OperationalError as exc:
-        if exc.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and _CLOCK.monotonic() > deadline:
-            raise QueryTooSlow(f"a query took longer than {timeout} s and was stopped") from exc
-        raise
-    finally:
-        connection.set_progress_handler(None, 0)
-
-
-def _rarest_filter(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> str | None:
-    """Return the exact filter of a query that the fewest events match; None if its index needs no choice."""
-    columns = exact_filters(query)
-    if len(columns) < 2:
-        return None
-    rarest, fewest = columns[0], _MOST_OCCURRENCES
-    with _deadline(connection, timeout):
-        for column in columns:
-            statement = occurrence_statement(query, SQLITE, column=column, limit=fewest)
-            (occurrences,) = connection.execute(*statement).fetchone()
-            if occurrences < fewest:
-                rarest, fewest = column, occurrences
-    return rarest
-
-
-def _query(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
-    leading = _rarest_filter(connection, query, timeout)
-    with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot for the count and the page
-        (total,) = connection.execute(*count_statement(query, SQLITE, leading=leading)).fetchone()
-        events = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE, leading=leading))]
-    return Page(events[: query.limit], total, has_more=len(events) > query.limit)
-
-
-def _slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
-    events: list[StoredRecord] = []
-    bytes_left = _BYTES_PER_SLICE
-    with _deadline(connection, timeout), closing(connection.execute(*statement)) as rows:
-        for row in rows:
-            events.append(event := StoredRecord(*row))
-            bytes_left -= len(event.event_data)
-            if bytes_left <= 0:
-                break
-    return events
-
-
-def _histogram(connection: sqlite3.Connection, query: EventQuery, width: int, timeout: float) -> list[Bar]:
-    outcomes: dict[int, dict[str, int]] = {}
-    leading = _rarest_filter(connection, query, timeout)
-    with _deadline(connection, timeout):
-        statement = histogram_statement(query, SQLITE, width=width, leading=leading)
-        for start, outcome, count in connection.execute(*statement):
-            outcomes.setdefault(start, {})[outcome] = count
-    return [Bar(start, counts) for start, counts in outcomes.items()]
 
 
 def _holds(connection: sqlite3.Connection) -> list[LegalHold]:

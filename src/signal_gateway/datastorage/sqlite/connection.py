@@ -16,6 +16,8 @@ __all__ = ["ConnectionThread", "DatabaseIdentity", "connect", "free_bytes", "tra
 
 _SUFFIXES = ("", "-wal", "-shm")
 
+_INTERRUPT_INTERVAL = 0.01  # seconds
+
 T = TypeVar("T")
 
 
@@ -64,7 +66,7 @@ class ConnectionThread:
     """Runs functions with one connection, one after the other, on a thread of their own.
 
     The thread lives from `open` to `close`. If the task that awaits `run` is cancelled, a function that has begun still
-    runs to its end.
+    runs to its end; one of `read` is interrupted.
 
     Args:
         name: The name of the thread.
@@ -119,6 +121,26 @@ class ConnectionThread:
             return await asyncio.get_running_loop().run_in_executor(self._executor, call)
         except sqlite3.Error as exc:
             raise BackendUnavailable(f"the {self._name}: {exc}") from exc
+
+    async def read(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Call `function` as `run` does, and interrupt its statements if the calling task is cancelled.
+
+        Raises:
+            BackendNotOpen: The thread is not running.
+            BackendUnavailable: SQLite raised an error.
+        """
+        work = asyncio.ensure_future(self.run(function))
+        try:
+            return await asyncio.shield(work)
+        except asyncio.CancelledError:
+            while not work.done():
+                if self._connection is not None:
+                    self._connection.interrupt()
+                # again, for the next statement of the function
+                await asyncio.wait({work}, timeout=_INTERRUPT_INTERVAL)
+            if not work.cancelled():
+                work.exception()  # the interruption
+            raise
 
     async def close(self, *, interrupt: bool = False) -> None:
         """Finish the calls in the queue, disconnect and end the thread. Does nothing on a closed thread.

@@ -70,7 +70,7 @@ class Viewer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._templates.filters.update(stamp=stamp, rfc_3339=rfc_3339, span=span_text, count=_count)
+        self._templates.filters.update(stamp=stamp, rfc_3339=rfc_3339, span=span_text, count=_count, total=_total)
         self._templates.globals.update(
             asset=self._assets.url, timeline_url=timeline_url, fields=FIELDS, ranges=RANGES, outcomes=OUTCOMES
         )
@@ -100,11 +100,12 @@ class Viewer:
         except Problem as problem:
             return self._form(search, "invalid", status=problem.status, invalid=invalid_parameter_of(problem))
 
+        query = replace(query, count_limit=MAX_CHARTED_EVENTS)
         page = await read_result_page(self._backend, query, order="desc")
         if not page.total:
             return await self._nothing_found(request, search, now)
         chart = None
-        if page.total <= MAX_CHARTED_EVENTS:
+        if page.total_is_exact:
             chart = await read_chart(self._backend, query, search, total=page.total, now=now)
         events = [EventView.of(event) for event in page.events]
         return self._form(
@@ -114,7 +115,7 @@ class Viewer:
             events=events,
             event_types=sorted({event.envelope["event_type"] for event in events}),
             chart=chart,
-            has_too_many_to_chart=page.total > MAX_CHARTED_EVENTS,
+            has_too_many_to_chart=not page.total_is_exact,
             permalink=_permalink(search, query, page, now=now),
         )
 
@@ -209,6 +210,10 @@ def _permalink(search: Search, query: EventQuery, page: ResultPage, *, now: date
     if query.since is not None:
         times["since"] = rfc_3339(microseconds(query.since))
     return search.with_values(**times).url
+
+
+def _total(page: ResultPage) -> str:
+    return f"{'' if page.total_is_exact else 'At least '}{_count(page.total, 'event')}"
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,13 +14,15 @@ class ResultPage:
 
     Attributes:
         events: In display order.
-        total: The number of events that match.
+        total: The number of events that match; at least so many if it is not exact.
+        total_is_exact: Whether all events that match were counted.
         back: The cursor of the page before, None on the first page.
         forward: The cursor of the page after, None on the last page.
     """
 
     events: list[StoredRecord]
     total: int
+    total_is_exact: bool
     back: str | None
     forward: str | None
 
@@ -50,6 +52,7 @@ async def read_result_page(backend: Backend, query: EventQuery, *, order: Order)
     return ResultPage(
         events,
         page.total,
+        page.total_is_exact,
         _cursor(query, other, events[0]) if has_back else None,
         _cursor(query, order, events[-1]) if has_forward else None,
     )

@@ -1,4 +1,9 @@
-"""The audit events of a gateway: one pure function per event type."""
+"""The audit events of a gateway: one pure function per event type.
+
+The resource of each event is the workload: `resource_type` is its kind, `resource_id` its `namespace/name` or name, and
+`namespace` its namespace. A signal without a target is a `Signal` by its name. `event_data` has the name of the alert
+(`signal_name`) and the `fingerprint`.
+"""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,7 +15,7 @@ import orjson
 
 from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH, MAX_SEVERITY_LENGTH, AuditEvent
 from signal_gateway.clock import rfc3339
-from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal
+from signal_gateway.gateway.signals.signal import InvalidSignal, RejectedSignal, Signal, Target
 from signal_gateway.kubernetes import RemediationRecord
 
 __all__ = [
@@ -79,6 +84,8 @@ _MAX_PAYLOAD_BYTES = 64 * 1024
 _MAX_MAPPING_BYTES = 56 * 1024
 _MAX_MESSAGE_BYTES = 1024
 _MAX_ACTOR_LENGTH = 255
+_MAX_RESOURCE_TYPE_LENGTH = 100
+_MAX_RESOURCE_ID_LENGTH = 255  # a namespace and a name of the greatest length are longer; event_data has both
 _MAX_CODE_LENGTH = 50
 _REJECTED = "rejected"  # in event_data: the envelope knows success, failure and pending
 _UNKNOWN_UID = "00000000-0000-0000-0000-000000000000"
@@ -107,8 +114,6 @@ def created_events(
         signal,
         data | {"restoration": _restoration(signal, data, idempotency_key=idempotency_key, at=at)},
         correlation_id=name,
-        resource_type="RemediationRequest",
-        resource_id=f"{namespace}/{name}",
         at=at,
     )
     return received, created
@@ -200,8 +205,6 @@ def creation_failed(
         signal,
         _signal_data(signal, signal_type) | {"error_details": details},
         correlation_id=failure_correlation_id(signal),
-        resource_type="RemediationRequest",
-        resource_id=signal.fingerprint or "",
         outcome="failure",
         at=at,
         error_code=code,
@@ -245,8 +248,6 @@ def active_conflict(
         signal,
         data,
         correlation_id=kept.name,
-        resource_type="RemediationRequest",
-        resource_id=f"{kept.namespace}/{kept.name}",
         outcome="failure",
         at=at,
         error_code="several_active",
@@ -299,7 +300,6 @@ def signal_resolved(
         signal,
         _signal_data(signal, signal_type),
         correlation_id=active_name or signal.fingerprint or idempotency_key,
-        resource_id=signal.fingerprint or idempotency_key,
         at=at,
     )
 
@@ -329,11 +329,15 @@ def signal_rejected(
     }
     if invalid.labels:
         data["signal_labels"] = cut_mapping(invalid.labels, _MAX_MAPPING_BYTES)
+    resource = invalid.resource if isinstance(invalid, RejectedSignal) else ""
+    path, _, name = resource.rpartition("/")
+    namespace, _, kind = path.rpartition("/")
     return _event(
         SIGNAL_REJECTED,
         invalid,
         data,
         correlation_id=idempotency_key,
+        target=Target(kind, name, namespace or None, "") if kind else None,
         at=at,
         outcome="failure",
         error_code=invalid.reason[:_MAX_CODE_LENGTH],
@@ -348,13 +352,18 @@ def _event(
     *,
     correlation_id: str,
     at: datetime,
-    resource_type: str = "Signal",
-    resource_id: str | None = None,
+    target: Target | None = None,
     outcome: Literal["success", "failure"] = "success",
     **fields: Any,
 ) -> AuditEvent:
     sender = signal.sender.name
-    fingerprint, namespace = (signal.fingerprint, signal.namespace) if isinstance(signal, Signal) else (None, None)
+    namespace = None
+    if isinstance(signal, Signal):
+        target, namespace = signal.target, signal.namespace
+    resource_type, resource_id = "Signal", signal.name or correlation_id
+    if target is not None:
+        resource_type, namespace = target.kind, target.namespace
+        resource_id = target.name if namespace is None else f"{namespace}/{target.name}"
     return AuditEvent(
         event_type=event_type,
         event_timestamp=at,
@@ -365,8 +374,8 @@ def _event(
         event_data={"event_type": event_type, "namespace": namespace or "", **data},
         actor_type="external" if sender is None else "user",
         actor_id=signal.source if sender is None else sender[:_MAX_ACTOR_LENGTH],
-        resource_type=resource_type,
-        resource_id=resource_id or fingerprint or correlation_id,
+        resource_type=resource_type[:_MAX_RESOURCE_TYPE_LENGTH],
+        resource_id=resource_id[:_MAX_RESOURCE_ID_LENGTH],
         namespace=namespace,
         severity=signal.severity[:MAX_SEVERITY_LENGTH],
         **fields,

@@ -40,7 +40,7 @@ def test_every_route_of_the_api_is_described_and_nothing_else(database: str, des
     described = {(path, method) for path, operations in description["paths"].items() for method in operations}
 
     assert described == served
-    assert len(described) == 16
+    assert len(described) == 17
 
 
 def test_events_are_described_as_the_model_has_them(description: dict[str, Any]) -> None:

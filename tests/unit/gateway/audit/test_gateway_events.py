@@ -6,12 +6,30 @@ import pytest
 
 from signal_gateway.audit.errors import AuditStoreClosed, AuditStoreFull
 from signal_gateway.audit.event import AuditEvent, encoded_event_data
-from signal_gateway.gateway.audit.events import created_events
+from signal_gateway.gateway.audit.events import created_events, signal_resolved
 from signal_gateway.gateway.signals.signal import Signal, Target
 
 pytestmark = pytest.mark.asyncio
 
 FINGERPRINT = "91fce8d5c4949766458bd4bd58859a4fb2e8470ef64ef438c22903744799a9b1"
+
+NOW = datetime(2026, 1, 31, tzinfo=UTC)
+
+
+def firing(target, *, namespace):
+    return Signal(
+        name="HighLatency",
+        severity="critical",
+        status="firing",
+        source="prometheus",
+        target=target,
+        namespace=namespace,
+        labels={},
+        annotations={},
+        fired_at=NOW,
+        received_at=NOW,
+        payload={},
+    )
 
 
 async def test_creation_is_recorded_as_received_then_created(running_gateway, alert):
@@ -21,13 +39,9 @@ async def test_creation_is_recorded_as_received_then_created(running_gateway, al
 
     name, uid = body["remediationRequestName"], body["remediationRequestUid"]
     received, created = running_gateway.events()
-    assert (received.event_type, received.resource_type, received.resource_id) == (
-        "gateway.signal.received", "Signal", FINGERPRINT,
-    )  # fmt: skip
-    assert (created.event_type, created.resource_type, created.resource_id) == (
-        "gateway.crd.created", "RemediationRequest", f"kubernaut-system/{name}",
-    )  # fmt: skip
+    assert (received.event_type, created.event_type) == ("gateway.signal.received", "gateway.crd.created")
     for event in (received, created):
+        assert (event.resource_type, event.resource_id) == ("Deployment", "prod/payment-api")
         assert (event.event_category, event.event_outcome, event.correlation_id) == ("gateway", "success", name)
         assert (event.actor_type, event.actor_id) == ("external", "prometheus")
         assert (event.namespace, event.severity) == ("prod", "critical")
@@ -73,26 +87,34 @@ async def test_members_that_the_original_requires_are_always_there(running_gatew
 
 
 async def test_object_of_the_cluster_has_an_empty_namespace():
-    now = datetime(2026, 1, 31, tzinfo=UTC)
-    signal = Signal(
-        name="KubeNodePressure",
-        severity="critical",
-        status="firing",
-        source="prometheus",
-        target=Target("Node", "worker-1", None, "v1"),
-        namespace=None,
-        labels={},
-        annotations={},
-        fired_at=now,
-        received_at=now,
-        payload={},
-    )
+    signal = firing(Target("Node", "worker-1", None, "v1"), namespace=None)
 
     drafts = created_events(
-        signal, signal_type="alert", name="rr-1", namespace="kubernaut-system", at=now, idempotency_key="k"
+        signal, signal_type="alert", name="rr-1", namespace="kubernaut-system", at=NOW, idempotency_key="k"
     )
 
     assert [event.event_data["namespace"] for event in drafts] == ["", ""]
+    for event in drafts:
+        assert (event.resource_type, event.resource_id, event.namespace) == ("Node", "worker-1", None)
+
+
+async def test_namespace_is_that_of_the_workload_and_not_that_of_the_labels():
+    node = firing(Target("Node", "worker-1", None, "v1"), namespace="monitoring")
+    deployment = firing(Target("Deployment", "api", "prod", "apps/v1"), namespace="monitoring")
+
+    found = [signal_resolved(signal, signal_type="alert", active_name=None, idempotency_key="k", at=NOW)
+             for signal in (node, deployment)]  # fmt: skip
+
+    assert [(event.namespace, event.event_data["namespace"]) for event in found] == [(None, ""), ("prod", "prod")]
+
+
+async def test_longest_names_are_cut_in_the_envelope_and_whole_in_the_data():
+    signal = firing(Target("Deployment", "n" * 253, "s" * 63, "apps/v1"), namespace="s" * 63)
+
+    event = signal_resolved(signal, signal_type="alert", active_name=None, idempotency_key="k", at=NOW)
+
+    assert event.resource_id == f"{'s' * 63}/{'n' * 191}"
+    assert (event.event_data["resource_name"], event.event_data["namespace"]) == ("n" * 253, "s" * 63)
 
 
 async def test_events_of_a_creation_are_what_the_wire_takes(running_gateway, alert):
@@ -108,7 +130,8 @@ async def test_duplicate_is_recorded_with_its_count(running_gateway, alert):
     await running_gateway.post(alert())
 
     [event] = running_gateway.events("gateway.signal.deduplicated")
-    assert (event.correlation_id, event.resource_type, event.resource_id) == (name, "Signal", FINGERPRINT)
+    assert (event.correlation_id, event.resource_type, event.resource_id) == (name, "Deployment", "prod/payment-api")
+    assert (event.event_data["signal_name"], event.event_data["fingerprint"]) == ("PodCrashLooping", FINGERPRINT)
     assert event.event_data["deduplication_status"] == "duplicate"
     assert event.event_data["occurrence_count"] == 2
 
@@ -123,6 +146,8 @@ async def test_resolved_alert_is_correlated_with_what_handles_the_problem(runnin
     assert before.correlation_id == FINGERPRINT
     assert during.correlation_id == name
     assert without_target.correlation_id == f"{response.headers['x-request-id']}/0"
+    assert (during.resource_type, during.resource_id) == ("Deployment", "prod/payment-api")
+    assert (without_target.resource_type, without_target.resource_id) == ("Signal", "Gone")
 
 
 async def test_alert_about_no_object_is_recorded_as_rejected_with_its_labels(running_gateway, alert):
@@ -136,6 +161,7 @@ async def test_alert_about_no_object_is_recorded_as_rejected_with_its_labels(run
     assert event.correlation_id == f"{response.headers['x-request-id']}/0"
     assert event.severity == "s" * 20
     assert event.event_data["severity"] == "s" * 50
+    assert (event.resource_type, event.resource_id) == ("Signal", "NoTarget")
     assert event.event_data["error_details"]["code"] == event.error_code == "no_target"
     assert event.event_data["error_details"]["message"] == event.error_message
     assert AuditEvent.from_wire(orjson.loads(event.to_wire())) == event
@@ -151,7 +177,8 @@ async def test_alert_out_of_scope_is_recorded_as_rejected(run_gateway, alert):
     assert (event.event_type, event.event_outcome) == ("gateway.signal.rejected", "failure")
     assert (event.event_data["outcome"], event.error_code) == ("rejected", "not_managed")
     assert event.event_data["signal_labels"] == sent["labels"]
-    assert (event.correlation_id, event.resource_id) == (FINGERPRINT, FINGERPRINT)
+    assert (event.correlation_id, event.event_data["fingerprint"]) == (FINGERPRINT, FINGERPRINT)
+    assert (event.resource_type, event.resource_id, event.namespace) == ("Deployment", "prod/payment-api", "prod")
 
 
 async def test_normal_event_is_recorded_as_rejected_with_its_labels(running_gateway):
@@ -163,6 +190,8 @@ async def test_normal_event_is_recorded_as_rejected_with_its_labels(running_gate
     [event] = running_gateway.events("gateway.signal.rejected")
     assert (event.event_outcome, event.event_data["outcome"]) == ("failure", "rejected")
     assert event.event_data["signal_labels"]["name"] == "api-0"
+    assert (event.resource_type, event.resource_id, event.namespace) == ("Pod", "prod/api-0", "prod")
+    assert event.event_data["namespace"] == "prod"
 
 
 async def test_labels_that_can_not_be_stored_do_not_keep_the_event_of_an_alert_out(running_gateway, alert):
