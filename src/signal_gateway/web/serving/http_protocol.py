@@ -133,10 +133,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Start to count the bytes of the headers."""
         super().on_message_begin()
-        self.scope["extensions"] = {  # uvicorn types it narrower
-            ABORT: self.transport.abort,  # type: ignore[dict-item]
-            IS_CLOSING: self.transport.is_closing,  # type: ignore[dict-item]
-        }
+        extensions: dict[str, Any] = {ABORT: self.transport.abort, IS_CLOSING: self.transport.is_closing}
+        self.scope["extensions"] = extensions
         self._is_in_head = True
         self._header_bytes = 0
 
