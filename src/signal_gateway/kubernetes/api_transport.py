@@ -1,11 +1,16 @@
 """ApiTransport: the interface of what carries requests to an API server, with its responses."""
 
+import zlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, replace
+from typing import Final, Protocol, Self
+
+from signal_gateway.kubernetes.errors import HttpFailure
 
 __all__ = ["ApiTransport", "HttpReply", "HttpStream"]
+
+_GZIP_WINDOW: Final = 31  # as zlib counts it: 16 more for a gzip header
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +20,23 @@ class HttpReply:
     Attributes:
         status: HTTP status.
         headers: The header fields as received; of a repeated one the last.
-        body: The content, not compressed.
+        body: The content.
     """
 
     status: int
     headers: Mapping[bytes, bytes]
     body: bytes
+
+    def decompressed(self) -> Self:
+        """Return the response with its gzip body decompressed.
+
+        Raises:
+            HttpFailure: The body is not valid gzip.
+        """
+        try:
+            return replace(self, body=zlib.decompress(self.body, _GZIP_WINDOW))
+        except zlib.error as exc:
+            raise HttpFailure("DecodingError", str(exc)) from exc
 
 
 class HttpStream(Protocol):

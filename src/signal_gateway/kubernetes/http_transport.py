@@ -7,11 +7,9 @@ parses the responses. A request is written once: if its connection breaks the ca
 import asyncio
 import select
 import ssl
-import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
 from urllib.parse import urlsplit
@@ -31,7 +29,6 @@ _PHASE_SECONDS: Final = 10.0
 _HEAD_BYTES: Final = 100 * 1024
 _STREAM_BUFFER_BYTES: Final = 256 * 1024
 _HAPPY_EYEBALLS_SECONDS: Final = 0.25  # RFC 8305
-_GZIP_WINDOW: Final = 31
 _GZIP_MAGIC: Final = b"\x1f\x8b"  # JSON and text never begin with it
 
 
@@ -77,7 +74,7 @@ class HttpTransport:
             reply = await connection.begin(request)
             assert reply is not None, "only a stream has a head without a body"
             if reply.body[:2] == _GZIP_MAGIC:
-                return replace(reply, body=_decompressed(reply.body))
+                return reply.decompressed()
             return reply
         finally:
             self._free(connection)
@@ -169,16 +166,13 @@ class HttpTransport:
         try:
             async with asyncio.timeout(_PHASE_SECONDS):
                 await waiting
-        except TimeoutError as exc:
+        except (TimeoutError, asyncio.CancelledError) as exc:
+            if not waiting.cancelled():  # woken at the same moment: the turn of the next one
+                self._wake_one()
+            if isinstance(exc, asyncio.CancelledError):
+                raise
             cause = f"all {_MAX_CONNECTIONS} connections were in use for {_PHASE_SECONDS:g} s"
             raise HttpFailure("PoolTimeout", cause, is_timeout=True) from exc
-        except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():  # woken and cancelled at once: the turn of the next one
-                self._wake_one()
-            raise
-        finally:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
 
     def _free(self, connection: "_Connection") -> None:
         """Keep a connection for the next call; close it if its exchange is not complete, or there are enough."""
@@ -404,10 +398,3 @@ class _Connection(asyncio.Protocol):
 
 def _never(_: int) -> bool:
     return False
-
-
-def _decompressed(body: bytes) -> bytes:
-    try:
-        return zlib.decompress(body, _GZIP_WINDOW)
-    except zlib.error as exc:
-        raise HttpFailure("DecodingError", str(exc)) from exc
