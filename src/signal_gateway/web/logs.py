@@ -114,13 +114,7 @@ def _entry(record: logging.LogRecord, message: str) -> _Entry:
         "event": message,
     }
     values = record.__dict__
-<<<<<<< HEAD
     entry.update((key, values[key]) for key in EXTRA_KEYS if values.get(key) is not None)
-||||||| 22dcf12
-    entry |= {key: values[key] for key in EXTRA_KEYS if values.get(key) is not None}
-=======
-    entry.update({key: values[key] for key in EXTRA_KEYS if values.get(key) is not None})
->>>>>>> w-hotpath
     return entry
 
 

@@ -80,6 +80,7 @@ class Viewer:
         return [
             Route("/", self._guarded(self._search), methods=["GET"]),
             Route("/correlations", self._guarded(self._timeline), methods=["GET"]),
+            Route("/cases", self._guarded(self._cases), methods=["GET"]),
             Route("/integrity", self._guarded(self._integrity), methods=["GET"]),
             *self._assets.routes(),
         ]
@@ -156,6 +157,28 @@ class Viewer:
             counts=await self._counts(correlation_id, first.event_timestamp, last.event_timestamp),
         )
 
+    async def _cases(self, request: Request, search: Search) -> Response:
+        now = self._clock.now()
+        try:
+            query = search.query(now=now)
+        except Problem as problem:
+            return self._form(search, "invalid", status=problem.status, invalid=invalid_parameter_of(problem))
+        page = await self._backend.cases(query)
+        if not page.total:
+            return await self._nothing_found(request, search, now)
+        heading = f"{'' if page.total_is_exact else 'At least '}{_count(page.total, 'case')}"
+        return self._html(
+            "cases.html",
+            search=search,
+            listed="cases",
+            invalid=None,
+            event_types=(),
+            page=page,
+            cases=page.cases,
+            heading=heading,
+            forward=query.cursor(page.last) if page.has_more and page.last is not None else None,
+        )
+
     async def _integrity(self, request: Request, _search: Search) -> Response:
         if request.query_params.get("verify") == "now":
             await self._verifications.verify()
@@ -195,7 +218,11 @@ class Viewer:
     def _form(self, search: Search, state: str, *, status: int = 200, **further: Any) -> Response:
         """Render the search page. Its form keeps the values of the search in every state."""
         return self._html(
-            "search.html", status=status, **{"invalid": None, "event_types": (), **further}, search=search, state=state
+            "search.html",
+            status=status,
+            **{"invalid": None, "event_types": (), "listed": "events", **further},
+            search=search,
+            state=state,
         )
 
     def _html(self, template: str, *, status: int = 200, **context: Any) -> Response:

@@ -44,11 +44,16 @@ class SearchField(NamedTuple):
 FIELDS = {
     field.name: field
     for field in (
+        SearchField("text", "Name contains", "workload, alert, actor or id"),
         SearchField("correlation_id", "Correlation id", "exact, such as rr-5f2a91"),
         SearchField("event_type", "Event type", "exact, such as gateway.crd.created"),
         SearchField("event_outcome", "Outcome", choices=("success", "failure", "pending")),
         SearchField("since", "Since", "24h, 7d, 2026-01-31", ("15m", "1h", "24h", "7d", "30d")),
         SearchField("until", "Until", "now", ("1h", "24h", "7d")),
+        SearchField("resource_type", "Kind", "exact, such as Deployment", is_advanced=True),
+        SearchField("resource_name", "Resource name", "exact, such as payment-api", is_advanced=True),
+        SearchField("namespace", "Namespace", "exact", is_advanced=True),
+        SearchField("actor_id", "Actor", "exact, such as alertmanager", is_advanced=True),
         SearchField("event_category", "Category", "exact, such as gateway", is_advanced=True),
         SearchField("severity", "Severity", "exact", ("critical", "warning", "info"), is_advanced=True),
         SearchField("detail_key", "Payload field", "such as signal_name", is_advanced=True),
@@ -165,6 +170,15 @@ class Search:
     def url(self) -> str:
         """The URL of the search page, relative to every page of the viewer."""
         return f"./?{urlencode(self.given)}" if self.given else "./"
+
+    @property
+    def cases_url(self) -> str:
+        """The URL of the cases that match, relative to every page of the viewer."""
+        return f"cases?{urlencode(self.given)}" if self.given else "cases"
+
+    def page_url(self, page: str) -> str:
+        """Return the URL of the page of `events` or of `cases`."""
+        return self.cases_url if page == "cases" else self.url
 
     @property
     def timeline_url(self) -> str:

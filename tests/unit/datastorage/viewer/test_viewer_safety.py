@@ -43,9 +43,10 @@ def check(page: Element) -> None:
         assert not [name for name in element.attributes if name.startswith("on") or name in ("style", "autofocus")]
         for name in ("href", "src", "action"):
             link = element.attributes.get(name) or ""
-            assert link.startswith(("./", "?", "#", "correlations", "integrity", "api/v1/", "static/")) or not link, (
-                link
-            )
+            assert (
+                link.startswith(("./", "?", "#", "correlations", "cases", "integrity", "api/v1/", "static/"))
+                or not link
+            ), link
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
@@ -72,12 +73,18 @@ def test_hostile_values_of_an_event_are_text(client: httpx.Client, make_wire_eve
     assert found.one("datalist", id="event_type-choices").one("option")["value"] == attack[:100]
 
 
+FREE_TEXTS = {
+    "correlation_id", "event_type", "event_category", "severity", "resource_type", "resource_name", "namespace",
+    "actor_id", "text",
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_hostile_parameters_are_text(client: httpx.Client, make_wire_event: MakeEvent, attack: str) -> None:
     store(client, make_wire_event())
 
     for name in (*FIELDS, "cursor", "limit", "<script>", '"><b>'):
-        is_free_text = name in ("correlation_id", "event_type", "event_category", "severity")
+        is_free_text = name in FREE_TEXTS
         page = search(client, {"severity": attack, name: attack}, status=200 if is_free_text else 400)
 
         check(page)

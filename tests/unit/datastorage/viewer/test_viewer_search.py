@@ -31,6 +31,11 @@ FILTERS = {
     "event_category": "c",
     "event_outcome": "failure",
     "severity": "s",
+    "text": "NEEDLE",
+    "resource_type": "Pod",
+    "resource_name": "wanted-pod",
+    "namespace": "prod",
+    "actor_id": "mira",
     "detail_key": "name",
     "detail_value": "this & that",
     "since": "2026-01-31T12:00:01Z",
@@ -39,9 +44,26 @@ FILTERS = {
 
 
 def wanted(make_event: MakeEvent, **members: Any) -> dict[str, Any]:
-    plain = {name: FILTERS[name] for name in ("correlation_id", "event_type", "event_category", "event_outcome")}
+    exact = (
+        "correlation_id",
+        "event_type",
+        "event_category",
+        "event_outcome",
+        "resource_type",
+        "namespace",
+        "actor_id",
+    )
+    plain = {name: FILTERS[name] for name in exact} | {"resource_id": "prod/wanted-pod"}
     return make_event(
-        **(plain | {"severity": "s", "event_timestamp": FILTERS["since"], "detail": {"name": "this & that"}} | members)
+        **(
+            plain
+            | {
+                "severity": "s",
+                "event_timestamp": FILTERS["since"],
+                "detail": {"name": "this & that", "signal_name": "A needle"},
+            }
+            | members
+        )
     )
 
 
@@ -77,6 +99,8 @@ def test_each_filter_narrows_the_search_and_its_chip_takes_it_away(
         "since": {"event_timestamp": at(0)},
         "until": {"event_timestamp": at(2)},
         "event_outcome": {name: "pending"},
+        "text": {"detail": {"name": "this & that"}},
+        "resource_name": {"resource_id": "prod/other"},
     }
     other = others.get(name, {name: "other"})
     store(client, wanted(make_wire_event), wanted(make_wire_event, **{"event_type": "t.wanted"} | other))

@@ -165,7 +165,7 @@
   };
 
   const keys = {
-    "/": () => { byId("correlation_id").focus(); byId("correlation_id").select(); },
+    "/": () => { const field = byId("text") ?? byId("correlation_id"); field.focus(); field.select(); },
     "?": () => help.showModal(),
     j: () => move(1),
     k: () => move(-1),
