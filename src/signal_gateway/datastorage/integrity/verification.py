@@ -53,11 +53,13 @@ class ChainEnd:
         head: The head; None if its row is missing.
         events: The number of stored events.
         newest: The highest sequence of an event; 0 without events.
+        unsealed: The sequence and id of an event in no link, if the backend searched for it and found one.
     """
 
     head: ChainHead | None
     events: int
     newest: int
+    unsealed: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -384,6 +386,8 @@ class ChainVerifier:
             return
         if end.events < expected:
             raise _Altered(Finding(f"{expected - end.events} events outside of the window were deleted"))
+        if end.unsealed is not None:
+            raise _Altered(self._unsealed(*end.unsealed))
         if end.newest > self._newest and self._window.until is None:
             raise _Altered(self._unsealed(end.newest))
         raise _Altered(Finding(f"{end.events - expected} stored events are in no link: they were inserted past it"))

@@ -72,6 +72,20 @@ ON CONFLICT (sequence) DO UPDATE SET link = EXCLUDED.link
 """
 
 
+# Only for a database with too many events. The sequences are the last part of a manifest; OFFSET 0 reads it once.
+_UNSEALED = b"""
+SELECT sequence, event_id::text FROM audit_events WHERE sequence = (
+    SELECT min(sequence) FROM (
+        SELECT sequence FROM audit_events EXCEPT
+        SELECT ('x' || encode(substr(sequences, 8 * place + 1, 8), 'hex'))::bit(64)::bigint
+        FROM (SELECT count, substr(manifest, 56 * count::integer + 1) AS sequences
+            FROM audit_links WHERE kind = 'batch' OFFSET 0) AS batches,
+            generate_series(0, count::integer - 1) AS place
+    ) AS unsealed
+)
+"""
+
+
 def start_chain(connection: psycopg.Connection[TupleRow]) -> None:
     """Create the head, and seal the stored events in the order of storage."""
     head = ChainHead.start(str(uuid4()))
@@ -150,9 +164,20 @@ async def read_chunk(connection: psycopg.AsyncConnection[TupleRow], *, after: Ch
         ((events, newest),) = await (
             await connection.execute("SELECT count(*), coalesce(max(sequence), 0) FROM audit_events")
         ).fetchall()
-        head = await (await connection.execute(_HEAD)).fetchone()
-        end = ChainEnd(None if head is None else ChainHead(*head), events, newest)
+        row = await (await connection.execute(_HEAD)).fetchone()
+        head = None if row is None else ChainHead(*row)
+        has_more_events = head is not None and events > head.total - head.purged
+        end = ChainEnd(head, events, newest, await _unsealed(connection) if has_more_events else None)
     return ChainChunk(links, rows, purged, end)
+
+
+async def _unsealed(connection: psycopg.AsyncConnection[TupleRow]) -> tuple[int, str] | None:
+    """Search for an event in no link; None if the search takes too long."""
+    try:
+        async with connection.transaction():  # a savepoint
+            return await (await connection.execute(_UNSEALED)).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return None
 
 
 async def _links(connection: psycopg.AsyncConnection[TupleRow], after: ChainHead, window: Window) -> list[StoredLink]:

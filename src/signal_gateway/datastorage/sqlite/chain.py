@@ -109,9 +109,19 @@ def _chunk(connection: sqlite3.Connection, after: ChainHead, window: Window) -> 
     end = None
     if newest_link <= last or not links:
         events, newest = connection.execute("SELECT count(*), coalesce(max(sequence), 0) FROM audit_events").fetchone()
-        head = connection.execute(SELECT_HEAD).fetchone()
-        end = ChainEnd(None if head is None else ChainHead(*head), events, newest)
+        row = connection.execute(SELECT_HEAD).fetchone()
+        head = None if row is None else ChainHead(*row)
+        has_more_events = head is not None and events > head.total - head.purged
+        end = ChainEnd(head, events, newest, _unsealed(connection) if has_more_events else None)
     return ChainChunk(links, rows, purged, end)
+
+
+def _unsealed(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    """Search for an event in no link."""
+    manifests = connection.execute("SELECT manifest FROM audit_links WHERE kind = 'batch'")
+    sealed = {sequence for (manifest,) in manifests if manifest for sequence in Manifest.unpack(manifest).sequences}
+    events = connection.execute("SELECT sequence, event_id FROM audit_events ORDER BY sequence")
+    return next(((sequence, event_id) for sequence, event_id in events if sequence not in sealed), None)
 
 
 def _links(connection: sqlite3.Connection, after: ChainHead, window: Window) -> list[StoredLink]:
