@@ -54,9 +54,10 @@ def verify_events(
     end = result["checkpoint"]
     if not as_json:
         gone = f", {result['purged']} of them purged" if result["purged"] else ""
+        up_to = f" up to {end['time']}" if end["position"] else ""  # an empty chain has no time
         say(
-            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')} "
-            f"up to {end['time']}"
+            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')}"
+            f"{up_to}"
         )
         say(f"the chain ends with {end['hash']}")
     if write_checkpoint is not None:
@@ -87,6 +88,8 @@ def list_holds(datastorage: _Url, token_file: TokenFile = None) -> None:
     """List the legal holds, oldest first."""
     with datastorage_client(datastorage, source="--datastorage", token_file=token_file) as client:
         held = client.call("GET", _HOLDS)
+    if not held["holds"]:
+        note("no case is on hold")
     for hold in held["holds"]:
         say(terminal_text("  ".join(str(hold[name]) for name in ("placed_at", "correlation_id", "by", "reason"))))
 
