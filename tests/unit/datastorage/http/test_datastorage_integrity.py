@@ -70,7 +70,7 @@ def test_limits_of_a_hold_are_described(client: httpx.Client) -> None:
     ],
 )
 def test_verification_refuses_parameters_that_it_does_not_know(
-    client: httpx.Client, params: list[tuple[str, str]], field: str
+    client: httpx.Client, params: list[tuple[str, str | int | float | bool | None]], field: str
 ) -> None:
     response = client.get(VERIFY, params=params)
 
