@@ -54,6 +54,23 @@ def test_verify_confirms_and_writes_a_checkpoint_that_it_finds_again(url, stored
     assert json.loads(kept.read_text())["count"] == len(stored)
 
 
+def test_empty_datastorage_has_no_time_and_no_holds(url):
+    verified = run("audit", "verify", "--datastorage", url)
+    holds = run("audit", "holds", "--datastorage", url)
+
+    assert (verified.returncode, holds.returncode) == (0, 0)
+    assert verified.stdout.splitlines()[0] == "complete and unaltered: 0 events, in 0 links"
+    assert (holds.stdout, holds.stderr) == ("", "no case is on hold\n")
+
+
+def test_release_without_a_hold_says_so_and_names_no_query(url):
+    result = run("audit", "release", "rr-1", "--reason", "settled", "--datastorage", url)
+
+    assert result.returncode == 2
+    assert "has no hold: 'rr-1'" in result.stderr
+    assert "query" not in result.stderr
+
+
 def test_verify_names_the_last_row_when_it_was_deleted(url, stored, file):
     altered(file, "DELETE FROM audit_events WHERE sequence = 3")
 

@@ -69,9 +69,10 @@ def verify_events(
     end = result["checkpoint"]
     if not as_json:
         gone = f", {result['purged']} of them purged" if result["purged"] else ""
+        up_to = f" up to {end['time']}" if end["position"] else ""  # an empty chain has no time
         say(
-            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')} "
-            f"up to {end['time']}"
+            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')}"
+            f"{up_to}"
         )
         say(f"the chain ends with {end['hash']}")
     if write_checkpoint is not None:
@@ -110,6 +111,8 @@ def list_holds(datastorage: DataStorageUrl = None, token_file: QueryTokenFile = 
     """List the legal holds, oldest first."""
     with datastorage_options(datastorage, token_file).client() as client:
         held = client.call("GET", _HOLDS)
+    if not held["holds"]:
+        note("no case is on hold")
     for hold in held["holds"]:
         say(terminal_text("  ".join(str(hold[name]) for name in ("placed_at", "correlation_id", "by", "reason"))))
 

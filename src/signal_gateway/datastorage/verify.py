@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from signal_gateway.clock import Clock
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS, Backend
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
-from signal_gateway.datastorage.integrity.verification import WHOLE_CHAIN, ChainVerifier, Verdict, Window
+from signal_gateway.datastorage.integrity.verification import WHOLE_CHAIN, ChainVerdict, ChainVerifier, Window
 from signal_gateway.datastorage.record import microseconds
 
 __all__ = ["Verification", "Verifications", "verify_chain"]
@@ -14,7 +14,7 @@ __all__ = ["Verification", "Verifications", "verify_chain"]
 
 async def verify_chain(
     backend: Backend, *, now: int, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None
-) -> Verdict:
+) -> ChainVerdict:
     """Verify that the stored events are complete and unaltered. Inserts and purges may go on meanwhile.
 
     Args:
@@ -43,7 +43,7 @@ class Verification:
         verified_at: Its end, in microseconds since the epoch.
     """
 
-    verdict: Verdict
+    verdict: ChainVerdict
     verified_at: int
 
 
@@ -66,7 +66,7 @@ class Verifications:
         """The newest verification of the whole chain by this process; None if there was none."""
         return self._latest
 
-    async def verify(self, *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None) -> Verdict:
+    async def verify(self, *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None) -> ChainVerdict:
         """Verify the chain, after the verifications that began before.
 
         Args:

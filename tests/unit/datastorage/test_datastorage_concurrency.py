@@ -30,7 +30,7 @@ SAFETY = 60.0  # seconds; nothing waits so long unless it hangs
 def begun(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[None]":
     """Make queries by detail endless; each puts an item when it begins."""
     begun: asyncio.Queue[None] = asyncio.Queue()
-    read_from_sqlite, read_from_postgres = sqlite.read_page, postgres.read_page
+    read_from_sqlite, read_from_postgres = sqlite.read_sqlite_page, postgres.read_sqlite_page
     loop: list[asyncio.AbstractEventLoop] = []
 
     def endless_in_sqlite(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
@@ -51,8 +51,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[None]":
         loop[:] = [asyncio.get_running_loop()]
         return is_scan(query)
 
-    monkeypatch.setattr(sqlite, "read_page", endless_in_sqlite)
-    monkeypatch.setattr(postgres, "read_page", endless_in_postgres)
+    monkeypatch.setattr(sqlite, "read_sqlite_page", endless_in_sqlite)
+    monkeypatch.setattr(postgres, "read_sqlite_page", endless_in_postgres)
     monkeypatch.setattr(sqlite, "is_scan", is_scan_in_this_loop)
     return begun
 

@@ -494,7 +494,8 @@ class DataStorageClient:
     def _error(self, response: _Response, params: Mapping[str, str]) -> AuditError:
         answered = describe(response.status_code, response.headers, response.content)
         if response.status_code in (400, 422):
-            return AuditError(f"DataStorage at {self._url} {answered} to the query {dict(params)}")
+            to_the_query = f" to the query {dict(params)}" if params else ""
+            return AuditError(f"DataStorage at {self._url} {answered}{to_the_query}")
         if response.status_code in (401, 403):
             found = _SCOPE.search(response.headers.get("www-authenticate", ""))
             scope = found[1] if found and self._token is not None else None

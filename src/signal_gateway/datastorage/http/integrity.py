@@ -15,6 +15,7 @@ from signal_gateway.clock import Clock
 from signal_gateway.datastorage.backend import Backend, LegalHold
 from signal_gateway.datastorage.http.api import database_errors
 from signal_gateway.datastorage.http.response_models import (
+    MAX_REASON_LENGTH,
     CheckpointResponse,
     FindingResponse,
     HoldItem,
@@ -22,7 +23,7 @@ from signal_gateway.datastorage.http.response_models import (
     VerificationResponse,
 )
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
-from signal_gateway.datastorage.integrity.verification import Verdict, Window
+from signal_gateway.datastorage.integrity.verification import ChainVerdict, Window
 from signal_gateway.datastorage.query import event_query
 from signal_gateway.datastorage.record import microseconds, row_of
 from signal_gateway.datastorage.verify import Verifications
@@ -32,7 +33,6 @@ from signal_gateway.web.problem import Problem
 __all__ = ["IntegrityApi"]
 
 _PARAMETERS = ("since", "until", "checkpoint")
-_MAX_REASON_LENGTH = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -116,7 +116,7 @@ def _verification(parameters: Iterable[tuple[str, str]], *, now: datetime) -> tu
     return Window(since, until), checkpoint
 
 
-def _response(verdict: Verdict) -> VerificationResponse:
+def _response(verdict: ChainVerdict) -> VerificationResponse:
     finding, checkpoint = verdict.finding, verdict.checkpoint
     return VerificationResponse(
         unaltered=finding is None,
@@ -141,9 +141,9 @@ def _hold_event(body: bytes, action: Literal["placed", "released"], *, now: date
     if not isinstance(members, dict):
         raise Problem(400, "The body must be a JSON object with correlation_id, reason and by.")
     reason, author = members.get("reason"), members.get("by")
-    if not isinstance(reason, str) or not 1 <= len(reason) <= _MAX_REASON_LENGTH:
-        raise _invalid("reason", f"must be a text of 1 to {_MAX_REASON_LENGTH} characters")
-    if not isinstance(author, str):
+    if not isinstance(reason, str) or not reason.strip() or len(reason) > MAX_REASON_LENGTH:
+        raise _invalid("reason", f"must be a text of 1 to {MAX_REASON_LENGTH} characters, and not blank")
+    if not isinstance(author, str) or not author.strip():
         raise _invalid("by", "must name the person who is responsible")
     event_type = f"datastorage.hold.{action}"
     try:

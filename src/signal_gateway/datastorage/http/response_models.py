@@ -2,9 +2,14 @@
 
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from signal_gateway.audit.event import MAX_CORRELATION_ID_LENGTH
 
 __all__ = [
+    "MAX_REASON_LENGTH",
     "BatchStored",
     "CaseItem",
     "CasesResponse",
@@ -21,6 +26,11 @@ __all__ = [
     "StatusResponse",
     "VerificationResponse",
 ]
+
+MAX_REASON_LENGTH = 1000
+"""Characters of the reason for a legal hold."""
+
+_NOT_BLANK = r"\S"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,9 +263,9 @@ class HoldRequest:
         by: The person who is responsible.
     """
 
-    correlation_id: str
-    reason: str
-    by: str
+    correlation_id: Annotated[str, Field(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH)]
+    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH, pattern=_NOT_BLANK)]
+    by: Annotated[str, Field(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH, pattern=_NOT_BLANK)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ __all__ = [
     "Manifest",
     "Seal",
     "SealableEvent",
-    "StoredEvent",
+    "SealedEvent",
     "event_hash",
     "event_hashes",
     "pack_events",
@@ -62,7 +62,7 @@ class SealableEvent(Protocol):
         ...
 
 
-class StoredEvent(NamedTuple):
+class SealedEvent(NamedTuple):
     """A `SealableEvent` that was read from the database, for a purge or for the start of a chain."""
 
     event_id: str

@@ -9,7 +9,16 @@ from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 from signal_gateway.datastorage.integrity.columns import RepeatedColumns
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, event_hash
 
-__all__ = ["WHOLE_CHAIN", "ChainChunk", "ChainEnd", "ChainVerifier", "Finding", "StoredLink", "Verdict", "Window"]
+__all__ = [
+    "WHOLE_CHAIN",
+    "Alteration",
+    "ChainChunk",
+    "ChainEnd",
+    "ChainVerdict",
+    "ChainVerifier",
+    "StoredLink",
+    "Window",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +62,13 @@ class ChainEnd:
         head: The head; None if its row is missing.
         events: The number of stored events.
         newest: The highest sequence of an event; 0 without events.
+        unsealed: The sequence and id of an event in no link, if the backend searched for it and found one.
     """
 
     head: ChainHead | None
     events: int
     newest: int
+    unsealed: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,7 @@ class ChainChunk:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Alteration:
     """The first place that is not as DataStorage left it.
 
     Attributes:
@@ -95,7 +106,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class ChainVerdict:
     """The result of a verification.
 
     Attributes:
@@ -106,7 +117,7 @@ class Verdict:
         checkpoint: The end of the verified chain; None with a finding.
     """
 
-    finding: Finding | None
+    finding: Alteration | None
     links: int
     events: int
     purged: int
@@ -114,7 +125,7 @@ class Verdict:
 
 
 class _Altered(Exception):  # noqa: N818 - ends the verification
-    def __init__(self, finding: Finding) -> None:
+    def __init__(self, finding: Alteration) -> None:
         super().__init__(finding.reason)
         self.finding = finding
 
@@ -125,7 +136,7 @@ class _Claim:
 
     count: int = 0
     latest_expiry: int = -(2**63)
-    place: Finding = field(default_factory=lambda: Finding(""))
+    place: Alteration = field(default_factory=lambda: Alteration(""))
 
 
 class ChainVerifier:
@@ -155,7 +166,7 @@ class ChainVerifier:
         self._events = 0
         self._purges: dict[int, Link] = {}
         self._claims: dict[int, _Claim] = {}
-        self._finding: Finding | None = None
+        self._finding: Alteration | None = None
 
     @property
     def position(self) -> ChainHead:
@@ -180,13 +191,13 @@ class ChainVerifier:
         try:
             if head is None:
                 raise _Altered(
-                    Finding("the chain is missing: audit_chain, or another of its tables, was deleted or emptied")
+                    Alteration("the chain is missing: audit_chain, or another of its tables, was deleted or emptied")
                 )
             self._head = ChainHead.start(head.datastorage)
             if self._checkpoint is not None:
                 if self._checkpoint.datastorage != head.datastorage:
                     raise _Altered(
-                        Finding(
+                        Alteration(
                             f"the checkpoint is of DataStorage {self._checkpoint.datastorage}, this database has the "
                             f"chain of {head.datastorage}: it is another database, or its chain was made anew"
                         )
@@ -211,14 +222,16 @@ class ChainVerifier:
             return False
         return chunk.end is None
 
-    def verdict(self) -> Verdict:
+    def verdict(self) -> ChainVerdict:
         """Return the result after the last chunk."""
         purged = sum(claim.count for claim in self._claims.values())
         checkpoint = None
         if self._finding is None and self._head is not None:
             head = self._head
             checkpoint = Checkpoint(head.datastorage, head.number, head.total, head.hash, self._sealed_at)
-        return Verdict(self._finding, 0 if self._head is None else self._head.number, self._events, purged, checkpoint)
+        return ChainVerdict(
+            self._finding, 0 if self._head is None else self._head.number, self._events, purged, checkpoint
+        )
 
     def _add(self, chunk: ChainChunk) -> None:
         rows = {row[self._sequence]: row for row in chunk.rows}
@@ -243,7 +256,7 @@ class ChainVerifier:
         assert self._head is not None, "start comes first"
         if link.number != self._head.number + 1:
             raise _Altered(
-                Finding(f"link {self._head.number + 1} is missing: it was deleted", link=self._head.number + 1)
+                Alteration(f"link {self._head.number + 1} is missing: it was deleted", link=self._head.number + 1)
             )
         stored, purged = (link.count, 0) if link.kind == "batch" else (0, link.count)
         if (
@@ -251,7 +264,7 @@ class ChainVerifier:
             or link.total != self._head.total + stored
             or link.purged != self._head.purged + purged
         ):
-            raise _Altered(Finding(f"link {link.number} was changed: its hash does not follow", link=link.number))
+            raise _Altered(Alteration(f"link {link.number} was changed: its hash does not follow", link=link.number))
         if link.kind == "purge":
             self._verify_purge(link)
         self._head, self._sealed_at = self._head.after(link), link.sealed_at
@@ -259,18 +272,20 @@ class ChainVerifier:
 
     def _verify_purge(self, link: Link) -> None:
         if link.sealed_at > self._now:
-            raise _Altered(Finding(f"link {link.number} is a purge in the future", link=link.number))
+            raise _Altered(Alteration(f"link {link.number} is a purge in the future", link=link.number))
         self._purges[link.number] = link
 
     def _manifest(self, stored: StoredLink) -> Manifest:
         link = stored.link
         if stored.manifest is None:
-            raise _Altered(Finding(f"the manifest of link {link.number} is missing", link=link.number))
+            raise _Altered(Alteration(f"the manifest of link {link.number} is missing", link=link.number))
         if sha256(stored.manifest).digest() != link.digest:
-            raise _Altered(Finding(f"the manifest of link {link.number} was changed", link=link.number))
+            raise _Altered(Alteration(f"the manifest of link {link.number} was changed", link=link.number))
         manifest = Manifest.unpack(stored.manifest)
         if not len(manifest.sequences) == link.count > 0:
-            raise _Altered(Finding(f"the manifest of link {link.number} has not {link.count} events", link=link.number))
+            raise _Altered(
+                Alteration(f"the manifest of link {link.number} has not {link.count} events", link=link.number)
+            )
         return manifest
 
     def _verify_events(
@@ -311,15 +326,15 @@ class ChainVerifier:
             claim.latest_expiry = expiry
             claim.place = self._place(link, manifest, index, "it was deleted before the end of its retention")
 
-    def _place(self, link: Link, manifest: Manifest, index: int, reason: str) -> Finding:
+    def _place(self, link: Link, manifest: Manifest, index: int, reason: str) -> Alteration:
         event_id, sequence = manifest.event_id(index), manifest.sequences[index]
-        return Finding(
+        return Alteration(
             f"event {event_id} (sequence {sequence}, link {link.number}): {reason}", link.number, sequence, event_id
         )
 
-    def _unsealed(self, sequence: int, event_id: str | None = None) -> Finding:
+    def _unsealed(self, sequence: int, event_id: str | None = None) -> Alteration:
         which = f"the event with sequence {sequence}" if event_id is None else f"event {event_id} (sequence {sequence})"
-        return Finding(
+        return Alteration(
             f"{which} is in no link: it was inserted past DataStorage, or by a release without links",
             sequence=sequence,
             event_id=event_id,
@@ -331,7 +346,7 @@ class ChainVerifier:
             return
         if head.hash != checkpoint.hash or head.total != checkpoint.count:
             raise _Altered(
-                Finding(
+                Alteration(
                     f"link {head.number} is not the one of the checkpoint: the chain up to it was written anew",
                     link=head.number,
                 )
@@ -343,7 +358,7 @@ class ChainVerifier:
         if end.head != head:
             last = "missing" if end.head is None else f"link {end.head.number}"
             raise _Altered(
-                Finding(
+                Alteration(
                     f"the chain ends with link {head.number}, its head is {last}: links were deleted, or the head was "
                     "changed",
                     link=head.number,
@@ -351,7 +366,7 @@ class ChainVerifier:
             )
         if self._checkpoint is not None and head.number < self._checkpoint.position:
             raise _Altered(
-                Finding(
+                Alteration(
                     f"the chain ends with link {head.number}, the checkpoint has link {self._checkpoint.position}: "
                     "links and their events were deleted",
                     link=head.number,
@@ -368,14 +383,18 @@ class ChainVerifier:
                 raise _Altered(claim.place)
             if claim.count > purge.count:
                 raise _Altered(
-                    Finding(f"{claim.count} events claim purge link {number}, which deleted {purge.count}", link=number)
+                    Alteration(
+                        f"{claim.count} events claim purge link {number}, which deleted {purge.count}", link=number
+                    )
                 )
         if is_whole:
             for number, purge in self._purges.items():
                 found = self._claims.get(number, _Claim()).count
                 if found != purge.count:
                     raise _Altered(
-                        Finding(f"purge link {number} deleted {purge.count} events, {found} are recorded", link=number)
+                        Alteration(
+                            f"purge link {number} deleted {purge.count} events, {found} are recorded", link=number
+                        )
                     )
 
     def _verify_count(self, end: ChainEnd, head: ChainHead) -> None:
@@ -383,7 +402,9 @@ class ChainVerifier:
         if end.events == expected:
             return
         if end.events < expected:
-            raise _Altered(Finding(f"{expected - end.events} events outside of the window were deleted"))
+            raise _Altered(Alteration(f"{expected - end.events} events outside of the window were deleted"))
+        if end.unsealed is not None:
+            raise _Altered(self._unsealed(*end.unsealed))
         if end.newest > self._newest and self._window.until is None:
             raise _Altered(self._unsealed(end.newest))
-        raise _Altered(Finding(f"{end.events - expected} stored events are in no link: they were inserted past it"))
+        raise _Altered(Alteration(f"{end.events - expected} stored events are in no link: they were inserted past it"))

@@ -23,9 +23,15 @@ from signal_gateway.datastorage.backend import (
 )
 from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
-from signal_gateway.datastorage.postgres.chain import chain_head, purge_events, read_chunk
+from signal_gateway.datastorage.postgres.chain import postgres_chain_head, purge_events, read_postgres_chunk
 from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
-from signal_gateway.datastorage.postgres.queries import all_rows, read_cases, read_histogram, read_page, read_slice
+from signal_gateway.datastorage.postgres.queries import (
+    all_rows,
+    read_postgres_cases,
+    read_postgres_histogram,
+    read_postgres_page,
+    read_postgres_slice,
+)
 from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
@@ -152,12 +158,12 @@ class PostgresBackend:
         """Read a page; see `Backend.query`."""
         # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
         async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
-            return await read_page(connection, query)
+            return await read_postgres_page(connection, query)
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
         async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
-            return await read_cases(connection, query)
+            return await read_postgres_cases(connection, query)
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
@@ -166,7 +172,7 @@ class PostgresBackend:
         after = query.after
         while True:
             async with self._reader(is_scan=is_scan(query)) as connection:
-                events = await read_slice(connection, query, after=after, newest=newest)
+                events = await read_postgres_slice(connection, query, after=after, newest=newest)
             if not events:
                 return
             yield events
@@ -175,7 +181,7 @@ class PostgresBackend:
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
         async with self._reader(is_scan=True) as connection:
-            return await read_histogram(connection, query, width=width)
+            return await read_postgres_histogram(connection, query, width=width)
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
@@ -205,13 +211,13 @@ class PostgresBackend:
     async def chain_head(self) -> ChainHead | None:
         """Read the head of the chain; see `Backend.chain_head`."""
         async with self._connection(writes=False) as connection:
-            return await chain_head(connection)
+            return await postgres_chain_head(connection)
 
     async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
         """Read the next links; see `Backend.read_chain`."""
         # one snapshot, as for a query
         async with self._connection(writes=False) as connection, connection.transaction():
-            return await read_chunk(connection, after=after, window=window)
+            return await read_postgres_chunk(connection, after=after, window=window)
 
     async def ping(self) -> None:
         """Check that an insert would be allowed, and not wait for a lock; see `Backend.ping`."""

@@ -11,10 +11,10 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS, MISSING_HEAD, BackendUnavailable
-from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, StoredEvent, event_hashes
+from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealedEvent, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 
-__all__ = ["append", "chain_head", "purge_events", "read_chunk", "start_chain"]
+__all__ = ["append", "postgres_chain_head", "purge_events", "read_postgres_chunk", "start_postgres_chain"]
 
 _EVENTS_PER_LINK = 1000
 _EVENTS_PER_CHUNK = 2000
@@ -72,7 +72,21 @@ ON CONFLICT (sequence) DO UPDATE SET link = EXCLUDED.link
 """
 
 
-def start_chain(connection: psycopg.Connection[TupleRow]) -> None:
+# Only for a database with too many events. The sequences are the last part of a manifest; OFFSET 0 reads it once.
+_UNSEALED = b"""
+SELECT sequence, event_id::text FROM audit_events WHERE sequence = (
+    SELECT min(sequence) FROM (
+        SELECT sequence FROM audit_events EXCEPT
+        SELECT ('x' || encode(substr(sequences, 8 * place + 1, 8), 'hex'))::bit(64)::bigint
+        FROM (SELECT count, substr(manifest, 56 * count::integer + 1) AS sequences
+            FROM audit_links WHERE kind = 'batch' OFFSET 0) AS batches,
+            generate_series(0, count::integer - 1) AS place
+    ) AS unsealed
+)
+"""
+
+
+def start_postgres_chain(connection: psycopg.Connection[TupleRow]) -> None:
     """Create the head, and seal the stored events in the order of storage."""
     head = ChainHead.start(str(uuid4()))
     connection.execute(
@@ -82,7 +96,7 @@ def start_chain(connection: psycopg.Connection[TupleRow]) -> None:
     with connection.cursor(name="stored_events") as rows:
         rows.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence".encode())
         while some := rows.fetchmany(_EVENTS_PER_LINK):
-            events = [StoredEvent(*row[1:]) for row in some]
+            events = [SealedEvent(*row[1:]) for row in some]
             seal = Seal.of_batch(events, event_hashes(events), [row[0] for row in some])
             connection.execute(_APPEND, _parameters(seal))
 
@@ -111,21 +125,23 @@ async def purge_events(connection: psycopg.AsyncConnection[TupleRow], *, now: in
     rows = await (await connection.execute(_EXPIRED, [now, limit])).fetchall()
     if not rows:
         return 0
-    events, sequences = [StoredEvent(*row[1:]) for row in rows], [row[0] for row in rows]
+    events, sequences = [SealedEvent(*row[1:]) for row in rows], [row[0] for row in rows]
     number = await append(connection, Seal.of_batch(events, event_hashes(events), sequences).as_purge(now=now))
     await connection.execute(_RECORD_PURGE, [number, sequences])
     await connection.execute("DELETE FROM audit_events WHERE event_id = ANY (%s::uuid[])", [[row[1] for row in rows]])
     return len(rows)
 
 
-async def chain_head(connection: psycopg.AsyncConnection[TupleRow]) -> ChainHead | None:
+async def postgres_chain_head(connection: psycopg.AsyncConnection[TupleRow]) -> ChainHead | None:
     """Return the head of the chain; None if it, or a table of the chain, is missing."""
     ((tables,),) = await (await connection.execute(_TABLES)).fetchall()
     row = await (await connection.execute(_HEAD)).fetchone() if tables else None
     return None if row is None else ChainHead(*row)
 
 
-async def read_chunk(connection: psycopg.AsyncConnection[TupleRow], *, after: ChainHead, window: Window) -> ChainChunk:
+async def read_postgres_chunk(
+    connection: psycopg.AsyncConnection[TupleRow], *, after: ChainHead, window: Window
+) -> ChainChunk:
     """Return the next links with their rows; see `Backend.read_chain`."""
     links = await _links(connection, after, window)
     manifests = [Manifest.unpack(stored.manifest) for stored in links if stored.manifest]
@@ -150,9 +166,20 @@ async def read_chunk(connection: psycopg.AsyncConnection[TupleRow], *, after: Ch
         ((events, newest),) = await (
             await connection.execute("SELECT count(*), coalesce(max(sequence), 0) FROM audit_events")
         ).fetchall()
-        head = await (await connection.execute(_HEAD)).fetchone()
-        end = ChainEnd(None if head is None else ChainHead(*head), events, newest)
+        row = await (await connection.execute(_HEAD)).fetchone()
+        head = None if row is None else ChainHead(*row)
+        has_more_events = head is not None and events > head.total - head.purged
+        end = ChainEnd(head, events, newest, await _unsealed(connection) if has_more_events else None)
     return ChainChunk(links, rows, purged, end)
+
+
+async def _unsealed(connection: psycopg.AsyncConnection[TupleRow]) -> tuple[int, str] | None:
+    """Search for an event in no link; None if the search takes too long."""
+    try:
+        async with connection.transaction():  # a savepoint
+            return await (await connection.execute(_UNSEALED)).fetchone()
+    except psycopg.errors.QueryCanceled:
+        return None
 
 
 async def _links(connection: psycopg.AsyncConnection[TupleRow], after: ChainHead, window: Window) -> list[StoredLink]:

@@ -44,9 +44,11 @@ _INSERT = f"{_INSERTED} SELECT event_id::text, sequence FROM inserted ORDER BY s
 # are inserted. If a row is a duplicate, or there is no head, the number of the link is NULL: that error undoes the
 # statement.
 _INSERT_NEW = f"""
-{_INSERTED}, manifest AS (
-    SELECT %(events)b::bytea || string_agg(int8send(sequence), '' ORDER BY sequence) AS packed
+{_INSERTED}, packed AS MATERIALIZED (
+    SELECT %(events)b::bytea || string_agg(int8send(sequence), '' ORDER BY sequence) AS manifest
     FROM inserted HAVING count(*) = %(count)b::bigint
+), sealed AS MATERIALIZED (
+    SELECT manifest, sha256(manifest) AS digest FROM packed
 ), head AS (
     UPDATE audit_chain SET
         number = number + 1,
@@ -55,14 +57,14 @@ _INSERT_NEW = f"""
             '\\x01'::bytea || convert_to(
                 concat_ws(' ', number + 1, 'batch', %(sealed_at)b::bigint, %(count)b::bigint,
                     total + %(count)b::bigint, purged) || chr(10), 'UTF8'
-            ) || sha256(manifest.packed) || hash
+            ) || digest || hash
         )
-    FROM manifest
-    RETURNING audit_chain.*, packed
+    FROM sealed
+    RETURNING audit_chain.*, digest, manifest
 )
 INSERT INTO audit_links (number, kind, sealed_at, count, total, purged, digest, hash, manifest)
 SELECT head.number, 'batch', %(sealed_at)b::bigint, %(count)b::bigint, head.total, head.purged,
-    sha256(head.packed), head.hash, head.packed
+    head.digest, head.hash, head.manifest
 FROM (SELECT) AS one LEFT JOIN head ON true
 """.encode()
 

@@ -29,7 +29,14 @@ from signal_gateway.datastorage.select import (
     slice_statement,
 )
 
-__all__ = ["POSTGRES", "all_rows", "read_cases", "read_histogram", "read_page", "read_slice"]
+__all__ = [
+    "POSTGRES",
+    "all_rows",
+    "read_postgres_cases",
+    "read_postgres_histogram",
+    "read_postgres_page",
+    "read_postgres_slice",
+]
 
 Connection = psycopg.AsyncConnection[TupleRow]
 
@@ -89,7 +96,7 @@ class PostgresDialect:
 POSTGRES = PostgresDialect()
 
 
-async def read_page(connection: Connection, query: EventQuery) -> Page:
+async def read_postgres_page(connection: Connection, query: EventQuery) -> Page:
     """Read a page inside a transaction: one snapshot for the count and the page."""
     leading = await _rarest_filter(connection, query)
     ((candidates, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
@@ -97,7 +104,7 @@ async def read_page(connection: Connection, query: EventQuery) -> Page:
     return Page.of(query, found, candidates=candidates, matches=matches)
 
 
-async def read_cases(connection: Connection, query: EventQuery) -> CasePage:
+async def read_postgres_cases(connection: Connection, query: EventQuery) -> CasePage:
     """Read a page of cases inside a transaction; see `Backend.cases`."""
     leading = await _rarest_filter(connection, query)
     ((events, total),) = await all_rows(connection, *case_count_statement(query, POSTGRES, leading=leading))
@@ -124,7 +131,7 @@ async def _rarest_filter(connection: Connection, query: EventQuery) -> str | Non
     return rarest
 
 
-async def read_slice(
+async def read_postgres_slice(
     connection: Connection, query: EventQuery, *, after: Position | None, newest: int
 ) -> list[StoredRecord]:
     """Read one slice of an export.
@@ -141,7 +148,7 @@ async def read_slice(
     return [StoredRecord(*row) for row in await all_rows(connection, *statement)]
 
 
-async def read_histogram(connection: Connection, query: EventQuery, *, width: int) -> list[Bar]:
+async def read_postgres_histogram(connection: Connection, query: EventQuery, *, width: int) -> list[Bar]:
     """Count events by time; see `Backend.histogram`."""
     outcomes: dict[int, dict[str, int]] = {}
     for start, outcome, count in await all_rows(connection, *histogram_statement(query, POSTGRES, width=width)):

@@ -9,7 +9,7 @@ import psycopg
 from psycopg.rows import TupleRow
 
 from signal_gateway.datastorage.migration import Revision, migrate
-from signal_gateway.datastorage.postgres.chain import start_chain
+from signal_gateway.datastorage.postgres.chain import start_postgres_chain
 from signal_gateway.datastorage.postgres.url import display_name
 from signal_gateway.errors import DataStorageError
 
@@ -159,7 +159,7 @@ class _PostgresDatabase:
         self._connection.execute(statement.encode())
 
     def start_chain(self) -> None:
-        start_chain(self._connection)
+        start_postgres_chain(self._connection)
 
     def set_version(self, version: int) -> None:
         if not self._table_exists("audit_events_version"):

@@ -28,10 +28,10 @@ from signal_gateway.datastorage.select import is_scan, slice_statement
 from signal_gateway.datastorage.sqlite.chain import (
     INSERT_LINK,
     SELECT_HEAD,
-    chain_head,
     delete_events,
     expired_events,
-    read_chunk,
+    read_sqlite_chunk,
+    sqlite_chain_head,
 )
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, free_bytes, transaction
 from signal_gateway.datastorage.sqlite.queries import (
@@ -39,10 +39,10 @@ from signal_gateway.datastorage.sqlite.queries import (
     SQLITE,
     newest_sequence,
     rarest_filter,
-    read_cases,
-    read_histogram,
-    read_page,
-    read_slice,
+    read_sqlite_cases,
+    read_sqlite_histogram,
+    read_sqlite_page,
+    read_sqlite_slice,
 )
 from signal_gateway.datastorage.sqlite.readers import Readers
 from signal_gateway.datastorage.sqlite.schema import prepare
@@ -107,12 +107,12 @@ class SqliteBackend:
 
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
-        read = partial(read_page, query=query, timeout=self._query_timeout)
+        read = partial(read_sqlite_page, query=query, timeout=self._query_timeout)
         return await self._readers.run(read, is_scan=is_scan(query))
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
-        read = partial(read_cases, query=query, timeout=self._query_timeout)
+        read = partial(read_sqlite_cases, query=query, timeout=self._query_timeout)
         return await self._readers.run(read, is_scan=is_scan(query))
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
@@ -124,7 +124,7 @@ class SqliteBackend:
             statement = slice_statement(
                 query, SQLITE, after=after, newest=newest, limit=EVENTS_PER_SLICE, leading=leading
             )
-            read = partial(read_slice, statement=statement, timeout=self._query_timeout)
+            read = partial(read_sqlite_slice, statement=statement, timeout=self._query_timeout)
             events = await self._readers.run(read, is_scan=is_scan(query))
             if not events:
                 return
@@ -133,7 +133,7 @@ class SqliteBackend:
 
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
-        read = partial(read_histogram, query=query, width=width, timeout=self._query_timeout)
+        read = partial(read_sqlite_histogram, query=query, width=width, timeout=self._query_timeout)
         return await self._readers.run(read, is_scan=True)
 
     async def purge(self, *, now: int, limit: int) -> int:
@@ -154,11 +154,11 @@ class SqliteBackend:
 
     async def chain_head(self) -> ChainHead | None:
         """Read the head of the chain; see `Backend.chain_head`."""
-        return await self._readers.run(chain_head)
+        return await self._readers.run(sqlite_chain_head)
 
     async def read_chain(self, *, after: ChainHead, window: Window) -> ChainChunk:
         """Read the next links; see `Backend.read_chain`."""
-        return await self._readers.run(partial(read_chunk, after=after, window=window), is_scan=True)
+        return await self._readers.run(partial(read_sqlite_chunk, after=after, window=window), is_scan=True)
 
     async def ping(self) -> None:
         """Commit a change that changes nothing; see `Backend.ping`."""

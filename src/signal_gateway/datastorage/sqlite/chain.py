@@ -10,18 +10,18 @@ from dataclasses import astuple
 from uuid import uuid4
 
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS
-from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, StoredEvent, event_hashes
+from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealedEvent, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 from signal_gateway.datastorage.sqlite.connection import transaction
 
 __all__ = [
     "INSERT_LINK",
     "SELECT_HEAD",
-    "chain_head",
     "delete_events",
     "expired_events",
-    "read_chunk",
-    "start_chain",
+    "read_sqlite_chunk",
+    "sqlite_chain_head",
+    "start_sqlite_chain",
 ]
 
 SELECT_HEAD = "SELECT datastorage, number, total, purged, hash FROM audit_chain"
@@ -32,16 +32,16 @@ _EVENTS_PER_CHUNK = 2000
 _LINKS_PER_CHUNK = 500
 _EARLIEST, _LATEST = -(2**63), 2**63 - 1
 
-_STORED = ", ".join(StoredEvent._fields)
+_STORED = ", ".join(SealedEvent._fields)
 _TABLES = "SELECT count(*) FROM sqlite_schema WHERE name IN ('audit_chain', 'audit_links', 'audit_purged')"
 
 
-def start_chain(connection: sqlite3.Connection) -> None:
+def start_sqlite_chain(connection: sqlite3.Connection) -> None:
     """Seal the stored events in the order of storage, and create the head. The caller has the write lock."""
     head = ChainHead.start(str(uuid4()))
     with closing(connection.execute(f"SELECT sequence, {_STORED} FROM audit_events ORDER BY sequence")) as rows:
         while some := rows.fetchmany(_EVENTS_PER_LINK):
-            events = [StoredEvent(*row[1:]) for row in some]
+            events = [SealedEvent(*row[1:]) for row in some]
             seal = Seal.of_batch(events, event_hashes(events), [row[0] for row in some])
             link = seal.link(head)
             connection.execute(INSERT_LINK, (*astuple(link), seal.manifest))
@@ -52,7 +52,7 @@ def start_chain(connection: sqlite3.Connection) -> None:
     )
 
 
-def expired_events(connection: sqlite3.Connection, *, now: int, limit: int) -> tuple[list[StoredEvent], list[int]]:
+def expired_events(connection: sqlite3.Connection, *, now: int, limit: int) -> tuple[list[SealedEvent], list[int]]:
     """Return the events that expired first and are not on hold, in the order of storage, and their sequences."""
     rows = connection.execute(
         f"SELECT sequence, {_STORED} FROM audit_events WHERE expires_at <= ?"
@@ -60,7 +60,7 @@ def expired_events(connection: sqlite3.Connection, *, now: int, limit: int) -> t
         (now, limit),
     ).fetchall()
     rows.sort()  # by sequence
-    return [StoredEvent(*row[1:]) for row in rows], [row[0] for row in rows]
+    return [SealedEvent(*row[1:]) for row in rows], [row[0] for row in rows]
 
 
 def delete_events(connection: sqlite3.Connection, sequences: Sequence[int], *, purge_link: int) -> None:
@@ -71,14 +71,14 @@ def delete_events(connection: sqlite3.Connection, sequences: Sequence[int], *, p
     connection.executemany("DELETE FROM audit_events WHERE sequence = ?", [(sequence,) for sequence in sequences])
 
 
-def chain_head(connection: sqlite3.Connection) -> ChainHead | None:
+def sqlite_chain_head(connection: sqlite3.Connection) -> ChainHead | None:
     """Return the head of the chain; None if it, or a table of the chain, is missing."""
     (tables,) = connection.execute(_TABLES).fetchone()
     row = connection.execute(SELECT_HEAD).fetchone() if tables == 3 else None
     return None if row is None else ChainHead(*row)
 
 
-def read_chunk(connection: sqlite3.Connection, *, after: ChainHead, window: Window) -> ChainChunk:
+def read_sqlite_chunk(connection: sqlite3.Connection, *, after: ChainHead, window: Window) -> ChainChunk:
     """Return the next links with their rows; see `Backend.read_chain`."""
     connection.text_factory = _lossy_text  # an altered text may not be UTF-8
     try:
@@ -109,9 +109,19 @@ def _chunk(connection: sqlite3.Connection, after: ChainHead, window: Window) -> 
     end = None
     if newest_link <= last or not links:
         events, newest = connection.execute("SELECT count(*), coalesce(max(sequence), 0) FROM audit_events").fetchone()
-        head = connection.execute(SELECT_HEAD).fetchone()
-        end = ChainEnd(None if head is None else ChainHead(*head), events, newest)
+        row = connection.execute(SELECT_HEAD).fetchone()
+        head = None if row is None else ChainHead(*row)
+        has_more_events = head is not None and events > head.total - head.purged
+        end = ChainEnd(head, events, newest, _unsealed(connection) if has_more_events else None)
     return ChainChunk(links, rows, purged, end)
+
+
+def _unsealed(connection: sqlite3.Connection) -> tuple[int, str] | None:
+    """Search for an event in no link."""
+    manifests = connection.execute("SELECT manifest FROM audit_links WHERE kind = 'batch'")
+    sealed = {sequence for (manifest,) in manifests if manifest for sequence in Manifest.unpack(manifest).sequences}
+    events = connection.execute("SELECT sequence, event_id FROM audit_events ORDER BY sequence")
+    return next(((sequence, event_id) for sequence, event_id in events if sequence not in sealed), None)
 
 
 def _links(connection: sqlite3.Connection, after: ChainHead, window: Window) -> list[StoredLink]:

@@ -33,10 +33,10 @@ __all__ = [
     "SQLITE",
     "newest_sequence",
     "rarest_filter",
-    "read_cases",
-    "read_histogram",
-    "read_page",
-    "read_slice",
+    "read_sqlite_cases",
+    "read_sqlite_histogram",
+    "read_sqlite_page",
+    "read_sqlite_slice",
 ]
 
 _CLOCK = SystemClock()
@@ -132,7 +132,7 @@ def rarest_filter(connection: sqlite3.Connection, query: EventQuery, timeout: fl
     return rarest
 
 
-def read_page(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
+def read_sqlite_page(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
     """Read a page; see `Backend.query`."""
     leading = rarest_filter(connection, query, timeout)
     with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot for the count and the page
@@ -141,7 +141,7 @@ def read_page(connection: sqlite3.Connection, query: EventQuery, timeout: float)
     return Page.of(query, found, candidates=candidates, matches=matches)
 
 
-def read_cases(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> CasePage:
+def read_sqlite_cases(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> CasePage:
     """Read a page of cases; see `Backend.cases`."""
     leading = rarest_filter(connection, query, timeout)
     with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot
@@ -155,7 +155,7 @@ def read_cases(connection: sqlite3.Connection, query: EventQuery, timeout: float
     return case_page(query, found, cases_of(found, summaries, naming), events=events, total=total)
 
 
-def read_slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
+def read_sqlite_slice(connection: sqlite3.Connection, statement: Statement, timeout: float) -> list[StoredRecord]:
     """Read one slice of an export."""
     events: list[StoredRecord] = []
     bytes_left = _BYTES_PER_SLICE
@@ -168,7 +168,7 @@ def read_slice(connection: sqlite3.Connection, statement: Statement, timeout: fl
     return events
 
 
-def read_histogram(connection: sqlite3.Connection, query: EventQuery, width: int, timeout: float) -> list[Bar]:
+def read_sqlite_histogram(connection: sqlite3.Connection, query: EventQuery, width: int, timeout: float) -> list[Bar]:
     """Count events by time; see `Backend.histogram`."""
     outcomes: dict[int, dict[str, int]] = {}
     leading = rarest_filter(connection, query, timeout)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from signal_gateway._machine import machine
 from signal_gateway.datastorage.migration import Revision, check_version, migrate
-from signal_gateway.datastorage.sqlite.chain import start_chain
+from signal_gateway.datastorage.sqlite.chain import start_sqlite_chain
 from signal_gateway.datastorage.sqlite.connection import transaction
 from signal_gateway.errors import DataStorageError
 
@@ -170,7 +170,7 @@ class _SqliteFile:
         self._connection.execute(statement)
 
     def start_chain(self) -> None:
-        start_chain(self._connection)
+        start_sqlite_chain(self._connection)
 
     def set_version(self, version: int) -> None:
         self._connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")

@@ -21,7 +21,7 @@ from signal_gateway.datastorage.backend import CHAIN_COLUMNS, EventRow, LegalHol
 from signal_gateway.datastorage.database import backend_for
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 from signal_gateway.datastorage.integrity.link import ChainHead
-from signal_gateway.datastorage.integrity.verification import Verdict
+from signal_gateway.datastorage.integrity.verification import ChainVerdict
 from signal_gateway.datastorage.postgres.insert import insert_with_duplicates
 from signal_gateway.datastorage.record import microseconds
 from signal_gateway.datastorage.sqlite import backend as sqlite_backend
@@ -169,7 +169,7 @@ class Replicas:
         finally:
             await connection.close()
 
-    def verify(self, checkpoint: Checkpoint | None = None) -> Verdict:
+    def verify(self, checkpoint: Checkpoint | None = None) -> ChainVerdict:
         return self.run(verify_chain(self.backends[1], now=NOW, checkpoint=checkpoint))
 
 
@@ -208,6 +208,8 @@ ALTERATIONS = {
     "INSERT INTO audit_purged VALUES ({sequence}, 1)",
     "column changed": "UPDATE audit_events SET event_outcome = 'failure' WHERE sequence = {sequence}",
     "payload changed": "UPDATE audit_events SET event_data = '{{}}' WHERE sequence = {sequence}",
+    "row inserted": "INSERT INTO audit_events (sequence, event_id, {columns}) SELECT sequence + 100000,"
+    " '00000000-0000-0000-0000-0000000000ff', {columns} FROM audit_events WHERE sequence = {sequence}",
     "row moved": "UPDATE audit_events SET sequence = sequence + 100000 WHERE sequence = {sequence}",
     "link deleted": "DELETE FROM audit_links WHERE number = {link}",
     "link changed": "UPDATE audit_links SET sealed_at = sealed_at + 1 WHERE number = {link}",
@@ -295,7 +297,9 @@ class ChainMachine(RuleBasedStateMachine):
             return
         place = self.model.total + len(kind)  # another one in each run
         sequence = sequences[place % len(sequences)]
-        statements = ALTERATIONS[kind].format(sequence=sequence, link=place % self.model.links + 1)
+        link = place % self.model.links + 1
+        columns = ", ".join(CHAIN_COLUMNS[2:])
+        statements = ALTERATIONS[kind].format(sequence=sequence, link=link, columns=columns)
         sql(self.world.database, *statements.split(";"))
 
         found = [self.world.verify(checkpoint).finding for checkpoint in (None, kept[-1])]

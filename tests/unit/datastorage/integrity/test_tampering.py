@@ -13,14 +13,16 @@ from tests.support.sealed_events import ARRIVAL, DAY, sealed_row, sql
 from signal_gateway.datastorage.backend import CHAIN_COLUMNS, Backend, BackendUnavailable, LegalHold
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 from signal_gateway.datastorage.integrity.link import NEVER, ChainHead
-from signal_gateway.datastorage.integrity.verification import WHOLE_CHAIN, Verdict, Window
+from signal_gateway.datastorage.integrity.verification import WHOLE_CHAIN, ChainVerdict, Window
 from signal_gateway.datastorage.record import microseconds
 from signal_gateway.datastorage.verify import verify_chain
 
 NOW = microseconds(ARRIVAL + timedelta(days=10))
 
 
-async def verify(backend: Backend, *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None) -> Verdict:
+async def verify(
+    backend: Backend, *, window: Window = WHOLE_CHAIN, checkpoint: Checkpoint | None = None
+) -> ChainVerdict:
     return await verify_chain(backend, now=NOW, window=window, checkpoint=checkpoint)
 
 

@@ -89,7 +89,7 @@ def test_many_cases_come_in_pages(client: httpx.Client, make_wire_event: MakeEve
 
     assert [row[-1] for page in seen for row in cells(page)] == [f"rr-{n}" for n in reversed(range(25))]
     latest = get(client, seen[-1].one("nav", class_="turn").one("a")["href"])
-    assert [row[-1] for row in cells(latest)][0] == "rr-24"
+    assert cells(latest)[0][-1] == "rr-24"
 
 
 def test_no_case_says_which_filter_to_remove(client: httpx.Client, make_wire_event: MakeEvent) -> None:

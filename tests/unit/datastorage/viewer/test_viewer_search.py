@@ -95,7 +95,7 @@ def test_newest_come_first_and_lead_to_their_timeline(client: httpx.Client, make
 def test_each_filter_narrows_the_search_and_its_chip_takes_it_away(
     client: httpx.Client, make_wire_event: MakeEvent, name: str
 ) -> None:
-    others = {
+    others: dict[str, dict[str, Any]] = {
         "since": {"event_timestamp": at(0)},
         "until": {"event_timestamp": at(2)},
         "event_outcome": {name: "pending"},

@@ -1,0 +1,90 @@
+"""The endpoints for auditors: what a hold, a release and a verification must name."""
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+HOLDS = "/api/v1/audit/holds"
+RELEASE = "/api/v1/audit/holds/release"
+VERIFY = "/api/v1/audit/verify"
+HOLD = {"correlation_id": "rr-1", "reason": "claim 4711", "by": "ada"}
+
+
+@pytest.mark.parametrize("path", [HOLDS, RELEASE])
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        *((member, value) for member in HOLD for value in (None, "", 5, "x" * 1001, "a\0b")),
+        ("reason", " \t"),
+        ("by", " \t"),
+    ],
+)
+def test_hold_and_release_name_case_reason_and_person(client: httpx.Client, path: str, member: str, value: Any) -> None:
+    client.post(HOLDS, json=HOLD).raise_for_status()
+
+    response = client.post(path, json=HOLD | {member: value})
+
+    assert response.status_code == 400, response.text
+    assert [error["field"] for error in response.json()["errors"]] == [member]
+    assert [(hold["reason"], hold["by"]) for hold in client.get(HOLDS).json()["holds"]] == [("claim 4711", "ada")]
+
+
+def test_hold_and_its_release_are_events_with_person_and_reason(client: httpx.Client) -> None:
+    client.post(HOLDS, json=HOLD).raise_for_status()
+    released = client.post(RELEASE, json=HOLD | {"reason": "settled", "by": "bob"})
+
+    events = client.get("/api/v1/audit/events", params={"correlation_id": "rr-1"}).json()["data"]
+    assert released.json() == {"holds": []}
+    found = sorted((event["event_type"], event["actor_id"], event["event_data"]["reason"]) for event in events)
+    assert found == [
+        ("datastorage.hold.placed", "ada", "claim 4711"),
+        ("datastorage.hold.released", "bob", "settled"),
+    ]
+
+
+def test_hold_that_is_placed_again_has_the_newest_reason_and_person(client: httpx.Client) -> None:
+    client.post(HOLDS, json=HOLD).raise_for_status()
+
+    client.post(HOLDS, json=HOLD | {"reason": "appeal", "by": "bob"}).raise_for_status()
+
+    (hold,) = client.get(HOLDS).json()["holds"]
+    assert (hold["reason"], hold["by"]) == ("appeal", "bob")
+
+
+def test_limits_of_a_hold_are_described(client: httpx.Client) -> None:
+    schema = client.get("/openapi.json").json()["components"]["schemas"]["HoldRequest"]["properties"]
+
+    lengths = {name: (member["minLength"], member["maxLength"]) for name, member in schema.items()}
+    assert lengths == {"correlation_id": (1, 255), "reason": (1, 1000), "by": (1, 255)}
+
+
+@pytest.mark.parametrize(
+    ("params", "field"),
+    [
+        ([("since", "soon")], "since"),
+        ([("checkpoint", "{}")], "checkpoint"),
+        ([("checkpoint", "{}"), ("checkpoint", "{}")], "checkpoint"),
+        ([("order", "asc")], "order"),
+    ],
+)
+def test_verification_refuses_parameters_that_it_does_not_know(
+    client: httpx.Client, params: list[tuple[str, str | int | float | bool | None]], field: str
+) -> None:
+    response = client.get(VERIFY, params=params)
+
+    assert response.status_code == 400
+    assert field in [error["field"] for error in response.json()["errors"]]
+
+
+def test_verification_over_http_names_the_end_that_it_confirms(
+    client: httpx.Client, make_wire_event: Callable[..., dict[str, Any]]
+) -> None:
+    client.post("/api/v1/audit/events/batch", json=[make_wire_event() for _ in range(3)]).raise_for_status()
+
+    first = client.get(VERIFY).json()
+    again = client.get(VERIFY, params={"checkpoint": str(first["checkpoint"]).replace("'", '"')}).json()
+
+    assert (first["unaltered"], first["events"], first["links"], first["finding"]) == (True, 3, 1, None)
+    assert again == first
