@@ -115,8 +115,8 @@ def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, li
         limit: Where the count ends.
     """
     alone = EventQuery(since=query.since, until=query.until, **{column: getattr(query, column)})
-    candidates, values = _candidates(alone, dialect, None)
-    statement = f"SELECT 1 FROM audit_events{_where(candidates)}{_NEWEST} LIMIT {dialect.placeholder}"
+    indexed, values = _indexed(alone, dialect, None)
+    statement = f"SELECT 1 FROM audit_events{_where(indexed)}{_NEWEST} LIMIT {dialect.placeholder}"
     return f"SELECT count(*) FROM ({statement}) AS found", [*values, limit]
 
 
@@ -131,8 +131,8 @@ def count_statement(
 ) -> Statement:
     """Count events for the total of a query. Paging does not apply.
 
-    The result has two numbers: the candidates and, of these, the matches. Candidates are the events that match one
-    exact filter and the times of the query. With `count_limit`, at most one more candidate than that is read.
+    The result has two numbers: the examined events and, of these, the matches. Examined are the events that match one
+    exact filter and the times of the query, but at most one more than `count_limit`.
 
     Args:
         query: The query.
@@ -143,7 +143,7 @@ def count_statement(
         aggregate: The second number.
         limit: Replaces the `count_limit` of the query, if it has one.
     """
-    candidates, values = _candidates(query, dialect, leading)
+    indexed, values = _indexed(query, dialect, leading)
     others, other_values = _others(query, dialect, leading)
     if _has_nul([*values, *other_values]):
         return "SELECT 0, 0", []
@@ -153,7 +153,7 @@ def count_statement(
     limits: list[Value] = [] if limit is None else [limit + 1]
     return (
         f"SELECT count(*), {aggregate} FROM"
-        f" (SELECT {matches} AS matches FROM audit_events{_where(candidates)}{end}) AS candidates",
+        f" (SELECT {matches} AS matches FROM audit_events{_where(indexed)}{end}) AS examined",
         [*other_values, *values, *limits],
     )
 
@@ -249,11 +249,11 @@ def filters(
         leading: As in `count_statement`.
         has_index: Whether the statement has an index already, so that no filter needs one.
     """
-    candidates, values = _candidates(query, dialect, leading, has_index=has_index)
+    indexed, values = _indexed(query, dialect, leading, has_index=has_index)
     others, other_values = _others(query, dialect, leading)
     if _has_nul([*values, *other_values]):
         return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
-    return [*candidates, *others], [*values, *other_values]
+    return [*indexed, *others], [*values, *other_values]
 
 
 def _has_nul(values: list[Value]) -> bool:
@@ -264,7 +264,7 @@ def _by_rank(query: EventQuery, leading: str | None) -> list[str]:
     return sorted(exact_filters(query), key=lambda column: column != leading)  # stable: the others keep their order
 
 
-def _candidates(
+def _indexed(
     query: EventQuery, dialect: Dialect, leading: str | None, *, has_index: bool = False
 ) -> tuple[list[str], list[Value]]:
     """Return the conditions that one index has: the first exact filter and the times."""

@@ -68,7 +68,7 @@ async def test_total_of_one_filter_ends_at_the_limit(filled: Backend) -> None:
 
 
 @pytest.mark.asyncio
-async def test_total_counts_the_candidates_of_the_rarest_filter(filled: Backend) -> None:
+async def test_total_examines_the_events_of_the_rarest_filter(filled: Backend) -> None:
     wanted: dict[str, Any] = {"event_type": "odd", "event_outcome": "failure", "limit": 1}
 
     assert await total(filled, **wanted, count_limit=4) == (2, True)  # four failures are read, of six odd events

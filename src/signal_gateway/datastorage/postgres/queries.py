@@ -92,9 +92,9 @@ POSTGRES = PostgresDialect()
 async def read_page(connection: Connection, query: EventQuery) -> Page:
     """Read a page inside a transaction: one snapshot for the count and the page."""
     leading = await _rarest_filter(connection, query)
-    ((candidates, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
+    ((examined, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
     found = [StoredRecord(*row) for row in await all_rows(connection, *page_statement(query, POSTGRES))]
-    return Page.of(query, found, candidates=candidates, matches=matches)
+    return Page.of(query, found, examined=examined, matches=matches)
 
 
 async def read_cases(connection: Connection, query: EventQuery) -> CasePage:
