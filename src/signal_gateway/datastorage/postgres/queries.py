@@ -18,7 +18,6 @@ from signal_gateway.datastorage.cases import (
 )
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
-    MOST_OCCURRENCES,
     Statement,
     Value,
     count_statement,
@@ -113,9 +112,10 @@ async def read_cases(connection: Connection, query: EventQuery) -> CasePage:
 async def _rarest_filter(connection: Connection, query: EventQuery) -> str | None:
     """Return the exact filter that the fewest events match, for the count; the planner chooses for the page."""
     columns = exact_filters(query)
-    if len(columns) < 2 or query.count_limit is None:
+    limit = query.examined_limit
+    if len(columns) < 2 or limit is None:
         return None
-    rarest, fewest = columns[0], MOST_OCCURRENCES
+    rarest, fewest = columns[0], limit + 1
     for column in columns:
         statement = occurrence_statement(query, POSTGRES, column=column, limit=fewest)
         ((occurrences,),) = await all_rows(connection, *statement)
