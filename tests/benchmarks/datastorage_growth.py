@@ -41,9 +41,9 @@ EVENTS = "/api/v1/audit/events"
 NOTE = """\
 A table of so many events of about 650 bytes as JSON, one each 2.6 seconds of 30 days; {asked} questions of each kind on
 one connection to a DataStorage in a process of its own, medians in milliseconds. Each answer has a page of 50 and the
-exact total, so that a filter that matches a large part of the table costs what counting it costs: four events in five
-are a success. Inserts are batches of {batch} straight to the backend, each committed to the disk. An export reads the
-whole table over HTTP; its memory is the most that the process had meanwhile, more than before."""
+total, for which at most 10 000 events are read. Inserts are batches of {batch} straight to the backend, each committed
+to the disk. An export reads the whole table over HTTP; its memory is the most that the process had meanwhile, more than
+before."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Question:
     parameters: dict[str, str]
 
 
-def _moment(microseconds: int) -> str:
+def moment(microseconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(microseconds // MICROSECONDS))
 
 
@@ -69,7 +69,7 @@ def _correlation_id(number: int) -> str:
     return f"rr-{digits[:12]}-{digits[12:20]}"
 
 
-HOUR = {"since": _moment(BEGIN + DAY // 12), "until": _moment(BEGIN + DAY // 8)}
+HOUR = {"since": moment(BEGIN + DAY // 12), "until": moment(BEGIN + DAY // 8)}
 QUESTIONS = (
     Question("the newest", {}),
     Question("correlation_id", {"correlation_id": _correlation_id(42)}),
@@ -127,21 +127,21 @@ def _grown(database: str) -> dict[int, dict[str, float]]:
     found = {}
     size = 0
     for wanted in SIZES:
-        rate = asyncio.run(_filled(database, size, wanted))
+        rate = asyncio.run(filled(database, size, wanted))
         size = wanted
-        with _served(database) as (pid, url):
+        with served(database) as (pid, url):
             found[wanted] = {**_asked(url), INSERTS: rate, **_exported(pid, url, wanted)}
     return found
 
 
-async def _filled(database: str, begin: int, end: int) -> float:
+async def filled(database: str, begin: int, end: int) -> float:
     """Insert events up to a number; return the rate of the last batches."""
     backend = backend_for(database)
     seconds = []
     await backend.open()
     try:
         for first in range(begin, end, BATCH):
-            rows = [_row(number) for number in range(first, first + BATCH)]
+            rows = [row(number) for number in range(first, first + BATCH)]
             start = time.perf_counter()
             await backend.insert(rows)
             seconds.append(time.perf_counter() - start)
@@ -150,7 +150,7 @@ async def _filled(database: str, begin: int, end: int) -> float:
     return BATCH / median(seconds[-TIMED_BATCHES:])
 
 
-def _row(number: int) -> EventRow:
+def row(number: int) -> EventRow:
     event_id = new_event_id()
     case = number // EVENTS_PER_CORRELATION
     correlation_id = _correlation_id(case)
@@ -164,7 +164,7 @@ def _row(number: int) -> EventRow:
     happened = BEGIN + number * EVERY
     envelope = (
         f'{{"version":"1.0","event_id":"{event_id}","event_type":"{event_type}",'
-        f'"event_timestamp":"{_moment(happened)}","event_category":"{category}","event_action":"received",'
+        f'"event_timestamp":"{moment(happened)}","event_category":"{category}","event_action":"received",'
         f'"event_outcome":"{outcome}","correlation_id":"{correlation_id}","actor_type":"external",'
         f'"actor_id":"{actor}","resource_type":"{kind}","resource_id":"{namespace}/{workload}",'
         f'"namespace":"{namespace}"}}'
@@ -189,7 +189,7 @@ def _row(number: int) -> EventRow:
 
 
 @contextmanager
-def _served(database: str) -> Iterator[tuple[int, str]]:
+def served(database: str) -> Iterator[tuple[int, str]]:
     command = ["signal_gateway", "datastorage", "--database", database, "--listen", "127.0.0.1:0"]
     with started(*command) as (process, line):
         yield process.pid, line.removeprefix("DataStorage on ").partition(",")[0]

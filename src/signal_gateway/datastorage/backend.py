@@ -137,7 +137,7 @@ class Page:
         events: At most `limit` events, in the order of the query.
         total: The number of events that match the filters; at least so many if it is not exact.
         has_more: Whether more events follow this page.
-        total_is_exact: Whether the count ended before `count_limit` of the query.
+        total_is_exact: Whether the count ended before `examined_limit` of the query.
     """
 
     events: Sequence[StoredRecord]
@@ -146,11 +146,11 @@ class Page:
     total_is_exact: bool
 
     @classmethod
-    def of(cls, query: EventQuery, found: Sequence[StoredRecord], *, candidates: int, matches: int) -> "Page":
+    def of(cls, query: EventQuery, found: Sequence[StoredRecord], *, examined: int, matches: int) -> "Page":
         """Build a page from the results of `page_statement` and `count_statement`."""
         events, has_more = found[: query.limit], len(found) > query.limit
-        limit = query.count_limit
-        if limit is None or candidates <= limit:
+        limit = query.examined_limit
+        if limit is None or examined <= limit:
             return cls(events, matches, has_more, total_is_exact=True)
         seen = query.offset + len(found) if events else 0
         return cls(events, max(seen, min(matches, limit)), has_more, total_is_exact=False)

@@ -97,7 +97,7 @@ def case_page_statement(query: EventQuery, dialect: Dialect, *, leading: str | N
 
 
 def case_count_statement(query: EventQuery, dialect: Dialect, *, leading: str | None = None) -> Statement:
-    """Count the candidates and the cases of those that match, as `count_statement` counts events."""
+    """Count the examined events and the cases of those that match, as `count_statement` counts events."""
     limit = None if query.count_limit is None else query.count_limit * CASE_COUNT_FACTOR
     return count_statement(
         query, dialect, leading=leading, counted="correlation_id", limit=limit, aggregate="count(DISTINCT matches)"

@@ -12,10 +12,12 @@ __all__ = [
     "COUNT_LIMIT",
     "CURSOR",
     "DEFAULT_LIMIT",
+    "INDEXED",
     "MAX_LIMIT",
     "MAX_OFFSET",
     "PARAMETERS",
     "RELATIVE",
+    "UNINDEXED",
     "ZONELESS",
     "EventQuery",
     "Order",
@@ -28,6 +30,12 @@ MAX_LIMIT = 1000
 MAX_OFFSET = 2**63 - 1
 COUNT_LIMIT = 10_000
 """The most events that are read for the total of a query, unless an exact total is wanted."""
+
+INDEXED = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
+"""The filters with an index; the most selective first, as far as it is known without reading the events."""
+
+UNINDEXED = ("namespace", "resource_type", "resource_id", "resource_name", "actor_id", "text", "detail")
+"""The filters that need the event itself."""
 
 Order = Literal["asc", "desc"]
 
@@ -78,7 +86,7 @@ class EventQuery:
         limit: The size of a page, 1 to 1000.
         offset: The number of events to skip.
         after: Return only events after this position.
-        count_limit: The most events that are read for the total; None for all.
+        count_limit: The most events that are counted for the total; None for all.
     """
 
     correlation_id: str | None = None
@@ -100,6 +108,19 @@ class EventQuery:
     offset: int = 0
     after: Position | None = None
     count_limit: int | None = COUNT_LIMIT
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether the query may read many events: a filter has no index, or the total is exact."""
+        return self.count_limit is None or any(getattr(self, name) is not None for name in UNINDEXED)
+
+    @property
+    def examined_limit(self) -> int | None:
+        """The most events that are read for the total: half of `count_limit` if no index alone can count them."""
+        indexed = sum(getattr(self, name) is not None for name in INDEXED)
+        if self.count_limit is None or (indexed < 2 and not self.is_scan):
+            return self.count_limit
+        return max(1, self.count_limit // 2)
 
     def cursor(self, position: Position) -> str:
         """Return the cursor of the next page of this query, as `event_query` parses it.

@@ -6,7 +6,7 @@ from typing import Protocol
 import orjson
 
 from signal_gateway.datastorage.backend import StoredRecord
-from signal_gateway.datastorage.query import EventQuery, Position
+from signal_gateway.datastorage.query import INDEXED, EventQuery, Position
 from signal_gateway.datastorage.record import microseconds
 
 __all__ = [
@@ -18,7 +18,6 @@ __all__ = [
     "exact_filters",
     "filters",
     "histogram_statement",
-    "is_scan",
     "occurrence_statement",
     "page_statement",
     "position_condition",
@@ -30,9 +29,6 @@ Statement = tuple[str, list[Value]]
 
 MOST_OCCURRENCES = 10_000
 """Index entries that are read to compare two filters, about a millisecond of work. Filters with more are equal."""
-
-# the most selective first, as far as it is known without reading the events
-_BY_SELECTIVITY = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 
 # members of the envelope without a column: they have no index, as one would cost each insert more than a tenth
 _MEMBERS = ("namespace", "resource_type", "resource_id", "actor_id")
@@ -96,13 +92,7 @@ class Dialect(Protocol):
 
 def exact_filters(query: EventQuery) -> list[str]:
     """Return the columns with an exact filter, in the usual order of their selectivity."""
-    return [column for column in _BY_SELECTIVITY if getattr(query, column) is not None]
-
-
-def is_scan(query: EventQuery) -> bool:
-    """Return whether a query may read many events: a filter without an index, or an exact total."""
-    unindexed = (*(getattr(query, name) for name in _MEMBERS), query.resource_name, query.text, query.detail)
-    return query.count_limit is None or any(value is not None for value in unindexed)
+    return [column for column in INDEXED if getattr(query, column) is not None]
 
 
 def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, limit: int) -> Statement:
@@ -115,8 +105,8 @@ def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, li
         limit: Where the count ends.
     """
     alone = EventQuery(since=query.since, until=query.until, **{column: getattr(query, column)})
-    candidates, values = _candidates(alone, dialect, None)
-    statement = f"SELECT 1 FROM audit_events{_where(candidates)}{_NEWEST} LIMIT {dialect.placeholder}"
+    indexed, values = _indexed(alone, dialect, None)
+    statement = f"SELECT 1 FROM audit_events{_where(indexed)}{_NEWEST} LIMIT {dialect.placeholder}"
     return f"SELECT count(*) FROM ({statement}) AS found", [*values, limit]
 
 
@@ -131,8 +121,8 @@ def count_statement(
 ) -> Statement:
     """Count events for the total of a query. Paging does not apply.
 
-    The result has two numbers: the candidates and, of these, the matches. Candidates are the events that match one
-    exact filter and the times of the query. With `count_limit`, at most one more candidate than that is read.
+    The result has two numbers: the examined events and, of these, the matches. Examined are the events that match one
+    exact filter and the times of the query, but at most one more than `examined_limit` of the query.
 
     Args:
         query: The query.
@@ -141,19 +131,19 @@ def count_statement(
             statements have the same argument.
         counted: The expression that `aggregate` gets of each match as `matches`.
         aggregate: The second number.
-        limit: Replaces the `count_limit` of the query, if it has one.
+        limit: Replaces the `examined_limit` of the query, if it has one.
     """
-    candidates, values = _candidates(query, dialect, leading)
+    indexed, values = _indexed(query, dialect, leading)
     others, other_values = _others(query, dialect, leading)
     if _has_nul([*values, *other_values]):
         return "SELECT 0, 0", []
     matches = f"CASE WHEN {' AND '.join(others)} THEN {counted} END" if others else counted
-    limit = query.count_limit if limit is None or query.count_limit is None else limit
+    limit = query.examined_limit if limit is None or query.count_limit is None else limit
     end = "" if limit is None else f"{_NEWEST} LIMIT {dialect.placeholder}"
     limits: list[Value] = [] if limit is None else [limit + 1]
     return (
         f"SELECT count(*), {aggregate} FROM"
-        f" (SELECT {matches} AS matches FROM audit_events{_where(candidates)}{end}) AS candidates",
+        f" (SELECT {matches} AS matches FROM audit_events{_where(indexed)}{end}) AS examined",
         [*other_values, *values, *limits],
     )
 
@@ -249,11 +239,11 @@ def filters(
         leading: As in `count_statement`.
         has_index: Whether the statement has an index already, so that no filter needs one.
     """
-    candidates, values = _candidates(query, dialect, leading, has_index=has_index)
+    indexed, values = _indexed(query, dialect, leading, has_index=has_index)
     others, other_values = _others(query, dialect, leading)
     if _has_nul([*values, *other_values]):
         return ["1 = 0"], []  # no event has a NUL character, and PostgreSQL rejects one in a parameter
-    return [*candidates, *others], [*values, *other_values]
+    return [*indexed, *others], [*values, *other_values]
 
 
 def _has_nul(values: list[Value]) -> bool:
@@ -264,7 +254,7 @@ def _by_rank(query: EventQuery, leading: str | None) -> list[str]:
     return sorted(exact_filters(query), key=lambda column: column != leading)  # stable: the others keep their order
 
 
-def _candidates(
+def _indexed(
     query: EventQuery, dialect: Dialect, leading: str | None, *, has_index: bool = False
 ) -> tuple[list[str], list[Value]]:
     """Return the conditions that one index has: the first exact filter and the times."""

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import pytest_asyncio
 from tests.support.datastorage_backends import opened
 
 from signal_gateway.datastorage.backend import Page
@@ -26,16 +27,16 @@ SLOW = EventQuery(detail=("number", "3"))
 SAFETY = 60.0  # seconds; nothing waits so long unless it hangs
 
 
-@pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[None]":
+@pytest_asyncio.fixture
+async def begun(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[None]":
     """Make queries by detail endless; each puts an item when it begins."""
     begun: asyncio.Queue[None] = asyncio.Queue()
-    read_from_sqlite, read_from_postgres = sqlite.read_sqlite_page, postgres.read_sqlite_page
-    loop: list[asyncio.AbstractEventLoop] = []
+    loop = asyncio.get_running_loop()
+    read_from_sqlite, read_from_postgres = sqlite.read_sqlite_page, postgres.read_postgres_page
 
     def endless_in_sqlite(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> Page:
         if query.detail is not None:
-            loop[0].call_soon_threadsafe(begun.put_nowait, None)
+            loop.call_soon_threadsafe(begun.put_nowait, None)
             connection.execute(ENDLESS).fetchone()
         return read_from_sqlite(connection, query, timeout)
 
@@ -45,15 +46,8 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> "asyncio.Queue[None]":
             await connection.execute("SELECT pg_sleep(600)")
         return await read_from_postgres(connection, query)
 
-    is_scan = sqlite.is_scan
-
-    def is_scan_in_this_loop(query: EventQuery) -> bool:
-        loop[:] = [asyncio.get_running_loop()]
-        return is_scan(query)
-
     monkeypatch.setattr(sqlite, "read_sqlite_page", endless_in_sqlite)
-    monkeypatch.setattr(postgres, "read_sqlite_page", endless_in_postgres)
-    monkeypatch.setattr(sqlite, "is_scan", is_scan_in_this_loop)
+    monkeypatch.setattr(postgres, "read_postgres_page", endless_in_postgres)
     return begun
 
 

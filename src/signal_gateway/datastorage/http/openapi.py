@@ -439,7 +439,8 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         ),
         "total": (
             {"type": "string", "enum": ["bounded", "exact"], "default": "bounded"},
-            f"bounded: a count ends after {COUNT_LIMIT} events; exact: it counts all, which takes long for many.",
+            f"bounded: a count ends after {COUNT_LIMIT} events, or half of them if no index alone can count them; "
+            "exact: it counts all, which takes long for many.",
         ),
     }
     schema, description = described[name]

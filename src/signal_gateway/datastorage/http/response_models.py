@@ -106,8 +106,8 @@ class Pagination:
         offset: The number of skipped events.
         total: The number of events or cases that match; at least so many if it is not exact.
         has_more: Whether more events follow this page.
-        total_is_exact: Whether all events that match were counted. A count ends after 10 000 events unless the query
-            has `total=exact`.
+        total_is_exact: Whether all events that match were counted. A count ends after 10 000 events, or 5 000 if no
+            index alone can count them, unless the query has `total=exact`.
         next_cursor: The cursor of the next page; absent on the last page.
     """
 

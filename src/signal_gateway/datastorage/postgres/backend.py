@@ -36,7 +36,6 @@ from signal_gateway.datastorage.postgres.schema import migrate_schema
 from signal_gateway.datastorage.postgres.url import connection_parameters, display_name
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
-from signal_gateway.datastorage.select import is_scan
 from signal_gateway.errors import DataStorageError
 
 __all__ = ["PostgresBackend"]
@@ -157,12 +156,12 @@ class PostgresBackend:
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
         # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
-        async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
+        async with self._reader(is_scan=query.is_scan) as connection, connection.transaction():
             return await read_postgres_page(connection, query)
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
-        async with self._reader(is_scan=is_scan(query)) as connection, connection.transaction():
+        async with self._reader(is_scan=query.is_scan) as connection, connection.transaction():
             return await read_postgres_cases(connection, query)
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
@@ -171,7 +170,7 @@ class PostgresBackend:
             ((newest,),) = await all_rows(connection, "SELECT last_value FROM audit_events_sequence")
         after = query.after
         while True:
-            async with self._reader(is_scan=is_scan(query)) as connection:
+            async with self._reader(is_scan=query.is_scan) as connection:
                 events = await read_postgres_slice(connection, query, after=after, newest=newest)
             if not events:
                 return

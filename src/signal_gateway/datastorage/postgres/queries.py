@@ -18,7 +18,6 @@ from signal_gateway.datastorage.cases import (
 )
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import (
-    MOST_OCCURRENCES,
     Statement,
     Value,
     count_statement,
@@ -99,9 +98,9 @@ POSTGRES = PostgresDialect()
 async def read_postgres_page(connection: Connection, query: EventQuery) -> Page:
     """Read a page inside a transaction: one snapshot for the count and the page."""
     leading = await _rarest_filter(connection, query)
-    ((candidates, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
+    ((examined, matches),) = await all_rows(connection, *count_statement(query, POSTGRES, leading=leading))
     found = [StoredRecord(*row) for row in await all_rows(connection, *page_statement(query, POSTGRES))]
-    return Page.of(query, found, candidates=candidates, matches=matches)
+    return Page.of(query, found, examined=examined, matches=matches)
 
 
 async def read_postgres_cases(connection: Connection, query: EventQuery) -> CasePage:
@@ -120,9 +119,10 @@ async def read_postgres_cases(connection: Connection, query: EventQuery) -> Case
 async def _rarest_filter(connection: Connection, query: EventQuery) -> str | None:
     """Return the exact filter that the fewest events match, for the count; the planner chooses for the page."""
     columns = exact_filters(query)
-    if len(columns) < 2 or query.count_limit is None:
+    limit = query.examined_limit
+    if len(columns) < 2 or limit is None:
         return None
-    rarest, fewest = columns[0], MOST_OCCURRENCES
+    rarest, fewest = columns[0], limit + 1
     for column in columns:
         statement = occurrence_statement(query, POSTGRES, column=column, limit=fewest)
         ((occurrences,),) = await all_rows(connection, *statement)

@@ -24,7 +24,7 @@ from signal_gateway.datastorage.integrity.link import ChainHead, Link, Seal, eve
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.record import find_duplicates, first_of_each_id
-from signal_gateway.datastorage.select import is_scan, slice_statement
+from signal_gateway.datastorage.select import slice_statement
 from signal_gateway.datastorage.sqlite.chain import (
     INSERT_LINK,
     SELECT_HEAD,
@@ -108,12 +108,12 @@ class SqliteBackend:
     async def query(self, query: EventQuery) -> Page:
         """Read a page; see `Backend.query`."""
         read = partial(read_sqlite_page, query=query, timeout=self._query_timeout)
-        return await self._readers.run(read, is_scan=is_scan(query))
+        return await self._readers.run(read, is_scan=query.is_scan)
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
         read = partial(read_sqlite_cases, query=query, timeout=self._query_timeout)
-        return await self._readers.run(read, is_scan=is_scan(query))
+        return await self._readers.run(read, is_scan=query.is_scan)
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
@@ -125,7 +125,7 @@ class SqliteBackend:
                 query, SQLITE, after=after, newest=newest, limit=EVENTS_PER_SLICE, leading=leading
             )
             read = partial(read_sqlite_slice, statement=statement, timeout=self._query_timeout)
-            events = await self._readers.run(read, is_scan=is_scan(query))
+            events = await self._readers.run(read, is_scan=query.is_scan)
             if not events:
                 return
             yield events

@@ -5,9 +5,9 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from signal_gateway.datastorage.backend import BackendNotOpen, BackendUnavailable
 from signal_gateway.errors import DataStorageError
@@ -133,11 +133,7 @@ class ConnectionThread:
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            while not work.done():
-                if self._connection is not None:
-                    self._connection.interrupt()
-                # again, for the next statement of the function
-                await asyncio.wait({work}, timeout=_INTERRUPT_INTERVAL)
+            await self._interrupt_until_done(work)
             if not work.cancelled():
                 work.exception()  # the interruption
             raise
@@ -146,23 +142,32 @@ class ConnectionThread:
         """Finish the calls in the queue, disconnect and end the thread. Does nothing on a closed thread.
 
         Args:
-            interrupt: Interrupt the running statement; its caller gets `BackendUnavailable`.
+            interrupt: Interrupt the running statements; their callers get `BackendUnavailable`.
         """
         executor, self._executor = self._executor, None
         if executor is None:
             return
 
         def disconnect() -> None:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+            connection, self._connection = self._connection, None
+            if connection is not None:
+                connection.close()
 
-        if interrupt and (connection := self._connection) is not None:
-            connection.interrupt()
+        disconnection = asyncio.get_running_loop().run_in_executor(executor, disconnect)
         try:
-            await asyncio.get_running_loop().run_in_executor(executor, disconnect)
+            if interrupt:
+                await self._interrupt_until_done(disconnection)
+            await disconnection
         finally:
             executor.shutdown()
+
+    async def _interrupt_until_done(self, work: "asyncio.Future[Any]") -> None:
+        """Interrupt each statement on the thread: one call would miss a statement that is about to begin."""
+        while not work.done():
+            with suppress(sqlite3.ProgrammingError):  # the thread closed the connection meanwhile
+                if (connection := self._connection) is not None:
+                    connection.interrupt()
+            await asyncio.wait({work}, timeout=_INTERRUPT_INTERVAL)
 
 
 class DatabaseIdentity:

@@ -136,9 +136,9 @@ def read_sqlite_page(connection: sqlite3.Connection, query: EventQuery, timeout:
     """Read a page; see `Backend.query`."""
     leading = rarest_filter(connection, query, timeout)
     with _deadline(connection, timeout), transaction(connection, "BEGIN"):  # one snapshot for the count and the page
-        candidates, matches = connection.execute(*count_statement(query, SQLITE, leading=leading)).fetchone()
+        examined, matches = connection.execute(*count_statement(query, SQLITE, leading=leading)).fetchone()
         found = [StoredRecord(*row) for row in connection.execute(*page_statement(query, SQLITE, leading=leading))]
-    return Page.of(query, found, candidates=candidates, matches=matches)
+    return Page.of(query, found, examined=examined, matches=matches)
 
 
 def read_sqlite_cases(connection: sqlite3.Connection, query: EventQuery, timeout: float) -> CasePage:
