@@ -36,6 +36,7 @@ from signal_gateway.datastorage.sqlite.chain import (
 from signal_gateway.datastorage.sqlite.connection import ConnectionThread, DatabaseIdentity, free_bytes, transaction
 from signal_gateway.datastorage.sqlite.queries import (
     EVENTS_PER_SLICE,
+    SELECT_NEWEST,
     SQLITE,
     newest_sequence,
     rarest_filter,
@@ -230,7 +231,7 @@ def _insert_rows(
     first = first_of_each_id(rows)
     new = list(first.values())
     hashing = hasher.submit(event_hashes, new) if len(new) >= _LEAST_HASHED_ON_THREAD else None
-    newest = newest_sequence(connection)
+    (newest,) = connection.execute(SELECT_NEWEST).fetchone()
     stored: dict[str, StoredRecord] = {}
     inserted = _insert_new(connection, new)
     hashes = event_hashes(new) if hashing is None else hashing.result()

@@ -30,6 +30,7 @@ from signal_gateway.datastorage.sqlite.connection import transaction
 
 __all__ = [
     "EVENTS_PER_SLICE",
+    "SELECT_NEWEST",
     "SQLITE",
     "newest_sequence",
     "rarest_filter",
@@ -97,9 +98,13 @@ class SqliteDialect:
 SQLITE = SqliteDialect()
 
 
+SELECT_NEWEST = "SELECT coalesce(max(sequence), 0) FROM audit_events"
+"""Reads the highest sequence, 0 without events."""
+
+
 def newest_sequence(connection: sqlite3.Connection) -> int:
     """Return the highest sequence, 0 without events."""
-    newest: int = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()[0]
+    newest: int = connection.execute(SELECT_NEWEST).fetchone()[0]
     return newest
 
 
