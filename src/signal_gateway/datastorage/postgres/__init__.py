@@ -1,5 +1,5 @@
 """The PostgreSQL backend.
 
 Modules, in the order of the data: `url` (connection parameters), `schema` (revisions), `chain` (links), `insert`,
-`backend` (the other statements).
+`queries`, `backend` (the calls).
 """

@@ -28,7 +28,6 @@ from signal_gateway.datastorage.sqlite.connection import ConnectionThread, Datab
 from signal_gateway.datastorage.sqlite.queries import (
     EVENTS_PER_SLICE,
     SQLITE,
-    newest_sequence,
     rarest_filter,
     read_cases,
     read_histogram,
@@ -101,7 +100,7 @@ class SqliteBackend:
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
-        newest = await self._readers.run(newest_sequence)
+        newest = await self._readers.run(_newest_sequence)
         leading = await self._readers.run(partial(rarest_filter, query=query, timeout=self._query_timeout))
         after = query.after
         while True:
@@ -205,7 +204,7 @@ class SqliteBackend:
 def _insert_rows(connection: sqlite3.Connection, rows: Sequence[EventRow]) -> list[Duplicate]:
     """Insert the rows with a new id and their link, inside the transaction of the caller."""
     first = first_of_each_id(rows)
-    newest = newest_sequence(connection)
+    newest = _newest_sequence(connection)
     stored: dict[str, StoredRecord] = {}
     new = list(first.values())
     if _insert_new(connection, new) < len(first):
@@ -245,6 +244,11 @@ def _stored_before(connection: sqlite3.Connection, ids: Sequence[str], newest: i
         )
         stored.update({event_id: StoredRecord(*event) for event_id, *event in found})
     return stored
+
+
+def _newest_sequence(connection: sqlite3.Connection) -> int:
+    newest: int = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()[0]
+    return newest
 
 
 def _holds(connection: sqlite3.Connection) -> list[LegalHold]:

@@ -31,7 +31,6 @@ from signal_gateway.datastorage.sqlite.connection import transaction
 __all__ = [
     "EVENTS_PER_SLICE",
     "SQLITE",
-    "newest_sequence",
     "rarest_filter",
     "read_cases",
     "read_histogram",
@@ -95,12 +94,6 @@ class SqliteDialect:
 
 
 SQLITE = SqliteDialect()
-
-
-def newest_sequence(connection: sqlite3.Connection) -> int:
-    """Return the highest sequence, 0 without events."""
-    newest: int = connection.execute("SELECT coalesce(max(sequence), 0) FROM audit_events").fetchone()[0]
-    return newest
 
 
 @contextmanager
