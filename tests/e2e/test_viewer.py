@@ -112,7 +112,7 @@ def test_keys_go_from_the_search_to_a_timeline_and_back(browser, url):
     browser.get(f"{url}/?since=24h")
 
     press(browser, "/", SHOWN, Keys.ESCAPE)
-    assert one(browser, "#correlation_id").get_property("value") == SHOWN
+    assert one(browser, "#text").get_property("value") == SHOWN
     assert focused(browser).tag_name == "body"
     press(browser, "/")
     follow(browser, lambda: press(browser, Keys.ENTER))
@@ -125,7 +125,7 @@ def test_keys_go_from_the_search_to_a_timeline_and_back(browser, url):
     until(browser, lambda: len(browser.find_elements(CSS, ".payload[open]")) == 1)
 
     follow(browser, lambda: press(browser, Keys.ESCAPE))
-    assert asked(browser) == {"correlation_id": SHOWN, "since": "24h"}
+    assert asked(browser) == {"text": SHOWN, "since": "24h"}
 
 
 def test_help_shows_the_keys_and_escape_closes_it(browser, url):

@@ -5,13 +5,12 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from signal_gateway.audit.client.paging import oldest_first
-from signal_gateway.clock import Clock
 from signal_gateway.commands.times import duration
 from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client.client import AuditFilters, DataStorageClient, EventPage
+    from signal_gateway.clock import Clock
 
 __all__ = ["DEFAULT_LOOKBACK", "Follower"]
 
@@ -48,7 +47,7 @@ class Follower:
         ConfigurationError: The lookback reaches beyond the calendar.
     """
 
-    def __init__(self, client: "DataStorageClient", filters: "AuditFilters", *, clock: Clock) -> None:
+    def __init__(self, client: "DataStorageClient", filters: "AuditFilters", *, clock: "Clock") -> None:
         self._client = client
         self._clock = clock
         self._filters: AuditFilters = {"since": DEFAULT_LOOKBACK, **filters}
@@ -77,6 +76,8 @@ class Follower:
             DataStorageUnavailable: DataStorage does not respond.
             AuditError: DataStorage refuses the query.
         """
+        from signal_gateway.audit.client.paging import oldest_first
+
         if self._lookback is not None and self._clock.now() - self._moved_at > self._lookback:
             self._moved_at = self._move_window()
             self._count = None

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from signal_gateway.clock import SystemClock
 from signal_gateway.commands.times import Edge, time_filter
 from signal_gateway.errors import ConfigurationError
 
@@ -216,6 +215,8 @@ def time_option(text: str | None, edge: Edge, *, utc: bool) -> datetime | str | 
     if text is None:
         return None
     try:
+        from signal_gateway.clock import SystemClock
+
         moment = time_filter(text, edge=edge, now=SystemClock().now(), zone=UTC if utc else None)
     except ValueError as exc:
         raise ConfigurationError(f"--{edge} {exc}") from exc

@@ -28,7 +28,6 @@ from signal_gateway.datastorage.backend import (
     Page,
     QueryTooSlow,
 )
-from signal_gateway.datastorage.http.disconnection import while_connected
 from signal_gateway.datastorage.http.export import export_of, export_response
 from signal_gateway.datastorage.http.openapi import datastorage_openapi
 from signal_gateway.datastorage.http.response_models import (
@@ -44,6 +43,7 @@ from signal_gateway.datastorage.metrics import DataStorageMetrics
 from signal_gateway.datastorage.query import EventQuery, Position, event_query
 from signal_gateway.datastorage.record import microseconds, row_of, rows_of, to_json
 from signal_gateway.web.body import JSON, json_body
+from signal_gateway.web.disconnection import while_connected
 from signal_gateway.web.metrics_page import metrics_response
 from signal_gateway.web.problem import Problem
 

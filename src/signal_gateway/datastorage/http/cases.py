@@ -10,10 +10,10 @@ from starlette.routing import Route
 from signal_gateway.clock import Clock
 from signal_gateway.datastorage.backend import Backend, Case, CasePage
 from signal_gateway.datastorage.http.api import database_errors, pagination_of
-from signal_gateway.datastorage.http.disconnection import while_connected
 from signal_gateway.datastorage.http.response_models import CaseItem, CasesResponse
 from signal_gateway.datastorage.query import EventQuery, event_query
 from signal_gateway.web.body import JSON
+from signal_gateway.web.disconnection import while_connected
 
 __all__ = ["CasesApi"]
 

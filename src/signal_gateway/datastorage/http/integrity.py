@@ -28,6 +28,7 @@ from signal_gateway.datastorage.query import event_query
 from signal_gateway.datastorage.record import microseconds, row_of
 from signal_gateway.datastorage.verify import Verifications
 from signal_gateway.web.body import JSON, json_body
+from signal_gateway.web.disconnection import while_connected
 from signal_gateway.web.problem import Problem
 
 __all__ = ["IntegrityApi"]
@@ -61,7 +62,8 @@ class IntegrityApi:
     async def _verify(self, request: Request) -> Response:
         window, checkpoint = _verification(request.query_params.multi_items(), now=self._clock.now())
         with database_errors("Retry later."):
-            verdict = await self._verifications.verify(window=window, checkpoint=checkpoint)
+            verification = self._verifications.verify(window=window, checkpoint=checkpoint)
+            verdict = await while_connected(request, verification)
         return Response(orjson.dumps(_response(verdict)), media_type=JSON)
 
     async def _holds(self, request: Request) -> Response:

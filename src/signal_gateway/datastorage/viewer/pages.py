@@ -1,7 +1,7 @@
 """Viewer: the endpoints of the HTML pages."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -32,13 +32,14 @@ from signal_gateway.datastorage.viewer.search import (
     timeline_url,
 )
 from signal_gateway.datastorage.viewer.times import moment, rfc_3339, span_text, stamp
+from signal_gateway.web.disconnection import while_connected
 from signal_gateway.web.problem import Problem
 
 __all__ = ["Viewer"]
 
 _log = logging.getLogger(__name__)
 
-PageHandler = Callable[[Request, Search], Awaitable[Response]]
+PageHandler = Callable[[Request, Search], Coroutine[Any, Any, Response]]
 
 
 class FilterHint(NamedTuple):
@@ -200,7 +201,7 @@ class Viewer:
         async def serve(request: Request) -> Response:
             search = Search.of(request.query_params.multi_items())
             try:
-                return await page(request, search)
+                return await while_connected(request, page(request, search))
             except BackendNotOpen:
                 reason = "not running"
             except QueryTooSlow:
