@@ -50,8 +50,8 @@ with 5 000 workloads in 20 namespaces: a page of 50 and the bounded total, for a
 own row), with another, within the last day, and for the cases of the last day. One workload has one event in 5 000.
 The first four filters have an index. The others have none: an index on a member of the envelope is one on an
 expression, which costs SQLite much more than an index on a plain column. The ratios with an index are the processor
-time of inserts of {batch} events straight to the backend, in turn with a database without it, on SQLite. Run it on an idle
-machine: each other process on the processors is in every figure.
+time of inserts of {batch} events straight to the backend, in turn with a database without it, on SQLite. Run it on an
+idle machine: each other process on the processors is in every figure.
 Command: `python -m tests.benchmarks datastorage_questions`."""
 
 

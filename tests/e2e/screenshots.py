@@ -4,6 +4,7 @@ import shutil
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.request import urlopen
 
 from selenium.webdriver.common.by import By
 from tests.e2e.audit_day import NOW, SHOWN, day, shown
@@ -23,6 +24,7 @@ def remake(directory: Path) -> None:
         chromium(program, driver) as browser,
     ):
         search, timeline = f"{full}/?since=24h", f"{full}/correlations?correlation_id={SHOWN}"
+        urlopen(f"{full}/api/v1/audit/verify").read()
 
         def shoot(
             name: str, url: str, width: int, height: int, *, scheme: str = "light", is_mobile: bool = False
@@ -36,8 +38,11 @@ def remake(directory: Path) -> None:
 
         shoot("search", search, 1060, 720)
         shoot("search-dark", f"{search}&event_outcome=failure", 1060, 600, scheme="dark")
+        shoot("cases", f"{full}/cases?since=24h&text=payment-api", 1060, 620)
+        shoot("integrity", f"{full}/integrity", 860, 520)
         shoot("timeline", timeline, 860, 840)
         shoot("phone", search, 360, 740, is_mobile=True)
+        shoot("cases-phone", f"{full}/cases?since=24h", 360, 740, scheme="dark", is_mobile=True)
         shoot("empty", empty, 960, 560)
         shoot("refused", f"{full}/?since=yesterday&event_outcome=failure", 960, 400)
 

@@ -49,7 +49,7 @@ def test_each_page_says_up_to_when_the_trail_is_complete(viewer: httpx.Client, m
     facts = {one.one("dt").words: one.one("dd").words for one in page.one("dl", class_="facts").all("div")}
     assert facts["Events"] == "2"
     for shown in (page, search(viewer), timeline(viewer, "rr-1")):
-        assert said(shown) == "trail complete and unaltered up to 2026-01-31 13:00:00.000 UTC"
+        assert said(shown) == "trail complete and unaltered up to 2026-01-31 13:00:00 UTC"
 
 
 def test_checkpoint_of_the_page_is_the_one_of_the_api(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
