@@ -255,7 +255,7 @@ def test_of_processes_that_open_a_file_at_once_one_migrates(tmp_path: Path, is_o
     with ThreadPoolExecutor(8) as openers:
         found = set(openers.map(open_it, range(8)))
 
-    assert found == {(3, 2 if is_old else 0)}
+    assert found == {(4, 2 if is_old else 0)}
 
 
 class _Busy(sqlite3.Connection):

@@ -95,6 +95,25 @@ _REVISIONS = (
         ),
         starts_chain=True,
     ),
+    # Each index has the columns of the other exact filters, too: a pair of filters is counted in an index alone.
+    Revision(
+        4,
+        (
+            "DROP INDEX audit_events_by_type",
+            "DROP INDEX audit_events_by_category",
+            "DROP INDEX audit_events_by_outcome",
+            "DROP INDEX audit_events_by_severity",
+            "CREATE INDEX audit_events_by_type"
+            " ON audit_events (event_type, event_timestamp, sequence, event_outcome, severity, event_category)",
+            "CREATE INDEX audit_events_by_category"
+            " ON audit_events (event_category, event_timestamp, sequence, event_type, event_outcome, severity)",
+            "CREATE INDEX audit_events_by_outcome"
+            " ON audit_events (event_outcome, event_timestamp, sequence, event_type, severity, event_category)",
+            "CREATE INDEX audit_events_by_severity"
+            " ON audit_events (severity, event_timestamp, sequence, event_type, event_outcome, event_category)"
+            " WHERE severity IS NOT NULL",
+        ),
+    ),
 )
 
 
