@@ -17,6 +17,7 @@ from signal_gateway.commands.integrity import (
     release_hold,
     verify_events,
 )
+from signal_gateway.commands.output import complete_output
 from signal_gateway.commands.spool import (
     OLD_FORM,
     SpoolGroup,
@@ -93,7 +94,8 @@ app.add_typer(audit, name="audit")
 def main() -> None:
     """Run the command line. A user error prints one line and exits with status 2."""
     try:
-        app()
+        with complete_output():
+            app()
     except SignalGatewayError as exc:
         sys.stderr.write(f"signal-gateway: {exc}\n")
         raise SystemExit(2) from exc

@@ -1,7 +1,5 @@
 """`signal-gateway audit list`, `show` and `export`: query the audit trail."""
 
-import os
-import secrets
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -10,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from signal_gateway.commands.event_lines import heading_lines, listed_lines, shown_lines
-from signal_gateway.commands.output import count, note, say, say_json
+from signal_gateway.commands.output import count, note, replaced_file, say, say_json
 from signal_gateway.commands.query import AuditQuery, query_options
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
@@ -106,7 +104,7 @@ def _as_csv(events: Iterable[dict[str, Any]]) -> "Iterator[ExportBlock]":
 
 
 def _write_export(blocks: "Iterable[ExportBlock]", path: Path) -> int:
-    """Write an export to a temporary file beside `path`, and rename it when it is complete.
+    """Write an export to a file, which is replaced when the export is complete.
 
     Args:
         blocks: The export; an error while reading it leaves the file at `path` unchanged.
@@ -118,18 +116,9 @@ def _write_export(blocks: "Iterable[ExportBlock]", path: Path) -> int:
     Raises:
         ConfigurationError: The file cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.partial")
     written = 0
-    try:
-        with partial.open("xb") as file:
-            for block in blocks:
-                file.write(block.content)
-                written += block.events
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as exc:
-        raise ConfigurationError(f"cannot write --output {path}: {exc.strerror}") from exc
-    finally:
-        partial.unlink(missing_ok=True)
+    with replaced_file(path, option="--output") as file:
+        for block in blocks:
+            file.write(block.content)
+            written += block.events
     return written

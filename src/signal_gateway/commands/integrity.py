@@ -1,14 +1,22 @@
 """`signal-gateway audit verify`, `hold`, `holds`, `release` and `reconstruct`: the commands for auditors."""
 
 import getpass
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from signal_gateway.commands.output import count, note, say, say_json, terminal_text
-from signal_gateway.commands.query import DataStorageUrl, QueryTokenFile, Utc, datastorage_options, time_option
+from signal_gateway.commands.output import count, note, replaced_file, say, say_json, terminal_text
+from signal_gateway.commands.query import (
+    DataStorageUrl,
+    QueryTokenFile,
+    Utc,
+    check_encoding,
+    datastorage_options,
+    time_option,
+)
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
 __all__ = ["list_holds", "place_hold", "reconstruct_request", "release_hold", "verify_events"]
@@ -87,7 +95,8 @@ def place_hold(
     token_file: QueryTokenFile = None,
 ) -> None:
     """Keep all events of a case from purges, until you release the hold."""
-    body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
+    check_encoding(correlation_id, reason, by)
+    body = {"correlation_id": correlation_id, "reason": reason, "by": by or _login_name()}
     with datastorage_options(datastorage, token_file).client() as client:
         client.call("POST", _HOLDS, document=body)
     say(terminal_text(f"{correlation_id} is on hold"))
@@ -101,7 +110,8 @@ def release_hold(
     token_file: QueryTokenFile = None,
 ) -> None:
     """Release a hold: the next purge deletes the events of the case whose retention is over."""
-    body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
+    check_encoding(correlation_id, reason, by)
+    body = {"correlation_id": correlation_id, "reason": reason, "by": by or _login_name()}
     with datastorage_options(datastorage, token_file).client() as client:
         client.call("POST", _RELEASE, document=body)
     say(terminal_text(f"the hold on {correlation_id} is released"))
@@ -126,6 +136,7 @@ def reconstruct_request(
     from signal_gateway.gateway.audit.events import CRD_CREATED
     from signal_gateway.gateway.remediation.restoration import restored_request
 
+    check_encoding(correlation_id)
     options = datastorage_options(datastorage, token_file)
     with options.client() as client:
         event = next(client.events(correlation_id=correlation_id, event_type=CRD_CREATED), None)
@@ -136,7 +147,17 @@ def reconstruct_request(
     restored = restored_request(event)
     for name in restored.missing:
         say(f"# not restored: {name}")
-    say(yaml.safe_dump(restored.request, sort_keys=False, allow_unicode=True).rstrip())
+    has_all_characters = sys.stdout.encoding.lower().startswith("utf")
+    say(yaml.safe_dump(restored.request, sort_keys=False, allow_unicode=has_all_characters).rstrip())
+
+
+def _login_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as exc:  # a container may run as a user that its password file does not have
+        raise ConfigurationError(
+            "--by is missing, and this user has no login name: name the responsible person"
+        ) from exc
 
 
 def _read(path: Path) -> str:
@@ -155,8 +176,6 @@ def _read(path: Path) -> str:
 def _write(path: Path, checkpoint: dict[str, Any]) -> None:
     import orjson
 
-    try:
-        path.write_bytes(orjson.dumps(checkpoint, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-    except OSError as exc:
-        raise ConfigurationError(f"cannot write --write-checkpoint {path}: {exc.strerror}") from exc
+    with replaced_file(path, option="--write-checkpoint") as file:  # a full disk must not cost the one before
+        file.write(orjson.dumps(checkpoint, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
     note(f"checkpoint {checkpoint['position']} in {path}: keep it where the owner of the database cannot write")

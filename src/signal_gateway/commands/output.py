@@ -1,16 +1,97 @@
-"""The output of commands: lines, tables, and readable sizes."""
+"""The output of commands: lines, tables, readable sizes, and files."""
 
+import errno
+import io
+import os
+import secrets
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+from signal_gateway.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-__all__ = ["age", "count", "mebibytes", "new_table", "note", "say", "say_json", "terminal_text", "wide_console"]
+__all__ = [
+    "age",
+    "complete_output",
+    "count",
+    "mebibytes",
+    "new_table",
+    "note",
+    "replaced_file",
+    "say",
+    "say_json",
+    "terminal_text",
+    "wide_console",
+]
 
 _MAX_ROW_WIDTH = 10_000
+_NO_SPACE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def complete_output() -> Iterator[None]:
+    """Write the whole output of the block to stdout, with an escape for each character that it cannot encode.
+
+    Raises:
+        ConfigurationError: stdout is closed, or there is no space for the output.
+    """
+    if sys.stdout is None:
+        raise ConfigurationError("stdout is closed: redirect it, for example to /dev/null")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as exc:
+        if exc.errno not in (*_NO_SPACE, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes the rest at its end
+        if exc.errno == errno.EPIPE:  # the reader has all that it needs
+            raise SystemExit(1) from exc
+        raise ConfigurationError(f"cannot write: {exc.strerror}. Free some space and repeat the command") from exc
+
+
+@contextmanager
+def replaced_file(path: Path, *, option: str) -> Iterator[BinaryIO]:
+    """Open a temporary file beside `path`, and rename it at the end of the block: `path` is complete or unchanged.
+
+    The target of a link is replaced, not the link. A device or a pipe is written directly.
+
+    Args:
+        path: The file.
+        option: The option with the path, for errors.
+
+    Raises:
+        ConfigurationError: The file cannot be written.
+    """
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            with path.open("wb") as device:
+                yield device
+            return
+        target = Path(os.path.realpath(path))
+        if not target.name:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
+        try:
+            with partial.open("xb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+    except OSError as exc:
+        raise ConfigurationError(f"cannot write {option} {path}: {exc.strerror}") from exc
 
 
 def say(line: str) -> None:

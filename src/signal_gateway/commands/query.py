@@ -3,6 +3,7 @@
 import functools
 import inspect
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ __all__ = [
     "QueryTokenFile",
     "TokenFile",
     "Utc",
+    "check_encoding",
     "datastorage_client",
     "datastorage_options",
     "query_options",
@@ -223,6 +225,20 @@ def time_option(text: str | None, edge: Edge, *, utc: bool) -> datetime | str | 
     return moment if isinstance(moment, datetime) else text.strip().lower()
 
 
+def check_encoding(*texts: object) -> None:
+    """Check that the texts among the arguments of a command have the encoding of the locale.
+
+    Raises:
+        ConfigurationError: A text has bytes that it cannot have; Python has them as surrogates (PEP 383).
+    """
+    for text in texts:
+        if isinstance(text, str) and not text.isprintable() and text.encode(errors="ignore").decode() != text:
+            raise ConfigurationError(
+                f"{text!r:.80} is not valid in the encoding of this locale, {sys.getfilesystemencoding()}: choose a"
+                " locale with the encoding of your terminal, such as LC_ALL=C.UTF-8"
+            )
+
+
 def query_options(command: Callable[..., None]) -> Callable[..., None]:
     """Add the options of an `AuditQuery` to a command, which receives the query as its first parameter.
 
@@ -239,6 +255,7 @@ def query_options(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def run(**arguments: Any) -> None:
+        check_encoding(*arguments.values())
         query = _query(**{name: arguments[name] for name in shared})
         command(query, **{name: arguments[name] for name in names})
 

@@ -100,14 +100,13 @@ class HttpTransport:
     async def aclose(self) -> None:
         """Close every connection and wait until all sockets are closed."""
         self._is_closed = True
-        connections = list(self._open)
-        for connection in connections:
+        for connection in (connections := list(self._open)):
             connection.abort()
         for waiting in self._waiting:
             if not waiting.done():
                 waiting.set_result(None)
         for connection in connections:
-            await connection.lost
+            await asyncio.shield(connection.lost)
 
     async def _connection(self) -> "_Connection":
         """Return the connection that was used last, or a new one."""
@@ -121,7 +120,7 @@ class HttpTransport:
         return await self._connect()
 
     async def _connect(self) -> "_Connection":
-        while len(self._open) + self._connecting >= _MAX_CONNECTIONS:
+        while len(self._open) + self._connecting >= _MAX_CONNECTIONS and not self._is_closed:
             await self._wait_for_another_call()
             if self._idle:
                 return await self._connection()
@@ -278,15 +277,16 @@ class _Connection(asyncio.Protocol):
         if not self._heads and self._head_bytes > _HEAD_BYTES:
             self._fail("RemoteProtocolError", f"the head of the response exceeds {_HEAD_BYTES} bytes")
         if len(self._begins) > 1:  # more than one response: what follows would belong to no request
-            self.abort()
+            self._fail("RemoteProtocolError", "the server sent more than one response")
         elif self._is_stream and self._heads:
             if self._outcome is not None and not self._outcome.done():
                 self.status = self._parser.get_status_code()
                 self._outcome.set_result(None)
             if self._more is not None and not self._more.done():
                 self._more.set_result(None)
-            if sum(map(len, self._body)) > _STREAM_BUFFER_BYTES and not self._transport.is_closing():
-                self._transport.pause_reading()  # until the user of the stream reads on
+            is_full = not self._is_complete and sum(map(len, self._body)) > _STREAM_BUFFER_BYTES
+            if is_full and not self._transport.is_closing():
+                self._transport.pause_reading()  # until the user reads on; a complete response has nothing to stop
 
     def pause_writing(self) -> None:
         """Note that the server reads slowly."""

@@ -1,10 +1,12 @@
 """Queries at the same time: slow ones do not hold the others, and one whose client is gone is interrupted."""
 
 import asyncio
+import gc
 import socket
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -111,6 +113,26 @@ async def test_cancelled_query_ends_in_the_database_and_leaves_its_reader(
         assert await running_statements(database) == 0
         pages = await asyncio.gather(*(backend.query(EventQuery()) for _ in range(8)))
     assert [page.total for page in pages] == [0] * 8
+
+
+@pytest.mark.asyncio
+async def test_query_that_is_cancelled_twice_leaves_no_error_in_the_loop(
+    tmp_path: Path, begun: "asyncio.Queue[None]"
+) -> None:
+    errors: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with opened(f"sqlite:///{tmp_path}/audit.db") as backend, asyncio.timeout(SAFETY):
+        task = asyncio.create_task(backend.query(SLOW))
+        await begun.get()
+        task.cancel()
+        await asyncio.sleep(0)  # the interruption begins
+        async with cancelled([task]):
+            pass
+        assert (await backend.query(EventQuery())).total == 0
+    del task
+    gc.collect()
+
+    assert errors == []
 
 
 @pytest.mark.asyncio

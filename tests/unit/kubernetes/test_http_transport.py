@@ -3,13 +3,16 @@ import gzip
 import json
 import os
 import socket
+import ssl
 import time
 
 import pytest
 from lightkube import KubeConfig
+from tests.support.certificates import make_certificate
 from tests.unit.kubernetes.raw_api import RawApi, response
 
 from signal_gateway.kubernetes import ApiUnavailable, KubernetesClient, http_transport
+from signal_gateway.kubernetes.errors import HttpFailure
 
 pytestmark = pytest.mark.asyncio
 
@@ -309,3 +312,67 @@ async def test_close_leaves_no_open_file():
         for writer in api.writers:
             await writer.wait_closed()
         assert len(os.listdir("/proc/self/fd")) == before
+
+
+async def test_stream_with_a_second_response_fails_at_once():
+    async with RawApi(always(response(VERSION) + response(b"{}"))) as api:
+        transport = http_transport.HttpTransport(api.url, tls=None)
+        with pytest.raises(HttpFailure, match="more than one response"):
+            async with transport.stream("GET", "/", {}):
+                raise AssertionError("not reached")
+        await transport.aclose()
+
+
+async def test_stream_that_is_left_before_its_large_response_is_read_does_not_stop_the_next_call():
+    async def answer(request, writer):
+        large = b"x" * (400_000 if request.line.startswith("GET /large") else 1)
+        writer.write(response(large))
+
+    async with RawApi(answer) as api:
+        transport = http_transport.HttpTransport(api.url, tls=None)
+        async with transport.stream("GET", "/large", {}):
+            pending = next(iter(transport._open))
+            for _ in range(1000):
+                if pending.is_free:
+                    break
+                await asyncio.sleep(0)
+        assert (await transport.send("GET", "/small", {})).body == b"x"
+        await transport.aclose()
+
+
+async def test_close_that_is_cancelled_leaves_the_loop_in_order():
+    errors = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    async with RawApi(always(response(VERSION))) as api:
+        transport = http_transport.HttpTransport(api.url, tls=None)
+        await transport.send("GET", "/", {})
+        closing = asyncio.create_task(transport.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        await asyncio.wait({closing})
+        await transport.aclose()
+
+    assert closing.cancelled()
+    assert errors == []
+
+
+@pytest.mark.parametrize("is_tls", [False, True], ids=["plain", "TLS"])
+async def test_close_ends_all_calls_that_wait_for_a_connection(monkeypatch, tmp_path, is_tls):
+    monkeypatch.setattr(http_transport, "_MAX_CONNECTIONS", 4)
+    asked = asyncio.Event()
+
+    async def answer(_, __):
+        if len(api.requests) == 4:
+            asked.set()
+
+    certificate = make_certificate(tmp_path)
+    of_server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    of_server.load_cert_chain(certificate.certificate, certificate.key)
+    async with RawApi(answer, tls=of_server if is_tls else None) as api:
+        transport = http_transport.HttpTransport(api.url, tls=certificate.trusted if is_tls else None)
+        calls = [asyncio.create_task(transport.send("GET", "/", {})) for _ in range(20)]
+        await asked.wait()
+        await transport.aclose()
+        outcomes = await asyncio.gather(*calls, return_exceptions=True)
+
+    assert {outcome.kind for outcome in outcomes} == {"PoolClosed", "RemoteProtocolError"}

@@ -31,7 +31,8 @@ _PARENT = ("parent_event_id", "parent_event_date")
 class Translation:
     """Renames event types, and moves parents into `event_data`. Changes copies: the spool has the events as recorded.
 
-    A renamed event has its own type as `event_data.recorded_event_type`, unless `event_data` would be too large.
+    A renamed event has its own type as `event_data.recorded_event_type`, unless `event_data` would be too large or has
+    such a member; the same goes for a parent.
 
     Args:
         event_types: The new name of each event type; None for a type that the DataStorage does not get.
@@ -76,17 +77,17 @@ class Translation:
         new = self._names.get(event["event_type"])
         if new is not None:
             old, event["event_type"] = event["event_type"], new
+            event["event_data"]["event_type"] = new  # first: it has to fit
             _put(event, recorded_event_type=old)
-            event["event_data"]["event_type"] = new
         parent = {name: event.pop(name) for name in _PARENT if name in event} if self._moves_parents else {}
         _put(event, **parent)
         return new is not None or bool(parent)
 
 
 def _put(event: dict[str, Any], **members: Any) -> None:
-    """Add members to `event_data`, unless it would be too large."""
+    """Add members to `event_data`, unless it has one of them or would be too large."""
     data = event["event_data"]
-    if len(orjson.dumps({**data, **members})) <= MAX_EVENT_DATA_BYTES:
+    if not members.keys() & data.keys() and len(orjson.dumps({**data, **members})) <= MAX_EVENT_DATA_BYTES:
         data.update(members)
 
 

@@ -124,6 +124,10 @@ class ChainVerdict:
     checkpoint: Checkpoint | None
 
 
+_CLOCK_SKEW = 5 * 60 * 1_000_000
+"""Microseconds by which the clocks of two replicas may differ, or a clock may be set back."""
+
+
 class _Altered(Exception):  # noqa: N818 - ends the verification
     def __init__(self, finding: Alteration) -> None:
         super().__init__(finding.reason)
@@ -142,11 +146,14 @@ class _Claim:
 class ChainVerifier:
     """Verifies a chain that is read in chunks. It does no I/O.
 
+    Inserts and purges may go on between the chunks. A purge after `start` deletes events that were compared before, so
+    its events are counted only from above, and its time is later than `now`. The next verification is strict with it.
+
     Args:
         columns: The names of the columns of a row, in order.
         window: The links whose events are compared.
         checkpoint: A position that the chain must contain.
-        now: Microseconds since the epoch. A purge after it is not lawful.
+        now: Microseconds since the epoch. A purge before `start` is not lawful if it is 5 minutes later than this.
     """
 
     def __init__(
@@ -161,6 +168,7 @@ class ChainVerifier:
         self._checkpoint = checkpoint
         self._now = now
         self._head: ChainHead | None = None
+        self._newest_at_start = 0  # number of a link
         self._sealed_at = 0
         self._newest = 0
         self._events = 0
@@ -194,6 +202,7 @@ class ChainVerifier:
                     Alteration("the chain is missing: audit_chain, or another of its tables, was deleted or emptied")
                 )
             self._head = ChainHead.start(head.datastorage)
+            self._newest_at_start = head.number
             if self._checkpoint is not None:
                 if self._checkpoint.datastorage != head.datastorage:
                     raise _Altered(
@@ -271,7 +280,7 @@ class ChainVerifier:
         self._compare_checkpoint()
 
     def _verify_purge(self, link: Link) -> None:
-        if link.sealed_at > self._now:
+        if link.number <= self._newest_at_start and link.sealed_at > self._now + _CLOCK_SKEW:
             raise _Altered(Alteration(f"link {link.number} is a purge in the future", link=link.number))
         self._purges[link.number] = link
 
@@ -390,7 +399,7 @@ class ChainVerifier:
         if is_whole:
             for number, purge in self._purges.items():
                 found = self._claims.get(number, _Claim()).count
-                if found != purge.count:
+                if number <= self._newest_at_start and found != purge.count:
                     raise _Altered(
                         Alteration(
                             f"purge link {number} deleted {purge.count} events, {found} are recorded", link=number

@@ -133,7 +133,10 @@ class ConnectionThread:
         try:
             return await asyncio.shield(work)
         except asyncio.CancelledError:
-            await self._interrupt_until_done(work)
+            interruption = asyncio.ensure_future(self._interrupt_until_done(work))
+            while not interruption.done():
+                with suppress(asyncio.CancelledError):  # a second cancellation: the thread is not free yet
+                    await asyncio.shield(interruption)
             if not work.cancelled():
                 work.exception()  # the interruption
             raise

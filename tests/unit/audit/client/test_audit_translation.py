@@ -59,6 +59,28 @@ def test_largest_event_is_renamed_without_growing_beyond_the_limit():
     assert len(orjson.dumps(sent["event_data"])) <= 256 * 1024
 
 
+@pytest.mark.parametrize("room", range(0, 160, 7))
+def test_longer_name_does_not_grow_beyond_the_limit_with_the_recorded_one(room):
+    new = "order." + "made" * 10
+    event_data = {"padding": "x", "event_type": new}
+    padding = "x" * (256 * 1024 - len(orjson.dumps(event_data)) - room)
+    body = orjson.dumps([{"event_type": "o", "event_data": {"event_type": "o", "padding": padding}}])
+
+    (sent,) = orjson.loads(Translation({"o": new}).apply(body))
+
+    assert sent["event_data"]["event_type"] == new
+    assert len(orjson.dumps(sent["event_data"])) <= 256 * 1024
+
+
+def test_member_of_the_payload_is_not_replaced():
+    own = {"recorded_event_type": "mine", "parent_event_id": "mine"}
+    child = event(data=own, parent_event_id=PARENT, parent_event_date="2026-01-31")
+
+    (sent,) = orjson.loads(Translation({"order.placed": "order.made"}, moves_parents=True).apply(batch(child)))
+
+    assert {name: sent["event_data"][name] for name in own} == own
+
+
 def test_batch_without_a_renamed_type_stays_the_same_bytes():
     body = batch(event("order.shipped"), event("order.placed.late"))
 
