@@ -120,6 +120,22 @@ def test_hold_and_its_release_are_events_of_the_case(url, stored):
     assert len(events) == len(stored) + 2
 
 
+@pytest.mark.usefixtures("stored")
+def test_second_hold_of_a_case_is_refused_and_names_the_first(url):
+    place = ("audit", "hold", "order-1", "--datastorage", url, "--by", "ada")
+    run(*place, "--reason", "a claim")
+
+    again = run(*place, "--reason", "a claim")
+    other = one_line_mistake(run(*place, "--reason", "an appeal"))
+
+    assert again.returncode == 0, again.stderr
+    assert "'order-1' is on hold already" in other
+    assert "by 'ada'" in other
+    assert "'a claim'" in other
+    assert "Release that hold first" in other
+    assert "no DataStorage" not in other
+
+
 @pytest.mark.parametrize("labels", [{"namespace": "prod", "deployment": "payment-api"}, {"node": "node-1"}])
 def test_reconstructed_request_is_the_one_that_the_gateway_created(gateway, gateway_datastorage, labels):
     gateway.cluster.workload("prod/Deployment/payment-api")

@@ -35,6 +35,7 @@ __all__ = ["IntegrityApi"]
 
 _PARAMETERS = ("since", "until", "checkpoint")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN_CHARACTERS = 50  # of a value of a hold in an error
 
 
 class IntegrityApi:
@@ -79,8 +80,10 @@ class IntegrityApi:
         now = microseconds(self._clock.now())
         hold = LegalHold(event.correlation_id, reason, event.actor_id or "", now)
         with database_errors("Nothing was changed. Send the request again."):
-            await self._backend.place_hold(hold, row_of(event, received_at=now))
-        return Response(orjson.dumps(_item(hold)), status_code=201, media_type=JSON)
+            placed = await self._backend.place_hold(hold, row_of(event, received_at=now))
+        if (placed.hold.reason, placed.hold.placed_by) != (hold.reason, hold.placed_by):
+            raise _on_hold_already(placed.hold)
+        return Response(orjson.dumps(_item(placed.hold)), status_code=201 if placed.is_new else 200, media_type=JSON)
 
     async def _release(self, request: Request) -> Response:
         event, _ = _hold_event(await json_body(request), "released", now=self._clock.now())
@@ -172,6 +175,21 @@ def _hold_event(body: bytes, action: Literal["placed", "released"], *, now: date
 def _invalid(name: str, reason: str) -> Problem:
     errors: Sequence[dict[str, str]] = [{"field": name, "reason": reason}]
     return Problem(400, f"The member {name!r} {reason}.", members={"errors": errors})
+
+
+def _on_hold_already(hold: LegalHold) -> Problem:
+    item = _item(hold)
+    case, author, reason = (_cut(text) for text in (hold.correlation_id, hold.placed_by, hold.reason))
+    return Problem(
+        409,
+        f"The case {case!r} is on hold already, since {item.placed_at.isoformat()} by {author!r} for {reason!r}."
+        " Release that hold first.",
+        members={"hold": item},
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[: _SHOWN_CHARACTERS - 1]}…"
 
 
 def _item(hold: LegalHold) -> HoldItem:

@@ -56,6 +56,7 @@ _FORMATS = {"event_id": ("uuid",), "parent_event_id": ("uuid",), "actor_ip": ("i
 
 _BAD_REQUEST = {400: "The request is not valid; `errors` has the reasons, if they belong to a parameter or an event."}
 _UNREADY = {503: "The database is not available; nothing was stored."}
+_ON_HOLD = {409: "The case is on hold for another reason or by another person; `hold` is that hold. Release it first."}
 _BODY_ERRORS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
@@ -273,8 +274,11 @@ def _integrity_paths(api: _Operations) -> Schema:
                 "placeHold",
                 "Keep the events of a case from purges. The hold is an audit event of the case.",
                 "write",
-                responses={201: (JSON, ref("HoldItem"), "The hold.")},
-                problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
+                responses={
+                    201: (JSON, ref("HoldItem"), "The hold."),
+                    200: (JSON, ref("HoldItem"), "The hold existed, with this reason and person."),
+                },
+                problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY | _ON_HOLD,
                 body=ref("HoldRequest"),
             ),
         },

@@ -44,13 +44,40 @@ def test_hold_and_its_release_are_events_with_person_and_reason(client: httpx.Cl
     ]
 
 
-def test_hold_that_is_placed_again_has_the_newest_reason_and_person(client: httpx.Client) -> None:
-    client.post(HOLDS, json=HOLD).raise_for_status()
+def test_same_hold_again_is_the_hold_that_exists(client: httpx.Client) -> None:
+    first = client.post(HOLDS, json=HOLD)
 
-    client.post(HOLDS, json=HOLD | {"reason": "appeal", "by": "bob"}).raise_for_status()
+    again = client.post(HOLDS, json=HOLD)
 
-    (hold,) = client.get(HOLDS).json()["holds"]
-    assert (hold["reason"], hold["by"]) == ("appeal", "bob")
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert again.json() == first.json()
+    events = client.get("/api/v1/audit/events", params={"correlation_id": "rr-1"}).json()["data"]
+    assert [event["event_type"] for event in events].count("datastorage.hold.placed") == 1
+
+
+@pytest.mark.parametrize("change", [{"reason": "appeal"}, {"by": "bob"}, {"reason": "x" * 1000, "by": "y" * 255}])
+def test_other_hold_of_a_case_on_hold_is_refused_with_the_first_one(
+    client: httpx.Client, change: dict[str, str]
+) -> None:
+    first = client.post(HOLDS, json=HOLD).json()
+
+    refused = client.post(HOLDS, json=HOLD | change)
+
+    assert refused.status_code == 409
+    detail = refused.json()["detail"]
+    assert [word for word in ("'rr-1'", first["placed_at"], "'ada'", "'claim 4711'") if word not in detail] == []
+    assert "Release that hold first" in detail
+    assert [(hold["reason"], hold["by"]) for hold in client.get(HOLDS).json()["holds"]] == [("claim 4711", "ada")]
+
+
+def test_refusal_of_a_hold_with_long_texts_fits_one_message(client: httpx.Client) -> None:
+    long = {"correlation_id": "c" * 255, "reason": "r" * 1000, "by": "p" * 255}
+    client.post(HOLDS, json=HOLD | long).raise_for_status()
+
+    refused = client.post(HOLDS, json=HOLD | long | {"by": "bob"})
+
+    assert refused.status_code == 409
+    assert len(refused.json()["detail"]) <= 300
 
 
 def test_limits_of_a_hold_are_described(client: httpx.Client) -> None:
