@@ -121,6 +121,32 @@ def test_hold_and_its_release_are_events_of_the_case(url, stored):
 
 
 @pytest.mark.usefixtures("stored")
+def test_hold_says_what_it_keeps_and_refuses_an_id_without_events(url):
+    place = ("--datastorage", url, "--reason", "a claim", "--by", "ada")
+
+    known = run("audit", "hold", "order-1", *place)
+    unknown = one_line_mistake(run("audit", "hold", "order-2", *place))
+    allowed = run("audit", "hold", "order-2", *place, "--allow-unknown")
+
+    assert known.stdout == "order-1 is on hold: 4 events, with that of the hold\n"
+    assert "'order-2'" in unknown
+    assert "--allow-unknown" in unknown
+    assert allowed.stdout == "order-2 is on hold: 1 event, with that of the hold\n"
+
+
+def test_hold_names_the_workload_of_the_case(gateway, gateway_datastorage):
+    gateway.cluster.workload("prod/Deployment/payment-api")
+    name = gateway.send_alert("HighLatency", namespace="prod", deployment="payment-api").json()[
+        "remediationRequestName"
+    ]
+    gateway.audit_trail.one("gateway.crd.created", correlation_id=name)
+
+    placed = run("audit", "hold", name, "--reason", "a claim", "--datastorage", gateway_datastorage.url)
+
+    assert " events of prod/Deployment/payment-api, with that of the hold" in placed.stdout, placed.stderr
+
+
+@pytest.mark.usefixtures("stored")
 def test_second_hold_of_a_case_is_refused_and_names_the_first(url):
     place = ("audit", "hold", "order-1", "--datastorage", url, "--by", "ada")
     run(*place, "--reason", "a claim")

@@ -83,14 +83,17 @@ def place_hold(
     correlation_id: _Case,
     reason: _Reason,
     by: _By = None,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="place the hold although no event has the correlation id yet")
+    ] = False,
     datastorage: DataStorageUrl = None,
     token_file: QueryTokenFile = None,
 ) -> None:
-    """Keep all events of a case from purges, until you release the hold."""
+    """Keep all events of a case from purges, until you release the hold. Needs a token with the scope write."""
     body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
     with datastorage_options(datastorage, token_file).client() as client:
-        client.call("POST", _HOLDS, document=body)
-    say(terminal_text(f"{correlation_id} is on hold"))
+        placed = client.call("POST", _HOLDS, document=body | ({"allow_unknown": True} if allow_unknown else {}))
+    say(terminal_text(f"{correlation_id} is on hold{_kept(placed)}"))
 
 
 def release_hold(
@@ -100,7 +103,7 @@ def release_hold(
     datastorage: DataStorageUrl = None,
     token_file: QueryTokenFile = None,
 ) -> None:
-    """Release a hold: the next purge deletes the events of the case whose retention is over."""
+    """Release a hold: the next purge deletes the events of the case whose retention is over. Needs the scope write."""
     body = {"correlation_id": correlation_id, "reason": reason, "by": by or getpass.getuser()}
     with datastorage_options(datastorage, token_file).client() as client:
         client.call("POST", _RELEASE, document=body)
@@ -108,7 +111,7 @@ def release_hold(
 
 
 def list_holds(datastorage: DataStorageUrl = None, token_file: QueryTokenFile = None) -> None:
-    """List the legal holds, oldest first."""
+    """List the legal holds, oldest first. The scope read is enough."""
     with datastorage_options(datastorage, token_file).client() as client:
         held = client.call("GET", _HOLDS)
     if not held["holds"]:
@@ -137,6 +140,15 @@ def reconstruct_request(
     for name in restored.missing:
         say(f"# not restored: {name}")
     say(yaml.safe_dump(restored.request, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _kept(placed: Any) -> str:
+    """Return what a hold keeps; nothing for an older DataStorage, which does not say it."""
+    if not isinstance(placed, dict) or not isinstance(placed.get("events"), int):
+        return ""
+    names = [placed.get(name) for name in ("workload_namespace", "workload_kind", "workload_name")]
+    workload = "/".join(name for name in names if isinstance(name, str))
+    return f": {count(placed['events'], 'event')}{f' of {workload}' if workload else ''}, with that of the hold"
 
 
 def _read(path: Path) -> str:

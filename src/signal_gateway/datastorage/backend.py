@@ -326,11 +326,16 @@ class Backend(Protocol):
         """
         ...
 
-    async def place_hold(self, hold: LegalHold, event: EventRow) -> PlacedHold:
+    async def place_hold(self, hold: LegalHold, event: EventRow, *, allow_unknown: bool = False) -> PlacedHold | None:
         """Keep the events of a case from purges, and store the event of it, in one transaction.
 
+        Args:
+            hold: The hold.
+            event: The event of it.
+            allow_unknown: Whether the hold is placed although the case has no events yet. Those of holds do not count.
+
         Returns:
-            The hold of the case. One that exists already stays, and nothing is stored.
+            The hold of the case. One that exists already stays, and nothing is stored. None if the case has no events.
 
         Raises:
             BackendUnavailable: Nothing was changed.

@@ -15,6 +15,8 @@ from signal_gateway.datastorage.http.response_models import (
     ItemError,
     LimitsResponse,
     Pagination,
+    PlacedHoldItem,
+    ReleaseRequest,
     StatusResponse,
     VerificationResponse,
 )
@@ -47,6 +49,8 @@ _RESPONSES = (
     ItemError,
     LimitsResponse,
     Pagination,
+    PlacedHoldItem,
+    ReleaseRequest,
     StatusResponse,
     VerificationResponse,
 )
@@ -272,11 +276,12 @@ def _integrity_paths(api: _Operations) -> Schema:
             ),
             "post": api.operation(
                 "placeHold",
-                "Keep the events of a case from purges. The hold is an audit event of the case.",
+                "Keep the events of a case from purges. The hold is an audit event of the case. A correlation id "
+                "without events is refused, unless `allow_unknown` is true.",
                 "write",
                 responses={
-                    201: (JSON, ref("HoldItem"), "The hold."),
-                    200: (JSON, ref("HoldItem"), "The hold existed, with this reason and person."),
+                    201: (JSON, ref("PlacedHoldItem"), "The hold, and what it keeps."),
+                    200: (JSON, ref("PlacedHoldItem"), "The hold existed, with this reason and person."),
                 },
                 problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY | _ON_HOLD,
                 body=ref("HoldRequest"),
@@ -289,7 +294,7 @@ def _integrity_paths(api: _Operations) -> Schema:
                 "write",
                 responses={200: (JSON, ref("HoldsResponse"), "The hold is released; the other holds.")},
                 problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
-                body=ref("HoldRequest"),
+                body=ref("ReleaseRequest"),
             )
         },
     }

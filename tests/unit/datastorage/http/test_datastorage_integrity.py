@@ -12,6 +12,15 @@ VERIFY = "/api/v1/audit/verify"
 HOLD = {"correlation_id": "rr-1", "reason": "claim 4711", "by": "ada"}
 
 
+@pytest.fixture(autouse=True)
+def workload_event(request: pytest.FixtureRequest, make_wire_event: Callable[..., dict[str, Any]]) -> None:
+    """Store an event of the case, if the test is about holds."""
+    if "hold" in request.node.name:
+        data = {"event_type": "gateway.signal.received", "resource_kind": "Deployment", "resource_name": "payment-api"}
+        event = make_wire_event(correlation_id="rr-1", event_data=data | {"namespace": "prod"})
+        request.getfixturevalue("client").post("/api/v1/audit/events", json=event).raise_for_status()
+
+
 @pytest.mark.parametrize("path", [HOLDS, RELEASE])
 @pytest.mark.parametrize(
     ("member", "value"),
@@ -37,7 +46,11 @@ def test_hold_and_its_release_are_events_with_person_and_reason(client: httpx.Cl
 
     events = client.get("/api/v1/audit/events", params={"correlation_id": "rr-1"}).json()["data"]
     assert released.json() == {"holds": []}
-    found = sorted((event["event_type"], event["actor_id"], event["event_data"]["reason"]) for event in events)
+    found = sorted(
+        (event["event_type"], event["actor_id"], event["event_data"]["reason"])
+        for event in events
+        if event["event_category"] == "datastorage"
+    )
     assert found == [
         ("datastorage.hold.placed", "ada", "claim 4711"),
         ("datastorage.hold.released", "bob", "settled"),
@@ -71,20 +84,68 @@ def test_other_hold_of_a_case_on_hold_is_refused_with_the_first_one(
 
 
 def test_refusal_of_a_hold_with_long_texts_fits_one_message(client: httpx.Client) -> None:
-    long = {"correlation_id": "c" * 255, "reason": "r" * 1000, "by": "p" * 255}
-    client.post(HOLDS, json=HOLD | long).raise_for_status()
+    long = {"correlation_id": "'c\n" * 80, "reason": "r" * 1000, "by": "p" * 255}
+    client.post(HOLDS, json=long | {"allow_unknown": True}).raise_for_status()
 
-    refused = client.post(HOLDS, json=HOLD | long | {"by": "bob"})
+    already = client.post(HOLDS, json=long | {"by": "bob"})
+    unknown = client.post(HOLDS, json=long | {"correlation_id": "'d\n" * 80})
 
-    assert refused.status_code == 409
-    assert len(refused.json()["detail"]) <= 300
+    assert (already.status_code, unknown.status_code) == (409, 400)
+    assert max(len(refused.json()["detail"]) for refused in (already, unknown)) <= 300
 
 
-def test_limits_of_a_hold_are_described(client: httpx.Client) -> None:
-    schema = client.get("/openapi.json").json()["components"]["schemas"]["HoldRequest"]["properties"]
+def test_hold_says_how_many_events_of_which_workload_it_keeps(client: httpx.Client) -> None:
+    placed = client.post(HOLDS, json=HOLD).json()
+    again = client.post(HOLDS, json=HOLD).json()
 
-    lengths = {name: (member["minLength"], member["maxLength"]) for name, member in schema.items()}
+    (case,) = client.get("/api/v1/audit/cases", params={"correlation_id": "rr-1"}).json()["data"]
+    assert again == placed
+    assert placed["events"] == case["events"] == 2, "the event of the hold is on hold, too"
+    workload = {name: value for name, value in placed.items() if name.startswith("workload")}
+    assert workload == {
+        "workload_kind": "Deployment",
+        "workload_namespace": "prod",
+        "workload_name": "payment-api",
+    }
+
+
+@pytest.mark.parametrize("further", [{}, {"allow_unknown": False}])
+def test_hold_of_an_id_without_events_is_refused_and_holds_nothing(
+    client: httpx.Client, further: dict[str, bool]
+) -> None:
+    refused = client.post(HOLDS, json=HOLD | {"correlation_id": "rr-nope"} | further)
+
+    assert refused.status_code == 400
+    assert [error["field"] for error in refused.json()["errors"]] == ["correlation_id"]
+    assert "'rr-nope'" in refused.json()["detail"]
+    assert "allow_unknown" in refused.json()["detail"]
+    assert client.get(HOLDS).json() == {"holds": []}
+    assert client.get("/api/v1/audit/events", params={"correlation_id": "rr-nope"}).json()["data"] == []
+
+
+def test_hold_of_an_unknown_id_is_placed_if_the_request_allows_it(client: httpx.Client) -> None:
+    placed = client.post(HOLDS, json=HOLD | {"correlation_id": "rr-later", "allow_unknown": True})
+
+    assert placed.status_code == 201
+    assert (placed.json()["events"], placed.json()["workload_name"]) == (1, None)
+    assert [hold["correlation_id"] for hold in client.get(HOLDS).json()["holds"]] == ["rr-later"]
+
+
+@pytest.mark.parametrize("value", ["yes", 1, None])
+def test_hold_with_another_allow_unknown_than_a_boolean_is_refused(client: httpx.Client, value: object) -> None:
+    refused = client.post(HOLDS, json=HOLD | {"allow_unknown": value})
+
+    assert refused.status_code == 400
+    assert [error["field"] for error in refused.json()["errors"]] == ["allow_unknown"]
+
+
+@pytest.mark.parametrize("name", ["HoldRequest", "ReleaseRequest"])
+def test_limits_of_a_hold_are_described(client: httpx.Client, name: str) -> None:
+    schema = client.get("/openapi.json").json()["components"]["schemas"][name]["properties"]
+
+    lengths = {name: (member["minLength"], member["maxLength"]) for name, member in schema.items() if name in HOLD}
     assert lengths == {"correlation_id": (1, 255), "reason": (1, 1000), "by": (1, 255)}
+    assert ("allow_unknown" in schema) == (name == "HoldRequest")
 
 
 @pytest.mark.parametrize(

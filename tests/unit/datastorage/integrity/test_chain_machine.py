@@ -253,7 +253,9 @@ class ChainMachine(RuleBasedStateMachine):
     @rule(replica=replicas, case=st.sampled_from(CASES))
     def hold(self, replica: int, case: str) -> None:
         row = self._note(case)
-        placed = self.world.run(self.world.backends[replica].place_hold(LegalHold(case, "claim", "ada", NOW), row))
+        hold = LegalHold(case, "claim", "ada", NOW)
+        placed = self.world.run(self.world.backends[replica].place_hold(hold, row, allow_unknown=True))
+        assert placed is not None
         assert placed.is_new == (case not in self.model.holds)
         self.model.holds.add(case)
         if placed.is_new:

@@ -58,3 +58,34 @@ async def test_two_replicas_that_place_different_holds_agree_on_one(database: st
         assert sorted(result.is_new for result in results) == [False, True]
         assert [result.hold for result in results] == [*await one.holds()] * 2
         assert await events_of(one, "c-1") == 2
+
+
+async def test_hold_of_a_case_without_events_stores_nothing(backend: Backend) -> None:
+    await backend.insert([sealed_row(2)])
+
+    placed = await backend.place_hold(FIRST, sealed_row(11, correlation_id="c-1"))
+
+    assert placed is None
+    assert await backend.holds() == []
+    assert await events_of(backend, "c-1") == 0
+
+
+async def test_events_of_earlier_holds_do_not_make_a_case_known(backend: Backend) -> None:
+    note = sealed_row(11, correlation_id="c-1", event_type="datastorage.hold.placed")
+    allowed = await backend.place_hold(FIRST, note, allow_unknown=True)
+    await backend.release_hold("c-1", sealed_row(12, correlation_id="c-1", event_type="datastorage.hold.released"))
+
+    placed = await backend.place_hold(OTHER, sealed_row(13, correlation_id="c-1"))
+
+    assert allowed is not None
+    assert allowed.is_new
+    assert placed is None
+
+
+async def test_hold_stays_known_when_its_case_has_no_events_any_more(backend: Backend) -> None:
+    await backend.place_hold(FIRST, sealed_row(11, correlation_id="c-1"), allow_unknown=True)
+
+    again = await backend.place_hold(OTHER, sealed_row(12, correlation_id="c-1"))
+
+    assert again is not None
+    assert (again.hold, again.is_new) == (FIRST, False)
