@@ -93,6 +93,38 @@ def test_verify_of_a_rewritten_chain_fails_against_the_checkpoint(url, stored, t
     assert stored
 
 
+def test_verify_of_a_window_says_how_many_events_it_compared(url, stored):
+    run("audit", "hold", "order-1", "--datastorage", url, "--reason", "a claim")
+    placed_at = run("audit", "holds", "--datastorage", url).stdout.split()[0]
+
+    text = run("audit", "verify", "--datastorage", url, "--since", placed_at)
+    whole = json.loads(run("audit", "verify", "--datastorage", url, "--json").stdout)
+    window = json.loads(run("audit", "verify", "--datastorage", url, "--since", placed_at, "--json").stdout)
+
+    assert text.returncode == 0, text.stderr
+    first = text.stdout.splitlines()[0]
+    assert first.startswith(f"in the window since {placed_at}: 1 of {len(stored) + 1} events compared, all links")
+    assert "complete" not in first
+    assert (whole["events"], whole["all_events"]) == (4, 4)
+    assert (window["events"], window["all_events"]) == (1, 4)
+
+
+@pytest.mark.usefixtures("stored")
+def test_verify_of_a_window_without_events_exits_with_2_and_writes_no_checkpoint(url, tmp_path):
+    kept = tmp_path / "checkpoint.json"
+    window = ("audit", "verify", "--datastorage", url, "--until", "1h")
+
+    text = run(*window, "--write-checkpoint", kept)
+    as_json = run(*window, "--json")
+
+    assert (text.returncode, as_json.returncode) == (2, 2)
+    assert text.stdout.splitlines()[0].startswith("in the window until 1h: 0 of 3 events compared, all links verified")
+    for result in (text, as_json):
+        assert "no event arrived in the window until 1h: nothing was compared" in result.stderr.splitlines()[-1]
+    assert json.loads(as_json.stdout)["all_events"] == 3
+    assert not kept.exists()
+
+
 def test_verify_that_cannot_be_done_exits_with_2(url, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
@@ -191,7 +223,7 @@ def test_url_of_the_environment_and_times_as_people_write_them_are_taken(url):
     correlation_id = "order-1"
     place = {"SIGNAL_GATEWAY_DATASTORAGE": url}
 
-    verified = run("audit", "verify", "--since", "yesterday 22:00", "--until", "1m", "--utc", **place)
+    verified = run("audit", "verify", "--since", "yesterday 22:00", "--until", "0s", "--utc", **place)
     held = run("audit", "hold", correlation_id, "--reason", "an inquiry", **place)
     holds = run("audit", "holds", **place)
     released = run("audit", "release", correlation_id, "--reason", "the inquiry is over", **place)

@@ -44,7 +44,10 @@ def verify_events(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="write the result as JSON")] = False,
 ) -> None:
-    """Check that the audit trail is complete and unaltered: exit 0 if so, 1 if not, 2 if that cannot be told."""
+    """Check that the audit trail is complete and unaltered: exit 0 if so, 1 if not, 2 if that cannot be told.
+
+    --since and --until limit the events that are compared; all links are verified. A window without events is exit 2.
+    """
     given = {
         "since": time_option(since, "since", utc=utc),
         "until": time_option(until, "until", utc=utc),
@@ -67,14 +70,14 @@ def verify_events(
             say(terminal_text(f"ALTERED: {result['finding']['reason']}"))
         raise typer.Exit(1)
     end = result["checkpoint"]
+    window = ", ".join(f"{name} {params[name]}" for name in ("since", "until") if name in params)
     if not as_json:
-        gone = f", {result['purged']} of them purged" if result["purged"] else ""
-        up_to = f" up to {end['time']}" if end["position"] else ""  # an empty chain has no time
-        say(
-            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')}"
-            f"{up_to}"
-        )
+        say(_confirmed(result, window=window))
         say(f"the chain ends with {end['hash']}")
+    if window and not result["events"]:
+        raise SignalGatewayError(
+            f"no event arrived in the window {window}: nothing was compared; choose a wider window"
+        )
     if write_checkpoint is not None:
         _write(write_checkpoint, end)
 
@@ -140,6 +143,18 @@ def reconstruct_request(
     for name in restored.missing:
         say(f"# not restored: {name}")
     say(yaml.safe_dump(restored.request, sort_keys=False, allow_unicode=True).rstrip())
+
+
+def _confirmed(result: dict[str, Any], *, window: str) -> str:
+    """Return the line about an unaltered chain; a window confirms only the events that were compared."""
+    end, events = result["checkpoint"], result["events"]
+    gone = f", {result['purged']} of them purged" if result["purged"] else ""
+    up_to = f" up to {end['time']}" if end["position"] else ""  # an empty chain has no time
+    links = count(result["links"], "link")
+    if not window:
+        return f"complete and unaltered: {count(events, 'event')}{gone}, in {links}{up_to}"
+    every = count(result.get("all_events", end["count"]), "event")  # an older DataStorage has the count alone
+    return f"in the window {window}: {events} of {every} compared{gone}, all links verified ({links}{up_to})"
 
 
 def _kept(placed: Any) -> str:

@@ -138,6 +138,7 @@ def _response(verdict: ChainVerdict) -> VerificationResponse:
         unaltered=finding is None,
         links=verdict.links,
         events=verdict.events,
+        all_events=verdict.all_events,
         purged=verdict.purged,
         finding=None
         if finding is None

@@ -243,10 +243,11 @@ class VerificationResponse:
     """The result of a verification.
 
     Attributes:
-        unaltered: Whether everything is complete and unaltered.
+        unaltered: Whether the links, and the events that were compared, are complete and unaltered.
         links: The number of verified links.
-        events: The number of events that were compared with their links.
-        purged: The number of those that a lawful purge deleted.
+        events: The number of events that were compared with their links; those within since and until.
+        all_events: The number of all events of the verified links, purged ones included.
+        purged: The number of compared events that a lawful purge deleted.
         finding: The first alteration, if there is one.
         checkpoint: The end of the chain; absent with a finding.
     """
@@ -254,6 +255,7 @@ class VerificationResponse:
     unaltered: bool
     links: int
     events: int
+    all_events: int
     purged: int
     finding: FindingResponse | None
     checkpoint: CheckpointResponse | None

@@ -113,6 +113,7 @@ class ChainVerdict:
         finding: The first alteration; None if everything is complete and unaltered.
         links: The verified links.
         events: The events that were compared.
+        all_events: The events of the verified links, purged ones included.
         purged: The events that are gone lawfully, among those of the verified links.
         checkpoint: The end of the verified chain; None with a finding.
     """
@@ -120,6 +121,7 @@ class ChainVerdict:
     finding: Alteration | None
     links: int
     events: int
+    all_events: int
     purged: int
     checkpoint: Checkpoint | None
 
@@ -225,13 +227,11 @@ class ChainVerifier:
     def verdict(self) -> ChainVerdict:
         """Return the result after the last chunk."""
         purged = sum(claim.count for claim in self._claims.values())
-        checkpoint = None
-        if self._finding is None and self._head is not None:
-            head = self._head
+        head, checkpoint = self._head, None
+        if self._finding is None and head is not None:
             checkpoint = Checkpoint(head.datastorage, head.number, head.total, head.hash, self._sealed_at)
-        return ChainVerdict(
-            self._finding, 0 if self._head is None else self._head.number, self._events, purged, checkpoint
-        )
+        links, all_events = (0, 0) if head is None else (head.number, head.total)
+        return ChainVerdict(self._finding, links, self._events, all_events, purged, checkpoint)
 
     def _add(self, chunk: ChainChunk) -> None:
         rows = {row[self._sequence]: row for row in chunk.rows}

@@ -166,6 +166,18 @@ def test_verification_refuses_parameters_that_it_does_not_know(
     assert field in [error["field"] for error in response.json()["errors"]]
 
 
+def test_verification_of_a_window_counts_compared_and_all_events(
+    client: httpx.Client, make_wire_event: Callable[..., dict[str, Any]]
+) -> None:
+    client.post("/api/v1/audit/events/batch", json=[make_wire_event() for _ in range(3)]).raise_for_status()
+
+    whole = client.get(VERIFY).json()
+    window = client.get(VERIFY, params={"until": "1h"}).json()
+
+    assert (whole["unaltered"], whole["events"], whole["all_events"]) == (True, 3, 3)
+    assert (window["unaltered"], window["events"], window["all_events"]) == (True, 0, 3)
+
+
 def test_verification_over_http_names_the_end_that_it_confirms(
     client: httpx.Client, make_wire_event: Callable[..., dict[str, Any]]
 ) -> None:
