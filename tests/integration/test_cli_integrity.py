@@ -125,6 +125,16 @@ def test_verify_of_a_window_without_events_exits_with_2_and_writes_no_checkpoint
     assert not kept.exists()
 
 
+@pytest.mark.usefixtures("stored")
+def test_verify_of_a_window_still_finds_an_alteration_outside_of_it(url, file):
+    altered(file, "DELETE FROM audit_events WHERE sequence = 3")
+
+    result = run("audit", "verify", "--datastorage", url, "--until", "1h")
+
+    assert result.returncode == 1
+    assert "ALTERED: 1 event outside of the window was deleted" in result.stdout
+
+
 def test_verify_that_cannot_be_done_exits_with_2(url, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")

@@ -284,7 +284,7 @@ class ChainVerifier:
         manifest = Manifest.unpack(stored.manifest)
         if not len(manifest.sequences) == link.count > 0:
             raise _Altered(
-                Alteration(f"the manifest of link {link.number} has not {link.count} events", link=link.number)
+                Alteration(f"the manifest of link {link.number} has not {_events(link.count)}", link=link.number)
             )
         return manifest
 
@@ -384,7 +384,8 @@ class ChainVerifier:
             if claim.count > purge.count:
                 raise _Altered(
                     Alteration(
-                        f"{claim.count} events claim purge link {number}, which deleted {purge.count}", link=number
+                        f"purge link {number} deleted {_events(purge.count)}, and the records have {claim.count}",
+                        link=number,
                     )
                 )
         if is_whole:
@@ -393,7 +394,8 @@ class ChainVerifier:
                 if found != purge.count:
                     raise _Altered(
                         Alteration(
-                            f"purge link {number} deleted {purge.count} events, {found} are recorded", link=number
+                            f"purge link {number} deleted {_events(purge.count)}, and the records have {found}",
+                            link=number,
                         )
                     )
 
@@ -402,9 +404,16 @@ class ChainVerifier:
         if end.events == expected:
             return
         if end.events < expected:
-            raise _Altered(Alteration(f"{expected - end.events} events outside of the window were deleted"))
+            missing = expected - end.events
+            was = "was" if missing == 1 else "were"
+            raise _Altered(Alteration(f"{_events(missing)} outside of the window {was} deleted"))
         if end.unsealed is not None:
             raise _Altered(self._unsealed(*end.unsealed))
         if end.newest > self._newest and self._window.until is None:
             raise _Altered(self._unsealed(end.newest))
-        raise _Altered(Alteration(f"{end.events - expected} stored events are in no link: they were inserted past it"))
+        surplus = end.events - expected
+        raise _Altered(Alteration(f"{_events(surplus)} in no link: inserted past DataStorage"))
+
+
+def _events(number: int) -> str:
+    return "1 event" if number == 1 else f"{number} events"
