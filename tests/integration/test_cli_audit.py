@@ -357,6 +357,8 @@ def test_url_and_token_come_from_the_environment_and_errors_name_the_variable(tm
 
     assert ids(exported.stdout) == ids(by_option.stdout) == stored
     assert f"DataStorage at {server.url} (from SIGNAL_GATEWAY_DATASTORAGE) wants a token" in one_line_mistake(without)
+    assert "give --token-file FILE, or set SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE" in one_line_mistake(without)
+    assert "Authorization" not in without.stderr
     (tmp_path / "token").unlink()
     gone = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=NOBODY, **token_file)
     assert "(from SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE) can't be read" in one_line_mistake(gone)
