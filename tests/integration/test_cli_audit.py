@@ -172,6 +172,21 @@ def test_time_without_a_zone_is_in_the_zone_of_the_machine(datastorage, client, 
     assert ids(listed.stdout) == [stored[number] for number in reversed(numbers)]
 
 
+def test_show_withholds_the_payload_of_a_sensitive_event_unless_it_is_requested(audit, client):
+    store_events(client, order_event(41, is_sensitive=True), order_event(42))
+
+    shown = audit("show", "order-1").stdout
+    requested = audit("show", "order-1", "--sensitive").stdout
+    as_json = audit("show", "order-1", "--json").stdout
+
+    assert "; --sensitive shows it" in shown
+    assert [('"number": 41' in text, '"number": 42' in text) for text in (shown, requested)] == [
+        (False, True),
+        (True, True),
+    ]
+    assert [json.loads(line)["event_data"]["number"] for line in as_json.splitlines()] == [41, 42]
+
+
 def test_show_goes_beyond_a_page_and_shows_payloads(audit, client):
     stored = store_events(client, *(order_event(number, age=timedelta(seconds=-number)) for number in range(1203)))
     store_events(client, order_event(correlation_id="other"))
@@ -342,6 +357,8 @@ def test_url_and_token_come_from_the_environment_and_errors_name_the_variable(tm
 
     assert ids(exported.stdout) == ids(by_option.stdout) == stored
     assert f"DataStorage at {server.url} (from SIGNAL_GATEWAY_DATASTORAGE) wants a token" in one_line_mistake(without)
+    assert "give --token-file FILE, or set SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE" in one_line_mistake(without)
+    assert "Authorization" not in without.stderr
     (tmp_path / "token").unlink()
     gone = run("audit", "export", SIGNAL_GATEWAY_DATASTORAGE=NOBODY, **token_file)
     assert "(from SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE) can't be read" in one_line_mistake(gone)

@@ -114,11 +114,32 @@ def test_datastorage_that_is_open_to_everybody_serves_beyond_loopback(database):
 def test_refused_token_is_one_line_that_says_what_is_missing(guarded, token_of, command):
     ask = ["audit", *command, "--datastorage", guarded]
 
-    assert "wants a token" in one_line_mistake(run(*ask))
-    assert "lacks the scope 'read'" in one_line_mistake(run(*ask, "--token-file", token_of(WRITER)))
+    without = one_line_mistake(run(*ask))
+    assert "wants a token: give --token-file FILE, or set SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE" in without
+    assert "Authorization" not in without
+    lacking = one_line_mistake(run(*ask, "--token-file", token_of(WRITER)))
+    assert "lacks the scope 'read'" in lacking
+    assert f"the token is that of --token-file {token_of(WRITER)}" in lacking
+    by_variable = run(*ask, SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE=str(token_of(WRITER)))
+    assert "the token is that of SIGNAL_GATEWAY_DATASTORAGE_TOKEN_FILE" in one_line_mistake(by_variable)
     refusal = one_line_mistake(run(*ask, "--token-file", token_of(STRANGER)))
     assert "refuses the token: it answered 401" in refusal
     assert STRANGER not in refusal
+
+
+def test_hold_needs_a_token_for_writing_and_holds_one_for_reading(guarded, token_of):
+    hold = ("audit", "hold", "rr-1", "--reason", "a claim", "--allow-unknown", "--datastorage", guarded)
+    holds = ("audit", "holds", "--datastorage", guarded)
+
+    refused = one_line_mistake(run(*hold, "--token-file", token_of(READER)))
+    placed = run(*hold, "--token-file", token_of(WRITER))
+    unlisted = one_line_mistake(run(*holds, "--token-file", token_of(WRITER)))
+    listed = run(*holds, "--token-file", token_of(READER))
+
+    assert "lacks the scope 'write'" in refused
+    assert "lacks the scope 'read'" in unlisted
+    assert placed.returncode == 0, placed.stderr
+    assert "a claim" in listed.stdout, listed.stderr
 
 
 def test_tail_ends_when_its_token_is_taken_back(guarded, token_of, tmp_path):
@@ -137,7 +158,9 @@ def test_spool_is_delivered_with_a_token_for_writing_and_read_with_one_for_readi
     leave_one_event(spool)
     deliver = ("audit", "spool", "deliver", spool, "--datastorage", guarded)
 
-    assert "wants a token" in one_line_mistake(run(*deliver))
+    assert "wants a token: give --token-file FILE" in one_line_mistake(run(*deliver))
+    in_the_old_form = one_line_mistake(run("audit", "spool", spool, "--deliver", guarded))
+    assert in_the_old_form.rstrip().endswith("wants a token: give --token-file FILE")
     assert "lacks the scope 'write'" in one_line_mistake(run(*deliver, "--token-file", token_of(READER)))
     delivered = run(*deliver, "--token-file", token_of(WRITER))
     listed = run("audit", "list", "--datastorage", guarded, "--token-file", token_of(READER))

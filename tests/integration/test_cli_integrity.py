@@ -93,6 +93,48 @@ def test_verify_of_a_rewritten_chain_fails_against_the_checkpoint(url, stored, t
     assert stored
 
 
+def test_verify_of_a_window_says_how_many_events_it_compared(url, stored):
+    run("audit", "hold", "order-1", "--datastorage", url, "--reason", "a claim")
+    placed_at = run("audit", "holds", "--datastorage", url).stdout.split()[0]
+
+    text = run("audit", "verify", "--datastorage", url, "--since", placed_at)
+    whole = json.loads(run("audit", "verify", "--datastorage", url, "--json").stdout)
+    window = json.loads(run("audit", "verify", "--datastorage", url, "--since", placed_at, "--json").stdout)
+
+    assert text.returncode == 0, text.stderr
+    first = text.stdout.splitlines()[0]
+    assert first.startswith(f"in the window since {placed_at}: 1 of {len(stored) + 1} events compared, all links")
+    assert "complete" not in first
+    assert (whole["events"], whole["all_events"]) == (4, 4)
+    assert (window["events"], window["all_events"]) == (1, 4)
+
+
+@pytest.mark.usefixtures("stored")
+def test_verify_of_a_window_without_events_exits_with_2_and_writes_no_checkpoint(url, tmp_path):
+    kept = tmp_path / "checkpoint.json"
+    window = ("audit", "verify", "--datastorage", url, "--until", "1h")
+
+    text = run(*window, "--write-checkpoint", kept)
+    as_json = run(*window, "--json")
+
+    assert (text.returncode, as_json.returncode) == (2, 2)
+    assert text.stdout.splitlines()[0].startswith("in the window until 1h: 0 of 3 events compared, all links verified")
+    for result in (text, as_json):
+        assert "no event arrived in the window until 1h: nothing was compared" in result.stderr.splitlines()[-1]
+    assert json.loads(as_json.stdout)["all_events"] == 3
+    assert not kept.exists()
+
+
+@pytest.mark.usefixtures("stored")
+def test_verify_of_a_window_still_finds_an_alteration_outside_of_it(url, file):
+    altered(file, "DELETE FROM audit_events WHERE sequence = 3")
+
+    result = run("audit", "verify", "--datastorage", url, "--until", "1h")
+
+    assert result.returncode == 1
+    assert "ALTERED: 1 event outside of the window was deleted" in result.stdout
+
+
 def test_verify_that_cannot_be_done_exits_with_2(url, tmp_path):
     bad = tmp_path / "bad.json"
     bad.write_text("{}")
@@ -118,6 +160,48 @@ def test_hold_and_its_release_are_events_of_the_case(url, stored):
         ("released", "ada", "settled"),
     ]
     assert len(events) == len(stored) + 2
+
+
+@pytest.mark.usefixtures("stored")
+def test_hold_says_what_it_keeps_and_refuses_an_id_without_events(url):
+    place = ("--datastorage", url, "--reason", "a claim", "--by", "ada")
+
+    known = run("audit", "hold", "order-1", *place)
+    unknown = one_line_mistake(run("audit", "hold", "order-2", *place))
+    allowed = run("audit", "hold", "order-2", *place, "--allow-unknown")
+
+    assert known.stdout == "order-1 is on hold: 4 events, with that of the hold\n"
+    assert "'order-2'" in unknown
+    assert "--allow-unknown" in unknown
+    assert allowed.stdout == "order-2 is on hold: 1 event, with that of the hold\n"
+
+
+def test_hold_names_the_workload_of_the_case(gateway, gateway_datastorage):
+    gateway.cluster.workload("prod/Deployment/payment-api")
+    name = gateway.send_alert("HighLatency", namespace="prod", deployment="payment-api").json()[
+        "remediationRequestName"
+    ]
+    gateway.audit_trail.one("gateway.crd.created", correlation_id=name)
+
+    placed = run("audit", "hold", name, "--reason", "a claim", "--datastorage", gateway_datastorage.url)
+
+    assert " events of prod/Deployment/payment-api, with that of the hold" in placed.stdout, placed.stderr
+
+
+@pytest.mark.usefixtures("stored")
+def test_second_hold_of_a_case_is_refused_and_names_the_first(url):
+    place = ("audit", "hold", "order-1", "--datastorage", url, "--by", "ada")
+    run(*place, "--reason", "a claim")
+
+    again = run(*place, "--reason", "a claim")
+    other = one_line_mistake(run(*place, "--reason", "an appeal"))
+
+    assert again.returncode == 0, again.stderr
+    assert "'order-1' is on hold already" in other
+    assert "by 'ada'" in other
+    assert "'a claim'" in other
+    assert "Release that hold first" in other
+    assert "no DataStorage" not in other
 
 
 @pytest.mark.parametrize("labels", [{"namespace": "prod", "deployment": "payment-api"}, {"node": "node-1"}])
@@ -149,7 +233,7 @@ def test_url_of_the_environment_and_times_as_people_write_them_are_taken(url):
     correlation_id = "order-1"
     place = {"SIGNAL_GATEWAY_DATASTORAGE": url}
 
-    verified = run("audit", "verify", "--since", "yesterday 22:00", "--until", "1m", "--utc", **place)
+    verified = run("audit", "verify", "--since", "yesterday 22:00", "--until", "0s", "--utc", **place)
     held = run("audit", "hold", correlation_id, "--reason", "an inquiry", **place)
     holds = run("audit", "holds", **place)
     released = run("audit", "release", correlation_id, "--reason", "the inquiry is over", **place)

@@ -21,15 +21,16 @@ DAY = 24 * 3600 * 1_000_000
 
 def sealed_row(number: int, **members: Any) -> EventRow:
     """The row of a valid event, as DataStorage makes it; one with a greater number arrives a second later."""
+    event_type = members.pop("event_type", "t.x")
     event = AuditEvent(
         event_id=str(UUID(int=number)),
-        event_type="t.x",
+        event_type=event_type,
         event_timestamp=ARRIVAL + timedelta(seconds=number),
         event_category="t",
         event_action="a",
         event_outcome=members.pop("event_outcome", "success"),
         correlation_id=members.pop("correlation_id", f"c-{number % 3}"),
-        event_data={"event_type": "t.x", "number": number},
+        event_data={"event_type": event_type, "number": number},
         **members,
     )
     return row_of(event, received_at=microseconds(ARRIVAL) + number * 1_000_000)

@@ -217,15 +217,16 @@ class AuditTrail:
             return
         result = self._barrier(self._timeout)
         if result.omitted and "event_type" not in filters:
-            raise self._incomplete(f"event_types leaves out {result.omitted} events: query one event_type")
+            raise self._incomplete(f"event_types leaves out {_events(result.omitted)}: query one event_type")
         if result.pending:
-            raise self._incomplete(f"{result.pending} events pending after {self._timeout} s: {result.error}")
+            raise self._incomplete(f"{_events(result.pending)} pending after {self._timeout} s: {result.error}")
         if result.rejected and not result.rejections:
-            raise self._incomplete(f"{result.rejected} events rejected: {result.error}")
+            raise self._incomplete(f"{_events(result.rejected)} rejected: {result.error}")
         missing = self._own([rejection for rejection in result.rejections if rejection.may_match(filters)])
         if missing:
             raise self._incomplete(
-                f"DataStorage rejected {len(missing)} events of the query; reason of the last one: {missing[-1].reason}"
+                f"DataStorage rejected {_events(len(missing))} of the query; reason of the last one:"
+                f" {missing[-1].reason}"
             )
 
     def _own(self, rejections: list[EventRejection]) -> list[EventRejection]:
@@ -281,8 +282,8 @@ class AuditTrail:
         """Return the number of matching events of other servers, as a hint; an empty text if there is none."""
         if self._recorded is None or not (count := self._client.query(limit=1, **filters).total):
             return ""
-        events = "1 event" if count == 1 else f"{count} events"
-        return f" (there is {events} that other servers recorded: gateway_audit_trail has the events of all servers)"
+        there = f"there {'is' if count == 1 else 'are'} {_events(count)}"
+        return f" ({there} that other servers recorded: gateway_audit_trail has the events of all servers)"
 
     def _newest(self, filters: AuditFilters) -> list[StoredEvent]:
         if self._recorded is not None:
@@ -311,6 +312,10 @@ def _read(document: object, url: str) -> StoredEvent:
         return StoredEvent.from_wire(document)
     except ValidationError as exc:
         raise AuditError(f"DataStorage at {url} returned an invalid event: {exc}") from exc
+
+
+def _events(number: int) -> str:
+    return "1 event" if number == 1 else f"{number} events"
 
 
 def _named(filters: AuditFilters) -> str:

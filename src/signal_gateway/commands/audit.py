@@ -50,7 +50,10 @@ def list_events(
 def show_case(
     query: AuditQuery,
     correlation_id: Annotated[str, typer.Argument(help="for example the name of a RemediationRequest")],
-    as_json: Json = False,
+    sensitive: Annotated[bool, typer.Option("--sensitive", help="show the payload of sensitive events, too")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="write NDJSON, one event per line, with the payload of sensitive events")
+    ] = False,
 ) -> None:
     """Show all events of one case with actor, workload, duration, error and payload, oldest first."""
     shown = 0
@@ -60,7 +63,7 @@ def show_case(
             if as_json:
                 say_json(event)
             else:
-                say("\n".join(shown_lines(event)))
+                say("\n".join(shown_lines(event, with_sensitive=sensitive)))
     if not shown:
         besides = " that matches the other filters" if len(query.filters) > 1 else ""
         raise SignalGatewayError(

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from signal_gateway.audit.presentation.workload import workload_of
-from signal_gateway.commands.output import terminal_text
+from signal_gateway.commands.output import count, terminal_text
 
 __all__ = ["LIST_WIDTH", "followed_line", "heading_lines", "listed_lines", "shown_lines"]
 
@@ -33,8 +33,14 @@ def followed_line(event: dict[str, Any]) -> str:
     return terminal_text(_GAP.join(filter(None, cells)))
 
 
-def shown_lines(event: dict[str, Any]) -> list[str]:
-    """Return the members of an event that an auditor needs, one per line, and its payload."""
+def shown_lines(event: dict[str, Any], *, with_sensitive: bool = False) -> list[str]:
+    """Return the members of an event that an auditor needs, one per line, and its payload.
+
+    Args:
+        event: The event.
+        with_sensitive: Whether the payload is shown although the event is sensitive; otherwise its size is.
+    """
+    is_withheld = event.get("is_sensitive") and not with_sensitive
     heading = _GAP.join(str(event.get(column)) for column in ("event_timestamp", "event_type", "event_outcome"))
     resource = _joined(event, "resource_type", "resource_id")
     workload = _workload(event)
@@ -48,13 +54,19 @@ def shown_lines(event: dict[str, Any]) -> list[str]:
         "duration": None if duration is None else f"{duration} ms",
         "error_code": event.get("error_code"),
         "error_message": event.get("error_message"),
+        "payload": _withheld(event.get("event_data")) if is_withheld else None,
     }
-    payload = json.dumps(event.get("event_data"), indent=2, ensure_ascii=False)
+    payload = [] if is_withheld else json.dumps(event.get("event_data"), indent=2, ensure_ascii=False).split("\n")
     return [
         terminal_text(heading),
         *(terminal_text(f"  {name + ':':<15}{value}") for name, value in facts.items() if value not in (None, "")),
-        *map(terminal_text, payload.split("\n")),
+        *map(terminal_text, payload),
     ]
+
+
+def _withheld(payload: object) -> str:
+    size = len(json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode())
+    return f"withheld: sensitive, {count(size, 'byte')}; --sensitive shows it"
 
 
 def _workload(event: dict[str, Any]) -> str:

@@ -52,7 +52,10 @@ def verify_events(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="write the result as JSON")] = False,
 ) -> None:
-    """Check that the audit trail is complete and unaltered: exit 0 if so, 1 if not, 2 if that cannot be told."""
+    """Check that the audit trail is complete and unaltered: exit 0 if so, 1 if not, 2 if that cannot be told.
+
+    --since and --until limit the events that are compared; all links are verified. A window without events is exit 2.
+    """
     given = {
         "since": time_option(since, "since", utc=utc),
         "until": time_option(until, "until", utc=utc),
@@ -75,14 +78,14 @@ def verify_events(
             say(terminal_text(f"ALTERED: {result['finding']['reason']}"))
         raise typer.Exit(1)
     end = result["checkpoint"]
+    window = ", ".join(f"{name} {params[name]}" for name in ("since", "until") if name in params)
     if not as_json:
-        gone = f", {result['purged']} of them purged" if result["purged"] else ""
-        up_to = f" up to {end['time']}" if end["position"] else ""  # an empty chain has no time
-        say(
-            f"complete and unaltered: {count(result['events'], 'event')}{gone}, in {count(result['links'], 'link')}"
-            f"{up_to}"
-        )
+        say(_confirmed(result, window=window))
         say(f"the chain ends with {end['hash']}")
+    if window and not result["events"]:
+        raise SignalGatewayError(
+            f"no event arrived in the window {window}: nothing was compared; choose a wider window"
+        )
     if write_checkpoint is not None:
         _write(write_checkpoint, end)
 
@@ -91,15 +94,18 @@ def place_hold(
     correlation_id: _Case,
     reason: _Reason,
     by: _By = None,
+    allow_unknown: Annotated[
+        bool, typer.Option("--allow-unknown", help="place the hold although no event has the correlation id yet")
+    ] = False,
     datastorage: DataStorageUrl = None,
     token_file: QueryTokenFile = None,
 ) -> None:
-    """Keep all events of a case from purges, until you release the hold."""
+    """Keep all events of a case from purges, until you release the hold. Needs a token with the scope write."""
     check_encoding(correlation_id, reason, by)
     body = {"correlation_id": correlation_id, "reason": reason, "by": by or _login_name()}
     with datastorage_options(datastorage, token_file).client() as client:
-        client.call("POST", _HOLDS, document=body)
-    say(terminal_text(f"{correlation_id} is on hold"))
+        placed = client.call("POST", _HOLDS, document=body | ({"allow_unknown": True} if allow_unknown else {}))
+    say(terminal_text(f"{correlation_id} is on hold{_kept(placed)}"))
 
 
 def release_hold(
@@ -109,7 +115,7 @@ def release_hold(
     datastorage: DataStorageUrl = None,
     token_file: QueryTokenFile = None,
 ) -> None:
-    """Release a hold: the next purge deletes the events of the case whose retention is over."""
+    """Release a hold: the next purge deletes the events of the case whose retention is over. Needs the scope write."""
     check_encoding(correlation_id, reason, by)
     body = {"correlation_id": correlation_id, "reason": reason, "by": by or _login_name()}
     with datastorage_options(datastorage, token_file).client() as client:
@@ -118,7 +124,7 @@ def release_hold(
 
 
 def list_holds(datastorage: DataStorageUrl = None, token_file: QueryTokenFile = None) -> None:
-    """List the legal holds, oldest first."""
+    """List the legal holds, oldest first. The scope read is enough."""
     with datastorage_options(datastorage, token_file).client() as client:
         held = client.call("GET", _HOLDS)
     if not held["holds"]:
@@ -158,6 +164,27 @@ def _login_name() -> str:
         raise ConfigurationError(
             "--by is missing, and this user has no login name: name the responsible person"
         ) from exc
+
+
+def _confirmed(result: dict[str, Any], *, window: str) -> str:
+    """Return the line about an unaltered chain; a window confirms only the events that were compared."""
+    end, events = result["checkpoint"], result["events"]
+    gone = f", {result['purged']} of them purged" if result["purged"] else ""
+    up_to = f" up to {end['time']}" if end["position"] else ""  # an empty chain has no time
+    links = count(result["links"], "link")
+    if not window:
+        return f"complete and unaltered: {count(events, 'event')}{gone}, in {links}{up_to}"
+    every = count(result.get("all_events", end["count"]), "event")  # an older DataStorage has the count alone
+    return f"in the window {window}: {events} of {every} compared{gone}, all links verified ({links}{up_to})"
+
+
+def _kept(placed: Any) -> str:
+    """Return what a hold keeps; nothing for an older DataStorage, which does not say it."""
+    if not isinstance(placed, dict) or not isinstance(placed.get("events"), int):
+        return ""
+    names = [placed.get(name) for name in ("workload_namespace", "workload_kind", "workload_name")]
+    workload = "/".join(name for name in names if isinstance(name, str))
+    return f": {count(placed['events'], 'event')}{f' of {workload}' if workload else ''}, with that of the hold"
 
 
 def _read(path: Path) -> str:

@@ -76,13 +76,22 @@ class DataStorageOptions:
     def client(self) -> "AbstractContextManager[DataStorageClient]":
         """Open a client of the DataStorage, and close it at the end; see `datastorage_client`."""
         return datastorage_client(
-            self.url, source=self.source, token_file=self.token_file, token_source=self.token_source
+            self.url,
+            source=self.source,
+            token_file=self.token_file,
+            token_source=self.token_source,
+            token_options=f"give --token-file FILE, or set {TOKEN_FILE_VARIABLE}",
         )
 
 
 @contextmanager
 def datastorage_client(
-    url: str, *, source: str, token_file: Path | None, token_source: str = "--token-file"
+    url: str,
+    *,
+    source: str,
+    token_file: Path | None,
+    token_source: str = "--token-file",
+    token_options: str = "give --token-file FILE",
 ) -> "Iterator[DataStorageClient]":
     """Open a client of a DataStorage, and close it at the end.
 
@@ -91,17 +100,27 @@ def datastorage_client(
         source: The option or variable with the URL, for errors.
         token_file: File with the bearer token; None without a token.
         token_source: The option or variable with the file, for errors.
+        token_options: The remedy for a missing token, for errors.
 
     Raises:
         ConfigurationError: The URL or the file is not valid.
+        TokenRefused: DataStorage refused a call in the block. The message has the options of the command for a token.
     """
     from signal_gateway.audit.client.client import DataStorageClient
     from signal_gateway.audit.client.token import read_token
+    from signal_gateway.audit.errors import TokenRefused
 
     token = None if token_file is None else read_token(token_file, source=token_source)
     client = DataStorageClient(url, token=token, source=source)
     try:
         yield client
+    except TokenRefused as exc:
+        refusal = (
+            f"DataStorage at {url} (from {source}) wants a token: {token_options}"
+            if token_file is None
+            else f"{exc}; the token is that of {token_source} {token_file}"
+        )
+        raise TokenRefused(refusal, missing_scope=exc.missing_scope) from exc
     finally:
         client.close()
 

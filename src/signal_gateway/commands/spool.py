@@ -233,7 +233,7 @@ def _deliver(directory: Path, client: "DataStorageClient", *, timeout: float, re
         say(_of_live_stores(done.left_to_live_stores))
     if done.repeatable:
         say(
-            f"{count(done.repeatable, 'delivered event')} stay in {directory}, which cannot be changed: a later"
+            f"{count(done.repeatable, 'delivered event')} left in {directory}, which cannot be changed: a later"
             " delivery repeats them, and DataStorage stores them once"
         )
     if done.torn:

@@ -23,6 +23,7 @@ __all__ = [
     "EventRow",
     "LegalHold",
     "Page",
+    "PlacedHold",
     "QueryTooSlow",
     "StoredRecord",
 ]
@@ -94,6 +95,18 @@ class LegalHold(NamedTuple):
     reason: str
     placed_by: str
     placed_at: int
+
+
+class PlacedHold(NamedTuple):
+    """The result of `Backend.place_hold`.
+
+    Attributes:
+        hold: The hold that the case has now.
+        is_new: Whether it is the hold of the call; otherwise it existed before and stays as it is.
+    """
+
+    hold: LegalHold
+    is_new: bool
 
 
 class StoredRecord(NamedTuple):
@@ -313,10 +326,16 @@ class Backend(Protocol):
         """
         ...
 
-    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+    async def place_hold(self, hold: LegalHold, event: EventRow, *, allow_unknown: bool = False) -> PlacedHold | None:
         """Keep the events of a case from purges, and store the event of it, in one transaction.
 
-        A hold that exists already gets the new reason and author.
+        Args:
+            hold: The hold.
+            event: The event of it.
+            allow_unknown: Whether the hold is placed although the case has no events yet. Those of holds do not count.
+
+        Returns:
+            The hold of the case. One that exists already stays, and nothing is stored. None if the case has no events.
 
         Raises:
             BackendUnavailable: Nothing was changed.

@@ -282,8 +282,8 @@ def test_rejected_event_of_one_service_is_no_error_in_the_trail_of_another(store
         one.client.post("/orders?severity=bad")
         other.client.post("/orders?severity=good")
 
-        with pytest.raises(AuditError, match=r"DataStorage rejected 1 events of the query.*is bad"):
+        with pytest.raises(AuditError, match=r"DataStorage rejected 1 event of the query.*is bad"):
             one.audit_trail.events()
         assert other.audit_trail.one(correlation_id="o1").severity == "good"
-        with pytest.raises(AuditError, match="rejected 1 events"):
+        with pytest.raises(AuditError, match="rejected 1 event"):
             AuditTrail(store_with_rejections.client, barrier=store_with_rejections.flush).events()

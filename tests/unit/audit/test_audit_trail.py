@@ -122,7 +122,7 @@ def test_events_still_pending_are_an_error_and_not_an_absence(fault_server, stor
     fault_server.always(fault_server.status(503))
     store.record(make_event())
 
-    with pytest.raises(AuditError, match=r"1 events pending.*503") as failure:
+    with pytest.raises(AuditError, match=r"1 event pending.*503") as failure:
         trail.none(correlation_id="order-1")
 
     assert not isinstance(failure.value, AssertionError)
@@ -134,7 +134,7 @@ def test_question_about_a_rejected_event_is_refused_each_time(fault_server, trai
     assert not store.flush().ok  # reported, and nevertheless missing in the trail
 
     for question in ({}, {"correlation_id": "order-1"}, {"event_type": "order.placed", "event_outcome": "success"}):
-        with pytest.raises(AuditError, match=r"rejected 1 events of the query.*bad severity") as failure:
+        with pytest.raises(AuditError, match=r"rejected 1 event of the query.*bad severity") as failure:
             trail.events(**question)
         assert not isinstance(failure.value, AssertionError)
 
@@ -162,7 +162,7 @@ def test_rejected_event_is_missing_in_the_trail_of_its_own_server_only(fault_ser
         ids.add(event.event_id)
         store.flush()
 
-    with pytest.raises(AuditError, match=r"rejected 1 events of the query.*bad severity"):
+    with pytest.raises(AuditError, match=r"rejected 1 event of the query.*bad severity"):
         trails[one].events(correlation_id="order-1")
     assert trails[other].one(correlation_id="order-1").event_id == stored.event_id
 
@@ -231,7 +231,7 @@ def test_question_that_an_omitted_event_may_match_is_refused(translated, make_ev
     trail.none(correlation_id="order-1")
     store.record(make_event(event_type="order.packed"))
 
-    with pytest.raises(AuditError, match="leaves out 1 events"):
+    with pytest.raises(AuditError, match="leaves out 1 event:"):
         trail.none(correlation_id="order-1")
     with pytest.raises(AuditError, match=r"no event of type 'order\.packed' is recorded"):
         trail.none("order.packed")

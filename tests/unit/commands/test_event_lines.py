@@ -105,3 +105,27 @@ def test_shown_event_has_actor_resource_duration_and_error():
 
 def test_shown_event_has_no_line_for_a_member_that_it_has_not():
     assert [line.partition(":")[0].strip() for line in shown_lines(event(duration_ms=None))[1:3]] == ["event_id", "{"]
+
+
+SECRET = {"event_type": "gateway.signal.deduplicated", "token": "s3crét"}
+
+
+@pytest.mark.parametrize("is_sensitive", [True, "true", 1])
+def test_payload_of_a_sensitive_event_is_withheld_with_its_size(is_sensitive):
+    text = "\n".join(shown_lines(event(is_sensitive=is_sensitive, event_data=SECRET)))
+
+    size = len('{"event_type":"gateway.signal.deduplicated","token":"s3crét"}'.encode())
+    assert f"withheld: sensitive, {size} bytes; --sensitive shows it" in text
+    assert "s3cr" not in text
+    assert EVENT_ID in text
+
+
+@pytest.mark.parametrize("members", [{}, {"is_sensitive": None}, {"is_sensitive": False}])
+def test_payload_of_another_event_is_shown(members):
+    assert "s3crét" in "\n".join(shown_lines(event(event_data=SECRET, **members)))
+
+
+def test_payload_of_a_sensitive_event_is_shown_on_request():
+    lines = shown_lines(event(is_sensitive=True, event_data=SECRET), with_sensitive=True)
+
+    assert lines == shown_lines(event(event_data=SECRET))

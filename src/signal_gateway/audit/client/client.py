@@ -493,7 +493,7 @@ class DataStorageClient:
 
     def _error(self, response: _Response, params: Mapping[str, str]) -> AuditError:
         answered = describe(response.status_code, response.headers, response.content)
-        if response.status_code in (400, 422):
+        if response.status_code in (400, 409, 422):
             to_the_query = f" to the query {dict(params)}" if params else ""
             return AuditError(f"DataStorage at {self._url} {answered}{to_the_query}")
         if response.status_code in (401, 403):

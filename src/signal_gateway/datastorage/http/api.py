@@ -105,7 +105,9 @@ async def read_batch(body: bytes, *, max_events: int, received_at: int) -> Seque
                 invalid_items += 1
                 errors.extend(event)
     if errors:
-        raise _invalid(f"{invalid_items} of {len(items)} events are not valid, nothing was stored", errors)
+        raise _invalid(
+            f"{invalid_items} of {_events(len(items))} {_be(invalid_items)} not valid, nothing was stored", errors
+        )
     return rows
 
 
@@ -135,6 +137,14 @@ def _event_or_errors(index: int, item: Any) -> AuditEvent | list[ItemError]:
             )
             for error in exc.errors(include_url=False, include_input=False)[:_MAX_ERRORS_PER_ITEM]
         ]
+
+
+def _events(number: int) -> str:
+    return "1 event" if number == 1 else f"{number} events"
+
+
+def _be(number: int) -> str:
+    return "is" if number == 1 else "are"
 
 
 def _cut(reason: str) -> str:
@@ -225,10 +235,11 @@ class AuditApi:
             )
         duplicates = await self._store(rows)
         accepted = len(rows) - len(duplicates)
+        was = "was" if len(duplicates) == 1 else "were"
         return _json(
             BatchStored(
                 event_ids=[row.event_id for row in rows],
-                message=f"{accepted} events are stored, {len(duplicates)} were already stored.",
+                message=f"{_events(accepted)} {_be(accepted)} stored, {len(duplicates)} {was} already stored.",
                 accepted=accepted,
                 duplicates=[
                     DuplicateItem(

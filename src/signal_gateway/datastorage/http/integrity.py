@@ -1,6 +1,6 @@
 """IntegrityApi: the HTTP endpoints for auditors, which verify the chain, and place and release legal holds."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from signal_gateway.audit.event import AuditEvent
 from signal_gateway.clock import Clock
-from signal_gateway.datastorage.backend import Backend, LegalHold
+from signal_gateway.datastorage.backend import Backend, CasePage, LegalHold
 from signal_gateway.datastorage.http.api import database_errors
 from signal_gateway.datastorage.http.response_models import (
     MAX_REASON_LENGTH,
@@ -20,11 +20,12 @@ from signal_gateway.datastorage.http.response_models import (
     FindingResponse,
     HoldItem,
     HoldsResponse,
+    PlacedHoldItem,
     VerificationResponse,
 )
 from signal_gateway.datastorage.integrity.checkpoint import Checkpoint
 from signal_gateway.datastorage.integrity.verification import ChainVerdict, Window
-from signal_gateway.datastorage.query import event_query
+from signal_gateway.datastorage.query import EventQuery, event_query
 from signal_gateway.datastorage.record import microseconds, row_of
 from signal_gateway.datastorage.verify import Verifications
 from signal_gateway.web.body import JSON, json_body
@@ -35,6 +36,7 @@ __all__ = ["IntegrityApi"]
 
 _PARAMETERS = ("since", "until", "checkpoint")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SHOWN_CHARACTERS = 60  # of a value of a hold in an error
 
 
 class IntegrityApi:
@@ -75,15 +77,27 @@ class IntegrityApi:
         return Response(orjson.dumps(HoldsResponse(holds=[_item(hold) for hold in holds])), media_type=JSON)
 
     async def _place(self, request: Request) -> Response:
-        event, reason = _hold_event(await json_body(request), "placed", now=self._clock.now())
+        members = _hold_members(await json_body(request))
+        event, reason = _hold_event(members, "placed", now=self._clock.now())
+        allow_unknown = members.get("allow_unknown", False)
+        if not isinstance(allow_unknown, bool):
+            raise _invalid("allow_unknown", "must be true or false")
         now = microseconds(self._clock.now())
         hold = LegalHold(event.correlation_id, reason, event.actor_id or "", now)
         with database_errors("Nothing was changed. Send the request again."):
-            await self._backend.place_hold(hold, row_of(event, received_at=now))
-        return Response(orjson.dumps(_item(hold)), status_code=201, media_type=JSON)
+            row = row_of(event, received_at=now)
+            placed = await self._backend.place_hold(hold, row, allow_unknown=allow_unknown)
+        if placed is None:
+            raise _unknown_case(event.correlation_id)
+        if (placed.hold.reason, placed.hold.placed_by) != (hold.reason, hold.placed_by):
+            raise _on_hold_already(placed.hold)
+        with database_errors("The case is on hold. Send the request again for the number of its events."):
+            cases = await self._backend.cases(EventQuery(correlation_id=event.correlation_id, limit=1))
+        item = _placed_item(placed.hold, cases)
+        return Response(orjson.dumps(item), status_code=201 if placed.is_new else 200, media_type=JSON)
 
     async def _release(self, request: Request) -> Response:
-        event, _ = _hold_event(await json_body(request), "released", now=self._clock.now())
+        event, _ = _hold_event(_hold_members(await json_body(request)), "released", now=self._clock.now())
         with database_errors("Nothing was changed. Send the request again."):
             row = row_of(event, received_at=microseconds(self._clock.now()))
             was_held = await self._backend.release_hold(event.correlation_id, row)
@@ -124,6 +138,7 @@ def _response(verdict: ChainVerdict) -> VerificationResponse:
         unaltered=finding is None,
         links=verdict.links,
         events=verdict.events,
+        all_events=verdict.all_events,
         purged=verdict.purged,
         finding=None
         if finding is None
@@ -134,14 +149,21 @@ def _response(verdict: ChainVerdict) -> VerificationResponse:
     )
 
 
-def _hold_event(body: bytes, action: Literal["placed", "released"], *, now: datetime) -> tuple[AuditEvent, str]:
-    """Parse the body of a request about a hold; return the event of it, and its reason."""
+def _hold_members(body: bytes) -> dict[str, Any]:
+    """Parse the body of a request about a hold."""
     try:
         members: Any = orjson.loads(body)
     except orjson.JSONDecodeError as exc:
         raise Problem(400, f"The body is not valid JSON: {exc}.") from exc
     if not isinstance(members, dict):
         raise Problem(400, "The body must be a JSON object with correlation_id, reason and by.")
+    return members
+
+
+def _hold_event(
+    members: Mapping[str, Any], action: Literal["placed", "released"], *, now: datetime
+) -> tuple[AuditEvent, str]:
+    """Return the event of a request about a hold, and its reason."""
     reason, author = members.get("reason"), members.get("by")
     if not isinstance(reason, str) or not reason.strip() or len(reason) > MAX_REASON_LENGTH:
         raise _invalid("reason", f"must be a text of 1 to {MAX_REASON_LENGTH} characters, and not blank")
@@ -172,6 +194,44 @@ def _hold_event(body: bytes, action: Literal["placed", "released"], *, now: date
 def _invalid(name: str, reason: str) -> Problem:
     errors: Sequence[dict[str, str]] = [{"field": name, "reason": reason}]
     return Problem(400, f"The member {name!r} {reason}.", members={"errors": errors})
+
+
+def _unknown_case(correlation_id: str) -> Problem:
+    reason = (
+        f"has no stored events: {_shown(correlation_id)}. Check it, or set allow_unknown to true (--allow-unknown) to "
+        "place the hold before the events arrive"
+    )
+    return _invalid("correlation_id", reason)
+
+
+def _on_hold_already(hold: LegalHold) -> Problem:
+    item = _item(hold)
+    return Problem(
+        409,
+        f"The case {_shown(hold.correlation_id)} is on hold already, since {item.placed_at.isoformat()} by "
+        f"{_shown(hold.placed_by)} for {_shown(hold.reason)}. Release that hold first.",
+        members={"hold": item},
+    )
+
+
+def _shown(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= _SHOWN_CHARACTERS else f"{shown[: _SHOWN_CHARACTERS - 1]}…"
+
+
+def _placed_item(hold: LegalHold, cases: CasePage) -> PlacedHoldItem:
+    item = _item(hold)
+    case = cases.cases[0] if cases.cases else None  # a hold outlives the events that its case had before
+    return PlacedHoldItem(
+        correlation_id=item.correlation_id,
+        reason=item.reason,
+        by=item.by,
+        placed_at=item.placed_at,
+        events=0 if case is None else case.events,
+        workload_kind=None if case is None else case.workload_kind,
+        workload_namespace=None if case is None else case.workload_namespace,
+        workload_name=None if case is None else case.workload_name,
+    )
 
 
 def _item(hold: LegalHold) -> HoldItem:

@@ -15,6 +15,8 @@ from signal_gateway.datastorage.http.response_models import (
     ItemError,
     LimitsResponse,
     Pagination,
+    PlacedHoldItem,
+    ReleaseRequest,
     StatusResponse,
     VerificationResponse,
 )
@@ -47,6 +49,8 @@ _RESPONSES = (
     ItemError,
     LimitsResponse,
     Pagination,
+    PlacedHoldItem,
+    ReleaseRequest,
     StatusResponse,
     VerificationResponse,
 )
@@ -56,6 +60,7 @@ _FORMATS = {"event_id": ("uuid",), "parent_event_id": ("uuid",), "actor_ip": ("i
 
 _BAD_REQUEST = {400: "The request is not valid; `errors` has the reasons, if they belong to a parameter or an event."}
 _UNREADY = {503: "The database is not available; nothing was stored."}
+_ON_HOLD = {409: "The case is on hold for another reason or by another person; `hold` is that hold. Release it first."}
 _BODY_ERRORS = {
     408: "The body did not arrive in time.",
     413: "The body is too large.",
@@ -271,10 +276,14 @@ def _integrity_paths(api: _Operations) -> Schema:
             ),
             "post": api.operation(
                 "placeHold",
-                "Keep the events of a case from purges. The hold is an audit event of the case.",
+                "Keep the events of a case from purges. The hold is an audit event of the case. A correlation id "
+                "without events is refused, unless `allow_unknown` is true.",
                 "write",
-                responses={201: (JSON, ref("HoldItem"), "The hold.")},
-                problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
+                responses={
+                    201: (JSON, ref("PlacedHoldItem"), "The hold, and what it keeps."),
+                    200: (JSON, ref("PlacedHoldItem"), "The hold existed, with this reason and person."),
+                },
+                problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY | _ON_HOLD,
                 body=ref("HoldRequest"),
             ),
         },
@@ -285,7 +294,7 @@ def _integrity_paths(api: _Operations) -> Schema:
                 "write",
                 responses={200: (JSON, ref("HoldsResponse"), "The hold is released; the other holds.")},
                 problems=_BAD_REQUEST | _BODY_ERRORS | _UNREADY,
-                body=ref("HoldRequest"),
+                body=ref("ReleaseRequest"),
             )
         },
     }

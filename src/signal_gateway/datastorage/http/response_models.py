@@ -23,6 +23,8 @@ __all__ = [
     "ItemError",
     "LimitsResponse",
     "Pagination",
+    "PlacedHoldItem",
+    "ReleaseRequest",
     "StatusResponse",
     "VerificationResponse",
 ]
@@ -31,6 +33,10 @@ MAX_REASON_LENGTH = 1000
 """Characters of the reason for a legal hold."""
 
 _NOT_BLANK = r"\S"
+
+_HeldCase = Annotated[str, Field(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH)]
+_Reason = Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH, pattern=_NOT_BLANK)]
+_Person = Annotated[str, Field(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH, pattern=_NOT_BLANK)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,10 +243,11 @@ class VerificationResponse:
     """The result of a verification.
 
     Attributes:
-        unaltered: Whether everything is complete and unaltered.
+        unaltered: Whether the links, and the events that were compared, are complete and unaltered.
         links: The number of verified links.
-        events: The number of events that were compared with their links.
-        purged: The number of those that a lawful purge deleted.
+        events: The number of events that were compared with their links; those within since and until.
+        all_events: The number of all events of the verified links, purged ones included.
+        purged: The number of compared events that a lawful purge deleted.
         finding: The first alteration, if there is one.
         checkpoint: The end of the chain; absent with a finding.
     """
@@ -248,6 +255,7 @@ class VerificationResponse:
     unaltered: bool
     links: int
     events: int
+    all_events: int
     purged: int
     finding: FindingResponse | None
     checkpoint: CheckpointResponse | None
@@ -255,17 +263,34 @@ class VerificationResponse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldRequest:
-    """A legal hold to place or to release.
+    """A legal hold to place.
 
     Attributes:
         correlation_id: The case.
         reason: The reason, 1 to 1000 characters.
         by: The person who is responsible.
+        allow_unknown: Whether the hold is placed although no event has the correlation id yet.
     """
 
-    correlation_id: Annotated[str, Field(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH)]
-    reason: Annotated[str, Field(min_length=1, max_length=MAX_REASON_LENGTH, pattern=_NOT_BLANK)]
-    by: Annotated[str, Field(min_length=1, max_length=MAX_CORRELATION_ID_LENGTH, pattern=_NOT_BLANK)]
+    correlation_id: _HeldCase
+    reason: _Reason
+    by: _Person
+    allow_unknown: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseRequest:
+    """A legal hold to release.
+
+    Attributes:
+        correlation_id: The case.
+        reason: The reason for the release, 1 to 1000 characters.
+        by: The person who is responsible.
+    """
+
+    correlation_id: _HeldCase
+    reason: _Reason
+    by: _Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -283,6 +308,31 @@ class HoldItem:
     reason: str
     by: str
     placed_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacedHoldItem:
+    """A hold that was placed, and the case that it keeps.
+
+    Attributes:
+        correlation_id: The case.
+        reason: The reason.
+        by: The person who is responsible.
+        placed_at: The time of the hold.
+        events: The number of stored events of the case, with that of the hold.
+        workload_kind: The kind of the workload; None if no event names it.
+        workload_namespace: Its namespace; None for a cluster-scoped object.
+        workload_name: Its name.
+    """
+
+    correlation_id: str
+    reason: str
+    by: str
+    placed_at: datetime
+    events: int
+    workload_kind: str | None
+    workload_namespace: str | None
+    workload_name: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -113,6 +113,7 @@ class ChainVerdict:
         finding: The first alteration; None if everything is complete and unaltered.
         links: The verified links.
         events: The events that were compared.
+        all_events: The events of the verified links, purged ones included.
         purged: The events that are gone lawfully, among those of the verified links.
         checkpoint: The end of the verified chain; None with a finding.
     """
@@ -120,6 +121,7 @@ class ChainVerdict:
     finding: Alteration | None
     links: int
     events: int
+    all_events: int
     purged: int
     checkpoint: Checkpoint | None
 
@@ -234,13 +236,11 @@ class ChainVerifier:
     def verdict(self) -> ChainVerdict:
         """Return the result after the last chunk."""
         purged = sum(claim.count for claim in self._claims.values())
-        checkpoint = None
-        if self._finding is None and self._head is not None:
-            head = self._head
+        head, checkpoint = self._head, None
+        if self._finding is None and head is not None:
             checkpoint = Checkpoint(head.datastorage, head.number, head.total, head.hash, self._sealed_at)
-        return ChainVerdict(
-            self._finding, 0 if self._head is None else self._head.number, self._events, purged, checkpoint
-        )
+        links, all_events = (0, 0) if head is None else (head.number, head.total)
+        return ChainVerdict(self._finding, links, self._events, all_events, purged, checkpoint)
 
     def _add(self, chunk: ChainChunk) -> None:
         rows = {row[self._sequence]: row for row in chunk.rows}
@@ -293,7 +293,7 @@ class ChainVerifier:
         manifest = Manifest.unpack(stored.manifest)
         if not len(manifest.sequences) == link.count > 0:
             raise _Altered(
-                Alteration(f"the manifest of link {link.number} has not {link.count} events", link=link.number)
+                Alteration(f"the manifest of link {link.number} has not {_events(link.count)}", link=link.number)
             )
         return manifest
 
@@ -393,7 +393,8 @@ class ChainVerifier:
             if claim.count > purge.count:
                 raise _Altered(
                     Alteration(
-                        f"{claim.count} events claim purge link {number}, which deleted {purge.count}", link=number
+                        f"purge link {number} deleted {_events(purge.count)}, and the records have {claim.count}",
+                        link=number,
                     )
                 )
         if is_whole:
@@ -402,7 +403,8 @@ class ChainVerifier:
                 if number <= self._newest_at_start and found != purge.count:
                     raise _Altered(
                         Alteration(
-                            f"purge link {number} deleted {purge.count} events, {found} are recorded", link=number
+                            f"purge link {number} deleted {_events(purge.count)}, and the records have {found}",
+                            link=number,
                         )
                     )
 
@@ -411,9 +413,16 @@ class ChainVerifier:
         if end.events == expected:
             return
         if end.events < expected:
-            raise _Altered(Alteration(f"{expected - end.events} events outside of the window were deleted"))
+            missing = expected - end.events
+            was = "was" if missing == 1 else "were"
+            raise _Altered(Alteration(f"{_events(missing)} outside of the window {was} deleted"))
         if end.unsealed is not None:
             raise _Altered(self._unsealed(*end.unsealed))
         if end.newest > self._newest and self._window.until is None:
             raise _Altered(self._unsealed(end.newest))
-        raise _Altered(Alteration(f"{end.events - expected} stored events are in no link: they were inserted past it"))
+        surplus = end.events - expected
+        raise _Altered(Alteration(f"{_events(surplus)} in no link: inserted past DataStorage"))
+
+
+def _events(number: int) -> str:
+    return "1 event" if number == 1 else f"{number} events"

@@ -18,12 +18,13 @@ from signal_gateway.datastorage.backend import (
     EventRow,
     LegalHold,
     Page,
+    PlacedHold,
     QueryTooSlow,
     StoredRecord,
 )
 from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
-from signal_gateway.datastorage.postgres.chain import postgres_chain_head, purge_events, read_postgres_chunk
+from signal_gateway.datastorage.postgres.chain import lock_head, postgres_chain_head, purge_events, read_postgres_chunk
 from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
 from signal_gateway.datastorage.postgres.queries import (
     all_rows,
@@ -46,10 +47,14 @@ Pool = AsyncConnectionPool[Connection]
 # needs the table, its lock and the right to insert, whatever its columns are
 _INSERT_NOTHING = "INSERT INTO audit_events SELECT * FROM audit_events WHERE false"
 
-_HOLD = """
-INSERT INTO audit_holds VALUES (%s, %s, %s, %s) ON CONFLICT (correlation_id) DO UPDATE
-SET reason = EXCLUDED.reason, placed_by = EXCLUDED.placed_by, placed_at = EXCLUDED.placed_at
+# the events of earlier holds do not make a case known
+_INSERT_HOLD = """
+INSERT INTO audit_holds SELECT %s, %s, %s, %s WHERE %s OR EXISTS (
+    SELECT 1 FROM audit_events
+    WHERE correlation_id = %s AND event_type NOT IN ('datastorage.hold.placed', 'datastorage.hold.released')
+) ON CONFLICT DO NOTHING
 """
+_SELECT_HOLD = f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds WHERE correlation_id = %s"
 
 # An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` is stricter than `on`.
 # The flag makes the settings end with the transaction. A pooler gives a session's settings to its other clients.
@@ -187,15 +192,21 @@ class PostgresBackend:
         async with self._writing() as connection:
             return await purge_events(connection, now=now, limit=limit)
 
-    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+    async def place_hold(self, hold: LegalHold, event: EventRow, *, allow_unknown: bool = False) -> PlacedHold | None:
         """Keep a case from purges; see `Backend.place_hold`."""
         async with self._writing() as connection:
-            await connection.execute(_HOLD, hold)
-            await insert_with_duplicates(connection, [event])
+            await lock_head(connection)
+            values = (*hold, allow_unknown, hold.correlation_id)
+            is_new = (await connection.execute(_INSERT_HOLD, values)).rowcount > 0
+            if is_new:
+                await insert_with_duplicates(connection, [event])
+            stored = await all_rows(connection, _SELECT_HOLD, [hold.correlation_id])
+        return PlacedHold(LegalHold(*stored[0]), is_new) if stored else None
 
     async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
         """End a hold; see `Backend.release_hold`."""
         async with self._writing() as connection:
+            await lock_head(connection)
             released = await connection.execute("DELETE FROM audit_holds WHERE correlation_id = %s", [correlation_id])
             if released.rowcount:
                 await insert_with_duplicates(connection, [event])

@@ -14,7 +14,7 @@ from signal_gateway.datastorage.backend import CHAIN_COLUMNS, MISSING_HEAD, Back
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Manifest, Seal, SealedEvent, event_hashes
 from signal_gateway.datastorage.integrity.verification import ChainChunk, ChainEnd, StoredLink, Window
 
-__all__ = ["append", "postgres_chain_head", "purge_events", "read_postgres_chunk", "start_postgres_chain"]
+__all__ = ["append", "lock_head", "postgres_chain_head", "purge_events", "read_postgres_chunk", "start_postgres_chain"]
 
 _EVENTS_PER_LINK = 1000
 _EVENTS_PER_CHUNK = 2000
@@ -118,10 +118,15 @@ async def append(connection: psycopg.AsyncConnection[TupleRow], seal: Seal) -> i
     return number
 
 
+async def lock_head(connection: psycopg.AsyncConnection[TupleRow]) -> None:
+    """Lock the head before anything else, so that purges, holds and releases run one after the other."""
+    await connection.execute(_LOCK_HEAD)
+
+
 async def purge_events(connection: psycopg.AsyncConnection[TupleRow], *, now: int, limit: int) -> int:
     """Delete expired events that are not on hold, and add the link of the purge; return their number."""
     # the lock comes first: a hold that is committed before has its effect
-    await connection.execute(_LOCK_HEAD)
+    await lock_head(connection)
     rows = await (await connection.execute(_EXPIRED, [now, limit])).fetchall()
     if not rows:
         return 0

@@ -18,6 +18,7 @@ from signal_gateway.datastorage.backend import (
     EventRow,
     LegalHold,
     Page,
+    PlacedHold,
     StoredRecord,
 )
 from signal_gateway.datastorage.integrity.link import ChainHead, Link, Seal, event_hashes
@@ -57,6 +58,15 @@ _ROWS_PER_STATEMENT = 256
 
 # SQLite inserts without the GIL, and meanwhile another thread hashes. Fewer events are hashed faster than handed over.
 _LEAST_HASHED_ON_THREAD = 64
+
+# the events of earlier holds do not make a case known
+_INSERT_HOLD = """
+INSERT INTO audit_holds SELECT ?, ?, ?, ? WHERE ? OR EXISTS (
+    SELECT 1 FROM audit_events
+    WHERE correlation_id = ? AND event_type NOT IN ('datastorage.hold.placed', 'datastorage.hold.released')
+) ON CONFLICT DO NOTHING
+"""
+_SELECT_HOLD = f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds WHERE correlation_id = ?"
 
 
 class SqliteBackend:
@@ -141,9 +151,9 @@ class SqliteBackend:
         """Delete expired events; see `Backend.purge`. New events reuse their space; the file does not shrink."""
         return await self._writer.run(partial(self._purge, now=now, limit=limit))
 
-    async def place_hold(self, hold: LegalHold, event: EventRow) -> None:
+    async def place_hold(self, hold: LegalHold, event: EventRow, *, allow_unknown: bool = False) -> PlacedHold | None:
         """Keep a case from purges; see `Backend.place_hold`."""
-        await self._writer.run(partial(self._place_hold, hold=hold, event=event))
+        return await self._writer.run(partial(self._place_hold, hold=hold, event=event, allow_unknown=allow_unknown))
 
     async def release_hold(self, correlation_id: str, event: EventRow) -> bool:
         """End a hold; see `Backend.release_hold`."""
@@ -179,10 +189,16 @@ class SqliteBackend:
         with self._writing(connection):
             return _insert_rows(connection, rows, self._hasher)
 
-    def _place_hold(self, connection: sqlite3.Connection, *, hold: LegalHold, event: EventRow) -> None:
+    def _place_hold(
+        self, connection: sqlite3.Connection, *, hold: LegalHold, event: EventRow, allow_unknown: bool
+    ) -> PlacedHold | None:
         with self._writing(connection):
-            connection.execute("INSERT OR REPLACE INTO audit_holds VALUES (?, ?, ?, ?)", hold)
-            _insert_rows(connection, [event], self._hasher)
+            values = (*hold, allow_unknown, hold.correlation_id)
+            is_new = connection.execute(_INSERT_HOLD, values).rowcount > 0
+            if is_new:
+                _insert_rows(connection, [event], self._hasher)
+            stored = connection.execute(_SELECT_HOLD, (hold.correlation_id,)).fetchone()
+        return None if stored is None else PlacedHold(LegalHold(*stored), is_new)
 
     def _release_hold(self, connection: sqlite3.Connection, *, correlation_id: str, event: EventRow) -> bool:
         with self._writing(connection):

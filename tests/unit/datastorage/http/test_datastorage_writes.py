@@ -355,3 +355,21 @@ def test_no_body_makes_the_server_fail(client: httpx.Client, body: bytes) -> Non
 
         assert answer.status_code == 400, answer.text
         assert answer.headers["Content-Type"] == PROBLEM_JSON
+
+
+def test_message_of_a_batch_agrees_with_its_numbers(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    events = [make_wire_event() for _ in range(3)]
+
+    messages = [client.post(BATCH, json=batch).json()["message"] for batch in (events[:1], events, events[:1])]
+
+    assert messages == [
+        "1 event is stored, 0 were already stored.",
+        "2 events are stored, 1 was already stored.",
+        "0 events are stored, 1 was already stored.",
+    ]
+
+
+def test_refusal_of_one_event_agrees_with_its_number(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    refused = client.post(BATCH, json=[make_wire_event(), make_wire_event(event_outcome="?")])
+
+    assert refused.json()["detail"].startswith("1 of 2 events is not valid, nothing was stored")

@@ -277,7 +277,7 @@ async def test_further_row_that_is_said_to_be_purged_is_counted(filled: Backend,
     (row,) = sql(database, f"SELECT sequence FROM audit_events WHERE {one(8)}")
     sql(database, f"DELETE FROM audit_events WHERE {one(8)}", f"INSERT INTO audit_purged VALUES ({row[0]}, 5)")
 
-    assert "2 events claim purge link 5, which deleted 1" in await reason(filled)
+    assert "purge link 5 deleted 1 event, and the records have 2" in await reason(filled)
 
 
 @pytest.mark.asyncio
