@@ -10,7 +10,7 @@ from signal_gateway.audit.event import AuditEvent
 __all__ = ["AuditStats", "AuditStore", "EventRejection", "FlushResult", "RecoveryCounts", "Storage"]
 
 _EXACT_FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
-_FILTERS_WITH_DEFAULTS = ("resource_id", "actor_id")  # DataStorage sets the member if it is missing
+_FILTERS_WITH_DEFAULTS = ("resource_id", "actor_type", "actor_id")  # DataStorage sets the member if it is missing
 
 Storage = Literal["memory", "mapped", "written"]
 """How a spool keeps events: in anonymous memory, in mapped files, or in files written with system calls."""

@@ -34,7 +34,7 @@ COUNT_LIMIT = 10_000
 INDEXED = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 """The filters with an index; the most selective first, as far as it is known without reading the events."""
 
-UNINDEXED = ("namespace", "resource_type", "resource_id", "resource_name", "actor_id", "text", "detail")
+UNINDEXED = ("namespace", "resource_type", "resource_id", "resource_name", "actor_type", "actor_id", "text", "detail")
 """The filters that need the event itself."""
 
 Order = Literal["asc", "desc"]
@@ -77,6 +77,7 @@ class EventQuery:
         namespace: Exact: the namespace of the envelope, of a `resource_id` with one slash if the envelope has none, or
             of `event_data`. An event without a namespace does not match.
         resource_id: Exact, such as `prod/payment-api`.
+        actor_type: Exact, such as `user`.
         actor_id: Exact.
         text: A part of a name: of `resource_id`, `actor_id`, `correlation_id`, or of `signal_name` or `resource_name`
             in `event_data`. The letters A to Z match in both cases.
@@ -100,6 +101,7 @@ class EventQuery:
     resource_id: str | None = None
     resource_name: str | None = None
     namespace: str | None = None
+    actor_type: str | None = None
     actor_id: str | None = None
     text: str | None = None
     since: datetime | None = None
@@ -267,6 +269,7 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "resource_id": _text,
     "resource_name": _text,
     "namespace": _text,
+    "actor_type": _text,
     "actor_id": _text,
     "text": _text,
     "since": _time,

@@ -31,7 +31,7 @@ MOST_OCCURRENCES = 10_000
 """Index entries that are read to compare two filters, about a millisecond of work. Filters with more are equal."""
 
 # members of the envelope without a column: they have no index, as one would cost each insert more than a tenth
-_MEMBERS = ("resource_id", "actor_id")
+_MEMBERS = ("resource_id", "actor_type", "actor_id")
 _NAMES = ("resource_id", "actor_id")
 _DATA_NAMES = ("signal_name", "resource_name")
 

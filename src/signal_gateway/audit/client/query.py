@@ -42,6 +42,7 @@ class AuditFilters(TypedDict, total=False):
         resource_name: The part of `resource_id` after its last slash, such as `payment-api`, or `resource_name` in
             `event_data`.
         namespace: Namespace of the envelope, of a `resource_id` such as `prod/payment-api`, or of `event_data`.
+        actor_type: Type of the actor, such as `user`.
         actor_id: Id of the actor.
         text: A part of the resource, the actor, the correlation id or the name of the signal, in any case of A to Z.
         since: Earliest time: an aware datetime, or a text for the server (RFC 3339, a date, `24h`).
@@ -59,6 +60,7 @@ class AuditFilters(TypedDict, total=False):
     resource_id: str
     resource_name: str
     namespace: str
+    actor_type: str
     actor_id: str
     text: str
     since: datetime | str

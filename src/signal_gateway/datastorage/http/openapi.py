@@ -426,6 +426,7 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
             "The namespace; without it that of a resource_id such as prod/payment-api, or event_data.namespace. "
             f"{exact}",
         ),
+        "actor_type": (optional, f"The type of the actor, such as user. {exact}"),
         "actor_id": (optional, exact),
         "text": (
             optional,

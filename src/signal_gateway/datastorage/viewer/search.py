@@ -53,6 +53,7 @@ FIELDS = {
         SearchField("resource_type", "Kind", "exact, such as Deployment", is_advanced=True),
         SearchField("resource_name", "Resource name", "exact, such as payment-api", is_advanced=True),
         SearchField("namespace", "Namespace", "exact", is_advanced=True),
+        SearchField("actor_type", "Actor type", "exact", ("user", "service", "external"), is_advanced=True),
         SearchField("actor_id", "Actor", "exact, such as alertmanager", is_advanced=True),
         SearchField("event_category", "Category", "exact, such as gateway", is_advanced=True),
         SearchField("severity", "Severity", "exact", ("critical", "warning", "info"), is_advanced=True),
