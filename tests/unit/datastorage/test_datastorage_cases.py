@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from signal_gateway.audit.client.client import DataStorageClient
+from signal_gateway.audit.presentation.workload import workload_of
 from signal_gateway.audit.trail import AuditTrail
 
 CASES = "/api/v1/audit/cases"
@@ -146,6 +147,25 @@ def test_part_of_a_workload_and_a_member_that_is_no_text_find_no_case(
     client.post("/api/v1/audit/events/batch", json=documents).raise_for_status()
 
     assert ids(client, **filters) == []
+
+
+def test_case_and_its_event_show_the_same_workload(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    identifiers = ["payment-api", "prod/payment-api", "apps/prod/payment-api", "/payment-api"]
+    members: list[dict[str, Any]] = [
+        *({"resource_type": "Deployment", "resource_id": identifier} for identifier in identifiers),
+        {"resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod"},
+        {"resource_type": "RemediationRequest", "resource_id": "system/rr"},
+        *ENVELOPES.values(),
+    ]
+    documents = [make_wire_event(correlation_id=f"rr-{number}", **more) for number, more in enumerate(members)]
+    client.post("/api/v1/audit/events/batch", json=documents).raise_for_status()
+
+    with contextlib.closing(DataStorageClient(str(client.base_url))) as reader:
+        of_cases = {case.correlation_id: case.workload for page in reader.case_pages() for case in page.cases}
+        found = {event["correlation_id"]: workload_of(event) for event in reader.events()}
+
+    assert of_cases == {case: workload and workload.path for case, workload in found.items()}
+    assert set(of_cases) == {f"rr-{number}" for number in range(len(members))}
 
 
 @pytest.mark.parametrize(
