@@ -222,8 +222,8 @@ def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_wire_event: MakeEven
 @pytest.mark.parametrize(
     ("parameters", "field", "says"),
     [
-        ("since=yesterday&severity=s", "since", "Since must be an RFC 3339 time"),
-        ("until=2026-02-30&severity=s", "until", "Until is not a valid time"),
+        ("since=yesterday&severity=s", "since", "Since (UTC) must be an RFC 3339 time"),
+        ("until=2026-02-30&severity=s", "until", "Until (UTC) is not a valid time"),
         ("event_outcome=maybe&severity=s", "event_outcome", "Outcome must be one of success, failure, pending"),
         ("detail_key=a&severity=s", "detail_value", "Payload value is missing"),
         ("limit=0&severity=s", None, "'limit' must be a whole number from 1 to 1000"),
