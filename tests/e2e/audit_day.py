@@ -18,7 +18,8 @@ _TARGETS = (
     ("CertificateExpiry", "info", "Ingress", "shop"),
 )
 
-_ALERTMANAGER = {"actor_type": "external", "actor_id": "alertmanager", "namespace": "prod"}
+_ALERTMANAGER = {"actor_type": "external", "actor_id": "alertmanager"}
+_CLUSTER_SCOPED = ("Node",)
 
 
 def _event(
@@ -38,12 +39,19 @@ def _event(
     } | members
 
 
+def _by_gateway(severity: str, kind: str, target: str) -> dict[str, Any]:
+    """The envelope of each event of the gateway about a workload."""
+    where = {} if kind in _CLUSTER_SCOPED else {"namespace": "prod"}
+    path = "/".join([*where.values(), target])
+    return {**_ALERTMANAGER, "severity": severity, "resource_type": kind, "resource_id": path, **where}
+
+
 def _signal(name: str, severity: str, kind: str, target: str) -> dict[str, Any]:
     return {
         "signal_type": "alert",
         "signal_name": name,
         "severity": severity,
-        "namespace": "prod",
+        "namespace": "" if kind in _CLUSTER_SCOPED else "prod",
         "resource_kind": kind,
         "resource_name": target,
         "signal_labels": {"alertname": name, "severity": severity, "namespace": "prod", kind.lower(): target},
@@ -55,9 +63,10 @@ def shown(*, now: datetime = NOW) -> Iterator[dict[str, Any]]:
     """One remediation from the alert to its end, with a failure, something sensitive and a wrong clock."""
     start = now - timedelta(seconds=170)
     signal = _signal("HighLatency", "critical", "Deployment", "payment-api")
-    alert = {**_ALERTMANAGER, "severity": "critical", "resource_type": "Signal", "resource_id": "9c41f0d2b7e8"}
+    alert = _by_gateway("critical", "Deployment", "payment-api")
     request = {"resource_type": "RemediationRequest", "resource_id": f"kubernaut-system/{SHOWN}"}
-    rollout = {"actor_id": "executor-controller", "resource_type": "Deployment", "resource_id": "prod/payment-api"}
+    workload = {"resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod"}
+    rollout = {"actor_id": "executor-controller", **workload}
     approval: dict[str, Any] = {
         "actor_type": "user",
         "actor_id": "mira.okafor",
@@ -74,7 +83,7 @@ def shown(*, now: datetime = NOW) -> Iterator[dict[str, Any]]:
         return _event(start + timedelta(seconds=seconds), event_type, SHOWN, outcome, **members)
 
     yield after(0, "gateway.signal.received", data=signal, **alert)
-    yield after(0.018, "gateway.crd.created", data=signal, duration_ms=14, **(alert | request))
+    yield after(0.018, "gateway.crd.created", data=signal, duration_ms=14, **alert)
     yield after(1.24, "remediation.analysis.started", "pending", actor_id="analysis-controller", **request)
     yield after(
         9.31, "remediation.plan.approved", data={"ticket": "OPS-2217", "code": "one-time"}, **approval, **request
@@ -98,7 +107,7 @@ def day(*, now: datetime = NOW, seed: int = 7) -> list[dict[str, Any]]:
         hours = choose.betavariate(1.2, 2.2) * 24 if n % 4 else choose.gauss(6.2, 0.35)
         at = now - timedelta(hours=abs(hours), seconds=choose.random() * 60 + 20)
         signal = _signal(name, severity, kind, target)
-        common = {**_ALERTMANAGER, "severity": severity}
+        common = _by_gateway(severity, kind, target)
         where = {"resource_type": "RemediationRequest", "resource_id": f"kubernaut-system/{correlation_id}"}
         events.append(_event(at, "gateway.signal.received", correlation_id, data=signal, **common))
         if choose.random() < 0.12:
@@ -111,13 +120,12 @@ def day(*, now: datetime = NOW, seed: int = 7) -> list[dict[str, Any]]:
                     error_code="Timeout",
                     error_message="the Kubernetes API did not answer within 5 s",
                     data=signal,
-                    **where,
                     **common,
                 )
             )
             continue
         events.append(
-            _event(at + timedelta(seconds=0.02), "gateway.crd.created", correlation_id, data=signal, **where, **common)
+            _event(at + timedelta(seconds=0.02), "gateway.crd.created", correlation_id, data=signal, **common)
         )
         for repeat in range(choose.randrange(3)):
             late = at + timedelta(seconds=30 * (repeat + 1))

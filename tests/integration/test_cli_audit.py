@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import inspect
 import io
 import json
 import signal
@@ -12,9 +13,13 @@ import httpx
 import pytest
 from starlette.responses import PlainTextResponse
 from tests.support.command_line import COMMAND, NOBODY, one_line_mistake, run, running
+from tests.support.original_datastorage import OriginalDataStorage, gateway_event
 from tests.support.stored_events import order_event, store_events
 
 from signal_gateway.audit import DataStorageClient
+from signal_gateway.commands.audit import export_events, list_events, show_case
+from signal_gateway.commands.cases import list_cases
+from signal_gateway.commands.tail import tail_events
 from signal_gateway.datastorage import create_datastorage
 from signal_gateway.testing import EmbeddedDataStorage
 from signal_gateway.testing.runtime.server import LiveServer
@@ -66,6 +71,42 @@ def test_list_goes_beyond_a_page_and_says_how_many_there_are(audit, client):
     assert table.stdout.count("order.placed") == 50
     assert ids(everything.stdout) == stored[::-1]
     assert everything.stderr == ""
+
+
+def test_list_oldest_first_begins_with_the_oldest_of_all(audit, client):
+    stored = store_events(client, *(order_event(number, age=timedelta(seconds=60 - number)) for number in range(3)))
+
+    some = audit("list", "--oldest-first", "--limit", 2, "--json")
+
+    assert ids(some.stdout) == stored[:2]
+    assert some.stderr == "2 of 3 events: --limit takes more\n"
+
+
+def test_list_oldest_first_of_a_datastorage_without_order_is_a_mistake():
+    with OriginalDataStorage() as original:
+        original.put(*(gateway_event(number, age=timedelta(seconds=60 - number)) for number in range(3)))
+        some = run("audit", "list", "--datastorage", original.url, "--oldest-first", "--limit", 2)
+
+    assert "--oldest-first" in one_line_mistake(some)
+
+
+def test_show_takes_the_filters_of_the_other_commands(audit, client):
+    workload = {"resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod"}
+    wanted = order_event(1, actor_type="user", actor_id="mira", **workload)
+    stored = store_events(client, order_event(0), wanted)
+
+    assert ids(audit("show", "order-1", "--json", "--actor-type", "user").stdout) == stored[1:]
+    assert ids(audit("show", "order-1", "--json", "--text", "Payment", "--kind", "Deployment").stdout) == stored[1:]
+
+
+def test_every_command_that_reads_events_has_the_same_filters():
+    own = {"query", "correlation_id", "limit", "as_json", "oldest_first", "output", "form", "interval"}
+    commands = (list_events, show_case, export_events, tail_events, list_cases)
+
+    filters = [inspect.signature(command).parameters.keys() - own for command in commands]
+
+    assert all(others == filters[0] for others in filters)
+    assert {"resource", "kind", "namespace", "actor", "actor_type", "text"} <= filters[0]
 
 
 def test_list_fits_100_columns_and_cuts_no_id(audit, client):
@@ -125,6 +166,12 @@ def test_list_and_show_name_the_workload_the_actor_and_the_error(audit, client):
         (["--until", "2026-01-01"], [6]),
         (["--detail", "shop=s-1", "--since", "1h"], [1, 3, 5, 7]),
         (["--detail", "number=7"], [7]),
+        (["--resource", "payment-api"], [7]),
+        (["--kind", "Deployment"], [7]),
+        (["--namespace", "prod"], [7]),
+        (["--actor", "mira"], [7]),
+        (["--actor-type", "user"], [7]),
+        (["--text", "PAYMENT"], [7]),
     ],
 )
 def test_filters_are_the_same_for_list_and_export(audit, client, arguments, numbers):
@@ -136,7 +183,8 @@ def test_filters_are_the_same_for_list_and_export(audit, client, arguments, numb
         {"event_outcome": "failure"},
         {"severity": "critical"},
         {"event_timestamp": "2025-12-31T00:00:00Z"},
-        {},
+        {"resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod"}
+        | {"actor_type": "user", "actor_id": "mira"},
     ]
     stored = store_events(
         client,

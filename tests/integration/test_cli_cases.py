@@ -30,7 +30,7 @@ def url():
     with EmbeddedDataStorage() as datastorage, closing(DataStorageClient(datastorage.url)) as client:
         store_events(
             client,
-            event("rr-1", "Deployment", "prod/payment-api", namespace="prod", actor_id="mira"),
+            event("rr-1", "Deployment", "prod/payment-api", namespace="prod", actor_type="user", actor_id="mira"),
             event("rr-2", "Node", "worker-1"),
             event("rr-1", "Deployment", "prod/payment-api", namespace="prod", outcome="failure"),
             event("rr-3", "Deployment", "prod/\x1b[31mred", namespace="prod"),
@@ -56,6 +56,10 @@ def test_cases_are_listed_with_workload_alert_and_outcome(url):
         (["--namespace", "prod", "--resource", "payment-api"], ["rr-1"]),
         (["--actor", "mira"], ["rr-1"]),
         (["--text", "WORKER"], ["rr-2"]),
+        (["--actor-type", "user"], ["rr-1"]),
+        (["--kind", "Node"], ["rr-2"]),
+        (["--oldest-first"], ["rr-1", "rr-2", "rr-3"]),
+        (["--oldest-first", "--limit", "2"], ["rr-1", "rr-2"]),
         (["--outcome", "failure"], ["rr-1"]),
         (["--limit", "2"], ["rr-3", "rr-1"]),
         (["--namespace", "none"], []),

@@ -9,8 +9,8 @@ from signal_gateway.audit.event import AuditEvent
 
 __all__ = ["AuditStats", "AuditStore", "EventRejection", "FlushResult", "RecoveryCounts", "Storage"]
 
-_EXACT_FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity", "namespace")
-_FILTERS_WITH_DEFAULTS = ("resource_type", "resource_id", "actor_id")  # DataStorage sets the member if it is missing
+_EXACT_FILTERS = ("correlation_id", "event_type", "event_category", "event_outcome", "severity")
+_FILTERS_WITH_DEFAULTS = ("resource_id", "actor_type", "actor_id")  # DataStorage sets the member if it is missing
 
 Storage = Literal["memory", "mapped", "written"]
 """How a spool keeps events: in anonymous memory, in mapped files, or in files written with system calls."""
@@ -123,7 +123,8 @@ class EventRejection:
     def may_match(self, filters: Mapping[str, object]) -> bool:
         """Return whether a query with these filters may ask for the event.
 
-        Filters by time, detail, text and the name of a resource are ignored.
+        Filters by time, detail, text, and by the kind, name or namespace of a resource are ignored: they may match
+        members of `event_data`.
         """
         wanted = {name: filters[name] for name in _EXACT_FILTERS if name in filters}
         wanted |= {name: filters[name] for name in _FILTERS_WITH_DEFAULTS if name in filters and name in self.envelope}

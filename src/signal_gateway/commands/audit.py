@@ -9,11 +9,11 @@ import typer
 
 from signal_gateway.commands.event_lines import heading_lines, listed_lines, shown_lines
 from signal_gateway.commands.output import count, note, replaced_file, say, say_json
-from signal_gateway.commands.query import AuditQuery, query_options
+from signal_gateway.commands.query import AuditQuery, OldestFirst, query_options
 from signal_gateway.errors import ConfigurationError, SignalGatewayError
 
 if TYPE_CHECKING:
-    from signal_gateway.audit.client.query import ExportBlock
+    from signal_gateway.audit.client.query import EventPage, ExportBlock
 
 __all__ = ["Json", "export_events", "list_events", "show_case"]
 
@@ -24,14 +24,15 @@ Json = Annotated[bool, typer.Option("--json", help="write NDJSON, one event per 
 def list_events(
     query: AuditQuery,
     limit: Annotated[int, typer.Option(min=1, help="highest number of events")] = 50,
+    oldest_first: OldestFirst = False,
     as_json: Json = False,
 ) -> None:
-    """List the newest events and the number of matching events."""
+    """List matching events, newest first by default, and their number."""
     listed, total, least = 0, 0, ""
     lines = heading_lines()
     with query.client() as client:
-        for page in client.pages(limit=limit, **query.filters):
-            for event in page.events:
+        for page in client.pages(limit=limit, ascending=oldest_first, **query.filters):
+            for event in _ordered(page, query.url) if oldest_first else page.events:
                 if as_json:
                     say_json(event)
                 else:
@@ -44,6 +45,22 @@ def list_events(
         say("\n".join([*lines, summary]))
     elif listed < total:
         note(f"{summary}: --limit takes more")
+
+
+def _ordered(page: "EventPage", url: str) -> list[dict[str, Any]]:
+    """Return the events of a page of an ascending query, also of a DataStorage that knows no order.
+
+    Raises:
+        SignalGatewayError: The oldest events are on another page.
+    """
+    from signal_gateway.audit.client.paging import oldest_first
+
+    if page.has_more and page.cursor is None:
+        raise SignalGatewayError(
+            f"DataStorage at {url} lists the newest events first: leave out --oldest-first, or use audit export, which"
+            " begins with the oldest event"
+        )
+    return oldest_first(list(page.events))
 
 
 @query_options

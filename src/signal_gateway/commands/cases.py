@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from signal_gateway.commands.output import new_table, note, say_json, terminal_text, wide_console
-from signal_gateway.commands.query import AuditQuery, query_options
+from signal_gateway.commands.query import AuditQuery, OldestFirst, query_options
 
 if TYPE_CHECKING:
     from signal_gateway.audit.client.cases import AuditCase
-    from signal_gateway.audit.client.client import AuditFilters
 
 __all__ = ["list_cases"]
 
@@ -19,22 +18,15 @@ _COLUMNS = ("last event (UTC)", "outcome", "workload", "alert", "events", "corre
 @query_options
 def list_cases(
     query: AuditQuery,
-    namespace: Annotated[str | None, typer.Option(help="namespace of the workload")] = None,
-    resource: Annotated[str | None, typer.Option(metavar="NAME", help="name of the workload")] = None,
-    actor: Annotated[str | None, typer.Option(help="id of an actor")] = None,
-    text: Annotated[str | None, typer.Option(help="a part of a workload, alert, actor or correlation id")] = None,
     limit: Annotated[int, typer.Option(min=1, help="highest number of cases")] = 50,
+    oldest_first: OldestFirst = False,
     as_json: Annotated[bool, typer.Option("--json", help="write NDJSON, one case per line")] = False,
 ) -> None:
-    """List the cases with an event that matches, newest first. Open one with `audit show CORRELATION_ID`."""
-    given = {"namespace": namespace, "resource_name": resource, "actor_id": actor, "text": text}
-    filters: AuditFilters = {**query.filters}
-    filters.update({name: value for name, value in given.items() if value is not None})  # type: ignore[typeddict-item]
-
+    """List the cases with an event that matches, newest first by default. Open one with `audit show CORRELATION_ID`."""
     listed, total = 0, "0"
     table = new_table(*_COLUMNS, right=("events",))
     with query.client() as client:
-        for page in client.case_pages(limit=limit, **filters):
+        for page in client.case_pages(limit=limit, ascending=oldest_first, **query.filters):
             for case in page.cases:
                 if as_json:
                     say_json(case)

@@ -25,6 +25,7 @@ __all__ = [
     "AuditQuery",
     "DataStorageOptions",
     "DataStorageUrl",
+    "OldestFirst",
     "QueryTokenFile",
     "TokenFile",
     "Utc",
@@ -52,6 +53,7 @@ QueryTokenFile = Annotated[
 TokenFile = Annotated[
     Path | None, typer.Option("--token-file", metavar="FILE", help="file with the bearer token for DataStorage")
 ]
+OldestFirst = Annotated[bool, typer.Option("--oldest-first", help="begin with the oldest, not the newest")]
 Utc = Annotated[bool, typer.Option("--utc", help="read times without a zone in UTC, not in the zone of this machine")]
 
 _SINCE_HELP = "start: '2026-11-28 20:00', a day, 'yesterday 22:00', RFC 3339, or before now: 2h, 1h30m, 3d"
@@ -195,6 +197,12 @@ def _query(
     category: Annotated[str | None, typer.Option(help="for example gateway")] = None,
     outcome: Annotated[str | None, typer.Option(help="success, failure or pending")] = None,
     severity: Annotated[str | None, typer.Option(help="severity at the source, for example critical")] = None,
+    resource: Annotated[str | None, typer.Option(metavar="NAME", help="name of the workload")] = None,
+    kind: Annotated[str | None, typer.Option(help="kind of the workload, for example Deployment")] = None,
+    namespace: Annotated[str | None, typer.Option(help="namespace of the workload")] = None,
+    actor: Annotated[str | None, typer.Option(metavar="ID", help="id of an actor, for example mira.okafor")] = None,
+    actor_type: Annotated[str | None, typer.Option(help="type of the actor, for example user")] = None,
+    text: Annotated[str | None, typer.Option(help="a part of a workload, alert, actor or correlation id")] = None,
     since: Annotated[str | None, typer.Option(metavar="TIME", help=_SINCE_HELP)] = None,
     until: Annotated[str | None, typer.Option(metavar="TIME", help="end, in the same forms")] = None,
     utc: Utc = False,
@@ -210,6 +218,12 @@ def _query(
         "event_category": category,
         "event_outcome": outcome,
         "severity": severity,
+        "resource_name": resource,
+        "resource_type": kind,
+        "namespace": namespace,
+        "actor_id": actor,
+        "actor_type": actor_type,
+        "text": text,
         "since": time_option(since, "since", utc=utc),
         "until": time_option(until, "until", utc=utc),
         "detail_key": key or None,

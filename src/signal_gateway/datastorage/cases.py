@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from signal_gateway.audit.presentation.workload import workload_of
 from signal_gateway.datastorage.backend import Case, CaseOutcome, CasePage
 from signal_gateway.datastorage.query import EventQuery, Position
 from signal_gateway.datastorage.select import Dialect, Statement, Value, count_statement, filters, position_condition
@@ -172,17 +173,14 @@ def _case(
     )
 
 
-def _workload(envelope: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
+def _workload(envelope: dict[str, Any], data: Mapping[str, Any]) -> tuple[str | None, str | None, str | None]:
     """Return kind, namespace and name. The event data of the gateway has them in full, in every release."""
     kind, name = _text(data, "resource_kind"), _text(data, "resource_name")
     namespace = _text(data, "namespace") or _text(envelope, "namespace")
     if kind is not None and name is not None:
         return kind, namespace, name
-    kind, identifier = envelope["resource_type"], envelope["resource_id"]
-    if kind in ("Signal", envelope["event_category"]) or identifier == envelope["correlation_id"]:
-        return None, None, None  # the signal itself, or what DataStorage sets if an event names no resource
-    head, _, name = identifier.rpartition("/")
-    return kind, namespace or head or None, name
+    workload = workload_of(envelope | {"event_data": data})
+    return (None, None, None) if workload is None else (workload.kind, workload.namespace or None, workload.name)
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:

@@ -34,7 +34,7 @@ COUNT_LIMIT = 10_000
 INDEXED = ("correlation_id", "event_type", "severity", "event_category", "event_outcome")
 """The filters with an index; the most selective first, as far as it is known without reading the events."""
 
-UNINDEXED = ("namespace", "resource_type", "resource_id", "resource_name", "actor_id", "text", "detail")
+UNINDEXED = ("namespace", "resource_type", "resource_id", "resource_name", "actor_type", "actor_id", "text", "detail")
 """The filters that need the event itself."""
 
 Order = Literal["asc", "desc"]
@@ -71,13 +71,16 @@ class EventQuery:
         event_category: Exact.
         event_outcome: Exact.
         severity: Exact. An event without a severity does not match.
-        resource_type: Exact, such as `Deployment`.
+        resource_type: Exact, such as `Deployment`. It also matches `resource_kind` in `event_data`, where gateways of
+            older releases have the workload; likewise the next two.
+        resource_name: The last part of `resource_id`, after its last slash, or `resource_name` in `event_data`; exact.
+        namespace: Exact: the namespace of the envelope, of a `resource_id` with one slash if the envelope has none, or
+            of `event_data`. An event without a namespace does not match.
         resource_id: Exact, such as `prod/payment-api`.
-        resource_name: The last part of `resource_id`, after its last slash; exact.
-        namespace: Exact. An event without a namespace does not match.
+        actor_type: Exact, such as `user`.
         actor_id: Exact.
-        text: A part of a name: of `resource_id`, `actor_id`, `correlation_id`, or `signal_name` in `event_data`. The
-            letters A to Z match in both cases.
+        text: A part of a name: of `resource_id`, `actor_id`, `correlation_id`, or of `signal_name` or `resource_name`
+            in `event_data`. The letters A to Z match in both cases.
         since: The earliest `event_timestamp`, inclusive.
         until: The latest `event_timestamp`, inclusive.
         detail: The name of a top-level member of `event_data` and its value as text. A string with that text matches,
@@ -98,6 +101,7 @@ class EventQuery:
     resource_id: str | None = None
     resource_name: str | None = None
     namespace: str | None = None
+    actor_type: str | None = None
     actor_id: str | None = None
     text: str | None = None
     since: datetime | None = None
@@ -265,6 +269,7 @@ _PARAMETERS: dict[str, Callable[[str, datetime], Any]] = {
     "resource_id": _text,
     "resource_name": _text,
     "namespace": _text,
+    "actor_type": _text,
     "actor_id": _text,
     "text": _text,
     "since": _time,

@@ -31,8 +31,12 @@ MOST_OCCURRENCES = 10_000
 """Index entries that are read to compare two filters, about a millisecond of work. Filters with more are equal."""
 
 # members of the envelope without a column: they have no index, as one would cost each insert more than a tenth
-_MEMBERS = ("namespace", "resource_type", "resource_id", "actor_id")
+_MEMBERS = ("resource_id", "actor_type", "actor_id")
 _NAMES = ("resource_id", "actor_id")
+_DATA_NAMES = ("signal_name", "resource_name")
+
+# the members of `event_data` with the workload, by their filter: gateways of older releases name it nowhere else
+_WORKLOAD_DATA = {"resource_type": "resource_kind", "resource_name": "resource_name", "namespace": "namespace"}
 
 # as both databases do it: SQLite's lower() knows no other letters, nor does PostgreSQL's in the collation "C"
 _LOWER = {ord(letter): letter.lower() for letter in "ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
@@ -75,8 +79,12 @@ class Dialect(Protocol):
         """Return the condition that a text contains another in lower case; only A to Z have a lower case."""
         ...
 
-    def signal_name(self) -> str:
-        """Return the expression of the member `signal_name` of `event_data` as text."""
+    def data_member(self, name: str) -> str:
+        """Return the expression of a top-level member of `event_data` as text.
+
+        Args:
+            name: A name without quotes.
+        """
         ...
 
     def detail(self, key: str, text: str, scalar: Value) -> Statement:
@@ -281,12 +289,11 @@ def _others(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[l
             condition, found = _if_found("envelope", value, f"{dialect.member(name)} = {p}", [value], dialect)
             conditions.append(condition)
             values.extend(found)
-    if query.resource_name is not None:
-        name, identifier = query.resource_name, dialect.member("resource_id")
-        end, ends = dialect.ends_with(identifier, f"/{name}")
-        condition, found = _if_found("envelope", name, f"({identifier} = {p} OR {end})", [name, *ends], dialect)
-        conditions.append(condition)
-        values.extend(found)
+    for name in _WORKLOAD_DATA:
+        if (value := getattr(query, name)) is not None:
+            condition, found = _names_workload(name, value, dialect)
+            conditions.append(condition)
+            values.extend(found)
     if query.text is not None:
         condition, found = _contains_text(query.text, dialect)
         conditions.append(condition)
@@ -299,12 +306,33 @@ def _others(query: EventQuery, dialect: Dialect, leading: str | None) -> tuple[l
     return conditions, values
 
 
+def _names_workload(name: str, value: str, dialect: Dialect) -> Statement:
+    """Return the condition that an event has a part of the workload, in its envelope or in its `event_data`."""
+    envelope = _if_found("envelope", value, *_in_envelope(name, value, dialect), dialect)
+    data = _if_found("event_data", value, *dialect.detail(_WORKLOAD_DATA[name], value, value), dialect)
+    return f"({envelope[0]} OR {data[0]})", [*envelope[1], *data[1]]
+
+
+def _in_envelope(name: str, value: str, dialect: Dialect) -> Statement:
+    p, identifier = dialect.placeholder, dialect.member("resource_id")
+    if name == "resource_name":
+        end, ends = dialect.ends_with(identifier, f"/{value}")
+        return f"({identifier} = {p} OR {end})", [value, *ends]
+    member = dialect.member(name)
+    if name == "resource_type" or "/" in value:
+        return f"{member} = {p}", [value]
+    # without the member, a resource_id with one slash is namespace/name, as in `workload_of`
+    rest = f"substr({identifier}, {p})"
+    head = f"{dialect.position}({identifier}, {p}) = 1 AND {dialect.position}({rest}, '/') = 0"
+    return f"({member} = {p} OR {member} IS NULL AND {head})", [value, f"{value}/", len(value) + 2]
+
+
 def _contains_text(text: str, dialect: Dialect) -> Statement:
     part = text.translate(_LOWER)
     found = [dialect.contains("correlation_id", part)]
     for column, names in (
         ("envelope", [dialect.member(name) for name in _NAMES]),
-        ("event_data", [dialect.signal_name()]),
+        ("event_data", [dialect.data_member(name) for name in _DATA_NAMES]),
     ):
         parts = [dialect.contains(name, part) for name in names]
         condition = f"({' OR '.join(each for each, _ in parts)})"

@@ -4,6 +4,7 @@ import pytest
 
 from signal_gateway.audit import AuditTrail, AuditTrailMismatch, DataStorageClient, FlushResult
 from signal_gateway.audit.recorded_ids import RecordedIds
+from signal_gateway.audit.stats import EventRejection
 from signal_gateway.errors import AuditError
 
 
@@ -243,3 +244,18 @@ def test_trail_of_one_server_is_refused_where_ids_are_assigned(fault_server, mak
 
     with pytest.raises(AuditError, match="assigns ids of its own"):
         AuditTrail(store.client, barrier=store.flush, recorded=RecordedIds()).none("order.placed")
+
+
+@pytest.mark.parametrize(
+    ("filters", "may_match"),
+    [
+        ({"namespace": "prod", "resource_type": "Deployment"}, True),  # event_data may name the workload
+        ({"namespace": "prod", "event_type": "gateway.signal.received"}, True),
+        ({"namespace": "prod", "event_type": "gateway.crd.created"}, False),
+        ({"resource_id": "prod/payment-api"}, False),
+    ],
+)
+def test_rejected_event_may_match_what_its_payload_may_name(filters, may_match):
+    envelope = {"event_type": "gateway.signal.received", "resource_type": "Signal", "resource_id": "9c41"}
+
+    assert EventRejection(1, "too large", envelope).may_match(filters) is may_match

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from signal_gateway.audit.client.client import DataStorageClient
+from signal_gateway.audit.presentation.workload import workload_of
 from signal_gateway.audit.trail import AuditTrail
 
 CASES = "/api/v1/audit/cases"
@@ -87,6 +88,84 @@ def test_workload_of_an_event_of_an_older_release_is_that_of_its_data(
     assert (case["workload_kind"], case["workload_namespace"], case["workload_name"]) == (
         "Deployment", "prod", "payment-api",
     )  # fmt: skip
+
+
+# envelopes of events about the Deployment prod/payment-api: of this release, of older ones, and of other services
+ENVELOPES: dict[str, dict[str, Any]] = {
+    "gateway": WORKLOAD | {"detail": GATEWAY_DATA},
+    "fingerprint": {
+        "resource_type": "Signal", "resource_id": "9c41" * 16, "namespace": "prod", "detail": GATEWAY_DATA,
+    },
+    "request": {"resource_type": "RemediationRequest", "resource_id": "system/rr-request", "detail": GATEWAY_DATA},
+    "defaults": {"detail": GATEWAY_DATA},
+    "bare-namespace": {"resource_type": "Deployment", "resource_id": "payment-api", "namespace": "prod"},
+    "no-namespace": {"resource_type": "Deployment", "resource_id": "prod/payment-api"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ENVELOPES)
+def test_case_is_found_by_the_workload_that_its_row_shows(
+    client: httpx.Client, make_wire_event: MakeEvent, form: str
+) -> None:
+    other = {"namespace": "staging", "resource_kind": "StatefulSet", "resource_name": "orders-db"}
+    documents = [
+        make_wire_event(correlation_id=f"rr-{form}", **ENVELOPES[form]),
+        make_wire_event(correlation_id="rr-other", resource_type="Signal", resource_id="payment", detail=other),
+    ]
+    client.post("/api/v1/audit/events/batch", json=documents).raise_for_status()
+    row = next(case for case in cases(client) if case["correlation_id"] == f"rr-{form}")
+    shown = {
+        "resource_type": row["workload_kind"],
+        "namespace": row["workload_namespace"],
+        "resource_name": row["workload_name"],
+    }
+
+    assert shown == {"resource_type": "Deployment", "namespace": "prod", "resource_name": "payment-api"}
+    for filters in (shown, *({name: value} for name, value in shown.items()), {"text": "PAYMENT-API"}):
+        assert ids(client, **filters) == [f"rr-{form}"], filters
+        assert len(client.get("/api/v1/audit/export", params=filters).content.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        {"namespace": "pro"},
+        {"namespace": "prod/x"},
+        {"namespace": "7"},
+        {"namespace": "true"},
+        {"resource_type": "Deploy"},
+        {"resource_name": "payment-ap"},
+        {"resource_name": "api"},
+    ],
+)
+def test_part_of_a_workload_and_a_member_that_is_no_text_find_no_case(
+    client: httpx.Client, make_wire_event: MakeEvent, filters: dict[str, str]
+) -> None:
+    documents = [make_wire_event(correlation_id=f"rr-{form}", **members) for form, members in ENVELOPES.items()]
+    documents += [make_wire_event(detail={"namespace": 7}), make_wire_event(detail={"namespace": True})]
+    documents += [make_wire_event(resource_type="Deployment", resource_id="prod/x/payment")]
+    client.post("/api/v1/audit/events/batch", json=documents).raise_for_status()
+
+    assert ids(client, **filters) == []
+
+
+def test_case_and_its_event_show_the_same_workload(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    identifiers = ["payment-api", "prod/payment-api", "apps/prod/payment-api", "/payment-api"]
+    members: list[dict[str, Any]] = [
+        *({"resource_type": "Deployment", "resource_id": identifier} for identifier in identifiers),
+        {"resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod"},
+        {"resource_type": "RemediationRequest", "resource_id": "system/rr"},
+        *ENVELOPES.values(),
+    ]
+    documents = [make_wire_event(correlation_id=f"rr-{number}", **more) for number, more in enumerate(members)]
+    client.post("/api/v1/audit/events/batch", json=documents).raise_for_status()
+
+    with contextlib.closing(DataStorageClient(str(client.base_url))) as reader:
+        of_cases = {case.correlation_id: case.workload for page in reader.case_pages() for case in page.cases}
+        found = {event["correlation_id"]: workload_of(event) for event in reader.events()}
+
+    assert of_cases == {case: workload and workload.path for case, workload in found.items()}
+    assert set(of_cases) == {f"rr-{number}" for number in range(len(members))}
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,16 @@ EVENTS = "/api/v1/audit/events"
 MakeEvent = Callable[..., dict[str, Any]]
 
 FOUND = {
-    "api": {"resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod", "actor_id": "mira"},
+    "api": {
+        "resource_type": "Deployment", "resource_id": "prod/payment-api", "namespace": "prod",
+        "actor_type": "user", "actor_id": "mira",
+    },
     "staging": {"resource_type": "Deployment", "resource_id": "staging/payment-api", "namespace": "staging"},
     "node": {"resource_type": "Node", "resource_id": "payment-api", "actor_id": "prometheus"},
     "longer": {"resource_type": "Pod", "resource_id": "prod/payment-api-7c9", "namespace": "prod"},
     "request": {"resource_type": "RemediationRequest", "resource_id": "system/Deployment/payment-api"},
     "bare": {},
-}
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -57,6 +60,11 @@ def names(client: httpx.Client, **filters: str) -> set[str]:
         ({"resource_name": "prod/payment-api"}, {"api"}),
         ({"actor_id": "mira"}, {"api"}),
         ({"actor_id": "gateway-service"}, {"staging", "longer", "request", "bare"}),
+        ({"actor_type": "user"}, {"api"}),
+        ({"actor_type": "User"}, set()),
+        ({"actor_type": "use"}, set()),
+        ({"actor_type": "service"}, set(FOUND) - {"api"}),
+        ({"actor_type": "user", "actor_id": "prometheus"}, set()),
         ({"namespace": "prod", "resource_name": "payment-api", "resource_type": "Deployment"}, {"api"}),
         ({"namespace": "prod", "event_type": "gateway.signal.received", "severity": "critical"}, set()),
         ({"namespace": "x' OR '1'='1"}, set()),
@@ -120,8 +128,10 @@ def test_signal_without_a_name_as_text_is_no_error(client: httpx.Client, make_wi
 
 def test_export_has_the_same_filters(stored: httpx.Client) -> None:
     lines = stored.get("/api/v1/audit/export", params={"namespace": "prod", "text": "7C9"}).content.splitlines()
+    of_people = stored.get("/api/v1/audit/export", params={"actor_type": "user"}).content.splitlines()
 
     assert [orjson.loads(line)["event_data"]["name"] for line in lines] == ["longer"]
+    assert [orjson.loads(line)["event_data"]["name"] for line in of_people] == ["api"]
 
 
 def test_client_and_trail_have_the_same_filters(stored: httpx.Client) -> None:
@@ -131,5 +141,7 @@ def test_client_and_trail_have_the_same_filters(stored: httpx.Client) -> None:
 
         assert [event["event_data"]["name"] for event in found] == ["api"]
         assert trail.one(actor_id="mira").resource_id == "prod/payment-api"
+        assert trail.one(actor_type="user").actor_id == "mira"
+        assert [case.correlation_id for case in trail.cases(actor_type="user")] == ["rr-api"]
         assert {event.namespace for event in trail.events(text="payment-api-")} == {"prod"}
         trail.none(namespace="elsewhere")

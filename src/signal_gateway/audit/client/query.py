@@ -36,10 +36,13 @@ class AuditFilters(TypedDict, total=False):
         event_category: Category.
         event_outcome: `success`, `failure` or `pending`.
         severity: Severity.
-        resource_type: Kind of the resource, such as `Deployment`.
+        resource_type: Kind of the resource, such as `Deployment`; also matches `resource_kind` in `event_data`, where
+            gateways of older releases have the workload.
         resource_id: The resource, such as `prod/payment-api`.
-        resource_name: The part of `resource_id` after its last slash, such as `payment-api`.
-        namespace: Namespace.
+        resource_name: The part of `resource_id` after its last slash, such as `payment-api`, or `resource_name` in
+            `event_data`.
+        namespace: Namespace of the envelope, of a `resource_id` such as `prod/payment-api`, or of `event_data`.
+        actor_type: Type of the actor, such as `user`.
         actor_id: Id of the actor.
         text: A part of the resource, the actor, the correlation id or the name of the signal, in any case of A to Z.
         since: Earliest time: an aware datetime, or a text for the server (RFC 3339, a date, `24h`).
@@ -57,6 +60,7 @@ class AuditFilters(TypedDict, total=False):
     resource_id: str
     resource_name: str
     namespace: str
+    actor_type: str
     actor_id: str
     text: str
     since: datetime | str

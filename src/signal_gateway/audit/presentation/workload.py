@@ -31,15 +31,15 @@ class EventWorkload(NamedTuple):
 def workload_of(event: Mapping[str, Any]) -> EventWorkload | None:
     """Return the workload of an event; None if it has none.
 
-    The resource of the envelope is the workload, unless it is a default of DataStorage or a resource of the gateway
-    itself. Older gateways name the workload in `event_data` alone.
+    The resource of the envelope is the workload, unless its kind is the default of DataStorage, the category, or a
+    resource of the gateway itself. Older gateways name the workload in `event_data` alone. Without a namespace, a name
+    with one slash is `namespace/name`.
 
     Args:
         event: Event as DataStorage returns it.
     """
     kind, name, namespace = (event.get(member) for member in ("resource_type", "resource_id", "namespace"))
-    is_default = kind == event.get("event_category") and name == event.get("correlation_id")
-    if kind in _NO_WORKLOADS or is_default:
+    if kind in _NO_WORKLOADS or kind == event.get("event_category"):
         data = event.get("event_data")
         data = data if isinstance(data, dict) else {}
         kind, name = data.get("resource_kind"), data.get("resource_name")
@@ -47,4 +47,7 @@ def workload_of(event: Mapping[str, Any]) -> EventWorkload | None:
     if not (isinstance(kind, str) and isinstance(name, str) and kind and name):
         return None
     namespace = namespace if isinstance(namespace, str) else ""
-    return EventWorkload(kind, name.removeprefix(f"{namespace}/"), namespace)
+    head, _, last = name.partition("/")
+    if not namespace and head and last and "/" not in last:
+        return EventWorkload(kind, last, head)
+    return EventWorkload(kind, name.removeprefix(f"{namespace}/") if namespace else name, namespace)

@@ -420,14 +420,27 @@ def _parameter(name: str, *, order: str = "desc") -> Schema:
         "event_category": (optional, exact),
         "event_outcome": ({"type": "string", "enum": ["", *outcomes]}, exact),
         "severity": (optional, exact),
-        "resource_type": (optional, f"The kind of the resource, such as Deployment. {exact}"),
+        "resource_type": (
+            optional,
+            f"The kind of the resource, such as Deployment; also event_data.resource_kind. {exact}",
+        ),
         "resource_id": (optional, f"The resource, such as prod/payment-api. {exact}"),
-        "resource_name": (optional, "The part of resource_id after its last slash, such as payment-api; exact match."),
-        "namespace": (optional, exact),
+        "resource_name": (
+            optional,
+            "The part of resource_id after its last slash, such as payment-api, or event_data.resource_name; "
+            "exact match.",
+        ),
+        "namespace": (
+            optional,
+            "The namespace; without it that of a resource_id such as prod/payment-api, or event_data.namespace. "
+            f"{exact}",
+        ),
+        "actor_type": (optional, f"The type of the actor, such as user. {exact}"),
         "actor_id": (optional, exact),
         "text": (
             optional,
-            "A part of resource_id, actor_id, correlation_id or event_data.signal_name; A to Z match in both cases.",
+            "A part of resource_id, actor_id, correlation_id, event_data.signal_name or event_data.resource_name; "
+            "A to Z match in both cases.",
         ),
         "since": (time, "The earliest event_timestamp, inclusive; 30m, 1h30m and 7d are relative to now."),
         "until": (time, "The latest event_timestamp, inclusive; same forms as since."),

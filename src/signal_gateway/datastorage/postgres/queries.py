@@ -64,9 +64,9 @@ class PostgresDialect:
         """Search a part of a text."""
         return f'strpos(lower({expression} COLLATE "C"), %s) > 0', [part]
 
-    def signal_name(self) -> str:
-        """Return the expression of the name of the signal."""
-        return "(event_data::json ->> 'signal_name')"
+    def data_member(self, name: str) -> str:
+        """Return the expression of a member of `event_data`."""
+        return f"(event_data::json ->> '{name}')"
 
     def detail(self, key: str, text: str, scalar: Value) -> Statement:
         """Match a top-level member of `event_data`."""

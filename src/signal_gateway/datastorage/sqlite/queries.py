@@ -74,9 +74,9 @@ class SqliteDialect:
         """Search a part of a text."""
         return f"instr(lower({expression}), ?) > 0", [part]
 
-    def signal_name(self) -> str:
-        """Return the expression of the name of the signal."""
-        return "event_data ->> '$.signal_name'"
+    def data_member(self, name: str) -> str:
+        """Return the expression of a member of `event_data`."""
+        return f"event_data ->> '$.{name}'"
 
     def detail(self, key: str, text: str, scalar: Value) -> Statement:
         """Match a top-level member of `event_data`. The key is a parameter, never part of a JSON path."""

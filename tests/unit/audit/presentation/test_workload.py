@@ -28,6 +28,12 @@ def of_the_gateway(**members):
     [
         (event(resource_type="Deployment", resource_id="payments/payment-api", namespace="payments"), "D"),
         (event(resource_type="Deployment", resource_id="payment-api", namespace="payments"), "D"),
+        (event(resource_type="Deployment", resource_id="payments/payment-api"), "D"),
+        (event(resource_type="Deployment", resource_id="payments/payment-api", namespace=""), "D"),
+        (event(resource_type="Deployment", resource_id="a/b/c"), "Deployment/a/b/c"),
+        (event(resource_type="Deployment", resource_id="/c"), "Deployment//c"),
+        (event(resource_type="Deployment", resource_id="c/"), "Deployment/c/"),
+        (event(resource_type="Deployment", resource_id="a/b", namespace="n"), "n/Deployment/a/b"),
         (of_the_gateway(resource_type="Signal", resource_id="9f" * 32, namespace="payments"), "D"),
         (of_the_gateway(resource_type="RemediationRequest", resource_id="payments/rr-1"), "D"),
         (of_the_gateway(resource_type="gateway", resource_id="rr-5f2a910c33d4-0a1b2c3d"), "D"),
@@ -35,6 +41,7 @@ def of_the_gateway(**members):
         (event(resource_type="Signal", resource_id="HighLatency", namespace="payments"), ""),
         (event(resource_type="gateway", resource_id="rr-5f2a910c33d4-0a1b2c3d"), ""),
         (event(resource_type="RemediationRequest", resource_id="rr-1", event_data=None), ""),
+        (event(resource_type="gateway", resource_id="payments/payment-api"), ""),
         (event(), ""),
     ],
 )

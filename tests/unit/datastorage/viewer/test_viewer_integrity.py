@@ -49,7 +49,23 @@ def test_each_page_says_up_to_when_the_trail_is_complete(viewer: httpx.Client, m
     facts = {one.one("dt").words: one.one("dd").words for one in page.one("dl", class_="facts").all("div")}
     assert facts["Events"] == "2"
     for shown in (page, search(viewer), timeline(viewer, "rr-1")):
-        assert said(shown) == "trail complete and unaltered up to 2026-01-31 13:00:00 UTC"
+        assert said(shown) == "trail complete and unaltered up to 2026-01-31 13:00:00 UTC, verified 13:00 UTC"
+
+
+def test_each_page_says_when_the_trail_was_verified(serve: Serve, make_wire_event: MakeEvent) -> None:
+    clock = MovableClock(NOW)
+    client = serve(clock=clock)
+    store(client, make_wire_event())
+    clock.advance(20 * 60)
+    verify(client)
+    clock.advance(24 * 3600)  # nothing was verified since
+
+    today = said(search(client))
+    verify(client)
+    later = said(search(client))
+
+    assert today == "trail complete and unaltered up to 2026-01-31 13:00:00 UTC, verified 13:20 UTC"
+    assert later == "trail complete and unaltered up to 2026-01-31 13:00:00 UTC, verified 2026-02-01 13:20 UTC"
 
 
 def test_checkpoint_of_the_page_is_the_one_of_the_api(viewer: httpx.Client, make_wire_event: MakeEvent) -> None:
@@ -76,8 +92,8 @@ def test_altered_event_is_on_every_page(viewer: httpx.Client, make_wire_event: M
     page = verify(viewer)
 
     assert "event_outcome" in page.one("section", role="alert").words
-    assert said(search(viewer)) == "The trail was altered"
+    assert said(search(viewer)) == "The trail was altered, verified 2026-01-31 13:00 UTC"
 
 
 def test_empty_trail_is_complete(viewer: httpx.Client) -> None:
-    assert said(verify(viewer)) == "trail complete and unaltered"
+    assert said(verify(viewer)) == "trail complete and unaltered, verified 2026-01-31 13:00 UTC"

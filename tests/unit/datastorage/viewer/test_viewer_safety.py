@@ -75,7 +75,7 @@ def test_hostile_values_of_an_event_are_text(client: httpx.Client, make_wire_eve
 
 FREE_TEXTS = {
     "correlation_id", "event_type", "event_category", "severity", "resource_type", "resource_name", "namespace",
-    "actor_id", "text",
+    "actor_type", "actor_id", "text",
 }  # fmt: skip
 
 

@@ -35,6 +35,7 @@ FILTERS = {
     "resource_type": "Pod",
     "resource_name": "wanted-pod",
     "namespace": "prod",
+    "actor_type": "user",
     "actor_id": "mira",
     "detail_key": "name",
     "detail_value": "this & that",
@@ -51,6 +52,7 @@ def wanted(make_event: MakeEvent, **members: Any) -> dict[str, Any]:
         "event_outcome",
         "resource_type",
         "namespace",
+        "actor_type",
         "actor_id",
     )
     plain = {name: FILTERS[name] for name in exact} | {"resource_id": "prod/wanted-pod"}
@@ -89,6 +91,12 @@ def test_newest_come_first_and_lead_to_their_timeline(client: httpx.Client, make
     assert [time["datetime"] for row in page.all("td", class_="when") for time in row.all("time")] == [at(2), at(1)]
     links = page.all("a", class_="row")
     assert [get(client, link["href"].partition("#")[0]).one("h1").text for link in links] == ["rr:2", "rr/1"]
+
+
+def test_actor_has_its_type(client: httpx.Client, make_wire_event: MakeEvent) -> None:
+    store(client, make_wire_event(actor_type="user", actor_id="mira.okafor"))
+
+    assert [actor.words for actor in search(client).all("td", class_="actor")] == ["user mira.okafor"]
 
 
 @pytest.mark.parametrize("name", [name for name in FILTERS if not name.startswith("detail")])
@@ -214,8 +222,8 @@ def test_a_clock_that_was_ahead_is_shown(serve: Serve, make_wire_event: MakeEven
 @pytest.mark.parametrize(
     ("parameters", "field", "says"),
     [
-        ("since=yesterday&severity=s", "since", "Since must be an RFC 3339 time"),
-        ("until=2026-02-30&severity=s", "until", "Until is not a valid time"),
+        ("since=yesterday&severity=s", "since", "Since (UTC) must be an RFC 3339 time"),
+        ("until=2026-02-30&severity=s", "until", "Until (UTC) is not a valid time"),
         ("event_outcome=maybe&severity=s", "event_outcome", "Outcome must be one of success, failure, pending"),
         ("detail_key=a&severity=s", "detail_value", "Payload value is missing"),
         ("limit=0&severity=s", None, "'limit' must be a whole number from 1 to 1000"),

@@ -155,7 +155,7 @@ def test_unknown_correlation_is_a_404_page(viewer: httpx.Client, make_wire_event
         ("", "Correlation id is missing"),
         ("correlation_id=", "Correlation id is missing"),
         ("correlation_id=a&correlation_id=b", "Correlation id is given more than once"),
-        ("correlation_id=a&since=1h", "Since is not a parameter of this page"),
+        ("correlation_id=a&since=1h", "Since (UTC) is not a parameter of this page"),
         ("correlation_id=a&cursor=never", "'cursor' must be"),
     ],
 )
