@@ -1,5 +1,5 @@
 """The PostgreSQL backend.
 
 Modules, in the order of the data: `url` (connection parameters), `schema` (revisions), `chain` (links), `insert`,
-`queries`, `backend` (the other statements).
+`queries`, `cancellation`, `backend` (the other statements).
 """

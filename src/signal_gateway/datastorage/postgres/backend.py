@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import asynccontextmanager, nullcontext, suppress
 from weakref import WeakSet
 
 import psycopg
@@ -24,6 +24,7 @@ from signal_gateway.datastorage.backend import (
 )
 from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
+from signal_gateway.datastorage.postgres.cancellation import cancelled_with_caller
 from signal_gateway.datastorage.postgres.chain import lock_head, postgres_chain_head, purge_events, read_postgres_chunk
 from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
 from signal_gateway.datastorage.postgres.queries import (
@@ -55,6 +56,8 @@ INSERT INTO audit_holds SELECT %s, %s, %s, %s WHERE %s OR EXISTS (
 ) ON CONFLICT DO NOTHING
 """
 _SELECT_HOLD = f"SELECT {', '.join(LegalHold._fields)} FROM audit_holds WHERE correlation_id = %s"
+
+_SECONDS_PER_CANCELLATION = 0.1
 
 # An asynchronous commit would be acknowledged before it is on the disk. `remote_apply` is stricter than `on`.
 # The flag makes the settings end with the transaction. A pooler gives a session's settings to its other clients.
@@ -162,12 +165,12 @@ class PostgresBackend:
         """Read a page; see `Backend.query`."""
         # one snapshot for the count and the page: transactions of readers are REPEATABLE READ
         async with self._reader(is_scan=query.is_scan) as connection, connection.transaction():
-            return await read_postgres_page(connection, query)
+            return await cancelled_with_caller(connection, read_postgres_page(connection, query))
 
     async def cases(self, query: EventQuery) -> CasePage:
         """Read a page of cases; see `Backend.cases`."""
         async with self._reader(is_scan=query.is_scan) as connection, connection.transaction():
-            return await read_postgres_cases(connection, query)
+            return await cancelled_with_caller(connection, read_postgres_cases(connection, query))
 
     async def export(self, query: EventQuery) -> AsyncIterator[Sequence[StoredRecord]]:
         """Read all events that match; see `Backend.export`."""
@@ -176,7 +179,8 @@ class PostgresBackend:
         after = query.after
         while True:
             async with self._reader(is_scan=query.is_scan) as connection:
-                events = await read_postgres_slice(connection, query, after=after, newest=newest)
+                reading = read_postgres_slice(connection, query, after=after, newest=newest)
+                events = await cancelled_with_caller(connection, reading)
             if not events:
                 return
             yield events
@@ -185,7 +189,7 @@ class PostgresBackend:
     async def histogram(self, query: EventQuery, *, width: int) -> Sequence[Bar]:
         """Count events by time; see `Backend.histogram`."""
         async with self._reader(is_scan=True) as connection:
-            return await read_postgres_histogram(connection, query, width=width)
+            return await cancelled_with_caller(connection, read_postgres_histogram(connection, query, width=width))
 
     async def purge(self, *, now: int, limit: int) -> int:
         """Delete expired events; see `Backend.purge`. Skips events that another replica is deleting."""
@@ -227,7 +231,8 @@ class PostgresBackend:
         """Read the next links; see `Backend.read_chain`."""
         # one snapshot, as for a query
         async with self._connection(writes=False) as connection, connection.transaction():
-            return await read_postgres_chunk(connection, after=after, window=window)
+            chunk = read_postgres_chunk(connection, after=after, window=window)
+            return await cancelled_with_caller(connection, chunk)
 
     async def ping(self) -> None:
         """Check that an insert would be allowed, and not wait for a lock; see `Backend.ping`."""
@@ -243,10 +248,12 @@ class PostgresBackend:
         pools, self._pools = self._pools, None
         if pools is None:
             return
-        await asyncio.gather(*(connection.cancel_safe() for connection in self._reading))
         while self._calls:
+            # again and again: the server ignores a request that arrives before the statement
+            await asyncio.gather(*(connection.cancel_safe() for connection in self._reading))
             self._idle.clear()
-            await self._idle.wait()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._idle.wait(), _SECONDS_PER_CANCELLATION)
         for pool in pools:
             await pool.close()
 
