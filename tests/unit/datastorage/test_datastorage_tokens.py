@@ -172,3 +172,15 @@ def test_file_that_everybody_can_read_is_warned_of(
 
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * warnings
     assert READER not in caplog.text
+
+
+def test_token_file_of_the_reference_is_valid_and_has_each_scope(path: Path) -> None:
+    reference = Path(__file__).parents[3] / "docs" / "reference.md"
+    _, _, after = reference.read_text(encoding="utf-8").partition("### Tokens of DataStorage")
+    example = after.split("```\n")[1]
+    write(path, example)
+
+    tokens = ScopedTokens(path)
+
+    lines = [line.split() for line in example.splitlines() if not line.startswith("#")]
+    assert [tokens.scopes_of(line[1].encode()) for line in lines] == [{"read"}, {"write"}, {"read", "write"}]
