@@ -114,6 +114,8 @@ def occurrence_statement(query: EventQuery, dialect: Dialect, *, column: str, li
     """
     alone = EventQuery(since=query.since, until=query.until, **{column: getattr(query, column)})
     indexed, values = _indexed(alone, dialect, None)
+    if _has_nul(values):
+        return "SELECT 0", []
     statement = f"SELECT 1 FROM audit_events{_where(indexed)}{_NEWEST} LIMIT {dialect.placeholder}"
     return f"SELECT count(*) FROM ({statement}) AS found", [*values, limit]
 

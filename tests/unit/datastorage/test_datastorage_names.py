@@ -70,6 +70,7 @@ def names(client: httpx.Client, **filters: str) -> set[str]:
         ({"namespace": "x' OR '1'='1"}, set()),
         ({"namespace": ""}, set(FOUND)),
         ({"actor_id": "a\0"}, set()),
+        ({"correlation_id": "a\0", "severity": "critical"}, set()),  # of two filters, the rarest is counted first
     ],
 )
 def test_resource_namespace_and_actor_are_exact_filters(
