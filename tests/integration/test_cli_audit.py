@@ -100,7 +100,7 @@ def test_show_takes_the_filters_of_the_other_commands(audit, client):
 
 
 def test_every_command_that_reads_events_has_the_same_filters():
-    own = {"query", "correlation_id", "limit", "as_json", "oldest_first", "output", "form", "interval"}
+    own = {"query", "correlation_id", "limit", "as_json", "oldest_first", "output", "form", "interval", "sensitive"}
     commands = (list_events, show_case, export_events, tail_events, list_cases)
 
     filters = [inspect.signature(command).parameters.keys() - own for command in commands]

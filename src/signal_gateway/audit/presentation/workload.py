@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 
 __all__ = ["EventWorkload", "workload_of"]
 
-# resources of the gateway's events that are no workload: the workload of these events is in event_data
-_NO_WORKLOADS: Final = ("Signal", "RemediationRequest")
+# resources that are no workload; the workload of such an event, if it has one, is in event_data
+_NO_WORKLOADS: Final = ("Signal", "RemediationRequest", "LegalHold")
 
 
 class EventWorkload(NamedTuple):
