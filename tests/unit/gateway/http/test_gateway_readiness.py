@@ -4,6 +4,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from lightkube import KubeConfig
+from tests.support.waiting import wait_until
 
 from signal_gateway import GatewayConfig, create_gateway
 from signal_gateway.audit import AuditStoreConfig, BufferedAuditStore, DataStorageClient
@@ -76,7 +77,8 @@ async def test_events_of_an_earlier_process_that_wait_are_shown_too(ask, datasto
     datastorage.stop()
     await ask(workloads=["api"])
 
-    response = await ask(workloads=["web"])
+    # the store's thread recovers them, maybe after the signal was handled
+    response = await ask(workloads=["web"], before=lambda store: wait_until(lambda: store.stats.recovered.pending == 2))
 
     assert response.json()["checks"]["datastorage"].startswith("4 events wait")
 
