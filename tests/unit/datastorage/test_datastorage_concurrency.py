@@ -116,6 +116,25 @@ async def test_cancelled_query_ends_in_the_database_and_leaves_its_reader(
 
 
 @pytest.mark.asyncio
+@pytest.mark.slow
+@pytest.mark.parametrize("database", ["postgres"], indirect=True)
+async def test_cancelled_query_ends_though_the_server_takes_no_request_to_cancel(
+    database: str, begun: "asyncio.Queue[None]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refused(_: Any, **__: Any) -> None:
+        raise psycopg.OperationalError("no more connections")
+
+    monkeypatch.setattr(psycopg.AsyncConnection, "cancel_safe", refused)
+    async with opened(database) as backend, asyncio.timeout(SAFETY):
+        task = asyncio.create_task(backend.query(SLOW))
+        async with cancelled([task]):
+            await begun.get()
+
+        pages = await asyncio.gather(*(backend.query(EventQuery()) for _ in range(8)))
+    assert [page.total for page in pages] == [0] * 8
+
+
+@pytest.mark.asyncio
 async def test_query_that_is_cancelled_twice_leaves_no_error_in_the_loop(
     tmp_path: Path, begun: "asyncio.Queue[None]"
 ) -> None:

@@ -24,7 +24,7 @@ from signal_gateway.datastorage.backend import (
 )
 from signal_gateway.datastorage.integrity.link import ChainHead
 from signal_gateway.datastorage.integrity.verification import ChainChunk, Window
-from signal_gateway.datastorage.postgres.cancellation import cancelled_with_caller
+from signal_gateway.datastorage.postgres.cancellation import cancelled_with_caller, request_cancellation
 from signal_gateway.datastorage.postgres.chain import lock_head, postgres_chain_head, purge_events, read_postgres_chunk
 from signal_gateway.datastorage.postgres.insert import HasDuplicates, insert_new, insert_with_duplicates
 from signal_gateway.datastorage.postgres.queries import (
@@ -250,7 +250,7 @@ class PostgresBackend:
             return
         while self._calls:
             # again and again: the server ignores a request that arrives before the statement
-            await asyncio.gather(*(connection.cancel_safe() for connection in self._reading))
+            await asyncio.gather(*map(request_cancellation, self._reading))
             self._idle.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._idle.wait(), _SECONDS_PER_CANCELLATION)

@@ -1,6 +1,7 @@
 """Cancellation of statements in the server, when the task that awaits them is cancelled."""
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
@@ -8,11 +9,13 @@ from typing import Any, TypeVar
 import psycopg
 from psycopg.rows import TupleRow
 
-__all__ = ["cancelled_with_caller"]
+__all__ = ["cancelled_with_caller", "request_cancellation"]
 
 T = TypeVar("T")
 
 _SECONDS_PER_ATTEMPT = 0.05
+
+_log = logging.getLogger(__name__)
 
 
 async def cancelled_with_caller(connection: psycopg.AsyncConnection[TupleRow], work: Coroutine[Any, Any, T]) -> T:
@@ -40,5 +43,16 @@ async def cancelled_with_caller(connection: psycopg.AsyncConnection[TupleRow], w
 
 async def _cancel_until_done(connection: psycopg.AsyncConnection[TupleRow], statements: "asyncio.Future[Any]") -> None:
     while not statements.done():
-        await connection.cancel_safe()
+        if not await request_cancellation(connection):
+            statements.cancel()  # psycopg closes a connection whose statement does not end
         await asyncio.wait({statements}, timeout=_SECONDS_PER_ATTEMPT)
+
+
+async def request_cancellation(connection: psycopg.AsyncConnection[TupleRow]) -> bool:
+    """Ask the server to cancel the statement of a connection; return whether the request reached the server."""
+    try:
+        await connection.cancel_safe()
+    except psycopg.Error as exc:
+        _log.warning("the server took no request to cancel a statement: %s", exc)
+        return False
+    return True

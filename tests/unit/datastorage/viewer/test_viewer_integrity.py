@@ -1,5 +1,6 @@
 """The verification of the trail on the pages of the viewer."""
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
@@ -93,6 +94,19 @@ def test_altered_event_is_on_every_page(viewer: httpx.Client, make_wire_event: M
 
     assert "event_outcome" in page.one("section", role="alert").words
     assert said(search(viewer)) == "The trail was altered, verified 2026-01-31 13:00 UTC"
+
+
+def test_wrong_checkpoint_of_one_reader_is_no_alteration_for_all(
+    viewer: httpx.Client, make_wire_event: MakeEvent
+) -> None:
+    store(viewer, make_wire_event())
+    verify(viewer)
+    checkpoint = viewer.get("/api/v1/audit/verify").json()["checkpoint"] | {"hash": "00" * 32}
+
+    answer = viewer.get("/api/v1/audit/verify", params={"checkpoint": json.dumps(checkpoint)}).json()
+
+    assert answer["unaltered"] is False
+    assert said(search(viewer)).startswith("trail complete and unaltered")
 
 
 def test_empty_trail_is_complete(viewer: httpx.Client) -> None:
